@@ -1,0 +1,238 @@
+"""The snapshot convention: names, checks, grid spacing and mean field.
+
+A snapshot is an :class:`xarray.Dataset` whose spatial dims are among ``x``, ``y``, ``z``
+(in the order that the file stores), whose coordinates are uniform, ascending cell
+centres, and whose vectors are ``Bx By Bz`` and so on.  Every complaint about a malformed
+snapshot is a :class:`SnapshotError` raised from here or from a reader.
+"""
+
+from collections.abc import Hashable, Iterable, Mapping
+
+import numpy as np
+import xarray as xr
+
+SPATIAL = ("x", "y", "z")
+BOUNDARIES = ("periodic", "open")
+
+# Below this ratio of |<B>| to B_rms a field has no mean direction worth the name.
+MEAN_FIELD_FLOOR = 1e-3
+
+LONG_NAMES = {
+    **{f"B{i}": f"magnetic field along {i}" for i in SPATIAL},
+    **{f"E{i}": f"electric field along {i}" for i in SPATIAL},
+    **{f"u{i}": f"bulk velocity along {i}" for i in SPATIAL},
+    "n": "number density",
+    "rho": "mass density",
+    "p_par": "pressure along the magnetic field",
+    "p_perp": "pressure across the magnetic field",
+    **{f"P{i}{j}": f"pressure tensor, {i}{j}" for i in SPATIAL for j in SPATIAL if i <= j},
+}
+
+
+class SnapshotError(ValueError):
+    """A file or Dataset breaks the snapshot convention; the message says where and how to mend it."""
+
+
+def spatial_dims(ds: xr.Dataset | xr.DataArray) -> tuple[str, ...]:
+    """Spatial dims of a snapshot, in the order in which its first variable stores them.
+
+    Raises
+    ------
+    SnapshotError
+        If there is none.
+    """
+    arrays: Iterable[xr.DataArray] = ds.data_vars.values() if isinstance(ds, xr.Dataset) else [ds]
+    found: list[str] = []
+    for array in arrays:
+        found += [str(d) for d in array.dims if d in SPATIAL and d not in found]
+    if not found:
+        raise SnapshotError(
+            f"no spatial dim among {tuple(ds.dims)}: a snapshot has dims out of x, y, z; "
+            "rename yours with ds.rename(...)"
+        )
+    return tuple(found)
+
+
+def axis_spacing(ds: xr.Dataset | xr.DataArray, dim: Hashable) -> float:
+    """Cell size along `dim`, from its coordinate.
+
+    Raises
+    ------
+    SnapshotError
+        If the coordinate is missing, not finite, descending or not uniform.
+    """
+    if dim not in ds.coords:
+        raise SnapshotError(
+            f"axis {dim!r} has no coordinate: add cell centres with ds.assign_coords({dim}=...)"
+        )
+    centres = np.asarray(ds[dim].values, dtype=float)
+    if not np.isfinite(centres).all():
+        where = int(np.flatnonzero(~np.isfinite(centres))[0])
+        raise SnapshotError(f"coordinate {dim!r} is not finite at index {where}: {centres[where]}")
+    if centres.size == 1:
+        width = ds[dim].attrs.get("spacing")
+        if width is None:
+            raise SnapshotError(
+                f"axis {dim!r} has one cell and no 'spacing' attribute, so its size is unknown: "
+                f"set ds[{dim!r}].attrs['spacing'] or drop the axis with ds.isel({dim}=0, drop=True)"
+            )
+        return float(width)
+    steps = np.diff(centres)
+    width = float((centres[-1] - centres[0]) / (centres.size - 1))
+    if width <= 0:
+        raise SnapshotError(
+            f"coordinate {dim!r} is not ascending ({centres[0]:g} to {centres[-1]:g}): "
+            f"flip it with ds.sortby({dim!r}), or give the right limits to the reader"
+        )
+    # float32 coordinates carry rounding of their largest value, not of the cell size
+    slack = 1e-4 * width + 4 * np.finfo(np.float32).eps * np.abs(centres).max()
+    worst = int(np.argmax(np.abs(steps - width)))
+    if abs(steps[worst] - width) > slack:
+        raise SnapshotError(
+            f"coordinate {dim!r} is not uniform: the step at index {worst} is {steps[worst]:g}, "
+            f"the mean step {width:g}; interpolate onto a uniform grid first (ds.interp)"
+        )
+    return width
+
+
+def spacing(ds: xr.Dataset | xr.DataArray) -> dict[str, float]:
+    """Cell size along every spatial dim, in stored order (see :func:`axis_spacing`)."""
+    return {dim: axis_spacing(ds, dim) for dim in spatial_dims(ds)}
+
+
+def box(ds: xr.Dataset | xr.DataArray) -> dict[str, tuple[float, float]]:
+    """Lower and upper face of the box along every spatial dim; a period is their difference."""
+    limits = {}
+    for dim, width in spacing(ds).items():
+        lower = float(ds[dim][0]) - width / 2
+        limits[dim] = (lower, lower + width * ds.sizes[dim])
+    return limits
+
+
+def components(ds: xr.Dataset, vector: str = "B") -> tuple[str, str, str]:
+    """Names of the three components of `vector`, checked to be there and of one shape.
+
+    Raises
+    ------
+    SnapshotError
+        If a component is missing or the shapes differ.
+    """
+    if not isinstance(ds, xr.Dataset):
+        raise SnapshotError(f"a snapshot Dataset is needed, not {type(ds).__name__}")
+    names = tuple(f"{vector}{i}" for i in SPATIAL)
+    missing = [name for name in names if name not in ds]
+    if missing:
+        raise SnapshotError(
+            f"missing {', '.join(missing)} among {list(ds.data_vars)}: rename the components of "
+            f"{vector} to {', '.join(names)}"
+        )
+    shapes = {name: dict(ds[name].sizes) for name in names}
+    if len({tuple(sorted(shape.items())) for shape in shapes.values()}) > 1:
+        raise SnapshotError(f"components of {vector} differ in shape: {shapes}")
+    return names  # type: ignore[return-value]
+
+
+def boundaries(ds: xr.Dataset | xr.DataArray) -> dict[str, str]:
+    """``periodic`` or ``open`` for every spatial dim, from the attrs ``boundary_x|y|z``."""
+    kinds = {}
+    for dim in spatial_dims(ds):
+        kind = ds.attrs.get(f"boundary_{dim}")
+        if kind not in BOUNDARIES:
+            raise SnapshotError(
+                f"attrs['boundary_{dim}'] is {kind!r}: set it to 'periodic' or 'open' "
+                f"with ds.assign_attrs(boundary_{dim}=...)"
+            )
+        kinds[dim] = kind
+    return kinds
+
+
+def require_periodic(ds: xr.Dataset | xr.DataArray, what: str) -> None:
+    """Refuse `what` on a snapshot with an open axis.
+
+    Raises
+    ------
+    SnapshotError
+        If an axis is not periodic.
+    """
+    if bad := [dim for dim, kind in boundaries(ds).items() if kind != "periodic"]:
+        raise SnapshotError(
+            f"{what} needs periodic axes, and {', '.join(bad)} is open: if the box is periodic in "
+            f"fact, say so with boundary='periodic' on opening or ds.assign_attrs(boundary_{bad[0]}='periodic')"
+        )
+
+
+def check(ds: xr.Dataset) -> xr.Dataset:
+    """Return `ds` unchanged if it is a snapshot (spatial dims, uniform axes, boundaries).
+
+    Raises
+    ------
+    SnapshotError
+        Naming the first thing that is wrong and the remedy.
+    """
+    if not isinstance(ds, xr.Dataset):
+        raise SnapshotError(f"a snapshot is an xarray.Dataset, not {type(ds).__name__}")
+    spacing(ds)
+    boundaries(ds)
+    return ds
+
+
+def boundary_attrs(
+    dims: Iterable[str], given: str | Mapping[str, str] | None, known: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Attrs ``boundary_<dim>`` from what the caller gave, else the file knows, else ``periodic``.
+
+    ``boundary_source`` records which of the three it was: ``caller``, ``file`` or ``assumed``.
+    """
+    known = known or {}
+    dims = tuple(dims)
+    if given is None:
+        chosen = {dim: known.get(dim, "periodic") for dim in dims}
+        source = "file" if all(dim in known for dim in dims) else "assumed"
+    else:
+        each = dict.fromkeys(dims, given) if isinstance(given, str) else dict(given)
+        if unknown := set(each) - set(dims):
+            raise SnapshotError(f"boundary names axes {sorted(unknown)}, the snapshot has {list(dims)}")
+        chosen = {dim: each.get(dim, known.get(dim, "periodic")) for dim in dims}
+        source = "caller"
+    if bad := {k: v for k, v in chosen.items() if v not in BOUNDARIES}:
+        raise SnapshotError(f"boundary must be 'periodic' or 'open', not {bad}")
+    return {**{f"boundary_{dim}": kind for dim, kind in chosen.items()}, "boundary_source": source}
+
+
+def mean_field(ds: xr.Dataset, vector: str = "B") -> xr.Dataset:
+    """Component means of a vector of the snapshot, lazily.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Snapshot.
+    vector : str
+        Letter of the vector, ``B`` by default.
+
+    Returns
+    -------
+    xarray.Dataset
+        The three components over the dims that are not spatial, in the field's unit.
+        Sums run in float64 whatever the dtype of the field.
+    """
+    names = components(ds, vector)
+    return ds[list(names)].mean(spatial_dims(ds), dtype=np.float64, keep_attrs=True)
+
+
+def unit_vector(direction: str | Iterable[float]) -> np.ndarray:
+    """Unit (x, y, z) vector of an axis name or of three numbers.
+
+    Raises
+    ------
+    SnapshotError
+        If it is neither, or has no length.
+    """
+    if isinstance(direction, str):
+        if direction not in SPATIAL:
+            raise SnapshotError(f"direction {direction!r}: give 'x', 'y', 'z' or three numbers (x, y, z)")
+        return np.array([float(direction == dim) for dim in SPATIAL])
+    vector = np.asarray(list(direction), dtype=float)
+    length = np.linalg.norm(vector) if vector.shape == (3,) else 0.0
+    if not np.isfinite(length) or length == 0:
+        raise SnapshotError(f"direction {direction!r}: give 'x', 'y', 'z' or three finite numbers, not all zero")
+    return vector / length

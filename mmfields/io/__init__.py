@@ -1,0 +1,315 @@
+"""Snapshots in and out: one xarray engine per code or format, and the resumable store."""
+
+import os
+from collections.abc import Iterable, Mapping
+from glob import glob
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from mmfields.conventions import LONG_NAMES, SPATIAL, SnapshotError, boundary_attrs, check
+from mmfields.io.history import read_history
+from mmfields.io.jhtdb import from_giverny
+from mmfields.io.storing import is_incomplete, store
+
+__all__ = ["from_arrays", "from_giverny", "open_series", "open_snapshot", "read_history", "store"]
+
+# engine: (module, class)
+ENGINES = {
+    "pegasus": ("mmfields.io.pegasus", "PegasusBackend"),
+    "athdf": ("mmfields.io.athdf", "AthdfBackend"),
+    "athena_vtk": ("mmfields.io.athena_vtk", "AthenaVtkBackend"),
+    "athenak": ("mmfields.io.athenak", "AthenakBackend"),
+    "openpmd": ("mmfields.io.openpmd", "OpenpmdBackend"),
+    "jhtdb": ("mmfields.io.jhtdb", "JhtdbBackend"),
+    "amrex": ("mmfields.io.amrex", "AmrexBackend"),
+}
+MAGICS = {
+    b"Pegasus++ binary output": "pegasus",
+    b"# vtk DataFile Version": "athena_vtk",
+    b"Athena binary output version=": "athenak",
+    b"CDF\x01": "netcdf",
+    b"CDF\x02": "netcdf",
+}
+HDF5 = b"\x89HDF\r\n\x1a\n"
+
+
+def find_engine(path: str | os.PathLike) -> str:
+    """Name of the engine for a file or directory: from its first bytes, then its suffix.
+
+    Raises
+    ------
+    SnapshotError
+        If nothing fits, naming what was found.
+    """
+    path = os.path.abspath(os.fspath(path))
+    if os.path.isdir(path):
+        return _directory_engine(path)
+    with open(path, "rb") as file:
+        head = file.read(64)
+    if not head:
+        raise SnapshotError(f"{path} is empty; copy it again")
+    for magic, engine in MAGICS.items():
+        if head.startswith(magic):
+            return engine
+    if head.startswith(HDF5):
+        return "athdf" if path.endswith(".athdf") else _hdf5_engine(path)
+    if os.path.basename(path) == "Header" and head.startswith(b"HyperCLaw"):
+        return "amrex"
+    raise SnapshotError(
+        f"{path}: the first bytes {head[:24]!r} belong to no format that is read ({', '.join(ENGINES)}, zarr, "
+        "netCDF); name the engine with engine=... if you know better"
+    )
+
+
+def _directory_engine(path: str) -> str:
+    names = set(os.listdir(path))
+    if names & {"zarr.json", ".zgroup", ".zmetadata"}:
+        return "zarr"
+    if "Header" in names:
+        return "amrex"
+    if "md.idx" in names or path.endswith((".bp", ".bp4", ".bp5")):
+        return "openpmd"
+    raise SnapshotError(
+        f"{path} is a directory, but neither a zarr store, an AMReX plotfile nor ADIOS2 output; "
+        "give a file, or open_series('<directory>/*.<suffix>') for many"
+    )
+
+
+def _hdf5_engine(path: str) -> str:
+    from mmfields.io import _hdf5
+    from mmfields.io.jhtdb import is_cutout
+
+    with _hdf5.opened(path) as file:
+        if "openPMD" in file.attrs:
+            return "openpmd"
+        if "VariableNames" in file.attrs:
+            return "athdf"
+        if is_cutout(file):
+            return "jhtdb"
+        if "_NCProperties" in file.attrs or any("DIMENSION_LABELS" in v.attrs or "CLASS" in v.attrs for v in file.values()):
+            return "netcdf"
+        raise SnapshotError(
+            f"{path} is HDF5, but neither openPMD, Athena++, JHTDB nor netCDF; it holds {list(file)[:10]}"
+        )
+
+
+def open_snapshot(
+    path: str | os.PathLike,
+    engine: str | None = None,
+    chunks: Any = {},  # noqa: B006  the fixed signature; never mutated
+    **options: Any,
+) -> xr.Dataset:
+    """Open a snapshot of any code, lazily, in the snapshot convention.
+
+    Parameters
+    ----------
+    path : path
+        File, or directory (zarr store, AMReX plotfile, ADIOS2 output).
+    engine : str, optional
+        ``pegasus``, ``athdf``, ``athena_vtk``, ``athenak``, ``openpmd``, ``jhtdb``, ``amrex``,
+        ``zarr`` or ``netcdf``; by default found from the first bytes, then the suffix.
+    chunks : as for :func:`xarray.open_dataset`
+        ``{}``, the default, follows the chunks of the file; None gives lazily indexed NumPy arrays.
+    **options
+        Options of the engine: ``boundary`` for all codes' formats, ``level``, ``staggered``,
+        ``mesh``, ``frame`` … where the engine has them.
+
+    Returns
+    -------
+    xarray.Dataset
+        Snapshot; only headers have been read.
+
+    Raises
+    ------
+    SnapshotError
+        If the file is damaged, of no known format, or needs what only the caller knows.
+    FileNotFoundError
+        If there is no such file.
+    """
+    path = os.path.abspath(os.fspath(path))
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"no such file: {path}")
+    engine = engine or find_engine(path)
+    if engine in ("zarr", "netcdf"):
+        return _open_own(path, engine, chunks, **options)
+    if engine not in ENGINES:
+        raise SnapshotError(f"engine {engine!r}: one of {', '.join(ENGINES)}, zarr, netcdf is needed")
+    module, name = ENGINES[engine]
+    backend = getattr(import_module(module), name)
+    known = set(backend.open_dataset.__wrapped__.__annotations__) - {"filename_or_obj", "return"}
+    if unknown := set(options) - known:
+        raise SnapshotError(f"engine {engine!r} has no option {sorted(unknown)}; it has {sorted(known)}")
+    return xr.open_dataset(path, engine=backend, chunks=chunks, **options)
+
+
+def _open_own(path: str, engine: str, chunks: Any, **options: Any) -> xr.Dataset:
+    """A zarr store or netCDF file that mmfields (or xarray) wrote in the convention."""
+    if engine == "zarr" and is_incomplete(path):
+        raise SnapshotError(f"{path} is an unfinished store: run the same mm.store again, it resumes")
+    try:
+        if engine == "zarr":
+            ds = xr.open_zarr(path, chunks=chunks, consolidated=False, **options)
+        else:
+            kind = "h5netcdf" if _is_hdf5(path) else "scipy"
+            ds = xr.open_dataset(path, engine=kind, chunks=chunks, **options)
+        return check(ds)
+    except SnapshotError as error:
+        raise SnapshotError(f"{path}: {error}") from error
+    except Exception as error:
+        raise SnapshotError(f"{path}: not readable as {engine} ({type(error).__name__}: {error})") from error
+
+
+def _is_hdf5(path: str) -> bool:
+    with open(path, "rb") as file:
+        return file.read(8) == HDF5
+
+
+def open_series(
+    paths: str | os.PathLike | Iterable[str | os.PathLike],
+    engine: str | None = None,
+    chunks: Any = {},  # noqa: B006  as open_snapshot
+    **options: Any,
+) -> xr.Dataset:
+    """Open many snapshots of one run along ``time``, lazily; each header is read once.
+
+    Parameters
+    ----------
+    paths : str or iterable of paths
+        A glob pattern, or the files in any order.
+    engine, chunks, **options
+        As for :func:`open_snapshot`; the engine is found from the first file.
+
+    Returns
+    -------
+    xarray.Dataset
+        Snapshot with ``time`` first, ascending.  Attrs that differ between files are left out.
+
+    Raises
+    ------
+    SnapshotError
+        If nothing matches, two files have one time, or grids or variables differ.
+    """
+    if isinstance(paths, str | os.PathLike):
+        pattern = os.fspath(paths)
+        files = sorted(glob(pattern))
+        if not files:
+            raise SnapshotError(f"no file matches {pattern!r}")
+    else:
+        files = [os.fspath(p) for p in paths]
+        if not files:
+            raise SnapshotError("open_series was given no files")
+    if chunks is None:
+        raise SnapshotError("a series is joined lazily and needs Dask chunks: leave chunks={} or give sizes")
+    engine = engine or find_engine(files[0])
+    opened = [(path, open_snapshot(path, engine, chunks, **options)) for path in files]
+    return _join(opened)
+
+
+def _join(opened: list[tuple[str, xr.Dataset]]) -> xr.Dataset:
+    first_path, first = opened[0]
+    for path, ds in opened:
+        if "time" not in ds.dims and "time" not in ds.attrs:
+            raise SnapshotError(f"{path}: states no time, so it has no place in a series")
+        for name in (*SPATIAL, None):
+            same = set(ds.data_vars) == set(first.data_vars) if name is None else _same_axis(ds, first, name)
+            if not same:
+                what = f"axis {name}" if name else f"variables {sorted(map(str, ds.data_vars))}"
+                raise SnapshotError(f"{path}: {what} differ from those of {first_path}; a series has one grid")
+    parts = [ds if "time" in ds.dims else ds.expand_dims(time=[ds.attrs["time"]]) for _, ds in opened]
+    stamps = np.concatenate([ds["time"].values for ds in parts])
+    if len(np.unique(stamps)) < len(stamps):
+        values, counts = np.unique(stamps, return_counts=True)
+        raise SnapshotError(f"time {values[counts > 1][0]} stands in several files; leave one of them out")
+    order = np.argsort([ds["time"].values[0] for ds in parts], kind="stable")
+    parts = [parts[i].assign_attrs(time="").reset_coords(drop=True) for i in order]
+    if len(parts) == 1:
+        joined = parts[0]
+    else:
+        joined = xr.concat(
+            parts, "time", data_vars="all", coords="minimal", compat="override", join="override", combine_attrs="drop_conflicts"
+        )
+    del joined.attrs["time"]
+    if unit := first.attrs.get("time_unit"):
+        joined["time"].attrs["units"] = unit
+    return joined.sortby("time") if any(ds.sizes["time"] > 1 for ds in parts) else joined
+
+
+def _same_axis(ds: xr.Dataset, first: xr.Dataset, dim: str) -> bool:
+    if (dim in ds.coords) != (dim in first.coords):
+        return False
+    return dim not in ds.coords or np.array_equal(ds[dim].values, first[dim].values)
+
+
+def from_arrays(
+    *,
+    spacing: Mapping[str, float],
+    dims: Iterable[str] = ("x", "y", "z"),
+    boundary: str | Mapping[str, str] = "periodic",
+    units: Mapping[str, str] | None = None,
+    origin: Mapping[str, float] | None = None,
+    **arrays_and_attrs: Any,
+) -> xr.Dataset:
+    """Make a snapshot of NumPy or Dask arrays.
+
+    Parameters
+    ----------
+    spacing : mapping
+        Cell size along each dim.
+    dims : iterable of str
+        Dims of the arrays, in their order; ``time`` may come first.
+    boundary : str or mapping
+        ``periodic`` or ``open``, for all axes or per axis.
+    units : mapping, optional
+        Units of variables and, under ``length``, of the coordinates; ``1`` where not given.
+    origin : mapping, optional
+        Lower edge of the box along each dim, 0 by default, so that the first centre is at half a cell.
+    **arrays_and_attrs
+        Arrays of as many dims as `dims` become variables, everything else dataset attrs.
+
+    Returns
+    -------
+    xarray.Dataset
+        Snapshot, chunked where the arrays are.
+
+    Raises
+    ------
+    SnapshotError
+        If shapes, dims and spacing do not fit together.
+    """
+    dims = tuple(dims)
+    axes = [d for d in dims if d in SPATIAL]
+    if not axes or len(set(dims)) != len(dims) or set(dims) - {*SPATIAL, "time"}:
+        raise SnapshotError(f"dims {dims}: distinct ones out of x, y, z (and time) are needed")
+    if set(spacing) != set(axes):
+        raise SnapshotError(f"spacing is given for {sorted(spacing)}, the spatial dims are {sorted(axes)}")
+    if bad := {d: w for d, w in spacing.items() if not (np.isfinite(w) and w > 0)}:
+        raise SnapshotError(f"spacing {bad}: positive, finite numbers are needed")
+    arrays = {k: v for k, v in arrays_and_attrs.items() if getattr(v, "ndim", 0) > 0}
+    attrs = {k: v for k, v in arrays_and_attrs.items() if k not in arrays}
+    shapes = {name: tuple(a.shape) for name, a in arrays.items()}
+    if not shapes or len(set(shapes.values())) > 1 or any(len(s) != len(dims) for s in shapes.values()):
+        raise SnapshotError(f"arrays of one shape over {dims} are needed, found {shapes}")
+    units = dict(units or {})
+    shape = dict(zip(dims, next(iter(shapes.values())), strict=True))
+    variables = {
+        name: (
+            dims,
+            array,
+            {"units": units.get(name, "1"), "long_name": LONG_NAMES.get(name, name), "code_name": name},
+        )
+        for name, array in arrays.items()
+    }
+    low = {d: float((origin or {}).get(d, 0.0)) for d in axes}
+    coords = {
+        d: (
+            d,
+            low[d] + (np.arange(shape[d]) + 0.5) * spacing[d],
+            {"units": units.get("length", "1"), "long_name": f"{d} (cell centres)", "spacing": float(spacing[d])},
+        )
+        for d in axes
+    }
+    attrs = {"code": "arrays", "time": 0.0, **attrs, **boundary_attrs(axes, boundary)}
+    return xr.Dataset(variables, coords, attrs)

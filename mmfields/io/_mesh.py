@@ -1,0 +1,222 @@
+"""Blocks of one or several refinement levels laid out as one uniform grid, lazily.
+
+Indices are in array order (slowest dim first) throughout; ``logical`` locations too.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mmfields.conventions import SnapshotError
+from mmfields.io._lazy import Region
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where blocks lie on the target grid.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Target grid.
+    start, stop : (nb, ndim) int arrays
+        Extent of each block in target cells.
+    repeat, reduce : (nb, ndim) int arrays
+        Target cells per block cell (coarser blocks) and block cells per target cell (finer ones).
+    """
+
+    shape: tuple[int, ...]
+    start: np.ndarray
+    stop: np.ndarray
+    repeat: np.ndarray
+    reduce: np.ndarray
+
+    def overlapping(self, region: Region) -> Iterator[tuple[int, Region, np.ndarray, np.ndarray]]:
+        """Blocks that meet `region`: block, destination in it, and the target cells `low`, `high`."""
+        begin = np.array([s.start for s in region])
+        end = np.array([s.stop for s in region])
+        low = np.maximum(self.start, begin)
+        high = np.minimum(self.stop, end)
+        for block in np.flatnonzero((low < high).all(axis=1)):
+            destination = tuple(
+                slice(a, b) for a, b in zip(low[block] - begin, high[block] - begin, strict=True)
+            )
+            yield int(block), destination, low[block] - self.start[block], high[block] - self.start[block]
+
+
+@dataclass(frozen=True)
+class Mosaic:
+    """A source made of blocks: coarser ones repeated, finer ones averaged, later ones on top.
+
+    Parameters
+    ----------
+    blocks : block reader
+        See :mod:`mmfields.io._lazy`.
+    layout : Layout
+    pick : int, optional
+        Axis along which finer blocks give their first cell instead of the mean: the plane of
+        faces at the lower edge of a cell.
+    """
+
+    blocks: Any
+    layout: Layout
+    pick: int | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.layout.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.blocks.dtype
+
+    def read(self, region: Region) -> np.ndarray:
+        out = np.empty([s.stop - s.start for s in region], self.dtype)
+        for block, destination, low, high in self.layout.overlapping(region):
+            out[destination] = self._block(block, low, high)
+        return out
+
+    def _block(self, block: int, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+        """Target cells `low` … `high` (counted from the block's corner) of one block."""
+        repeat, reduce = self.layout.repeat[block], self.layout.reduce[block]
+        first = low * reduce // repeat
+        last = -(-high * reduce // repeat)
+        values = self.blocks.read(block, tuple(map(slice, first.tolist(), last.tolist())))
+        for axis in np.flatnonzero(reduce > 1):
+            n = int(reduce[axis])
+            shape = (*values.shape[:axis], values.shape[axis] // n, n, *values.shape[axis + 1 :])
+            grouped = values.reshape(shape)
+            if axis == self.pick:
+                values = grouped.take(0, axis=axis + 1)
+            else:
+                values = grouped.mean(axis=axis + 1, dtype=np.float64)
+        for axis in np.flatnonzero(repeat > 1):
+            n = int(repeat[axis])
+            skip = int(low[axis]) - int(first[axis]) * n
+            cut = slice(skip, skip + int(high[axis] - low[axis]))
+            values = np.repeat(values, n, axis=axis)[(slice(None),) * int(axis) + (cut,)]
+        return values
+
+
+@dataclass(frozen=True)
+class Tree:
+    """Equal blocks on an octree, as Athena++ and AthenaK refine.
+
+    Parameters
+    ----------
+    path : str
+        Named in errors.
+    block : tuple of int
+        Cells of a block.
+    root : tuple of int
+        Cells of the root grid.
+    level : (nb,) int array
+        Level of each block above the root grid.
+    logical : (nb, ndim) int array
+        Location of each block, in blocks at its own level.
+    """
+
+    path: str
+    block: tuple[int, ...]
+    root: tuple[int, ...]
+    level: np.ndarray
+    logical: np.ndarray
+
+    def check(self) -> "Tree":
+        """Refuse blocks that do not tile the mesh exactly once."""
+        if any(n % b for n, b in zip(self.root, self.block, strict=True)):
+            raise SnapshotError(f"{self.path}: mesh {self.root} is not a multiple of the block {self.block}")
+        if self.level.min() < 0 or self.level.max() > 40:
+            bad = int(np.flatnonzero((self.level < 0) | (self.level > 40))[0])
+            raise SnapshotError(f"{self.path}: block {bad} claims level {self.level[bad]}; 0 to 40 are possible")
+        roots = [n // b for n, b in zip(self.root, self.block, strict=True)]
+        levels = self.level.tolist()
+        places = [tuple(p) for p in self.logical.tolist()]
+        seen: dict[tuple, int] = {}
+        finest = max(levels)
+        volume = 0
+        for block, (level, place) in enumerate(zip(levels, places, strict=True)):
+            if not all(0 <= p < n << level for p, n in zip(place, roots, strict=True)):
+                raise SnapshotError(f"{self.path}: block {block} at {place}, level {level}, is outside the mesh")
+            if (level, *place) in seen:
+                first = seen[level, *place]
+                raise SnapshotError(f"{self.path}: blocks {first} and {block} claim one place {place}, level {level}")
+            seen[level, *place] = block
+            volume += 1 << (finest - level) * len(roots)
+        for block, (level, place) in enumerate(zip(levels, places, strict=True)):
+            for up in range(1, level + 1):
+                if (level - up, *(p >> up for p in place)) in seen:
+                    raise SnapshotError(f"{self.path}: block {block} lies inside a coarser block")
+        whole = int(np.prod([int(n) for n in roots], dtype=object)) << finest * len(roots)
+        if volume != whole:
+            raise SnapshotError(
+                f"{self.path}: blocks are missing: those present cover {volume / whole:.6g} of the mesh"
+            )
+        return self
+
+    def layout(self, target: int) -> Layout:
+        """Layout on the uniform grid of level `target`."""
+        up = np.maximum(target - self.level, 0)[:, None]
+        down = np.maximum(self.level - target, 0)[:, None]
+        block = np.array(self.block)
+        ones = np.ones_like(self.logical)
+        fine = self.logical * block
+        if ((fine % (1 << down)) != 0).any() or ((block % (1 << down)) != 0).any():
+            raise SnapshotError(
+                f"{self.path}: blocks of {self.block} cells cannot be averaged to level {target}; ask a finer level"
+            )
+        start = (fine << up) >> down
+        return Layout(
+            shape=tuple(n << target for n in self.root),
+            start=start,
+            stop=start + ((block << up) >> down),
+            repeat=ones << up,
+            reduce=ones << down,
+        )
+
+
+@dataclass(frozen=True)
+class TreeCentred:
+    """Cell means of lower faces stored block by block: block reader.
+
+    The upper face of a block's last cell is the lower face of the neighbour's first, taken
+    at the level of the block.  Beyond an open edge there is none: that cell is left undefined
+    here and cut off by the caller.
+    """
+
+    faces: Any
+    tree: Tree
+    axis: int
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.faces.dtype
+
+    def read(self, block: int, region: Region) -> np.ndarray:
+        wanted = region[self.axis]
+        cells = self.tree.block[self.axis]
+        inner = _with(region, self.axis, slice(wanted.start, min(wanted.stop + 1, cells)))
+        values = self.faces.read(block, inner)
+        if wanted.stop + 1 > cells:
+            values = np.concatenate([values, self._beyond(block, region)], axis=self.axis)
+        lower = _with((slice(None),) * values.ndim, self.axis, slice(0, -1))
+        upper = _with((slice(None),) * values.ndim, self.axis, slice(1, None))
+        return values[lower] / 2 + values[upper] / 2
+
+    def _beyond(self, block: int, region: Region) -> np.ndarray:
+        """The plane of faces just past the block, from whichever blocks hold it."""
+        level = int(self.tree.level[block])
+        corner = self.tree.logical[block] * np.array(self.tree.block)
+        place = (int(corner[self.axis]) + self.tree.block[self.axis]) % (self.tree.root[self.axis] << level)
+        plane = [
+            slice(int(c) + s.start, int(c) + s.stop) for c, s in zip(corner, region, strict=True)
+        ]
+        plane[self.axis] = slice(place, place + 1)
+        mosaic = Mosaic(self.faces, self.tree.layout(level), pick=self.axis)
+        return mosaic.read(tuple(plane))
+
+
+def _with(region: Sequence[slice], axis: int, item: slice) -> Region:
+    return (*region[:axis], item, *region[axis + 1 :])

@@ -1,0 +1,160 @@
+"""What every reader shares: the guard, the axes, and the assembly of a snapshot Dataset."""
+
+import functools
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from xarray.core import indexing
+
+from mmfields.conventions import LONG_NAMES, SPATIAL, SnapshotError, boundary_attrs
+from mmfields.io._lazy import LazyArray, Quotient, Source
+
+# An axis longer than this is a corrupt header, not a simulation.
+LONGEST_AXIS = 10_000_000
+
+# Names that the Athena family gives to canonical variables.
+ATHENA_NAMES = {
+    "rho": "rho",
+    "dens": "rho",
+    **{f"vel{i + 1}": f"u{c}" for i, c in enumerate(SPATIAL)},
+    **{f"vel{c}": f"u{c}" for c in SPATIAL},
+    **{f"{b}{i + 1}": f"B{c}" for b in ("Bcc", "bcc", "B") for i, c in enumerate(SPATIAL)},
+    **{f"Ecc{i + 1}": f"E{c}" for i, c in enumerate(SPATIAL)},
+}
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One spatial axis: lower edge, cell size, number of cells, and the size of its chunks."""
+
+    lower: float
+    width: float
+    cells: int
+    chunk: int
+    face: bool = False
+
+    def centres(self) -> np.ndarray:
+        shift = 0.0 if self.face else 0.5
+        return self.lower + (np.arange(self.cells) + shift) * self.width
+
+
+@dataclass(frozen=True)
+class Field:
+    """One variable: dims, source, and what its attrs say."""
+
+    dims: tuple[str, ...]
+    source: Source
+    code_name: str
+    units: str = "1"
+    normalization: str = "code units"
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+
+
+def limits_axis(path: str, dim: str, low: float, high: float, cells: int, chunk: int) -> Axis:
+    """Axis from the limits of the mesh, checked."""
+    if not 0 < cells <= LONGEST_AXIS:
+        raise SnapshotError(f"{path}: {cells} cells along {dim}; 1 to {LONGEST_AXIS} are possible")
+    if not (np.isfinite(low) and np.isfinite(high)) or low == high:
+        raise SnapshotError(f"{path}: limits of {dim} are {low} and {high}; finite and different ones are needed")
+    return Axis(float(low), (float(high) - float(low)) / cells, cells, chunk)
+
+
+def finite(path: str, what: str, value: Any) -> float:
+    """`value` as a finite float, or a SnapshotError that names it."""
+    number = float(value)
+    if not np.isfinite(number):
+        raise SnapshotError(f"{path}: {what} is {number}; the header is damaged")
+    return number
+
+
+def build(
+    fields: Mapping[str, Field],
+    axes: Mapping[str, Axis],
+    *,
+    attrs: Mapping[str, Any],
+    boundary: str | Mapping[str, str] | None = None,
+    known: Mapping[str, str] | None = None,
+    length_units: str = "1",
+    length_normalization: str = "code units",
+    drop: Sequence[str] | str | None = None,
+) -> xr.Dataset:
+    """Assemble a snapshot from lazy fields; nothing is read."""
+    dropped = {drop} if isinstance(drop, str) else set(drop or ())
+    variables = {}
+    for name, item in fields.items():
+        if name in dropped:
+            continue
+        notes = {"units": item.units, "long_name": LONG_NAMES.get(name, item.code_name)}
+        if item.units == "1":
+            notes["normalization"] = item.normalization
+        data = indexing.LazilyIndexedArray(LazyArray(item.source))
+        encoding = {"preferred_chunks": {d: axes[d].chunk if d in axes else 1 for d in item.dims}}
+        variables[name] = xr.Variable(
+            item.dims, data, {**notes, "code_name": item.code_name, **item.attrs}, encoding
+        )
+    used = {d for item in variables.values() for d in item.dims}
+    coords = {}
+    for dim, axis in axes.items():
+        if dim not in used:
+            continue
+        kind = "lower faces" if axis.face else "cell centres"
+        notes = {"units": length_units, "long_name": f"{dim.removesuffix('_f')} ({kind})", "spacing": axis.width}
+        if length_units == "1":
+            notes["normalization"] = length_normalization
+        coords[dim] = xr.Variable((dim,), axis.centres(), notes)
+    edges = boundary_attrs([d for d in axes if d in used and d in SPATIAL], boundary, known)
+    return xr.Dataset(variables, coords, {**attrs, **edges})
+
+
+def with_velocities(fields: dict[str, Field]) -> dict[str, Field]:
+    """Add ``ux uy uz`` = momentum / density where a code stores the momentum."""
+    for i, dim in enumerate(SPATIAL):
+        name, momentum = f"u{dim}", f"mom{i + 1}"
+        if name not in fields and momentum in fields and "rho" in fields:
+            top = fields[momentum]
+            code_name = f"{momentum}/{fields['rho'].code_name}"
+            fields[name] = Field(top.dims, Quotient(top.source, fields["rho"].source), code_name)
+    return fields
+
+
+def guarded(engine: str) -> Callable:
+    """Decorate ``open_dataset`` of an engine: a path string in, one kind of exception out.
+
+    Whatever a damaged header makes a parser trip over leaves as a SnapshotError that names the file.
+    """
+
+    def decorate(method: Callable) -> Callable:
+        @functools.wraps(method)
+        def wrapper(self: Any, filename_or_obj: Any, **options: Any) -> xr.Dataset:
+            if not isinstance(filename_or_obj, str | os.PathLike):
+                kind = type(filename_or_obj).__name__
+                raise SnapshotError(f"engine {engine!r} opens paths, not {kind}: save it to a file first")
+            path = os.path.abspath(os.fspath(filename_or_obj))
+            if not os.path.exists(path):
+                raise FileNotFoundError(f"no such file: {path}")
+            try:
+                return method(self, path, **options)
+            except SnapshotError:
+                raise
+            except Exception as error:
+                raise SnapshotError(
+                    f"{path}: not readable as {engine} ({type(error).__name__}: {error}); "
+                    "the header is damaged or of another format"
+                ) from error
+
+        return wrapper
+
+    return decorate
+
+
+def magic(path: Any, count: int = 64) -> bytes:
+    """First bytes of a file, none of a directory or of what cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(count)
+    except (OSError, TypeError):
+        return b""

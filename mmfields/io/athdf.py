@@ -1,0 +1,294 @@
+"""Athena++ HDF5 snapshots (engine ``athdf``)."""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+from xarray.backends import BackendEntrypoint
+
+from mmfields.conventions import SPATIAL, SnapshotError
+from mmfields.io import _hdf5
+from mmfields.io._lazy import Hdf5Blocks, Linear, Part, RawBlocks
+from mmfields.io._mesh import Mosaic, Tree, TreeCentred
+from mmfields.io._snapshot import (
+    ATHENA_NAMES,
+    Axis,
+    Field,
+    build,
+    finite,
+    guarded,
+    limits_axis,
+    magic,
+    with_velocities,
+)
+
+if TYPE_CHECKING:
+    import h5py
+
+FACES = {"B1": "x", "B2": "y", "B3": "z"}
+
+
+def _variables(path: str, file: "h5py.File") -> list[tuple[str, str, int]]:
+    """(variable, dataset, index in it) for every variable announced."""
+    datasets = _hdf5.strings(_hdf5.attribute(file, "DatasetNames"))
+    counts = np.atleast_1d(_hdf5.attribute(file, "NumVariables")).astype(int).tolist()
+    names = _hdf5.strings(_hdf5.attribute(file, "VariableNames"))
+    if len(datasets) != len(counts) or sum(counts) != len(names) or min(counts) < 1:
+        raise SnapshotError(f"{path}: {len(names)} VariableNames for datasets {datasets} of {counts} variables")
+    if len(set(names)) != len(names):
+        raise SnapshotError(f"{path}: a variable is named twice: {names}")
+    owners = [(d, i) for d, n in zip(datasets, counts, strict=True) for i in range(n)]
+    return [(name, d, i) for name, (d, i) in zip(names, owners, strict=True)]
+
+
+def _tree(path: str, file: "h5py.File", block: tuple[int, ...], blocks: int) -> Tree:
+    """The octree of the file, in (x3, x2, x1) order; a root grid that is not stated is derived."""
+    level = _hdf5.whole(file, "Levels").astype(np.int64)
+    logical = _hdf5.whole(file, "LogicalLocations").astype(np.int64)
+    if level.shape != (blocks,) or logical.shape != (blocks, 3):
+        raise SnapshotError(
+            f"{path}: Levels {level.shape} and LogicalLocations {logical.shape} do not fit {blocks} blocks"
+        )
+    logical = logical[:, ::-1]
+    if "RootGridSize" in file.attrs:
+        root = tuple(int(n) for n in np.asarray(file.attrs["RootGridSize"]).ravel()[::-1])
+        stated = tuple(int(n) for n in np.asarray(_hdf5.attribute(file, "MeshBlockSize")).ravel()[::-1])
+        if stated != block:
+            raise SnapshotError(f"{path}: MeshBlockSize is {stated[::-1]}, the data have blocks of {block[::-1]}")
+        if len(root) != 3 or min(root) < 1:
+            raise SnapshotError(f"{path}: RootGridSize {root[::-1]} is no mesh")
+    else:
+        if level.min() < 0 or level.max() > 40 or logical.min() < 0:
+            raise SnapshotError(f"{path}: Levels or LogicalLocations hold impossible values")
+        reach = ((logical >> level[:, None]).max(axis=0) + 1).tolist()
+        root = tuple(n * b for n, b in zip(reach, block, strict=True))
+    return Tree(path, block, root, level, logical)
+
+
+def _limits(
+    path: str, file: "h5py.File", mesh: Mapping[str, Sequence[float]] | None
+) -> dict[str, tuple[float, float]]:
+    """Limits of the mesh per axis, from the file or from the caller."""
+    if mesh is None and "RootGridX1" not in file.attrs:
+        raise SnapshotError(
+            f"{path}: written with mesh_data=false, so it holds no mesh: give its limits, "
+            "mesh={'x': (x1min, x1max), 'y': (x2min, x2max), 'z': (x3min, x3max)}"
+        )
+    if mesh is not None:
+        if set(mesh) != set(SPATIAL) or any(len(pair) != 2 for pair in mesh.values()):
+            raise SnapshotError(f"mesh={dict(mesh)}: give two limits for each of x, y and z")
+        return {d: (float(mesh[d][0]), float(mesh[d][1])) for d in SPATIAL}
+    if (kind := _hdf5.attribute(file, "Coordinates")) != "cartesian":
+        raise SnapshotError(f"{path}: Coordinates are {kind!r}; only cartesian meshes are read")
+    limits = {}
+    for i, dim in enumerate(SPATIAL):
+        low, high, ratio = (float(v) for v in np.asarray(file.attrs[f"RootGridX{i + 1}"]).ravel())
+        if ratio != 1.0:
+            raise SnapshotError(f"{path}: x{i + 1} is stretched (ratio {ratio}); only uniform meshes are read")
+        limits[dim] = (low, high)
+    return limits
+
+
+def _check_faces(path: str, file: "h5py.File", tree: Tree, limits: Mapping[str, tuple[float, float]]) -> None:
+    """Block edges as stored must be those that level and location imply."""
+    for axis, dim in enumerate(SPATIAL[::-1]):
+        name = f"x{3 - axis}f"
+        stored = _hdf5.whole(file, name)
+        if stored.shape != (len(tree.level), tree.block[axis] + 1):
+            raise SnapshotError(f"{path}: {name} has shape {stored.shape}, not {len(tree.level)} blocks of faces")
+        low, high = limits[dim]
+        active = tree.root[axis] > 1
+        width = (high - low) / tree.root[axis] / (1 << tree.level if active else np.ones_like(tree.level))
+        first = tree.logical[:, axis] * tree.block[axis]
+        expected = low + (first[:, None] + np.arange(tree.block[axis] + 1)) * width[:, None]
+        slack = 1e-3 * width[:, None] + 8 * np.finfo(np.float32).eps * max(abs(low), abs(high))
+        if not (np.abs(stored - expected) <= slack).all():
+            bad = int(np.argwhere(~(np.abs(stored - expected) <= slack))[0][0])
+            raise SnapshotError(
+                f"{path}: {name} of block {bad} is not the uniform mesh that its level and location imply; "
+                "files with ghost zones or stretched meshes are not read"
+            )
+
+
+class AthdfBackend(BackendEntrypoint):
+    """xarray engine ``athdf``: Athena++ HDF5 output, uniform or refined."""
+
+    description = "Athena++ HDF5 snapshots"
+
+    @guarded("athdf")
+    def open_dataset(
+        self,
+        filename_or_obj: Any,
+        *,
+        drop_variables: str | Iterable[str] | None = None,
+        boundary: str | Mapping[str, str] | None = None,
+        level: int | None = None,
+        mesh: Mapping[str, Sequence[float]] | None = None,
+        quantization: Sequence[float] | None = None,
+        staggered: bool = False,
+    ) -> xr.Dataset:
+        """Open an athdf file; only headers, block lists and coordinates are read.
+
+        Parameters
+        ----------
+        filename_or_obj : path
+        drop_variables : str or iterable of str, optional
+        boundary : str or mapping, optional
+            ``periodic`` or ``open``, for all axes or per axis; the file does not state it.
+        level : int, optional
+            Level of the uniform grid that refined blocks are brought to: coarser blocks are
+            repeated, finer ones volume-averaged.  The finest present by default.
+        mesh : mapping, optional
+            Limits of each axis, for files written with ``mesh_data=false``.
+        quantization : (vmin, vmax), optional
+            What the smallest and the largest unsigned integer stand for; the file does not say.
+        staggered : bool
+            Also give the face-centred field as stored: ``Bx_f`` over ``x_f`` (lower faces) and so on.
+
+        Raises
+        ------
+        SnapshotError
+            If the file is damaged, not cartesian and uniform, or lacks what only the caller knows.
+        """
+        path = filename_or_obj
+        with _hdf5.opened(path) as file:
+            variables = _variables(path, file)
+            shapes = {d: _hdf5.dataset(file, d) for d in dict.fromkeys(d for _, d, _ in variables)}
+            for name, node in shapes.items():
+                count = sum(owner == name for _, owner, _ in variables)
+                if node.ndim != 5 or node.shape[0] != count or 0 in node.shape:
+                    raise SnapshotError(f"{path}: {name} has shape {node.shape}, {count} variables are announced")
+            if len({node.shape[1:] for node in shapes.values()}) > 1:
+                raise SnapshotError(f"{path}: datasets differ in shape: { {k: v.shape for k, v in shapes.items()} }")
+            _, blocks, *block = next(iter(shapes.values())).shape
+            tree = _tree(path, file, tuple(block), blocks)
+            limits = _limits(path, file, mesh)
+            active = [a for a in range(3) if tree.root[a] > 1] or [2]
+            flat = [a for a in range(3) if a not in active]
+            if flat and tree.logical[:, flat].any():
+                raise SnapshotError(f"{path}: blocks are displaced along an axis of one cell")
+            kept = Tree(
+                path,
+                tuple(tree.block[a] for a in active),
+                tuple(tree.root[a] for a in active),
+                tree.level,
+                tree.logical[:, active],
+            ).check()
+            if mesh is None:
+                _check_faces(path, file, tree, limits)
+            readers = {
+                name: _block_reader(path, owner, index, shapes[owner], kept, active)
+                for name, owner, index in variables
+            }
+            attrs = {
+                "code": "Athena++",
+                "time": finite(path, "Time", _hdf5.attribute(file, "Time")),
+                "cycle": int(_hdf5.attribute(file, "NumCycles")),
+            }
+        top = int(tree.level.max())
+        if level is not None and (not isinstance(level, int | np.integer) or not 0 <= level <= top + 8):
+            raise SnapshotError(f"level {level!r}: an integer from 0 to {top + 8} (the finest present is {top})")
+        target = top if level is None else int(level)
+        attrs |= {"level": target, "finest_level": top}
+        dims = tuple("zyx"[a] for a in active)
+        chunk = {d: b << max(target - top, 0) for d, b in zip(dims, kept.block, strict=True)}
+        axes = {
+            d: limits_axis(path, d, *limits[d], n << target, chunk[d]) for d, n in zip(dims, kept.root, strict=True)
+        }
+        fields = _fields(path, readers, kept, target, dims, quantization)
+        if any(name in FACES for name in readers):
+            fields, axes = _centred(readers, fields, axes, kept, target, dims, boundary, staggered)
+        return build(with_velocities(fields), axes, attrs=attrs, boundary=boundary, drop=drop_variables)
+
+    def guess_can_open(self, filename_or_obj: Any) -> bool:
+        """Whether the file is HDF5 and named ``*.athdf``."""
+        named = isinstance(filename_or_obj, str | os.PathLike) and os.fspath(filename_or_obj).endswith(".athdf")
+        return named and magic(filename_or_obj).startswith(b"\x89HDF")
+
+
+def _block_reader(path: str, name: str, index: int, node: "h5py.Dataset", tree: Tree, active: list[int]) -> Any:
+    """Blocks of one variable: straight from the file's bytes where HDF5 stores them so."""
+    blocks = len(tree.level)
+    offset = _hdf5.blocks_of(node)
+    if offset is None:
+        if len(active) < 3:
+            raise SnapshotError(f"{path}: {name} is chunked or empty, which Athena++ does not write; copy it again")
+        return Hdf5Blocks(path, name, node.dtype, (index,))
+    size = int(np.prod(node.shape[2:])) * node.dtype.itemsize
+    end = offset + node.shape[0] * blocks * size
+    if end > os.path.getsize(path):
+        raise SnapshotError(
+            f"{path}: {name} ends at byte {end}, the file at {os.path.getsize(path)}; it is truncated, copy it again"
+        )
+    first = offset + index * blocks * size + size * np.arange(blocks)
+    shapes = np.broadcast_to(np.array(tree.block), (blocks, len(tree.block)))
+    return RawBlocks((path,), np.zeros(blocks, np.int32), first, shapes, node.dtype)
+
+
+def _fields(
+    path: str,
+    readers: Mapping[str, Any],
+    tree: Tree,
+    target: int,
+    dims: tuple[str, ...],
+    quantization: Sequence[float] | None,
+) -> dict[str, Field]:
+    """Cell-centred variables as fields on the target grid."""
+    layout = tree.layout(target)
+    fields = {}
+    for name, reader in readers.items():
+        source: Any = Mosaic(reader, layout)
+        if source.dtype.kind in "ui":
+            if quantization is None:
+                raise SnapshotError(
+                    f"{path}: {name} is stored as {source.dtype} and the file does not say what the integers mean: "
+                    "give quantization=(vmin, vmax) from the <output> block of the input file"
+                )
+            low, high = (finite(path, "quantization", v) for v in quantization)
+            steps = float(np.iinfo(source.dtype).max)
+            wide = np.dtype(np.float32 if source.dtype.itemsize < 2 else np.float64)
+            source = Linear(source, (high - low) / steps, low, wide)
+        if name not in FACES:
+            fields[ATHENA_NAMES.get(name, name)] = Field(dims, source, name)
+    return fields
+
+
+def _centred(
+    readers: Mapping[str, Any],
+    fields: dict[str, Field],
+    axes: dict[str, Axis],
+    tree: Tree,
+    target: int,
+    dims: tuple[str, ...],
+    boundary: str | Mapping[str, str] | None,
+    staggered: bool,
+) -> tuple[dict[str, Field], dict[str, Axis]]:
+    """Face-centred B averaged to cells; along an open axis the last cell has no upper face and goes."""
+    layout = tree.layout(target)
+    kind = dict.fromkeys(dims, boundary) if boundary is None or isinstance(boundary, str) else dict(boundary)
+    lost = tuple(int(kind.get(d) == "open") for d in dims)
+    shape = tuple(axes[d].cells - k for d, k in zip(dims, lost, strict=True))
+    for name, reader in readers.items():
+        dim = FACES.get(name)
+        if dim is None:
+            continue
+        source: Any = Mosaic(reader, layout)
+        if dim in dims:
+            source = Mosaic(TreeCentred(reader, tree, dims.index(dim)), layout)
+        fields[f"B{dim}"] = Field(dims, source, name)
+        if staggered and dim in dims:
+            if tree.level.any():
+                raise SnapshotError(f"{tree.path}: staggered=True needs a mesh of one level; this one is refined")
+            own = tuple(f"{d}_f" if d == dim else d for d in dims)
+            axes[f"{dim}_f"] = Axis(axes[dim].lower, axes[dim].width, axes[dim].cells, axes[dim].chunk, face=True)
+            raw_shape = tuple(n if d == dim else m for d, n, m in zip(dims, layout.shape, shape, strict=True))
+            fields[f"B{dim}_f"] = Field(own, Part(Mosaic(reader, layout), raw_shape), name)
+    if any(lost):
+        for name, item in fields.items():
+            if item.dims == dims:
+                fields[name] = Field(dims, Part(item.source, shape), item.code_name)
+        for d, n in zip(dims, shape, strict=True):
+            axes[d] = Axis(axes[d].lower, axes[d].width, n, axes[d].chunk)
+    return fields, axes

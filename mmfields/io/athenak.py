@@ -1,0 +1,208 @@
+"""AthenaK binary snapshots (engine ``athenak``)."""
+
+import os
+import re
+import struct
+from collections.abc import Iterable, Mapping
+from glob import escape, glob
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from xarray.backends import BackendEntrypoint
+
+from mmfields.conventions import SPATIAL, SnapshotError
+from mmfields.io._lazy import RawBlocks, read_bytes
+from mmfields.io._mesh import Mosaic, Tree
+from mmfields.io._snapshot import ATHENA_NAMES, Field, build, finite, guarded, limits_axis, magic
+
+MAGIC = b"Athena binary output version="
+LARGEST_HEADER = 1 << 24
+
+
+def _header(path: str) -> dict[str, Any]:
+    """Preheader and the mesh of the parameter dump."""
+    size = os.path.getsize(path)
+    text = read_bytes(path, 0, min(size, 1 << 16))
+    pattern = (
+        rb"Athena binary output version=(\S+)\s*\n\s*size of preheader=\d+\s*\n\s*time=(\S+)\s*\n"
+        rb"\s*cycle=(-?\d{1,18})\s*\n\s*size of location=([48])\s*\n\s*size of variable=(\d)\s*\n"
+        rb"\s*number of variables=(\d{1,4})\s*\n\s*variables:([^\n]*)\n\s*header offset=(\d{1,9})\s*\n"
+    )
+    match = re.match(pattern, text)
+    if not match:
+        raise SnapshotError(f"{path}: the preheader at offset 0 is not AthenaK's version 1.1; found {text[:60]!r}")
+    version, time, cycle, location, width, count, names, dump = match.groups()
+    if version != b"1.1" or width != b"4":
+        raise SnapshotError(f"{path}: version {version!r} with {width!r}-byte variables; 1.1 with 4 is read")
+    start = match.end() + int(dump)
+    if int(dump) > LARGEST_HEADER or start > size:
+        raise SnapshotError(f"{path}: header offset {int(dump)} leads past the end of the file ({size} bytes)")
+    variables = names.decode("ascii", "replace").split()
+    if len(variables) != int(count) or not variables or len(set(variables)) != len(variables):
+        raise SnapshotError(f"{path}: {int(count)} variables announced, named are {variables}")
+    parameters = read_bytes(path, match.end(), int(dump)).decode("ascii", "replace")
+    return {
+        "time": finite(path, "time", time),
+        "cycle": int(cycle),
+        "location": "<f" + location.decode(),
+        "names": variables,
+        "start": start,
+        "size": size,
+        "parameters": _parameters(parameters),
+    }
+
+
+def _parameters(text: str) -> dict[str, dict[str, str]]:
+    """``<section>`` and ``name = value # comment`` lines of an input file."""
+    sections: dict[str, dict[str, str]] = {}
+    current: dict[str, str] = {}
+    for line in text.splitlines():
+        line = line.split("#")[0].strip()
+        if match := re.fullmatch(r"<(.+)>", line):
+            current = sections.setdefault(match[1], {})
+        elif "=" in line:
+            key, value = line.split("=", 1)
+            current[key.strip()] = value.strip()
+    return sections
+
+
+def _blocks(path: str, header: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[int, ...]]:
+    """Offsets of the data, levels and (x3, x2, x1) locations of the blocks of one file, and their size."""
+    location = np.dtype(header["location"])
+    head = 40 + 6 * location.itemsize
+    offsets, levels, places = [], [], []
+    shape: tuple[int, ...] | None = None
+    offset = header["start"]
+    while offset < header["size"]:
+        raw = read_bytes(path, offset, head)
+        numbers = struct.unpack("<10i", raw[:40])
+        block = tuple(numbers[2 * k + 1] - numbers[2 * k] + 1 for k in (2, 1, 0))
+        if not np.isfinite(np.frombuffer(raw[40:], location)).all():
+            raise SnapshotError(f"{path}: block {len(offsets)} at offset {offset} has limits that are not finite")
+        if min(block) < 1 or shape not in (None, block):
+            raise SnapshotError(f"{path}: block {len(offsets)} at offset {offset} has {block[::-1]} cells, not {shape}")
+        shape = block
+        length = 4 * len(header["names"]) * int(np.prod(block, dtype=object))
+        if offset + head + length > header["size"]:
+            raise SnapshotError(
+                f"{path}: block {len(offsets)} at offset {offset} needs {length} bytes, the file ends at "
+                f"{header['size']}; it is truncated"
+            )
+        offsets.append(offset + head)
+        levels.append(numbers[9])
+        places.append(numbers[8:5:-1])
+        offset += head + length
+    if shape is None:
+        return np.empty(0, np.int64), np.empty(0, np.int64), np.empty((0, 3), np.int64), ()
+    return np.array(offsets), np.array(levels, np.int64), np.array(places, np.int64), shape
+
+
+def _ranks(path: str) -> list[str]:
+    """All ranks' files of an output written one directory per rank, from any of them."""
+    folder, name = os.path.split(path)
+    parent, rank = os.path.split(folder)
+    if not re.fullmatch(r"rank_\d{8}", rank):
+        return [path]
+    found = sorted(glob(os.path.join(escape(parent), "rank_" + "[0-9]" * 8, escape(name))))
+    numbers = [int(os.path.basename(os.path.dirname(p))[5:]) for p in found]
+    if numbers != list(range(len(numbers))):
+        missing = sorted(set(range(max(numbers) + 1)) - set(numbers))
+        raise SnapshotError(f"{path}: ranks {missing[:10]} are missing beside it; copy them all")
+    return found
+
+
+class AthenakBackend(BackendEntrypoint):
+    """xarray engine ``athenak``: AthenaK ``.bin`` output, uniform or refined."""
+
+    description = "AthenaK binary snapshots"
+
+    @guarded("athenak")
+    def open_dataset(
+        self,
+        filename_or_obj: Any,
+        *,
+        drop_variables: str | Iterable[str] | None = None,
+        boundary: str | Mapping[str, str] | None = None,
+        level: int | None = None,
+    ) -> xr.Dataset:
+        """Open a ``.bin`` file, or one output of many ``rank_########/`` directories.
+
+        Parameters
+        ----------
+        filename_or_obj : path
+            A file; of per-rank output any rank's.
+        drop_variables : str or iterable of str, optional
+        boundary : str or mapping, optional
+            Overrides what the parameter dump of the file says.
+        level : int, optional
+            Level of the uniform grid that refined blocks are brought to, the finest by default.
+
+        Raises
+        ------
+        SnapshotError
+            If headers, sizes and blocks do not fit together, or the output is a slice.
+        """
+        path = filename_or_obj
+        if os.path.isdir(path):
+            raise SnapshotError(f"{path} is a directory: give one of the .bin files in it")
+        paths = _ranks(path)
+        headers = [_header(p) for p in paths]
+        for other, header in zip(paths[1:], headers[1:], strict=True):
+            if any(header[k] != headers[0][k] for k in ("time", "names", "location")):
+                raise SnapshotError(f"{other}: time or variables differ from {paths[0]}; they are two outputs")
+        found = [_blocks(p, h) for p, h in zip(paths, headers, strict=True)]
+        block = next((f[3] for f in found if f[3]), ())
+        if not block or any(f[3] not in ((), block) for f in found):
+            raise SnapshotError(f"{path}: no blocks, or blocks of several sizes")
+        mesh = headers[0]["parameters"].get("mesh", {})
+        missing = [k for i in (1, 2, 3) for k in (f"nx{i}", f"x{i}min", f"x{i}max") if k not in mesh]
+        if missing:
+            raise SnapshotError(f"{path}: the parameter dump states no {', '.join(missing)} in <mesh>")
+        root = tuple(int(mesh[f"nx{i}"]) for i in (3, 2, 1))
+        active = [a for a in range(3) if root[a] > 1] or [2]
+        tree = Tree(
+            path,
+            tuple(block[a] for a in active),
+            tuple(root[a] for a in active),
+            np.concatenate([f[1] for f in found]),
+            np.concatenate([f[2] for f in found])[:, active],
+        ).check()
+        return self._assemble(paths, headers[0], found, tree, active, level, boundary, drop_variables)
+
+    def _assemble(self, paths, header, found, tree, active, level, boundary, drop) -> xr.Dataset:
+        path, mesh = paths[0], header["parameters"]["mesh"]
+        top = int(tree.level.max())
+        if level is not None and (not isinstance(level, int | np.integer) or not 0 <= level <= top + 8):
+            raise SnapshotError(f"level {level!r}: an integer from 0 to {top + 8} (the finest present is {top})")
+        target = top if level is None else int(level)
+        layout = tree.layout(target)
+        dims = tuple("zyx"[a] for a in active)
+        first = np.concatenate([f[0] for f in found])
+        owner = np.concatenate([np.full(len(f[0]), i, np.int32) for i, f in enumerate(found)])
+        shapes = np.broadcast_to(np.array(tree.block), (len(first), len(dims)))
+        bytes_each = 4 * int(np.prod(tree.block))
+        fields = {}
+        for index, name in enumerate(header["names"]):
+            raw = RawBlocks(tuple(paths), owner, first + index * bytes_each, shapes, np.dtype("<f4"))
+            fields[ATHENA_NAMES.get(name, name)] = Field(dims, Mosaic(raw, layout), name)
+        axes, known = {}, {}
+        for dim, cells, block in zip(dims, layout.shape, tree.block, strict=True):
+            i = SPATIAL.index(dim) + 1
+            low, high = (finite(path, f"x{i}{end}", mesh[f"x{i}{end}"]) for end in ("min", "max"))
+            axes[dim] = limits_axis(path, dim, low, high, cells, block << max(target - top, 0))
+            sides = {mesh.get(f"{side}x{i}_bc") for side in "io"}
+            if None not in sides:
+                known[dim] = "periodic" if sides == {"periodic"} else "open"
+        attrs = {
+            "code": "AthenaK",
+            "time": header["time"],
+            "cycle": header["cycle"],
+            "level": target,
+            "finest_level": top,
+        }
+        return build(fields, axes, attrs=attrs, boundary=boundary, known=known, drop=drop)
+
+    def guess_can_open(self, filename_or_obj: Any) -> bool:
+        """Whether the first bytes are those of an AthenaK binary."""
+        return magic(filename_or_obj).startswith(MAGIC)

@@ -1,0 +1,186 @@
+"""PEGASUS++ NBF snapshots (engine ``pegasus``)."""
+
+import os
+import re
+import struct
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from xarray.backends import BackendEntrypoint
+
+from mmfields.conventions import SnapshotError
+from mmfields.io._lazy import RawBlocks, read_bytes
+from mmfields.io._mesh import Mosaic, Tree
+from mmfields.io._snapshot import (
+    ATHENA_NAMES,
+    LONGEST_AXIS,
+    Field,
+    build,
+    finite,
+    guarded,
+    limits_axis,
+    magic,
+    with_velocities,
+)
+
+MAGIC = b"Pegasus++ binary output"
+BLOCK_HEADER = 48
+LONGEST_LINE = 1 << 16
+
+
+class _Lines:
+    """ASCII header lines of a binary file, with the offset where each begins."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        with open(path, "rb") as file:
+            self.head = file.read(1 << 18)
+        self.offset = 0
+
+    def next(self, pattern: str, optional: bool = False) -> re.Match | None:
+        end = self.head.find(b"\n", self.offset, self.offset + LONGEST_LINE)
+        line = self.head[self.offset : end] if end >= 0 else b""
+        match = re.fullmatch(pattern, line.decode("ascii", "replace").strip())
+        if match:
+            self.offset = end + 1
+        elif not optional:
+            raise SnapshotError(
+                f"{self.path}: expected {pattern!r} at offset {self.offset}, found {line[:60]!r}"
+            )
+        return match
+
+
+def _header(path: str) -> dict[str, Any]:
+    """Text header of an NBF file: what it states, and where the blocks begin."""
+    lines = _Lines(path)
+    time = lines.next(r"Pegasus\+\+ binary output at time = (\S+)")[1]
+    big = lines.next(r"Big endian = ([01])")[1] == "1"
+    blocks = int(lines.next(r"Number of MeshBlocks = (\d{1,9})")[1])
+    count = int(lines.next(r"Number of variables = (\d{1,5})")[1])
+    names = lines.next(r"Variables:\s*(.*)")[1].split()
+    mesh = [lines.next(r"Mesh:\s+nx1=(\d{1,9})\s+x1min=(\S+)\s+x1max=(\S+)")]
+    mesh += [lines.next(rf"nx{i}=(\d{{1,9}})\s+x{i}min=(\S+)\s+x{i}max=(\S+)") for i in (2, 3)]
+    block = lines.next(r"MeshBlock:\s+nx1=(\d{1,9})\s+nx2=(\d{1,9})\s+nx3=(\d{1,9})").groups()
+    forcing = lines.next(r"Forcing:\s+unorm=(\S+)\s+bnorm=(\S+)", optional=True)
+    header = {
+        "time": finite(path, "time", time),
+        "order": ">" if big else "<",
+        "blocks": blocks,
+        "names": names,
+        "cells": tuple(int(m[1]) for m in mesh),
+        "limits": tuple((finite(path, "a mesh limit", m[2]), finite(path, "a mesh limit", m[3])) for m in mesh),
+        "block": tuple(map(int, block)),
+        "forcing": tuple(finite(path, "a forcing norm", f) for f in forcing.groups()) if forcing else None,
+        "start": lines.offset,
+    }
+    if len(names) != count or not names or len(set(names)) != count:
+        raise SnapshotError(f"{path}: {count} variables announced, {len(names)} distinct names needed: {names}")
+    _check_size(path, header)
+    return header
+
+
+def _check_size(path: str, header: dict[str, Any]) -> None:
+    cells = np.prod([int(n) for n in header["block"]], dtype=object)
+    if not (cells and header["blocks"] and all(0 < n <= LONGEST_AXIS for n in header["cells"])):
+        raise SnapshotError(f"{path}: empty mesh {header['cells']} in {header['blocks']} blocks of {header['block']}")
+    expected = header["start"] + header["blocks"] * (BLOCK_HEADER + 4 * len(header["names"]) * cells)
+    if (size := os.path.getsize(path)) != expected:
+        raise SnapshotError(
+            f"{path}: {size} bytes, but the header announces {expected} ({header['blocks']} blocks of "
+            f"{header['block']}, {len(header['names'])} variables from offset {header['start']}); "
+            "the file is truncated or damaged"
+        )
+
+
+def _locations(path: str, header: dict[str, Any], stride: int) -> np.ndarray:
+    """Logical (x3, x2, x1) location of every block, from the block headers."""
+    logical = np.empty((header["blocks"], 3), np.int64)
+    for index in range(header["blocks"]):
+        offset = header["start"] + index * stride
+        numbers = struct.unpack(header["order"] + "4i2fi2fi2f", read_bytes(path, offset, BLOCK_HEADER))
+        sizes = (numbers[3], numbers[6], numbers[9])
+        if sizes != header["block"]:
+            raise SnapshotError(
+                f"{path}: block {index} at offset {offset} has {sizes} cells, the header says {header['block']}; "
+                "the file is damaged or its endianness flag is wrong"
+            )
+        if not np.isfinite(numbers[4:6] + numbers[7:9] + numbers[10:12]).all():
+            raise SnapshotError(f"{path}: block {index} at offset {offset} has limits that are not finite")
+        logical[index] = numbers[2::-1]
+    return logical
+
+
+class PegasusBackend(BackendEntrypoint):
+    """xarray engine ``pegasus``: PEGASUS++ NBF dumps on uniform meshblocks."""
+
+    description = "PEGASUS++ NBF snapshots"
+
+    @guarded("pegasus")
+    def open_dataset(
+        self,
+        filename_or_obj: Any,
+        *,
+        drop_variables: str | Iterable[str] | None = None,
+        boundary: str | Mapping[str, str] | None = None,
+        frame: str | None = None,
+        scale_factors: Mapping[str, float] | None = None,
+    ) -> xr.Dataset:
+        """Open an NBF file; only its headers are read.
+
+        Parameters
+        ----------
+        filename_or_obj : path
+        drop_variables : str or iterable of str, optional
+        boundary : str or mapping, optional
+            ``periodic`` or ``open``, for all axes or per axis; the file does not state it.
+        frame : {"comoving", "physical"}, optional
+            What the stored fields are in a contracting box.  The file does not say, so without
+            it ``attrs["frame"]`` is ``unknown``.
+        scale_factors : mapping, optional
+            Scale factor of each axis at this time, kept as ``attrs["scale_factor_x"]`` …
+
+        Raises
+        ------
+        SnapshotError
+            If header, block headers and file size do not agree.
+        """
+        path = filename_or_obj
+        if frame not in (None, "comoving", "physical"):
+            raise SnapshotError(f"frame {frame!r}: give 'comoving' or 'physical'")
+        header = _header(path)
+        dims = [d for d, n in zip("zyx", header["cells"][::-1], strict=True) if n > 1] or ["x"]
+        keep = ["zyx".index(d) for d in dims]
+        cells = int(np.prod(header["block"]))
+        stride = BLOCK_HEADER + 4 * len(header["names"]) * cells
+        logical = _locations(path, header, stride)
+        block = header["block"][::-1]
+        tree = Tree(path, block, header["cells"][::-1], np.zeros(len(logical), int), logical).check()
+        kept = Tree(path, tuple(block[k] for k in keep), tuple(tree.root[k] for k in keep), tree.level, logical[:, keep])
+        layout = kept.layout(0)
+        first = header["start"] + BLOCK_HEADER + stride * np.arange(len(logical))
+        fields = {}
+        for index, name in enumerate(header["names"]):
+            raw = RawBlocks(
+                (path,),
+                np.zeros(len(logical), np.int32),
+                first + 4 * index * cells,
+                np.broadcast_to(np.array(kept.block), (len(logical), len(dims))),
+                np.dtype(header["order"] + "f4"),
+            )
+            fields[ATHENA_NAMES.get(name, name)] = Field(tuple(dims), Mosaic(raw, layout), name)
+        axes = {
+            d: limits_axis(path, d, *header["limits"]["xyz".index(d)], tree.root[k], block[k])
+            for d, k in zip(dims, keep, strict=True)
+        }
+        attrs = {"code": "PEGASUS++", "time": header["time"], "frame": frame or "unknown"}
+        if header["forcing"]:
+            attrs["forcing_unorm"], attrs["forcing_bnorm"] = header["forcing"]
+        for axis, factor in (scale_factors or {}).items():
+            attrs[f"scale_factor_{axis}"] = finite(path, f"scale factor of {axis}", factor)
+        return build(with_velocities(fields), axes, attrs=attrs, boundary=boundary, drop=drop_variables)
+
+    def guess_can_open(self, filename_or_obj: Any) -> bool:
+        """Whether the first bytes are those of an NBF file."""
+        return magic(filename_or_obj).startswith(MAGIC)

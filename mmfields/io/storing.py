@@ -1,0 +1,214 @@
+"""Datasets to zarr, chunk by chunk, so that an interrupted write loses nothing that was finished."""
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from mmfields.conventions import SnapshotError
+
+# Lies in a store until its last chunk is written.
+MARKER = ".mmfields-incomplete"
+
+
+def is_incomplete(path: str | os.PathLike) -> bool:
+    """Whether a store at `path` was begun and not finished."""
+    return os.path.exists(os.path.join(os.fspath(path), MARKER))
+
+
+def store(
+    ds: xr.Dataset, path: str | os.PathLike, *, overwrite: bool = False, progress: bool = True
+) -> xr.Dataset:
+    """Write a Dataset to a zarr store chunk by chunk; run again after a kill, it resumes.
+
+    Every chunk appears in the store whole or not at all.  A second call with a dataset of the
+    same structure (names, dims, shapes, dtypes, chunks, coordinates and attrs) computes only
+    what is missing, and the result equals an undisturbed run byte for byte.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Chunked variables are computed chunk by chunk, on the current Dask scheduler.
+        A dim whose chunks are uneven is rechunked to its largest chunk.
+    path : path
+        Directory to make.
+    overwrite : bool
+        Replace what is there instead of resuming it.
+    progress : bool
+        Show a progress bar on a terminal or in a notebook.
+
+    Returns
+    -------
+    xarray.Dataset
+        The stored data, opened lazily.
+
+    Raises
+    ------
+    SnapshotError
+        If `path` holds something else, or cannot be written.
+    """
+    path = os.path.abspath(os.fspath(path))
+    ds = _even_chunks(ds.drop_encoding())
+    try:
+        if overwrite and os.path.lexists(path):
+            _require_store(path)
+            shutil.rmtree(path)
+        if not os.path.lexists(path):
+            _begin(ds, path)
+        elif not _same_structure(ds, path):
+            raise SnapshotError(f"{path} already holds other data: choose another path, or give overwrite=True")
+        if is_incomplete(path):
+            _fill(ds, path, progress)
+            os.remove(os.path.join(path, MARKER))
+    except OSError as error:
+        raise SnapshotError(
+            f"{path}: cannot be written ({error.strerror or error}); mend that and run again, it resumes"
+        ) from error
+    return xr.open_zarr(path, consolidated=False)
+
+
+def _even_chunks(ds: xr.Dataset) -> xr.Dataset:
+    uneven = {}
+    for dim, sizes in ds.chunks.items():
+        if len(set(sizes[:-1])) > 1 or (len(sizes) > 1 and sizes[-1] > sizes[0]):
+            uneven[dim] = max(sizes)
+    return ds.chunk(uneven) if uneven else ds
+
+
+def _require_store(path: str) -> None:
+    if not (os.path.exists(os.path.join(path, "zarr.json")) or is_incomplete(path)):
+        raise SnapshotError(f"{path} exists and is no zarr store; it is not overwritten")
+
+
+def _template(ds: xr.Dataset, path: str) -> None:
+    """Metadata, coordinates and eager variables of the store; no chunk of a Dask array."""
+    encoding: dict[Any, dict] = {}
+    for name, variable in ds.variables.items():
+        if variable.chunks is not None:
+            encoding[name] = {"chunks": tuple(sizes[0] for sizes in variable.chunks)}
+    ds.to_zarr(path, mode="w", compute=False, consolidated=False, zarr_format=3, encoding=encoding)
+
+
+def _begin(ds: xr.Dataset, path: str) -> None:
+    """Put the template in place in one step, so that a half-made one is never seen."""
+    folder, name = os.path.split(path)
+    os.makedirs(folder, exist_ok=True)
+    for leftover in os.listdir(folder):
+        if leftover.startswith(f".{name}.") and leftover.endswith(".begun"):
+            shutil.rmtree(os.path.join(folder, leftover), ignore_errors=True)
+    temporary = os.path.join(folder, f".{name}.{uuid.uuid4().hex}.begun")
+    try:
+        _template(ds, temporary)
+        with open(os.path.join(temporary, MARKER), "w") as file:
+            file.write("being written by mmfields; run mm.store again to finish it\n")
+        os.rename(temporary, path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def _same_structure(ds: xr.Dataset, path: str) -> bool:
+    """Whether the store at `path` was begun from a dataset of this structure."""
+    _require_store(path)
+    folder, name = os.path.split(path)
+    temporary = os.path.join(folder, f".{name}.{uuid.uuid4().hex}.begun")
+    try:
+        _template(ds, temporary)
+        chunked = {str(name) for name, variable in ds.variables.items() if variable.chunks is not None}
+        return _described(temporary, chunked) == _described(path, chunked)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _described(path: str, chunked: set[str]) -> dict[str, bytes]:
+    """Every file of a store but the chunks of Dask arrays and the marker."""
+    found = {}
+    for folder, _, files in os.walk(path):
+        relative = os.path.relpath(folder, path)
+        for file in files:
+            if file == MARKER or file.endswith(".partial"):
+                continue
+            if relative.split(os.sep)[0] in chunked and file != "zarr.json":
+                continue
+            with open(os.path.join(folder, file), "rb") as handle:
+                found[os.path.join(relative, file)] = handle.read()
+    return found
+
+
+def _fill(ds: xr.Dataset, path: str, progress: bool) -> None:
+    """Compute and write the chunks that are not there yet."""
+    import dask
+
+    for folder, _, files in os.walk(path):  # what a kill left half-written
+        for file in files:
+            if file.endswith(".partial"):
+                os.remove(os.path.join(folder, file))
+    write = dask.delayed(_write, pure=False)
+    tasks = []
+    for name, variable in ds.variables.items():
+        if variable.chunks is None:
+            continue
+        blocks = variable.data.to_delayed()
+        for index, corner in _blocks(variable.chunks):
+            if not os.path.exists(os.path.join(path, str(name), "c", *map(str, index))):
+                tasks.append(write(blocks[index], path, str(name), corner))
+    if tasks:
+        _compute(tasks, progress)
+
+
+def _blocks(chunks: tuple[tuple[int, ...], ...]) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Index and first element of every block."""
+    starts = [np.concatenate([[0], np.cumsum(sizes[:-1])]).astype(int) for sizes in chunks]
+    for index in np.ndindex(*[len(sizes) for sizes in chunks]):
+        yield index, tuple(int(s[i]) for s, i in zip(starts, index, strict=True))
+
+
+def _write(block: Any, path: str, name: str, corner: tuple[int, ...]) -> None:
+    """Write one chunk; zarr's local store puts the file in place in one step."""
+    import zarr
+
+    block = np.asarray(block)
+    with zarr.config.set({"array.write_empty_chunks": True}):
+        array = zarr.open_array(os.path.join(path, name), mode="r+")
+        region = tuple(slice(c, c + n) for c, n in zip(corner, block.shape, strict=True))
+        array[region if region else ...] = block
+
+
+def _compute(tasks: list, progress: bool) -> None:
+    """Run tasks on the current scheduler, counting them as they end."""
+    import dask
+    from tqdm.auto import tqdm
+
+    client = _client()
+    with tqdm(total=len(tasks), unit="chunk", disable=None if progress else True) as bar:
+        if client is not None:
+            from distributed import as_completed
+
+            for future in as_completed(client.compute(tasks)):
+                future.result()
+                bar.update()
+            return
+        keys = {task.key for task in tasks}
+        from dask.callbacks import Callback
+
+        with Callback(posttask=lambda key, *_: bar.update() if key in keys else None):
+            dask.compute(*tasks)
+
+
+def _client() -> Any:
+    """The Dask client in force, None without one; distributed is not imported for the question."""
+    import sys
+
+    if "distributed" not in sys.modules:
+        return None
+    from distributed import get_client
+
+    try:
+        return get_client()
+    except ValueError:
+        return None
+
