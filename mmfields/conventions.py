@@ -236,3 +236,52 @@ def unit_vector(direction: str | Iterable[float]) -> np.ndarray:
     if not np.isfinite(length) or length == 0:
         raise SnapshotError(f"direction {direction!r}: give 'x', 'y', 'z' or three finite numbers, not all zero")
     return vector / length
+
+
+def mean_direction(ds: xr.Dataset, direction: str | Iterable[float] | None = None) -> xr.DataArray:
+    """Unit vector that parallel and perpendicular refer to, lazily.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Snapshot.
+    direction : str or three numbers, optional
+        An axis or a vector (x, y, z); the direction of the mean B by default.
+
+    Returns
+    -------
+    xarray.DataArray
+        Over ``component`` (x, y, z), after any dims that are not spatial.
+
+    Raises
+    ------
+    SnapshotError
+        When it is computed, where the mean field is below 1e-3 of the rms field.
+    """
+    if direction is not None:
+        return xr.DataArray(unit_vector(direction), dims="component")
+    names = list(components(ds))
+    dims = spatial_dims(ds)
+    means = xr.concat([ds[name].mean(dims, dtype=np.float64) for name in names], "component", coords="minimal")
+    square = sum((ds[name].astype(np.float64) ** 2).mean(dims) for name in names)
+    return xr.apply_ufunc(
+        _normalised,
+        means.drop_attrs(),
+        square,
+        input_core_dims=[["component"], []],
+        output_core_dims=[["component"]],
+        dask="parallelized",
+        output_dtypes=[np.float64],
+        dask_gufunc_kwargs={"allow_rechunk": True},
+    )
+
+
+def _normalised(mean: np.ndarray, mean_square: np.ndarray) -> np.ndarray:
+    strength = np.linalg.norm(mean, axis=-1)
+    rms = np.sqrt(np.asarray(mean_square))
+    if np.any(strength <= MEAN_FIELD_FLOOR * rms):
+        raise SnapshotError(
+            f"the mean field is {np.min(strength):.3g} against an rms field of {np.max(rms):.3g}, so it gives no "
+            "direction: say what parallel means with direction='x', 'y', 'z' or a vector"
+        )
+    return mean / strength[..., None]

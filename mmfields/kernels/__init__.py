@@ -1,0 +1,1 @@
+"""Numba kernels: NumPy and Numba only, one formula each."""

@@ -1,0 +1,171 @@
+"""Ensembles of particles, each with a key of its own that no chunking changes."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from mmfields.conventions import SPATIAL, SnapshotError, box, components, spatial_dims
+
+
+def isotropic(
+    n: int,
+    *,
+    gyroradius: float | Sequence[float],
+    seed: int,
+    field: xr.Dataset,
+    reference_field: float | str = "rms",
+) -> xr.Dataset:
+    """Particles uniform in the box of a field, with isotropic directions.
+
+    Parameters
+    ----------
+    n : int
+        Particles per gyroradius.
+    gyroradius : float or sequence of float
+        p c / (q B_ref) in the field's length unit.
+    seed : int
+        Everything random follows from it; the first particles of a larger ensemble are those of
+        a smaller one.
+    field : xarray.Dataset
+        Snapshot whose box is filled.
+    reference_field : float, "rms" or "mean"
+        B_ref: a number in the field's unit, the rms of the full vector, or the strength of the
+        mean field.  The latter two are evaluated with the trace, not now.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``x y z``, ``vx vy vz`` (unit vector), ``key``, over ``gyroradius`` (where several) and
+        ``particle``; ``reference_field`` a scalar.
+
+    Raises
+    ------
+    SnapshotError
+        If `n`, a gyroradius or the field is unusable.
+    """
+    if not isinstance(n, int | np.integer) or n < 1:
+        raise SnapshotError(f"n={n!r}: a positive number of particles is needed")
+    radii = _radii(gyroradius)
+    limits = {"x": (0.0, 1.0), "y": (0.0, 1.0), "z": (0.0, 1.0), **box(field)}
+    low = np.array([limits[d][0] for d in SPATIAL])
+    high = np.array([limits[d][1] for d in SPATIAL])
+    draws = np.stack([np.random.default_rng([seed, g]).random((n, 5)) for g in range(len(radii))])
+    keys = np.stack([_keys(seed, g, n) for g in range(len(radii))])
+    position = low + draws[..., :3] * (high - low)
+    cosine = 2 * draws[..., 3] - 1
+    angle = 2 * np.pi * draws[..., 4]
+    sine = np.sqrt(1 - cosine**2)
+    direction = np.stack([sine * np.cos(angle), sine * np.sin(angle), cosine], axis=-1)
+    return _ensemble(
+        position, direction, keys, radii, np.ndim(gyroradius) == 0, _reference(field, reference_field),
+        {"seed": int(seed), "distribution": "isotropic", "reference_field_kind": str(reference_field)},
+    )
+
+
+def from_arrays(
+    *,
+    x: Any,
+    y: Any,
+    z: Any,
+    vx: Any,
+    vy: Any,
+    vz: Any,
+    gyroradius: float | Sequence[float],
+    reference_field: float,
+    seed: int = 0,
+) -> xr.Dataset:
+    """Particles at given positions and with given directions.
+
+    Parameters
+    ----------
+    x, y, z : array_like
+        Positions in the field's length unit, shape (particle,), or (gyroradius, particle).
+    vx, vy, vz : array_like
+        Directions of the same shape; unit vectors to 1e-6, normalised on entry.
+    gyroradius : float or sequence of float
+        p c / (q B_ref) in the field's length unit.
+    reference_field : float
+        B_ref in the field's unit.
+    seed : int
+        The particles' keys follow from it.
+
+    Returns
+    -------
+    xarray.Dataset
+        As :func:`isotropic`.
+
+    Raises
+    ------
+    SnapshotError
+        If shapes differ, directions are no unit vectors, or a number is not finite.
+    """
+    radii = _radii(gyroradius)
+    single = np.ndim(gyroradius) == 0
+    parts = [np.atleast_1d(np.asarray(v, dtype=float)) for v in (x, y, z, vx, vy, vz)]
+    if len({p.shape for p in parts}) > 1:
+        raise SnapshotError(f"positions and directions differ in shape: {[p.shape for p in parts]}")
+    if parts[0].ndim == 1:
+        parts = [np.broadcast_to(p, (len(radii), len(p))) for p in parts]
+    if parts[0].ndim != 2 or len(parts[0]) != len(radii):
+        raise SnapshotError(f"shape {parts[0].shape} does not fit {len(radii)} gyroradii: give (gyroradius, particle)")
+    position, direction = np.stack(parts[:3], -1), np.stack(parts[3:], -1)
+    if not (np.isfinite(position).all() and np.isfinite(direction).all()):
+        raise SnapshotError("positions and directions must be finite")
+    length = np.linalg.norm(direction, axis=-1, keepdims=True)
+    if (np.abs(length - 1) > 1e-6).any():
+        raise SnapshotError(f"directions must be unit vectors; their lengths run from {length.min()} to {length.max()}")
+    if not (np.isfinite(reference_field) and reference_field > 0):
+        raise SnapshotError(f"reference_field={reference_field!r}: a positive number is needed")
+    keys = np.stack([_keys(seed, g, position.shape[1]) for g in range(len(radii))])
+    return _ensemble(
+        position, direction / length, keys, radii, single, xr.DataArray(float(reference_field)),
+        {"seed": int(seed), "distribution": "given", "reference_field_kind": "given"},
+    )
+
+
+def _radii(gyroradius: float | Sequence[float]) -> np.ndarray:
+    radii = np.atleast_1d(np.asarray(gyroradius, dtype=float))
+    if radii.ndim != 1 or not len(radii) or not (np.isfinite(radii) & (radii > 0)).all():
+        raise SnapshotError(f"gyroradius={gyroradius!r}: positive, finite lengths are needed")
+    return radii
+
+
+def _keys(seed: int, group: int, n: int) -> np.ndarray:
+    """One 64-bit key per particle, independent of how many there are and of chunks."""
+    return np.random.default_rng([seed, group, 1]).integers(0, 2**64, size=n, dtype=np.uint64, endpoint=False)
+
+
+def _reference(field: xr.Dataset, reference: float | str) -> xr.DataArray:
+    """The reference field as a scalar, lazy where the field is."""
+    names = list(components(field))
+    dims = spatial_dims(field)
+    if reference == "rms":
+        return sum((field[c].astype(float) ** 2).mean(dims) for c in names) ** 0.5
+    if reference == "mean":
+        return sum(field[c].astype(float).mean(dims) ** 2 for c in names) ** 0.5
+    if isinstance(reference, str) or not (np.isfinite(reference) and reference > 0):
+        raise SnapshotError(f"reference_field={reference!r}: 'rms', 'mean' or a positive number is needed")
+    return xr.DataArray(float(reference))
+
+
+def _ensemble(
+    position: np.ndarray,
+    direction: np.ndarray,
+    keys: np.ndarray,
+    radii: np.ndarray,
+    single: bool,
+    reference: xr.DataArray,
+    attrs: dict[str, Any],
+) -> xr.Dataset:
+    dims = ("gyroradius", "particle")
+    variables: dict[str, Any] = {}
+    for i, dim in enumerate(SPATIAL):
+        variables[dim] = (dims, position[..., i], {"long_name": f"position along {dim}"})
+        variables[f"v{dim}"] = (dims, direction[..., i], {"long_name": f"direction along {dim}"})
+    variables["key"] = (dims, keys, {"long_name": "random key of the particle"})
+    notes = {"long_name": "gyroradius p c / (q B_ref)"}
+    ds = xr.Dataset(variables, {"gyroradius": ("gyroradius", radii, notes)}, attrs)
+    ds["reference_field"] = reference.drop_vars(list(reference.coords))
+    return ds.isel(gyroradius=0) if single else ds
