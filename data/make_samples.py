@@ -28,9 +28,7 @@ def micromirrors(source: Path) -> xr.Dataset:
     parts = [mm.open_snapshot(source / f"warpx_mirror_fields_{step:06d}.h5", boundary="periodic") for step in steps]
     shape = dict(parts[0].sizes)
     ds = mm.io.from_arrays(
-        **{
-            f"B{c}": np.stack([p[f"B{c}"].values / np.float32(run["B0"]) for p in parts]) for c in "xyz"
-        },
+        **{f"B{c}": np.stack([p[f"B{c}"].values / np.float32(run["B0"]) for p in parts]) for c in "xyz"},
         n=np.stack([(p["charge_density"].values / np.float32(CHARGE * run["n0"])) for p in parts]),
         spacing=dict.fromkeys("zyx", run["dx"]),
         dims=("time", "z", "y", "x"),
@@ -82,7 +80,12 @@ def main(source: Path) -> None:
         for variable in ds.variables.values():
             variable.encoding = {}
         encoding = {
-            v: {"zlib": True, "complevel": 9, "shuffle": True, "chunksizes": (*(1,) * (ds[v].ndim - 3), *ds[v].shape[-3:])}
+            v: {
+                "zlib": True,
+                "complevel": 9,
+                "shuffle": True,
+                "chunksizes": (*(1,) * (ds[v].ndim - 3), *ds[v].shape[-3:]),
+            }
             for v in ds.data_vars
         }
         ds.to_netcdf(HERE / f"{name}.nc", engine="h5netcdf", encoding=encoding)

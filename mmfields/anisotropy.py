@@ -5,7 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import components, mean_direction, require_periodic, spacing, spatial_dims
+from mmfields.conventions import (
+    components,
+    mean_direction,
+    require_periodic,
+    spacing,
+    spatial_dims,
+    wavenumber_attrs,
+)
 from mmfields.fourier import over_leading, par_perp, transform, wavenumbers
 
 SCALES = {
@@ -72,7 +79,7 @@ def scales(ds: xr.Dataset, *, direction: str | Sequence[float] | None = None) ->
         if name in LENGTHS:
             out[name].attrs["units"] = unit
         elif name in WAVENUMBERS:
-            out[name].attrs["units"] = "rad" if unit == "1" else f"rad / ({unit})"
+            out[name].attrs |= wavenumber_attrs(ds)
         elif name in STRENGTHS:
             out[name].attrs["units"] = field_unit
     return out

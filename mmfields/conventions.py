@@ -62,9 +62,7 @@ def axis_spacing(ds: xr.Dataset | xr.DataArray, dim: Hashable) -> float:
         If the coordinate is missing, not finite, descending or not uniform.
     """
     if dim not in ds.coords:
-        raise SnapshotError(
-            f"axis {dim!r} has no coordinate: add cell centres with ds.assign_coords({dim}=...)"
-        )
+        raise SnapshotError(f"axis {dim!r} has no coordinate: add cell centres with ds.assign_coords({dim}=...)")
     centres = np.asarray(ds[dim].values, dtype=float)
     if not np.isfinite(centres).all():
         where = int(np.flatnonzero(~np.isfinite(centres))[0])
@@ -144,6 +142,15 @@ def boundaries(ds: xr.Dataset | xr.DataArray) -> dict[str, str]:
             )
         kinds[dim] = kind
     return kinds
+
+
+def wavenumber_attrs(ds: xr.Dataset | xr.DataArray) -> dict[str, str]:
+    """Attrs ``units`` (and ``normalization``) of wavenumbers of a snapshot, from those of its first axis."""
+    notes = ds[spatial_dims(ds)[0]].attrs
+    unit = notes.get("units", "1")
+    if unit != "1":
+        return {"units": f"rad / ({unit})"}
+    return {"units": "rad", "normalization": f"rad / {notes.get('normalization', 'length unit')}"}
 
 
 def require_periodic(ds: xr.Dataset | xr.DataArray, what: str) -> None:

@@ -98,4 +98,3 @@ def _factor(array: xr.DataArray, ds: xr.Dataset, key: str, given: Any, target: s
         raise SnapshotError(f"{name} in units of {stated!r} cannot be brought to {target}: {error}") from error
     remedy = f"give {key}=... as an astropy Quantity" if key != "density_unit" else "give density=..."
     raise SnapshotError(f"{name} is in code units and the snapshot has no {key!r} attribute: {remedy}")
-

@@ -100,9 +100,7 @@ def band(
     return Transfer(_SharpBand(low, high), f"band(k_par={low}, k_perp={high}, edge='sharp')", float(keep_mean))
 
 
-def filter(
-    ds: xr.Dataset, transfer: Transfer, *, direction: str | Sequence[float] | None = None
-) -> xr.Dataset:
+def filter(ds: xr.Dataset, transfer: Transfer, *, direction: str | Sequence[float] | None = None) -> xr.Dataset:
     """Filter every field of a periodic snapshot; ``filter(ds, g) + filter(ds, ~g) == ds`` to rounding.
 
     Parameters
@@ -210,4 +208,3 @@ def _filtered(
         spectrum *= transfer(k_par, k_perp).astype(spectrum.real.dtype)
         out[index] = fft.irfftn(spectrum, s=shape)
     return out
-

@@ -59,7 +59,12 @@ def isotropic(
     sine = np.sqrt(1 - cosine**2)
     direction = np.stack([sine * np.cos(angle), sine * np.sin(angle), cosine], axis=-1)
     return _ensemble(
-        position, direction, keys, radii, np.ndim(gyroradius) == 0, _reference(field, reference_field),
+        position,
+        direction,
+        keys,
+        radii,
+        np.ndim(gyroradius) == 0,
+        _reference(field, reference_field),
         {"seed": int(seed), "distribution": "isotropic", "reference_field_kind": str(reference_field)},
     )
 
@@ -120,7 +125,12 @@ def from_arrays(
         raise SnapshotError(f"reference_field={reference_field!r}: a positive number is needed")
     keys = np.stack([_keys(seed, g, position.shape[1]) for g in range(len(radii))])
     return _ensemble(
-        position, direction / length, keys, radii, single, xr.DataArray(float(reference_field)),
+        position,
+        direction / length,
+        keys,
+        radii,
+        single,
+        xr.DataArray(float(reference_field)),
         {"seed": int(seed), "distribution": "given", "reference_field_kind": "given"},
     )
 

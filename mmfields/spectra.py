@@ -5,7 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import SnapshotError, mean_direction, require_periodic, spacing, spatial_dims
+from mmfields.conventions import (
+    SnapshotError,
+    mean_direction,
+    require_periodic,
+    spacing,
+    spatial_dims,
+    wavenumber_attrs,
+)
 from mmfields.fourier import over_leading, par_perp, transform, wavenumbers
 
 NORMALIZATION = "sum of E times bin widths is <|dB|^2>/2 over the given fields, k = 0 left out"
@@ -43,7 +50,7 @@ def power(ds: xr.Dataset, names: Sequence[str] = ("Bx", "By", "Bz")) -> xr.DataA
     modes = grid.modes()
     result = (counts / grid.width).isel(k=slice(1, None)).rename("power")
     coords = {
-        "k": ("k", grid.centres()[1:], {"units": grid.units, "long_name": "wavenumber"}),
+        "k": ("k", grid.centres()[1:], {**grid.notes, "long_name": "wavenumber"}),
         "k_width": ("k", np.full(grid.size - 1, grid.width)),
         "modes": ("k", modes[1:]),
     }
@@ -85,7 +92,7 @@ def power2d(
     )
     widths = np.full(grid.size, grid.width)
     widths[0] /= 2  # |k| < half a bin
-    notes = {"units": grid.units}
+    notes = grid.notes
     coords = {
         "k_perp": ("k_perp", grid.centres(), {**notes, "long_name": "perpendicular wavenumber"}),
         "k_par": ("k_par", grid.centres(), {**notes, "long_name": "parallel wavenumber"}),
@@ -109,8 +116,7 @@ class _Bins:
         self.width = min(2 * np.pi / (n * w) for n, w in zip(self.shape, self.widths, strict=True))
         corner = np.sqrt(sum((np.pi / w) ** 2 for w in self.widths))
         self.size = int(np.floor(corner / self.width + 0.5)) + 1
-        unit = ds[self.dims[0]].attrs.get("units", "1")
-        self.units = "rad" if unit == "1" else f"rad / ({unit})"
+        self.notes = wavenumber_attrs(ds)
 
     def centres(self) -> np.ndarray:
         return np.arange(self.size) * self.width

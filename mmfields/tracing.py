@@ -80,12 +80,16 @@ def trace(
         raise SnapshotError(f"step_unit={step_unit!r}: 'length' or 'gyroradius' is needed")
     names = components(field)
     if extra := set(field[names[0]].dims) - set(SPATIAL):
-        raise SnapshotError(f"trace takes one snapshot, and this one has {sorted(extra)}: select with ds.isel(time=...)")
+        raise SnapshotError(
+            f"trace takes one snapshot, and this one has {sorted(extra)}: select with ds.isel(time=...)"
+        )
     single = "gyroradius" not in particles.dims
-    ensemble = particles.expand_dims("gyroradius") if single else particles
+    reference = particles["reference_field"]
+    ensemble = particles.drop_vars("reference_field")
+    ensemble = ensemble.expand_dims("gyroradius") if single else ensemble
     path = _saved(distance, save)
     lengths, counts = _steps(path, step, step_unit, ensemble["gyroradius"].values)
-    rows = _rows(field, ensemble, lengths, counts, particles_per_task)
+    rows = _rows(field, ensemble, reference, lengths, counts, particles_per_task)
     kinds = boundaries(field)
     notes = {"units": field[spatial_dims(field)[0]].attrs.get("units", "1"), "long_name": "path length"}
     from mmfields.kernels.trace import ROWS
@@ -111,7 +115,7 @@ def trace(
     means = mean_field(field)
     for name in names:
         result[f"mean_{name}"] = means[name]
-    result["reference_field"] = ensemble["reference_field"]
+    result["reference_field"] = reference
     return result.isel(gyroradius=0) if single else result
 
 
@@ -142,7 +146,12 @@ def _steps(path: np.ndarray, step: float, unit: str, radii: np.ndarray) -> tuple
 
 
 def _rows(
-    field: xr.Dataset, ensemble: xr.Dataset, lengths: np.ndarray, counts: np.ndarray, per_task: int
+    field: xr.Dataset,
+    ensemble: xr.Dataset,
+    reference: xr.DataArray,
+    lengths: np.ndarray,
+    counts: np.ndarray,
+    per_task: int,
 ) -> Any:
     """Dask array (row, gyroradius, particle, path): one task per block of particles and gyroradius."""
     import dask.array as da
@@ -157,7 +166,6 @@ def _rows(
         return da.from_array(values, chunks=(*chunks, -1))
 
     radii = da.from_array(ensemble["gyroradius"].values.astype(float), chunks=1)
-    reference = da.asarray(ensemble["reference_field"].data)
     geometry = _geometry(field)
     return da.blockwise(
         _trace_task,
@@ -170,7 +178,7 @@ def _rows(
         "gpc",
         radii,
         "g",
-        reference,
+        da.asarray(reference.data),
         "",
         da.from_array(lengths, chunks=(1, -1)),
         "gs",
@@ -224,7 +232,9 @@ def _trace_task(field, position, direction, radius, reference, lengths, counts, 
     origin, width, periodic = geometry
     rigidity = float(radius[0]) * float(reference)
     if not (np.isfinite(rigidity) and rigidity > 0):
-        raise SnapshotError(f"gyroradius times reference field is {rigidity}: give particles a positive reference_field")
+        raise SnapshotError(
+            f"gyroradius times reference field is {rigidity}: give particles a positive reference_field"
+        )
     rows = trace_block(
         field,
         origin,

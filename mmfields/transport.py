@@ -5,7 +5,9 @@ import xarray as xr
 
 from mmfields.conventions import MEAN_FIELD_FLOOR, SPATIAL, SnapshotError
 
-PREFACTOR = "kappa_ii = <dx_i^2>/(2 s), kappa = <dr^2>/(6 s), kappa_par = <dr_par^2>/(2 s), kappa_perp = <dr_perp^2>/(4 s)"
+PREFACTOR = (
+    "kappa_ii = <dx_i^2>/(2 s), kappa = <dr^2>/(6 s), kappa_par = <dr_par^2>/(2 s), kappa_perp = <dr_perp^2>/(4 s)"
+)
 UNITS_NOTE = "particle speed times length unit"
 
 

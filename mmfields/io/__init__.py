@@ -89,7 +89,9 @@ def _hdf5_engine(path: str) -> str:
             return "athdf"
         if is_cutout(file):
             return "jhtdb"
-        if "_NCProperties" in file.attrs or any("DIMENSION_LABELS" in v.attrs or "CLASS" in v.attrs for v in file.values()):
+        if "_NCProperties" in file.attrs or any(
+            "DIMENSION_LABELS" in v.attrs or "CLASS" in v.attrs for v in file.values()
+        ):
             return "netcdf"
         raise SnapshotError(
             f"{path} is HDF5, but neither openPMD, Athena++, JHTDB nor netCDF; it holds {list(file)[:10]}"
@@ -229,7 +231,13 @@ def _join(opened: list[tuple[str, xr.Dataset]]) -> xr.Dataset:
         joined = parts[0]
     else:
         joined = xr.concat(
-            parts, "time", data_vars="all", coords="minimal", compat="override", join="override", combine_attrs="drop_conflicts"
+            parts,
+            "time",
+            data_vars="all",
+            coords="minimal",
+            compat="override",
+            join="override",
+            combine_attrs="drop_conflicts",
         )
     del joined.attrs["time"]
     if unit := first.attrs.get("time_unit"):

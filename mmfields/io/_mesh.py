@@ -40,9 +40,7 @@ class Layout:
         low = np.maximum(self.start, begin)
         high = np.minimum(self.stop, end)
         for block in np.flatnonzero((low < high).all(axis=1)):
-            destination = tuple(
-                slice(a, b) for a, b in zip(low[block] - begin, high[block] - begin, strict=True)
-            )
+            destination = tuple(slice(a, b) for a, b in zip(low[block] - begin, high[block] - begin, strict=True))
             yield int(block), destination, low[block] - self.start[block], high[block] - self.start[block]
 
 
@@ -210,9 +208,7 @@ class TreeCentred:
         level = int(self.tree.level[block])
         corner = self.tree.logical[block] * np.array(self.tree.block)
         place = (int(corner[self.axis]) + self.tree.block[self.axis]) % (self.tree.root[self.axis] << level)
-        plane = [
-            slice(int(c) + s.start, int(c) + s.stop) for c, s in zip(corner, region, strict=True)
-        ]
+        plane = [slice(int(c) + s.start, int(c) + s.stop) for c, s in zip(corner, region, strict=True)]
         plane[self.axis] = slice(place, place + 1)
         mosaic = Mosaic(self.faces, self.tree.layout(level), pick=self.axis)
         return mosaic.read(tuple(plane))

@@ -93,9 +93,7 @@ def build(
             notes["normalization"] = item.normalization
         data = indexing.LazilyIndexedArray(LazyArray(item.source))
         encoding = {"preferred_chunks": {d: axes[d].chunk if d in axes else 1 for d in item.dims}}
-        variables[name] = xr.Variable(
-            item.dims, data, {**notes, "code_name": item.code_name, **item.attrs}, encoding
-        )
+        variables[name] = xr.Variable(item.dims, data, {**notes, "code_name": item.code_name, **item.attrs}, encoding)
     used = {d for item in variables.values() for d in item.dims}
     coords = {}
     for dim, axis in axes.items():

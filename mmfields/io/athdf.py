@@ -67,9 +67,7 @@ def _tree(path: str, file: "h5py.File", block: tuple[int, ...], blocks: int) -> 
     return Tree(path, block, root, level, logical)
 
 
-def _limits(
-    path: str, file: "h5py.File", mesh: Mapping[str, Sequence[float]] | None
-) -> dict[str, tuple[float, float]]:
+def _limits(path: str, file: "h5py.File", mesh: Mapping[str, Sequence[float]] | None) -> dict[str, tuple[float, float]]:
     """Limits of the mesh per axis, from the file or from the caller."""
     if mesh is None and "RootGridX1" not in file.attrs:
         raise SnapshotError(
@@ -87,6 +85,8 @@ def _limits(
         low, high, ratio = (float(v) for v in np.asarray(file.attrs[f"RootGridX{i + 1}"]).ravel())
         if ratio != 1.0:
             raise SnapshotError(f"{path}: x{i + 1} is stretched (ratio {ratio}); only uniform meshes are read")
+        if not np.isfinite([low, high]).all():
+            raise SnapshotError(f"{path}: RootGridX{i + 1} is ({low}, {high}); finite limits are needed")
         limits[dim] = (low, high)
     return limits
 
@@ -179,8 +179,7 @@ class AthdfBackend(BackendEntrypoint):
             if mesh is None:
                 _check_faces(path, file, tree, limits)
             readers = {
-                name: _block_reader(path, owner, index, shapes[owner], kept, active)
-                for name, owner, index in variables
+                name: _block_reader(path, owner, index, shapes[owner], kept, active) for name, owner, index in variables
             }
             attrs = {
                 "code": "Athena++",

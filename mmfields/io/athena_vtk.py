@@ -201,9 +201,7 @@ def _place(parts: list[_Part]) -> tuple[Layout, dict[str, Axis], np.ndarray]:
     places = {tuple(p) for p in start.tolist()}
     covered = int(count.prod(axis=1).sum())
     if len(places) < len(parts) or covered != np.prod(shape, dtype=object):
-        raise SnapshotError(
-            f"{path}: {len(parts)} files of {covered} cells do not tile the {shape} grid exactly once"
-        )
+        raise SnapshotError(f"{path}: {len(parts)} files of {covered} cells do not tile the {shape} grid exactly once")
     ones = np.ones_like(start[:, keep])
     return Layout(shape, start[:, keep], start[:, keep] + count[:, keep], ones, ones), axes, count[:, keep]
 

@@ -123,7 +123,9 @@ class JhtdbBackend(BackendEntrypoint):
             nodes = {name: _hdf5.dataset(file, name) for name, _, _ in found}
             shapes = {node.shape[:3] for node in nodes.values() if node.ndim == 4}
             if len(shapes) != 1 or any(n.ndim != 4 or 0 in n.shape or n.shape[3] > 3 for n in nodes.values()):
-                raise SnapshotError(f"{path}: shapes { {k: n.shape for k, n in nodes.items()} } are not one (z, y, x, c)")
+                raise SnapshotError(
+                    f"{path}: shapes { {k: n.shape for k, n in nodes.items()} } are not one (z, y, x, c)"
+                )
             shape = next(iter(shapes))
             keep = [k for k in range(3) if shape[k] > 1] or [2]
             if "_size" in file:

@@ -122,7 +122,9 @@ def _hdf5_record(path: str, name: str, node: Any) -> _Record:
     labels = _hdf5.strings(_hdf5.attribute(node, "axisLabels"))
     scale = finite(path, f"gridUnitSI of {name}", _hdf5.plain(node.attrs.get("gridUnitSI", 1.0)))
     spacing = [scale * v for v in _floats(path, f"gridSpacing of {name}", _hdf5.attribute(node, "gridSpacing"))]
-    offset = [scale * v for v in _floats(path, f"gridGlobalOffset of {name}", _hdf5.attribute(node, "gridGlobalOffset"))]
+    offset = [
+        scale * v for v in _floats(path, f"gridGlobalOffset of {name}", _hdf5.attribute(node, "gridGlobalOffset"))
+    ]
     scalar = isinstance(node, h5py.Dataset) or "value" in node.attrs
     parts = {"": node} if scalar else {n: _hdf5.member(node, n) for n in node}
     components = [_hdf5_component(path, name, n, part, labels, order) for n, part in parts.items()]
@@ -350,7 +352,7 @@ class OpenpmdBackend(BackendEntrypoint):
         if left_out:
             attrs["not_loaded"] = ", ".join(left_out)
         ds = build(
-            fields, grid.axes(staggered), attrs=attrs, boundary=boundary, known=known, length_units="m", drop=drop
+            fields, grid.axes(path, staggered), attrs=attrs, boundary=boundary, known=known, length_units="m", drop=drop
         )
         if len(steps) > 1:
             ds = ds.assign_coords(time=("time", [s.time for s in steps], {"units": "s"}))
@@ -397,12 +399,12 @@ class _Grid:
         position = (0.5,) * len(main.labels) if mixed else next(iter(places))
         return cls(main.labels, main.shape, main.spacing, main.offset, position, mixed, kept, tuple(chunks))
 
-    def axes(self, staggered: bool) -> dict[str, Axis]:
+    def axes(self, path: str, staggered: bool) -> dict[str, Axis]:
         axes = {}
         for k, dim in enumerate(self.dims):
             width = self.spacing[k]
             low = self.offset[k] + (self.position[k] - 0.5) * width
-            limits_axis(dim, dim, low, low + width * self.kept[k], self.kept[k], 1)
+            limits_axis(path, dim, low, low + width * self.kept[k], self.kept[k], 1)
             axes[dim] = Axis(low, width, self.kept[k], min(self.chunks[k], self.kept[k]))
             if staggered:
                 axes[f"{dim}_f"] = Axis(self.offset[k], width, self.cells[k], self.chunks[k], face=True)
@@ -436,8 +438,6 @@ def _fields(path: str, grid: _Grid, step: _Iteration, staggered: bool) -> dict[s
             fields[name] = Field(grid.dims, centred, code_name, units, "not stated in the file")
             faces = tuple(f"{d}_f" if p < 0.25 else d for d, p in zip(grid.dims, component.position, strict=True))
             if staggered and grid.mixed and faces != grid.dims:
-                own = tuple(
-                    n if f.endswith("_f") else k for f, n, k in zip(faces, grid.cells, grid.kept, strict=True)
-                )
+                own = tuple(n if f.endswith("_f") else k for f, n, k in zip(faces, grid.cells, grid.kept, strict=True))
                 fields[f"{name}_f"] = Field(faces, Part(source, own), code_name, units, "not stated in the file")
     return fields

@@ -46,9 +46,7 @@ class _Lines:
         if match:
             self.offset = end + 1
         elif not optional:
-            raise SnapshotError(
-                f"{self.path}: expected {pattern!r} at offset {self.offset}, found {line[:60]!r}"
-            )
+            raise SnapshotError(f"{self.path}: expected {pattern!r} at offset {self.offset}, found {line[:60]!r}")
         return match
 
 
@@ -157,7 +155,9 @@ class PegasusBackend(BackendEntrypoint):
         logical = _locations(path, header, stride)
         block = header["block"][::-1]
         tree = Tree(path, block, header["cells"][::-1], np.zeros(len(logical), int), logical).check()
-        kept = Tree(path, tuple(block[k] for k in keep), tuple(tree.root[k] for k in keep), tree.level, logical[:, keep])
+        kept = Tree(
+            path, tuple(block[k] for k in keep), tuple(tree.root[k] for k in keep), tree.level, logical[:, keep]
+        )
         layout = kept.layout(0)
         first = header["start"] + BLOCK_HEADER + stride * np.arange(len(logical))
         fields = {}

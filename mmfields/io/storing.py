@@ -20,9 +20,7 @@ def is_incomplete(path: str | os.PathLike) -> bool:
     return os.path.exists(os.path.join(os.fspath(path), MARKER))
 
 
-def store(
-    ds: xr.Dataset, path: str | os.PathLike, *, overwrite: bool = False, progress: bool = True
-) -> xr.Dataset:
+def store(ds: xr.Dataset, path: str | os.PathLike, *, overwrite: bool = False, progress: bool = True) -> xr.Dataset:
     """Write a Dataset to a zarr store chunk by chunk; run again after a kill, it resumes.
 
     Every chunk appears in the store whole or not at all.  A second call with a dataset of the
@@ -211,4 +209,3 @@ def _client() -> Any:
         return get_client()
     except ValueError:
         return None
-

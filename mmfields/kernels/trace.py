@@ -41,7 +41,8 @@ def trace_block(field, origin, width, periodic, position, direction, rigidity, l
     n = position.shape[0]
     saves = lengths.shape[0]
     out = np.empty((9, n, saves))
-    shift = origin / width + 0.5
+    inverse = 1.0 / width
+    shift = origin * inverse + 0.5
     upper = origin + width * np.array([field.shape[2], field.shape[1], field.shape[0]])
     for p in range(n):
         x, y, z = position[p, 0], position[p, 1], position[p, 2]
@@ -57,7 +58,7 @@ def trace_block(field, origin, width, periodic, position, direction, rigidity, l
                 my = y + half * vy
                 mz = z + half * vz
                 bx, by, bz = linear(
-                    field, mz / width[2] - shift[2], my / width[1] - shift[1], mx / width[0] - shift[0], periodic
+                    field, mz * inverse[2] - shift[2], my * inverse[1] - shift[1], mx * inverse[0] - shift[0], periodic
                 )
                 nx, ny, nz = boris(vx, vy, vz, turn * bx, turn * by, turn * bz)
                 ex = mx + half * nx
@@ -72,7 +73,7 @@ def trace_block(field, origin, width, periodic, position, direction, rigidity, l
                     x, y, z = ex, ey, ez
                     vx, vy, vz = nx, ny, nz
             bx, by, bz = linear(
-                field, z / width[2] - shift[2], y / width[1] - shift[1], x / width[0] - shift[0], periodic
+                field, z * inverse[2] - shift[2], y * inverse[1] - shift[1], x * inverse[0] - shift[0], periodic
             )
             strength = sqrt(bx * bx + by * by + bz * bz)
             out[0, p, s], out[1, p, s], out[2, p, s] = x, y, z

@@ -1,0 +1,259 @@
+"""Figures: (data, ax) -> artists.  Nothing is computed here beyond what drawing needs."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from mmfields.conventions import SnapshotError, spatial_dims
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Okabe and Ito's colour-blind safe cycle, without its yellow.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+
+
+def _new_axes(columns: int = 1, width: float = 5.0, height: float = 4.2, **options: Any) -> Any:
+    from matplotlib import pyplot as plt
+
+    _, axes = plt.subplots(
+        1, columns, figsize=(width * columns, height), layout="constrained", squeeze=False, **options
+    )
+    return axes[0] if columns > 1 else axes[0, 0]
+
+
+def _unit_label(array: xr.DataArray, fallback: str = "") -> str:
+    """Unit in brackets for a label: the unit, else the normalization that '1' stands for, else `fallback`."""
+    unit = array.attrs.get("units", "1")
+    if unit in ("1", "rad"):
+        unit = array.attrs.get("normalization", fallback)
+    pretty = {
+        "d_i": "$d_i$",
+        "B0": "$B_0$",
+        "n0": "$n_0$",
+        "rad / m2": "rad m$^{-2}$",
+        "rad / d_i": "rad / $d_i$",
+        "rad / (m)": "rad / m",
+    }
+    return f" [{pretty.get(unit, unit)}]" if unit else ""
+
+
+def slices(data: xr.Dataset | xr.DataArray, ax: "Sequence[Axes] | None" = None, *, variable: str | None = None) -> list:
+    """Mid-planes of a three-dimensional field, one panel per axis cut.
+
+    Parameters
+    ----------
+    data : xarray.Dataset or DataArray
+        Snapshot or one of its fields, without ``time``.
+    ax : three Axes, optional
+    variable : str, optional
+        Of a Dataset; its first by default.
+
+    Returns
+    -------
+    list of artists
+
+    Raises
+    ------
+    SnapshotError
+        If the field is not three-dimensional.
+    """
+    if isinstance(data, xr.Dataset):
+        data = data[variable or next(iter(data.data_vars))]
+    dims = spatial_dims(data)
+    if len(dims) != 3 or data.ndim != 3:
+        raise SnapshotError(f"slices draws a three-dimensional field; this one has dims {data.dims}: select the others")
+    panels = _new_axes(3, 4.0, 3.8) if ax is None else ax
+    data = data.compute()
+    limit = float(np.abs(data).max())
+    signed = float(data.min()) < 0 < float(data.max())
+    low, colours = (-limit, "RdBu_r") if signed else (float(data.min()), "cividis")
+    artists = []
+    for panel, cut in zip(panels, ("z", "y", "x"), strict=True):
+        across, up = (d for d in ("x", "y", "z") if d != cut)
+        plane = data.isel({cut: data.sizes[cut] // 2}).transpose(up, across)
+        artists.append(
+            panel.pcolormesh(plane[across], plane[up], plane, vmin=low, vmax=limit, cmap=colours, rasterized=True)
+        )
+        panel.set_aspect("equal")
+        panel.set_xlabel(f"${across}${_unit_label(data[across])}")
+        panel.set_ylabel(f"${up}${_unit_label(data[up])}")
+        panel.set_title(f"${cut}$ = {float(plane[cut]):.4g}", fontsize=10)
+    name = {"dB_par": r"$\delta B_\parallel$"}.get(str(data.name), str(data.name))
+    panels[-1].figure.colorbar(artists[-1], ax=list(panels), label=f"{name}{_unit_label(data)}", shrink=0.85)
+    return artists
+
+
+def spectrum2d(
+    power: xr.DataArray,
+    ax: "Axes | None" = None,
+    *,
+    k_par: tuple[float, float] | None = None,
+    k_perp: tuple[float, float] | None = None,
+) -> list:
+    """E(k_perp, k_par) on logarithmic axes, with a pass band outlined where one is given.
+
+    Parameters
+    ----------
+    power : xarray.DataArray
+        From ``mm.spectra.power2d``.
+    ax : Axes, optional
+    k_par, k_perp : (float, float), optional
+        The band.
+
+    Returns
+    -------
+    list of artists
+    """
+    from matplotlib.colors import LogNorm
+    from matplotlib.patches import Rectangle
+
+    ax = ax or _new_axes()
+    power = power.compute().transpose("k_par", "k_perp")
+    step = float(power["k_perp"][1])
+    values = power.where(power > 0)
+    top = float(values.max())
+    edges = np.append(0.35 * step, (np.arange(power.sizes["k_perp"]) + 0.5) * step)
+    image = ax.pcolormesh(edges, edges, values, norm=LogNorm(top * 1e-6, top), cmap="viridis", rasterized=True)
+    artists: list = [image]
+    if k_par is not None and k_perp is not None:
+        low = [max(k[0], edges[0]) for k in (k_perp, k_par)]
+        size = [min(k[1], edges[-1]) - start for k, start in zip((k_perp, k_par), low, strict=True)]
+        box = Rectangle(low, *size, fill=False, edgecolor="#D55E00", linewidth=2, label="pass band")
+        artists.append(ax.add_patch(box))
+        ax.legend(loc="lower left", fontsize=9)
+    ax.set(xscale="log", yscale="log")
+    filled = [np.flatnonzero(values.notnull().any(d).values)[-1] + 1 for d in ("k_perp", "k_par")]
+    ax.set(xlim=(edges[0], edges[filled[1]]), ylim=(edges[0], edges[filled[0]]))
+    ax.set_xlabel(rf"$k_\perp${_unit_label(power['k_perp'])}; first bin $k_\perp\approx 0$")
+    ax.set_ylabel(rf"$k_\parallel${_unit_label(power['k_par'])}; first bin $k_\parallel\approx 0$")
+    ax.figure.colorbar(image, ax=ax, label=r"$E(k_\perp, k_\parallel)$ [field$^2$ length$^2$]")
+    return artists
+
+
+def running_diffusion(
+    kappa: xr.Dataset, ax: "Axes | None" = None, *, names: Sequence[str] = ("kappa_par", "kappa_perp")
+) -> list:
+    """Running diffusion coefficients against path length, one colour per gyroradius, with error bands.
+
+    Parameters
+    ----------
+    kappa : xarray.Dataset
+        From ``mm.transport.running_diffusion``.
+    ax : Axes, optional
+    names : sequence of str
+        Coefficients to draw, solid then dashed then dotted; all-NaN ones are left out.
+
+    Returns
+    -------
+    list of artists
+    """
+    ax = ax or _new_axes()
+    kappa = kappa.compute()
+    if "gyroradius" not in kappa.dims:
+        kappa = kappa.expand_dims("gyroradius")
+    lengths = kappa["path_length"] if "path_length" in kappa.coords else kappa["path"]
+    shown = [n for n in names if np.isfinite(kappa[n]).any()] or ["kappa"]
+    artists = []
+    for g, radius in enumerate(kappa["gyroradius"].values):
+        row = kappa.isel(gyroradius=g)
+        length = lengths.isel(gyroradius=g) if "gyroradius" in lengths.dims else lengths
+        for name, style in zip(shown, ("-", "--", ":"), strict=False):
+            colour = COLOURS[g % len(COLOURS)]
+            label = rf"{_kappa_label(name)}, $r_g$ = {radius:.3g}"
+            artists += ax.plot(length, row[name], style, color=colour, label=label)
+            low, high = row[name] - row[f"{name}_error"], row[name] + row[f"{name}_error"]
+            artists.append(ax.fill_between(length, low, high, color=colour, alpha=0.25, linewidth=0))
+    ax.set(xscale="log", yscale="log")
+    ax.set_xlabel(f"path length $s$ [{_length_name(kappa)}]")
+    ax.set_ylabel(rf"$\kappa(s)$ [$v$ × {_length_name(kappa)}]")
+    ax.legend(fontsize=8)
+    return artists
+
+
+def diffusion(
+    kappa: xr.Dataset, ax: "Axes | None" = None, *, names: Sequence[str] = ("kappa_par", "kappa_perp")
+) -> list:
+    """Plateau coefficients against gyroradius, one colour per traced field, with error bars.
+
+    Filled markers are diffusive, open ones still run freely (exponent of <dr^2> above 1.3).
+
+    Parameters
+    ----------
+    kappa : xarray.Dataset
+        From ``mm.transport.diffusion``, over ``gyroradius`` and optionally ``field``.
+    ax : Axes, optional
+    names : sequence of str
+        Coefficients, told apart by marker.
+
+    Returns
+    -------
+    list of artists
+    """
+    ax = ax or _new_axes()
+    kappa = kappa.compute()
+    if "field" not in kappa.dims:
+        kappa = kappa.expand_dims(field=["field"])
+    shown = [n for n in names if np.isfinite(kappa[n]).any()] or ["kappa"]
+    artists = []
+    for f, field in enumerate(kappa["field"].values):
+        row = kappa.sel(field=field)
+        colour = COLOURS[f % len(COLOURS)]
+        for name, marker, style in zip(shown, ("o", "s", "^"), ("-", "--", ":"), strict=False):
+            line = ax.errorbar(
+                row["gyroradius"],
+                row[name],
+                row[f"{name}_error"],
+                color=colour,
+                marker=marker,
+                linestyle=style,
+                capsize=3,
+                label=f"{_kappa_label(name)}, {field}",
+            )
+            free = (row["exponent"] > 1.3).values
+            ax.plot(row["gyroradius"][free], row[name][free], marker, color=colour, markerfacecolor="white", zorder=3)
+            artists.append(line)
+    ax.set(xscale="log", yscale="log")
+    ax.set_xlabel(f"gyroradius $r_g$ [{_length_name(kappa)}]")
+    ax.set_ylabel(rf"$\kappa$ [$v$ × {_length_name(kappa)}]")
+    ax.legend(fontsize=8)
+    return artists
+
+
+def _kappa_label(name: str) -> str:
+    return {"kappa": r"$\kappa$", "kappa_par": r"$\kappa_\parallel$", "kappa_perp": r"$\kappa_\perp$"}.get(name, name)
+
+
+def _length_name(kappa: xr.Dataset) -> str:
+    unit = kappa.attrs.get("length_units", "1")
+    return {"1": "length unit", "d_i": "$d_i$"}.get(unit, unit)
+
+
+def rotation_measure(rm: xr.DataArray, ax: "Axes | None" = None) -> list:
+    """Map of the rotation measure.
+
+    Parameters
+    ----------
+    rm : xarray.DataArray
+        From ``mm.faraday.rotation_measure``.
+    ax : Axes, optional
+
+    Returns
+    -------
+    list of artists
+    """
+    ax = ax or _new_axes()
+    rm = rm.compute()
+    across, up = (d for d in ("x", "y", "z") if d in rm.dims)
+    limit = float(np.abs(rm).max()) or 1.0
+    image = ax.pcolormesh(
+        rm[across], rm[up], rm.transpose(up, across), vmin=-limit, vmax=limit, cmap="RdBu_r", rasterized=True
+    )
+    ax.set_aspect("equal")
+    ax.set_xlabel(f"${across}${_unit_label(rm[across])}")
+    ax.set_ylabel(f"${up}${_unit_label(rm[up])}")
+    ax.set_title(f"line of sight {rm.attrs.get('line_of_sight', '')}", fontsize=10)
+    ax.figure.colorbar(image, ax=ax, label="rotation measure [rad m$^{-2}$]")
+    return [image]

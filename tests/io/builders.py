@@ -1,0 +1,169 @@
+"""Writers of small files in the formats that are read, for tests that need what no real file shows."""
+
+import struct
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+NAMES = ("dens", "mom1", "mom2", "mom3", "Bcc1", "Bcc2", "Bcc3")
+
+
+def nbf(
+    path: Path, fields: np.ndarray, block: tuple[int, int, int], *, names=NAMES, big=False, forcing=False, time=1.5
+):
+    """NBF of ``fields`` (variable, z, y, x) in blocks of (nx, ny, nz)."""
+    _, nz, ny, nx = fields.shape
+    bx, by, bz = block
+    counts = (nx // bx, ny // by, nz // bz)
+    text = [
+        f"Pegasus++ binary output at time = {time:.14e}",
+        f"Big endian = {int(big)}",
+        f"Number of MeshBlocks = {counts[0] * counts[1] * counts[2]}",
+        f"Number of variables = {len(names)}",
+        "Variables:   " + "   ".join(names) + "   ",
+        f"Mesh:   nx1={nx}   x1min={0.0:.14e}   x1max={float(nx):.14e}",
+        f"        nx2={ny}   x2min={0.0:.14e}   x2max={2.0 * ny:.14e}",
+        f"        nx3={nz}   x3min={0.0:.14e}   x3max={3.0 * nz:.14e}",
+        f"MeshBlock: nx1={bx}   nx2={by}   nx3={bz}",
+    ]
+    if forcing:
+        text.append("Forcing: unorm=0.250000   bnorm=0.500000")
+    order = ">" if big else "<"
+    with open(path, "wb") as file:
+        file.write(("\n".join(text) + "\n").encode())
+        for i in range(counts[0]):
+            for k in range(counts[2]):
+                for j in range(counts[1]):
+                    head = (i, j, k, bx, 0.0, 1.0, by, 0.0, 1.0, bz, 0.0, 1.0)
+                    file.write(struct.pack(order + "4i2fi2fi2f", *head))
+                    part = fields[:, k * bz : (k + 1) * bz, j * by : (j + 1) * by, i * bx : (i + 1) * bx]
+                    file.write(part.astype(order + "f4").tobytes())
+    return path
+
+
+def athdf(path: Path, fields: np.ndarray, block: tuple[int, int, int], *, dtype="<f4", time=0.5, **storage):
+    """Uniform athdf of ``fields`` (variable, z, y, x), named as NAMES, in blocks of (nx, ny, nz)."""
+    count, nz, ny, nx = fields.shape
+    places = [(i, j, k) for k in range(nz // block[2]) for j in range(ny // block[1]) for i in range(nx // block[0])]
+    blocks = np.stack(
+        [
+            fields[
+                :,
+                k * block[2] : (k + 1) * block[2],
+                j * block[1] : (j + 1) * block[1],
+                i * block[0] : (i + 1) * block[0],
+            ]
+            for i, j, k in places
+        ],
+        axis=1,
+    )
+    with h5py.File(path, "w") as file:
+        file.attrs["Coordinates"] = np.bytes_("cartesian")
+        file.attrs["DatasetNames"] = np.array(["cons"], "S21")
+        file.attrs["VariableNames"] = np.array(NAMES[:count], "S21")
+        file.attrs["NumVariables"] = np.array([count], ">i4")
+        file.attrs["NumCycles"] = np.int32(7)
+        file.attrs["Time"] = float(time)
+        file.attrs["MaxLevel"] = np.int32(0)
+        file.attrs["NumMeshBlocks"] = np.int32(len(places))
+        file.attrs["MeshBlockSize"] = np.array(block, ">i4")
+        file.attrs["RootGridSize"] = np.array((nx, ny, nz), ">i4")
+        for axis, n in enumerate((nx, ny, nz)):
+            file.attrs[f"RootGridX{axis + 1}"] = np.array([0.0, float(n), 1.0])
+            faces = [p[axis] * block[axis] + np.arange(block[axis] + 1.0) for p in places]
+            file[f"x{axis + 1}f"] = np.array(faces, "f4")
+        file["Levels"] = np.zeros(len(places), ">i4")
+        file["LogicalLocations"] = np.array(places, ">i8")
+        file.create_dataset("cons", data=blocks.astype(dtype), **storage)
+    return path
+
+
+def plotfile(
+    path: Path,
+    levels: list[list[tuple[tuple, np.ndarray]]],
+    cells: tuple[int, ...],
+    names=("Bx", "By", "Bz"),
+    *,
+    stored="<f8",
+    files=1,
+):
+    """AMReX plotfile; per level a list of (lower corner, array (variable, …, y, x))."""
+    dim = len(cells)
+    path.mkdir()
+    per_level = [tuple(n * 2**level for n in cells) for level in range(len(levels))]
+    boxes = " ".join(f"({_corner((0,) * dim)} {_corner([n - 1 for n in c])} {_corner((0,) * dim)})" for c in per_level)
+    lines = ["HyperCLaw-V1.1", str(len(names)), *names, str(dim), "2.5", str(len(levels) - 1)]
+    lines += [" ".join(["0"] * dim), " ".join(str(n) for n in cells), " ".join(["2"] * (len(levels) - 1))]
+    lines += [boxes, " ".join(["9"] * len(levels))]
+    lines += [" ".join([str(0.5**level)] * dim) for level in range(len(levels))] + ["0", "0"]
+    lines += [f"Level_{level}/Cell" for level in range(len(levels))]
+    (path / "Header").write_text("\n".join(lines) + "\n")
+    for level, parts in enumerate(levels):
+        fabs(path / f"Level_{level}" / "Cell", parts, stored=stored, files=files)
+    return path
+
+
+def fabs(prefix: Path, parts: list[tuple[tuple, np.ndarray]], *, stored="<f8", files=1, kind=None):
+    """A ``_H`` file and its ``_D_xxxxx`` files."""
+    prefix.parent.mkdir(parents=True, exist_ok=True)
+    dim = parts[0][1].ndim - 1
+    kind = kind or (0,) * dim
+    width = int(stored[2])
+    order = " ".join(map(str, range(width, 0, -1) if stored[0] == "<" else range(1, width + 1)))
+    count = parts[0][1].shape[0]
+    listed, places = [], []
+    for index, (low, data) in enumerate(parts):
+        high = [a + n - 1 for a, n in zip(low, data.shape[:0:-1], strict=True)]
+        box = f"({_corner(low)} {_corner(high)} {_corner(kind)})"
+        name = f"{prefix.name}_D_{index % files:05d}"
+        file = prefix.parent / name
+        offset = file.stat().st_size if file.exists() else 0
+        head = f"FAB ((8, ({8 * width} 11 52 0 1 12 0 1023)),({width}, ({order}))){box} {count}\n"
+        with open(file, "ab") as handle:
+            handle.write(head.encode() + data.astype(stored).tobytes())
+        listed.append(box)
+        places.append(f"FabOnDisk: {name} {offset}")
+    text = ["1", "1", str(count), "0", f"({len(parts)} 0", *listed, ")", str(len(parts)), *places, ""]
+    Path(f"{prefix}_H").write_text("\n".join(text) + "\n")
+
+
+def _corner(numbers) -> str:
+    return "(" + ",".join(str(n) for n in numbers) + ")"
+
+
+def openpmd(path: Path, steps: dict[int, dict], *, order="C", labels=("z", "y", "x"), meshes="meshes/", boundary=None):
+    """openPMD file; per iteration a dict of record: {component: (array or constant with shape, position)}."""
+    with h5py.File(path, "w") as file:
+        file.attrs["openPMD"] = "1.1.0"
+        file.attrs["basePath"] = "/data/%T/"
+        file.attrs["meshesPath"] = meshes
+        file.attrs["iterationEncoding"] = "groupBased"
+        file.attrs["software"] = "test"
+        if not meshes:
+            file.attrs["particlesPath"] = "particles/"
+        for number, records in steps.items():
+            group = file.create_group(f"data/{number}")
+            group.attrs["time"] = number * 0.5
+            group.attrs["timeUnitSI"] = 2.0
+            folder = group.require_group(meshes) if meshes else group
+            if boundary:
+                folder.attrs["fieldBoundary"] = np.array(boundary, "S10")
+            for record, parts in records.items():
+                node = folder.create_group(record)
+                node.attrs["geometry"] = "cartesian"
+                node.attrs["dataOrder"] = order
+                node.attrs["axisLabels"] = np.array(labels, "S1")
+                node.attrs["gridSpacing"] = np.array([1.0, 2.0, 4.0])[: len(labels)]
+                node.attrs["gridGlobalOffset"] = np.array([10.0, 20.0, 40.0])[: len(labels)]
+                node.attrs["gridUnitSI"] = 0.5
+                node.attrs["unitDimension"] = [0.0, 1.0, -2.0, -1.0, 0.0, 0.0, 0.0]
+                for name, (data, position) in parts.items():
+                    if isinstance(data, tuple):
+                        part = node.create_group(name)
+                        part.attrs["value"], part.attrs["shape"] = data[0], np.array(data[1], "u8")
+                    else:
+                        part = node.create_dataset(name, data=data)
+                    part.attrs["unitSI"] = 3.0
+                    part.attrs["position"] = np.array(position, float)
+    return path
