@@ -55,7 +55,7 @@ def rotation_measure(
     scale *= _factor(field, ds, "field_unit", field_unit, "uG", f"B{los}")
     scale *= _factor(ds[los], ds, "length_unit", length_unit, "pc", los)
     if density is not None:
-        column = field.astype(float) * _quantity(density, "density").to_value("cm-3")
+        column = field.astype(float) * _factor(field, ds, "density", density, "cm-3", "density")
     elif "n" in ds:
         column = field.astype(float) * ds["n"] * _factor(ds["n"], ds, "density_unit", None, "cm-3", "n")
     else:

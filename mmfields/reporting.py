@@ -84,7 +84,10 @@ class _Page:
         self.parts.append(f"<table>\n{cells}\n</table>")
 
     def figure(self, name: str, figure: Any, caption: str) -> None:
+        from matplotlib import pyplot as plt
+
         figure.savefig(self.folder / f"{name}.png", dpi=130)
+        plt.close(figure)
         self.parts.append(f'<figure><img src="{name}.png" alt="{name}">')
         self.parts.append(f"<figcaption>{html.escape(caption)}</figcaption></figure>")
 

@@ -85,23 +85,27 @@ def _squares(tr: xr.Dataset) -> tuple[xr.Dataset, xr.DataArray]:
     steps = {d: tr[d].isel(path=slice(1, None)) - tr[d].isel(path=0, drop=True) for d in SPATIAL}
     if "alive" in tr:
         steps = {d: s.where(tr["alive"].isel(path=slice(1, None))) for d, s in steps.items()}
-    along, exists = _along(tr, steps)
+    along = _along(tr, steps)
     total = sum(s**2 for s in steps.values())
     squares = {
         "kappa": total / 6,
-        "kappa_par": (along**2 / 2).where(exists),
-        "kappa_perp": ((total - along**2) / 4).where(exists),
+        "kappa_par": along**2 / 2,
+        "kappa_perp": (total - along**2) / 4,
         **{f"kappa_{d}{d}": s**2 / 2 for d, s in steps.items()},
     }
     return xr.Dataset(squares), length
 
 
-def _along(tr: xr.Dataset, steps: dict[str, xr.DataArray]) -> tuple[xr.DataArray, xr.DataArray]:
-    """Displacement along the mean field, and whether there is a mean field to speak of."""
+def _strength(tr: xr.Dataset) -> xr.DataArray:
+    """Strength of the mean field, NaN where there is none to speak of."""
     strength = sum(tr[f"mean_B{d}"] ** 2 for d in SPATIAL) ** 0.5
-    exists = strength > MEAN_FIELD_FLOOR * tr["reference_field"]
-    unit = {d: tr[f"mean_B{d}"] / strength.where(exists, 1.0) for d in SPATIAL}
-    return sum(steps[d] * unit[d] for d in SPATIAL), exists
+    return strength.where(strength > MEAN_FIELD_FLOOR * tr["reference_field"])
+
+
+def _along(tr: xr.Dataset, steps: dict[str, xr.DataArray]) -> xr.DataArray:
+    """Displacement along the mean field, 0 where there is none to speak of."""
+    unit = {d: (tr[f"mean_B{d}"] / _strength(tr)).fillna(0.0) for d in SPATIAL}
+    return sum(steps[d] * unit[d] for d in SPATIAL)
 
 
 def _mean_and_error(each: xr.Dataset, tr: xr.Dataset, kind: str) -> xr.Dataset:
@@ -109,6 +113,10 @@ def _mean_and_error(each: xr.Dataset, tr: xr.Dataset, kind: str) -> xr.Dataset:
     mean = each.mean("particle")
     error = each.std("particle", ddof=1) / count**0.5
     result = mean.merge(error.rename({name: f"{name}_error" for name in each}))
+    exists = _strength(tr).notnull()
+    for name in ("kappa_par", "kappa_perp"):
+        result[name] = result[name].where(exists)
+        result[f"{name}_error"] = result[f"{name}_error"].where(exists)
     for name in each:
         result[name].attrs = {"units": UNITS_NOTE, "long_name": name.replace("_", " ")}
         result[f"{name}_error"].attrs = {"units": UNITS_NOTE, "long_name": f"standard error of {name}"}

@@ -153,7 +153,7 @@ def _open_own(path: str, engine: str, chunks: Any, **options: Any) -> xr.Dataset
         raise SnapshotError(f"{path} is an unfinished store: run the same mm.store again, it resumes")
     try:
         if engine == "zarr":
-            ds = xr.open_zarr(path, chunks=chunks, consolidated=False, **options)
+            ds = xr.open_zarr(path, chunks=chunks, **options)
         else:
             kind = "h5netcdf" if _is_hdf5(path) else "scipy"
             ds = xr.open_dataset(path, engine=kind, chunks=chunks, **options)

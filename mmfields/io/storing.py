@@ -3,6 +3,7 @@
 import os
 import shutil
 import uuid
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -66,7 +67,7 @@ def store(ds: xr.Dataset, path: str | os.PathLike, *, overwrite: bool = False, p
         raise SnapshotError(
             f"{path}: cannot be written ({error.strerror or error}); mend that and run again, it resumes"
         ) from error
-    return xr.open_zarr(path, consolidated=False)
+    return xr.open_zarr(path)
 
 
 def _even_chunks(ds: xr.Dataset) -> xr.Dataset:
@@ -88,7 +89,10 @@ def _template(ds: xr.Dataset, path: str) -> None:
     for name, variable in ds.variables.items():
         if variable.chunks is not None:
             encoding[name] = {"chunks": tuple(sizes[0] for sizes in variable.chunks)}
-    ds.to_zarr(path, mode="w", compute=False, consolidated=False, zarr_format=3, encoding=encoding)
+    with warnings.catch_warnings():
+        # zarr says of every consolidated store that other libraries may not know the consolidation
+        warnings.filterwarnings("ignore", message="Consolidated metadata")
+        ds.to_zarr(path, mode="w", compute=False, consolidated=True, zarr_format=3, encoding=encoding)
 
 
 def _begin(ds: xr.Dataset, path: str) -> None:

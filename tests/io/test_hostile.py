@@ -142,7 +142,7 @@ def test_mutated_real_headers_never_escape(shared, tmp_path):
                 mm.open_snapshot(path).load()
                 survived += 1
             except mm.SnapshotError as error:
-                assert source.name in str(error)  # noqa: PT017
+                assert source.name in str(error)
     assert survived > 0
 
 

@@ -42,7 +42,7 @@ def test_opening_computes_nothing_and_eager_equals_chunked(data, name, no_comput
     path = data / FILES[name]
     lazy = mm.open_snapshot(path)
     assert all(
-        v.chunks is not None for v in lazy.variables.values() if v.dims and v.dims[0] not in lazy.coords or v.ndim > 1
+        v.chunks is not None for v in lazy.variables.values() if (v.dims and v.dims[0] not in lazy.coords) or v.ndim > 1
     )
     mm.conventions.boundaries(lazy)
     eager = mm.open_snapshot(path, chunks=None).load()

@@ -1,0 +1,166 @@
+"""A store that resumes: real kills, byte-identical results, and nothing finished computed again."""
+
+import hashlib
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import dask.array as da
+import numpy as np
+import pytest
+import xarray as xr
+
+import mmfields as mm
+from mmfields.io.storing import MARKER, is_incomplete
+
+JOB = """
+import sys, time
+import dask, dask.array as da, numpy as np
+import mmfields as mm
+out, log, delay = sys.argv[1], sys.argv[2], float(sys.argv[3])
+
+def work(block, block_info=None, name=None):
+    time.sleep(delay)
+    with open(log, "a") as file:
+        file.write(name + "/c/" + "/".join(map(str, block_info[None]["chunk-location"])) + "\\n")
+    return block + np.arange(block.size).reshape(block.shape)
+
+fields = {}
+for c in "xyz":
+    base = da.ones((12, 10, 8), chunks=(4, 5, 4))
+    def one(block, block_info=None, c=c):
+        return work(block, block_info, f"B{c}")
+    fields[f"B{c}"] = base.map_blocks(one, dtype=float)
+ds = mm.io.from_arrays(**fields, spacing=dict.fromkeys("xyz", 1.0), seed=5)
+with dask.config.set(scheduler="threads", num_workers=2):
+    mm.store(ds, out, progress=False)
+"""
+
+
+def tree(path: Path) -> dict[str, str]:
+    return {
+        str(p.relative_to(path)): hashlib.sha256(p.read_bytes()).hexdigest()
+        for p in sorted(path.rglob("*"))
+        if p.is_file()
+    }
+
+
+def run(script: Path, out: Path, log: Path, delay: float, kill_after: float | None = None) -> None:
+    process = subprocess.Popen([sys.executable, script, out, log, str(delay)])
+    if kill_after is None:
+        assert process.wait() == 0
+        return
+    while not (log.exists() and log.stat().st_size):  # imports are over
+        assert process.poll() is None
+        time.sleep(0.01)
+    time.sleep(kill_after)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+@pytest.fixture
+def script(tmp_path):
+    path = tmp_path / "job.py"
+    path.write_text(JOB)
+    return path
+
+
+def test_killed_at_any_moment_it_resumes_and_is_byte_identical(tmp_path, script):
+    run(script, tmp_path / "calm.zarr", tmp_path / "calm.log", 0.0)
+    want = tree(tmp_path / "calm.zarr")
+    assert len((tmp_path / "calm.log").read_text().split()) == 3 * 3 * 2 * 2
+    rng = np.random.default_rng(7)
+    out = tmp_path / "killed.zarr"
+    finished: set[str] = set()
+    for attempt, moment in enumerate(rng.uniform(0.0, 0.2, 4)):
+        log = tmp_path / f"{attempt}.log"
+        run(script, out, log, 0.1, kill_after=float(moment))
+        computed = set(log.read_text().split())
+        assert not computed & finished, "a finished chunk was computed again"
+        assert is_incomplete(out)
+        with pytest.raises(mm.SnapshotError, match="unfinished"):
+            mm.open_snapshot(out)
+        finished = {name for name in tree(out) if "/c/" in name and not name.endswith(".partial")}
+    run(script, out, tmp_path / "last.log", 0.0)
+    assert not set((tmp_path / "last.log").read_text().split()) & finished
+    assert finished
+    assert tree(out) == want
+    assert list(tmp_path.glob(".*.begun")) == []
+
+
+def test_killed_before_anything_is_in_place(tmp_path, script):
+    run(script, tmp_path / "calm.zarr", tmp_path / "calm.log", 0.0)
+    leftover = tmp_path / ".out.zarr.0123.begun"
+    leftover.mkdir()
+    (leftover / "zarr.json").write_text("{")
+    run(script, tmp_path / "out.zarr", tmp_path / "out.log", 0.0)
+    assert not leftover.exists()
+    assert tree(tmp_path / "out.zarr") == tree(tmp_path / "calm.zarr")
+
+
+def dataset(value=1.0, **attrs):
+    fields = {f"B{c}": da.full((6, 4, 5), value + i, chunks=(4, 4, 2)) for i, c in enumerate("xyz")}
+    return mm.io.from_arrays(**fields, spacing=dict.fromkeys("xyz", 1.0), **attrs)
+
+
+def test_a_second_call_computes_nothing(tmp_path, no_compute):
+    import dask
+
+    with dask.config.set(scheduler="synchronous"):
+        first = mm.store(dataset(), tmp_path / "a.zarr", progress=False)
+    again = mm.store(dataset(), tmp_path / "a.zarr", progress=False)
+    assert again.chunks == first.chunks
+    assert not is_incomplete(tmp_path / "a.zarr")
+
+
+def test_other_data_are_not_overwritten_unless_asked(tmp_path):
+    path = tmp_path / "a.zarr"
+    mm.store(dataset(seed=1), path, progress=False)
+    for other in (dataset(seed=2), dataset(seed=1).isel(x=slice(4)), dataset(seed=1).astype("f4")):
+        with pytest.raises(mm.SnapshotError, match="overwrite=True"):
+            mm.store(other, path, progress=False)
+    mm.store(dataset(value=5.0, seed=2), path, overwrite=True, progress=False)
+    assert float(mm.open_snapshot(path).Bz[0, 0, 0]) == 7.0
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious/data").write_text("mine")
+    for overwrite in (False, True):
+        with pytest.raises(mm.SnapshotError):
+            mm.store(dataset(), tmp_path / "precious", overwrite=overwrite, progress=False)
+    assert (tmp_path / "precious/data").read_text() == "mine"
+
+
+def test_uneven_chunks_eager_variables_scalars_and_times(tmp_path):
+    ds = dataset().chunk(x=(1, 3, 2)).assign(total=7.0, lazy=da.ones(()), eager=("y", np.arange(4.0)))
+    ds = ds.expand_dims(time=[1.0, 2.0])
+    back = mm.store(ds, tmp_path / "a.zarr", progress=False)
+    xr.testing.assert_identical(back.compute(), ds.compute())
+
+
+def test_chunks_of_fill_value_count_as_written(tmp_path):
+    calls = []
+
+    def work(block):
+        calls.append(1)
+        return block * 0
+
+    ds = mm.io.from_arrays(
+        Bx=da.ones((4, 4), chunks=2).map_blocks(work, dtype=float, meta=np.empty((0, 0))),
+        spacing={"x": 1.0, "y": 1.0},
+        dims=("x", "y"),
+    )
+    mm.store(ds, tmp_path / "a.zarr", progress=False)
+    assert len(list((tmp_path / "a.zarr/Bx/c").rglob("*"))) == 2 + 4
+    (tmp_path / "a.zarr" / MARKER).write_text("")
+    calls.clear()
+    mm.store(ds, tmp_path / "a.zarr", progress=False)
+    assert calls == []
+
+
+def test_what_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(mm.SnapshotError, match="cannot be written"):
+        mm.store(dataset(), tmp_path / "file" / "a.zarr", progress=False)
+    with pytest.raises(mm.SnapshotError, match="cannot be written"):
+        mm.store(dataset(), "/proc/mmfields/a.zarr", progress=False)

@@ -1,0 +1,88 @@
+"""A real cluster: scheduler and two workers, each a process started by its own command."""
+
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import xarray as xr
+from distributed import Client
+
+import mmfields as mm
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cluster")
+    file = folder / "scheduler.json"
+    dask = [sys.executable, "-m", "dask"]
+    common = ["--host", "127.0.0.1", "--no-dashboard"]
+    processes = [subprocess.Popen([*dask, "scheduler", *common, "--port", "0", "--scheduler-file", str(file)])]
+    try:
+        deadline = time.monotonic() + 60
+        while not file.exists():
+            assert time.monotonic() < deadline, "the scheduler did not start"
+            time.sleep(0.1)
+        for i in range(2):
+            options = [
+                "--nthreads",
+                "1",
+                "--memory-limit",
+                "2GiB",
+                "--local-directory",
+                str(folder / f"w{i}"),
+                "--no-nanny",
+            ]
+            processes.append(subprocess.Popen([*dask, "worker", "--scheduler-file", str(file), *common, *options]))
+        with Client(scheduler_file=str(file)) as client:
+            client.wait_for_workers(2, timeout=60)
+            yield client.scheduler.address
+    finally:
+        for process in processes[::-1]:
+            process.terminate()
+        for process in processes:
+            process.wait(timeout=30)
+
+
+def test_a_cluster_gives_the_same_bits(address, tmp_path):
+    ds = mm.samples.load("micromirrors").isel(time=1)
+    p = mm.particles.isotropic(40, gyroradius=[10.0, 20.0], seed=1, field=ds, reference_field=1.0)
+    band = mm.fourier.band(k_par=(0, 0.3), k_perp=(0.1, 0.5))
+
+    def everything():
+        return [
+            mm.fourier.filter(ds, band),
+            mm.spectra.power2d(ds).to_dataset(),
+            mm.anisotropy.scales(ds),
+            mm.faraday.rotation_measure(ds).to_dataset(),
+            mm.trace(ds, p, step=1.0, distance=300.0, save=3, particles_per_task=16),
+        ]
+
+    local = [part.compute(scheduler="threads") for part in everything()]
+    with Client(address):
+        remote = [part.compute() for part in everything()]
+        stored = mm.store(everything()[-1], tmp_path / "trace.zarr", progress=False)
+        for a, b in zip(local, remote, strict=True):
+            for name in a.data_vars:
+                np.testing.assert_array_equal(a[name].values, b[name].values)
+    xr.testing.assert_equal(stored.compute(scheduler="threads"), local[-1])
+
+
+def test_readers_work_on_workers(address, shared):
+    path = shared / "data/athena_athdf/smr/Blast.out5.00001.athdf"
+    want = mm.open_snapshot(path, chunks=None).load()
+    with Client(address):
+        xr.testing.assert_equal(mm.open_snapshot(path).compute(), want)
+
+
+def test_the_command_line_runs_on_a_cluster(address, tmp_path):
+    from click.testing import CliRunner
+
+    from mmfields.cli import main
+
+    options = ["--gyroradius", "8", "--particles", "10", "--distance", "100", "--scheduler", address]
+    done = CliRunner().invoke(main, ["trace", "micromirrors", str(tmp_path / "t.zarr"), *options])
+    assert done.exit_code == 0, done.output
+    assert mm.io.open_snapshot  # the store is no snapshot, but a dataset
+    assert xr.open_zarr(tmp_path / "t.zarr").sizes["particle"] == 10

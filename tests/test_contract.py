@@ -1,0 +1,138 @@
+"""The house rules: imports run one way, importing stays cheap, kernels run interpreted too."""
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import mmfields
+
+PACKAGE = Path(mmfields.__file__).parent
+# From the top down; rooms on one line are siblings and do not know each other.
+STOREYS = [
+    ["cli"],
+    ["reporting"],
+    ["plot"],
+    ["estimators"],
+    ["transport", "theory"],
+    ["tracing"],
+    ["anisotropy"],
+    ["spectra", "faraday", "turbulence", "particles", "scattering"],
+    ["fourier", "samples"],
+    ["io", "kernels"],
+    ["conventions"],
+]
+LEVEL = {room: level for level, rooms in enumerate(STOREYS) for room in rooms}
+
+
+def imported(path: Path) -> set[str]:
+    """Names of mmfields modules that a file imports anywhere, and of other top-level packages."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def modules():
+    return [p for p in sorted(PACKAGE.rglob("*.py")) if p.parent != PACKAGE or p.name != "__init__.py"]
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_run_downward(path):
+    own = room_of(path)
+    assert own in LEVEL, f"{own} has no storey in the contract"
+    for name in imported(path):
+        parts = name.split(".")
+        if parts[0] != "mmfields" or len(parts) < 2 or parts[1] not in LEVEL:
+            continue
+        other = parts[1]
+        assert other == own or LEVEL[other] > LEVEL[own], f"{own} imports {other}"
+
+
+def test_kernels_know_numpy_and_numba_only():
+    for path in (PACKAGE / "kernels").glob("*.py"):
+        tops = {name.split(".")[0] for name in imported(path)}
+        assert tops <= {"numpy", "numba", "math", "mmfields"}, path
+        assert all(n.startswith("mmfields.kernels") for n in imported(path) if n.startswith("mmfields"))
+
+
+def loaded_after(code: str, *names: str) -> list[str]:
+    probe = f"{code}\nimport sys\nprint([m for m in {names!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    return ast.literal_eval(done.stdout.strip().splitlines()[-1])
+
+
+def test_importing_is_cheap():
+    heavy = ("numba", "matplotlib", "distributed", "dask", "xarray", "scipy", "h5py", "astropy")
+    assert loaded_after("import mmfields", *heavy) == []
+
+
+ENGINES = ("pegasus", "athdf", "athena_vtk", "athenak", "openpmd", "jhtdb", "amrex")
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_engine_modules_are_cheap(engine):
+    assert loaded_after(f"import mmfields.io.{engine}", "numba", "matplotlib", "distributed") == []
+
+
+def test_opening_with_any_engine_is_cheap(shared):
+    files = {
+        "pegasus": "pegasus/mock_example.nbf",
+        "athdf": "athena_athdf/uni/Blast.out2.00002.athdf",
+        "athena_vtk": "athena_vtk/chem_cgk_input.vtk",
+        "athenak": "athenak_bin/CPAW.mhd_w_bcc.00000.bin",
+        "openpmd": "openpmd/warp-2d-data00000255.h5",
+        "jhtdb": "jhtdb/isotropic1024coarse.h5",
+        "amrex": "warpx_mirror/plt001064",
+    }
+    code = "import xarray as xr\n" + "\n".join(
+        f"xr.open_dataset({str(shared / 'data' / file)!r}, engine={engine!r}, chunks={{}})"
+        for engine, file in files.items()
+    )
+    assert loaded_after(code, "numba", "matplotlib") == []
+
+
+def test_public_names():
+    import mmfields as mm
+
+    assert set(mm.__all__) <= set(dir(mm))
+    for name in mm.__all__:
+        assert getattr(mm, name) is not None
+    with pytest.raises(AttributeError, match="nonsense"):
+        _ = mm.nonsense
+    assert (PACKAGE / "py.typed").exists()
+
+
+def test_public_functions_are_documented_and_typed():
+    for path in modules():
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+                where = f"{path.name}: {node.name}"
+                assert ast.get_docstring(node), where
+                if "kernels" not in path.parts:
+                    assert node.returns is not None, where
+                    assert all(a.annotation for a in node.args.args + node.args.kwonlyargs), where
+
+
+def test_kernels_run_interpreted():
+    """The physics tests of the kernels pass without the compiler."""
+    here = Path(__file__).parent
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(here / "test_kernels.py")],
+        env={**os.environ, "NUMBA_DISABLE_JIT": "1"},
+        capture_output=True,
+        text=True,
+        cwd=here,
+    )
+    assert done.returncode == 0, done.stdout[-3000:]

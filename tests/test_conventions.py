@@ -1,0 +1,81 @@
+import dask
+import numpy as np
+import pytest
+import xarray as xr
+
+import mmfields as mm
+from mmfields import conventions as c
+
+
+def test_dims_spacing_and_box(turbulent):
+    assert c.spatial_dims(turbulent) == ("z", "y", "x")
+    assert c.spacing(turbulent) == {"z": 0.5, "y": 1.0, "x": 0.25}
+    assert c.box(turbulent) == {"z": (0, 4.5), "y": (0, 12), "x": (0, 4)}
+    assert c.check(turbulent) is turbulent
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (lambda ds: ds.rename(x="i"), None),
+        (lambda ds: ds.rename(x="i", y="j", z="k"), "no spatial dim"),
+        (lambda ds: ds.drop_vars("x"), "'x' has no coordinate"),
+        (lambda ds: ds.isel(y=slice(None, None, -1)), "'y' is not ascending"),
+        (lambda ds: ds.assign_coords(z=ds.z**2), "'z' is not uniform"),
+        (lambda ds: ds.assign_coords(z=ds.z.where(ds.z < 4)), "'z' is not finite"),
+        (lambda ds: ds.assign_attrs(boundary_x="wall"), "boundary_x"),
+        (lambda ds: ds["Bx"], "not DataArray"),
+    ],
+)
+def test_malformed_snapshots_are_refused(turbulent, change, match):
+    changed = change(turbulent)
+    if match is None:  # two dims are a snapshot too
+        c.check(changed)
+        return
+    with pytest.raises(mm.SnapshotError, match=match):
+        c.check(changed)
+
+
+def test_components(turbulent):
+    assert c.components(turbulent) == ("Bx", "By", "Bz")
+    with pytest.raises(mm.SnapshotError, match="missing By"):
+        c.components(turbulent.drop_vars("By"))
+    with pytest.raises(mm.SnapshotError, match="differ in shape"):
+        c.components(turbulent.assign(By=turbulent.By.isel(z=0)))
+
+
+def test_mean_field_and_direction(turbulent, no_compute):
+    lazy = turbulent.chunk(z=4, x=5)
+    mean, direction = mm.mean_field(lazy), c.mean_direction(lazy)
+    with dask.config.set(scheduler="synchronous"):
+        mean, direction = mean.compute(), direction.compute()
+    want = np.array([turbulent[f"B{d}"].values.astype(float).mean() for d in "xyz"])
+    np.testing.assert_allclose([mean[f"B{d}"] for d in "xyz"], want, rtol=1e-12)
+    np.testing.assert_allclose(direction, want / np.linalg.norm(want), rtol=1e-12)
+
+
+def test_no_mean_direction(turbulent):
+    flat = turbulent[["Bx", "By", "Bz"]] - turbulent[["Bx", "By", "Bz"]].mean()
+    lazy = c.mean_direction(flat.assign_attrs(turbulent.attrs).chunk())
+    with pytest.raises(mm.SnapshotError, match="gives no direction"):
+        lazy.compute()
+    np.testing.assert_array_equal(c.mean_direction(flat, "y"), [0, 1, 0])
+    np.testing.assert_allclose(c.mean_direction(flat, (3, 0, 4)), [0.6, 0, 0.8])
+    for bad in ("w", (0, 0, 0), (1, 2), (1, np.nan, 0)):
+        with pytest.raises(mm.SnapshotError, match="direction"):
+            c.mean_direction(flat, bad)
+
+
+def test_boundaries():
+    assert c.boundary_attrs("xy", None) == {
+        "boundary_x": "periodic",
+        "boundary_y": "periodic",
+        "boundary_source": "assumed",
+    }
+    known = c.boundary_attrs("xy", None, {"x": "open", "y": "periodic"})
+    assert known == {"boundary_x": "open", "boundary_y": "periodic", "boundary_source": "file"}
+    with pytest.raises(mm.SnapshotError, match=r"names axes \['z'\]"):
+        c.boundary_attrs("xy", {"z": "open"})
+    ds = xr.Dataset({"Bx": ("x", [1.0, 2.0])}, {"x": [0.5, 1.5]}, {"boundary_x": "open"})
+    with pytest.raises(mm.SnapshotError, match="a filter needs periodic axes, and x is open"):
+        c.require_periodic(ds, "a filter")

@@ -1,0 +1,108 @@
+import dask
+import numpy as np
+import pytest
+import xarray as xr
+
+import mmfields as mm
+
+BANDS = [
+    mm.fourier.band(k_par=(0, 3), k_perp=(1, 4)),
+    mm.fourier.band(k_perp=(2, 6), keep_mean=True),
+    ~mm.fourier.band(k_par=(1, 5)),
+    mm.fourier.band(k_par=(0, 6)) * mm.fourier.band(k_perp=(1, 7)),
+]
+
+
+@pytest.mark.parametrize("transfer", BANDS, ids=lambda g: g.label)
+@pytest.mark.parametrize("direction", [None, "y", (1, 2, -1)])
+def test_filtered_and_residual_make_the_original(turbulent, transfer, direction):
+    ds = turbulent.astype(np.float64)
+    part = mm.fourier.filter(ds, transfer, direction=direction)
+    rest = mm.fourier.filter(ds, ~transfer, direction=direction)
+    for name in ds.data_vars:
+        np.testing.assert_allclose(part[name] + rest[name], ds[name], atol=1e-13)
+        assert part[name].dims == ds[name].dims
+        assert part[name].attrs == ds[name].attrs
+        kept = float(part[name].mean())
+        assert kept == pytest.approx(float(ds[name].mean()) * transfer.mean, abs=1e-13)
+    assert part.attrs["filter"] == transfer.label
+
+
+def test_sharp_parts_are_orthogonal(turbulent):
+    ds = turbulent.astype(np.float64)
+    g = BANDS[0]
+    part, rest = mm.fourier.filter(ds, g, direction="x"), mm.fourier.filter(ds, ~g, direction="x")
+    for name in ("Bx", "By", "Bz"):
+        assert float((part[name] * rest[name]).mean()) == pytest.approx(0, abs=1e-14)
+
+
+@pytest.mark.parametrize("chunks", [{"z": 3, "y": 12, "x": 5}, {"z": 9, "y": 4, "x": 16}, {"x": 1}])
+def test_eager_equals_chunked_and_nothing_is_computed_early(turbulent, chunks, no_compute):
+    g = mm.fourier.band(k_par=(0, 4), k_perp=(0.5, 5))
+    lazy = mm.fourier.filter(turbulent.chunk(chunks), g)
+    assert lazy.Bx.chunks is not None
+    with dask.config.set(scheduler="threads"):
+        eager = mm.fourier.filter(turbulent, g)
+        xr.testing.assert_allclose(lazy.compute(), eager, rtol=1e-6, atol=1e-6)
+    assert lazy.Bx.dtype == np.float32
+
+
+@pytest.mark.parametrize("n", [8, 9])
+def test_a_plane_wave_passes_or_not(n):
+    x = (np.arange(n) + 0.5) / n
+    wave = np.cos(2 * np.pi * 2 * x)[None, None, :] + np.zeros((4, 5, n))
+    ds = mm.io.from_arrays(
+        Bx=wave * 0 + 1, By=wave, Bz=wave, spacing={"z": 1, "y": 1, "x": 1 / n}, dims=("z", "y", "x")
+    )
+    k = 4 * np.pi
+    inside = mm.fourier.filter(ds, mm.fourier.band(k_par=(0.9 * k, 1.1 * k), k_perp=(0, 1)))
+    np.testing.assert_allclose(inside.By, wave, atol=1e-13)
+    np.testing.assert_allclose(inside.Bx, 0, atol=1e-13)
+    outside = mm.fourier.filter(ds, mm.fourier.band(k_par=(1.1 * k, 9 * k)))
+    np.testing.assert_allclose(outside.By, 0, atol=1e-13)
+    across = mm.fourier.filter(ds, mm.fourier.band(k_perp=(0.9 * k, 1.1 * k)), direction="y")
+    np.testing.assert_allclose(across.By, wave, atol=1e-13)
+
+
+def test_divergence_stays_zero_under_any_filter():
+    rng = np.random.default_rng(3)
+    shape = (8, 10, 12)
+    k = mm.fourier.wavenumbers(shape, (1, 1, 1))
+    # zero the Nyquist planes, where the derivative of a real field is not real
+    k = [np.where(np.isclose(np.abs(c), np.pi), 0, c) for c in k]
+    potential = [np.fft.rfftn(rng.normal(size=shape)) for _ in range(3)]
+    kz, ky, kx = k
+    curl = [
+        1j * (ky * potential[2] - kz * potential[1]),
+        1j * (kz * potential[0] - kx * potential[2]),
+        1j * (kx * potential[1] - ky * potential[0]),
+    ]
+    fields = {f"B{c}": np.fft.irfftn(b, shape) for c, b in zip("xyz", curl, strict=True)}
+    ds = mm.io.from_arrays(**fields, spacing=dict.fromkeys("zyx", 1.0), dims=("z", "y", "x"))
+    part = mm.fourier.filter(ds, mm.fourier.band(k_par=(0, 1.5), k_perp=(0.3, 2)), direction=(1, 1, 0))
+    spectra = [np.fft.rfftn(part[f"B{c}"].values) for c in "zyx"]
+    divergence = sum(c * s for c, s in zip(k, spectra, strict=True))
+    assert np.abs(divergence).max() < 1e-10 * np.abs(spectra[0]).max()
+
+
+def test_time_runs_along(turbulent):
+    two = xr.concat([turbulent, turbulent.isel(x=slice(None, None, -1)).assign_coords(x=turbulent.x)], "time")
+    two = two.assign_attrs(turbulent.attrs)
+    g = BANDS[0]
+    both = mm.fourier.filter(two, g)
+    one = mm.fourier.filter(two.isel(time=1), g)
+    np.testing.assert_allclose(both.By.isel(time=1), one.By, atol=1e-6)
+
+
+def test_bad_calls(turbulent):
+    with pytest.raises(mm.SnapshotError, match="two ascending limits"):
+        mm.fourier.band(k_par=(3, 1))
+    with pytest.raises(mm.SnapshotError, match="edge='round'"):
+        mm.fourier.band(k_par=(0, 1), edge="round")
+    with pytest.raises(mm.SnapshotError, match="y is open"):
+        mm.fourier.filter(turbulent.assign_attrs(boundary_y="open"), BANDS[0])
+    holed = turbulent.chunk(z=3)
+    holed["By"] = holed.By.where(holed.n < 1.9)
+    lazy = mm.fourier.filter(holed, BANDS[0], direction="x")
+    with pytest.raises(mm.SnapshotError, match="By is not finite at index"):
+        lazy.By.compute()

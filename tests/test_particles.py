@@ -1,0 +1,86 @@
+import numpy as np
+import pytest
+
+import mmfields as mm
+
+
+def test_isotropic_fills_the_box_and_all_directions(turbulent):
+    p = mm.particles.isotropic(20000, gyroradius=[1.0, 2.0], seed=3, field=turbulent)
+    assert dict(p.sizes) == {"gyroradius": 2, "particle": 20000}
+    for dim, (low, high) in mm.conventions.box(turbulent).items():
+        assert low <= float(p[dim].min())
+        assert float(p[dim].max()) < high
+        assert float(p[dim].mean()) == pytest.approx((low + high) / 2, abs=4 * (high - low) / np.sqrt(12 * 40000))
+    v = np.stack([p[f"v{c}"].values for c in "xyz"])
+    np.testing.assert_allclose((v**2).sum(0), 1, atol=1e-14)
+    spread = 5 / np.sqrt(3 * 40000)
+    assert np.abs(v.mean((1, 2))).max() < spread
+    tensor = np.einsum("igp,jgp->ij", v, v) / 40000
+    np.testing.assert_allclose(tensor, np.eye(3) / 3, atol=spread)
+    assert len(np.unique(p.key)) == 40000
+
+
+def test_ensembles_are_seeded_and_grow_at_their_end(turbulent):
+    few = mm.particles.isotropic(10, gyroradius=[1.0, 2.0], seed=3, field=turbulent)
+    many = mm.particles.isotropic(30, gyroradius=[1.0, 2.0], seed=3, field=turbulent)
+    for name in ("x", "vz", "key"):
+        np.testing.assert_array_equal(few[name], many[name][:, :10])
+    other = mm.particles.isotropic(10, gyroradius=[1.0, 2.0], seed=4, field=turbulent)
+    assert not np.array_equal(few.x, other.x)
+    assert not np.array_equal(few.x[0], few.x[1])
+
+
+def test_reference_field_is_lazy(turbulent, no_compute):
+    import dask
+
+    lazy = turbulent.chunk(z=3)
+    rms = mm.particles.isotropic(5, gyroradius=1.0, seed=1, field=lazy).reference_field
+    mean = mm.particles.isotropic(5, gyroradius=1.0, seed=1, field=lazy, reference_field="mean").reference_field
+    fixed = mm.particles.isotropic(5, gyroradius=1.0, seed=1, field=lazy, reference_field=2.5).reference_field
+    with dask.config.set(scheduler="threads"):
+        square = sum((turbulent[f"B{c}"].astype(float) ** 2).mean() for c in "xyz")
+        assert float(rms) == pytest.approx(float(square) ** 0.5)
+        assert float(mean) == pytest.approx(
+            float(sum(turbulent[f"B{c}"].astype(float).mean() ** 2 for c in "xyz")) ** 0.5
+        )
+        assert float(fixed) == 2.5
+
+
+def test_from_arrays():
+    p = mm.particles.from_arrays(
+        x=[1, 2], y=[3, 4], z=[5, 6], vx=[1, 0], vy=[0, 0], vz=[0, 1], gyroradius=2.0, reference_field=3.0
+    )
+    assert p.x.dims == ("particle",)
+    assert float(p.gyroradius) == 2.0
+    good = {
+        "x": [0.0],
+        "y": [0.0],
+        "z": [0.0],
+        "vx": [1.0],
+        "vy": [0.0],
+        "vz": [0.0],
+        "gyroradius": 1.0,
+        "reference_field": 1.0,
+    }
+    for change, match in (
+        ({"vx": [2.0]}, "unit vectors"),
+        ({"x": [np.nan]}, "finite"),
+        ({"x": [0.0, 1.0]}, "differ in shape"),
+        ({"gyroradius": -1.0}, "positive, finite"),
+        ({"gyroradius": [1.0, np.inf]}, "positive, finite"),
+        ({"reference_field": 0.0}, "reference_field"),
+    ):
+        with pytest.raises(mm.SnapshotError, match=match):
+            mm.particles.from_arrays(**{**good, **change})
+
+
+def test_bad_calls(turbulent):
+    for options, match in (
+        ({"n": 0, "gyroradius": 1.0}, "positive number of particles"),
+        ({"n": 5, "gyroradius": 0.0}, "gyroradius"),
+        ({"n": 5, "gyroradius": 1.0, "reference_field": "median"}, "reference_field"),
+    ):
+        with pytest.raises(mm.SnapshotError, match=match):
+            mm.particles.isotropic(options.pop("n"), seed=1, field=turbulent, **options)
+    with pytest.raises(mm.SnapshotError, match="missing"):
+        mm.particles.isotropic(5, gyroradius=1.0, seed=1, field=turbulent.drop_vars("Bx"))

@@ -1,0 +1,52 @@
+import matplotlib
+
+matplotlib.use("Agg")
+
+import numpy as np
+import pytest
+from matplotlib import pyplot as plt
+
+import mmfields as mm
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    plt.close("all")
+
+
+def test_slices_show_the_mid_planes_with_units():
+    ds = mm.samples.load("micromirrors").isel(time=-1)
+    artists = mm.plot.slices(ds, variable="By")
+    assert len(artists) == 3
+    np.testing.assert_array_equal(artists[0].get_array(), ds.By.isel(z=24).transpose("y", "x").values)
+    np.testing.assert_array_equal(artists[2].get_array(), ds.By.isel(x=24).transpose("z", "y").values)
+    axes = artists[0].axes
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("$x$ [$d_i$]", "$y$ [$d_i$]")
+    with pytest.raises(mm.SnapshotError, match="three-dimensional"):
+        mm.plot.slices(mm.samples.load("micromirrors"))
+
+
+def test_spectrum_and_band():
+    power = mm.spectra.power2d(mm.samples.load("micromirrors").isel(time=-1))
+    image, box = mm.plot.spectrum2d(power, k_par=(0.1, 0.3), k_perp=(0.2, 0.5))
+    assert image.get_array().max() == power.max()
+    assert box.get_bbox().bounds == pytest.approx((0.2, 0.1, 0.3, 0.2))
+    assert "rad / $d_i$" in image.axes.get_xlabel()
+
+
+def test_diffusion_figures():
+    ds = mm.samples.load("micromirrors").isel(time=-1)
+    p = mm.particles.isotropic(20, gyroradius=[5.0, 10.0], seed=1, field=ds)
+    tr = mm.trace(ds, p, step=1.0, distance=200.0, save=20).compute()
+    lines = mm.plot.running_diffusion(mm.transport.running_diffusion(tr))
+    assert lines[0].axes.get_xscale() == "log"
+    bars = mm.plot.diffusion(mm.transport.diffusion(tr))
+    assert len(bars) == 2
+
+
+def test_rotation_measure_map():
+    rm = mm.faraday.rotation_measure(mm.samples.load("micromirrors").isel(time=-1), "x")
+    (image,) = mm.plot.rotation_measure(rm)
+    np.testing.assert_array_equal(image.get_array(), rm.transpose("z", "y").values)
+    assert image.axes.get_xlabel() == "$y$ [$d_i$]"

@@ -1,0 +1,103 @@
+import dask
+import numpy as np
+import pytest
+import xarray as xr
+
+import mmfields as mm
+
+
+def walk(n=4000, saves=60, kappa=(1.0, 2.0, 4.0), mean=(0.0, 3.0, 4.0), seed=0):
+    """Trajectories that diffuse exactly: Gaussian steps with kappa_ii along each axis."""
+    rng = np.random.default_rng(seed)
+    path = np.linspace(0.0, 30.0, saves + 1)
+    steps = rng.normal(size=(3, n, saves)) * np.sqrt(2 * np.array(kappa)[:, None, None] * path[1])
+    position = np.concatenate([np.zeros((3, n, 1)), steps.cumsum(-1)], -1) + rng.uniform(size=(3, n, 1))
+    variables = {d: (("particle", "path"), position[i]) for i, d in enumerate("xyz")}
+    scalars = {f"mean_B{d}": ((), m) for d, m in zip("xyz", mean, strict=True)} | {"reference_field": ((), 5.0)}
+    return xr.Dataset({**variables, **scalars}, {"path": path})
+
+
+def test_known_coefficients_come_back_within_their_errors():
+    k = mm.transport.diffusion(walk())
+    b = np.array([0, 0.6, 0.8])
+    par = float(b**2 @ np.array([1.0, 2.0, 4.0]))
+    want = {
+        "kappa": 7 / 3,
+        "kappa_xx": 1.0,
+        "kappa_yy": 2.0,
+        "kappa_zz": 4.0,
+        "kappa_par": par,
+        "kappa_perp": (7 - par) / 2,
+    }
+    for name, value in want.items():
+        assert abs(float(k[name]) - value) < 4 * float(k[f"{name}_error"]), name
+        assert 0.005 < float(k[f"{name}_error"]) / value < 0.03
+    assert float(k.exponent) == pytest.approx(1, abs=0.05)
+    assert k.attrs["window_from"] == 0.5
+
+
+def test_errors_are_honest():
+    """The scatter over independent ensembles is what the error says."""
+    results = [mm.transport.diffusion(walk(n=200, seed=s)) for s in range(60)]
+    values = np.array([float(k.kappa_xx) for k in results])
+    errors = np.array([float(k.kappa_xx_error) for k in results])
+    assert values.std() / errors.mean() == pytest.approx(1, abs=0.3)
+
+
+def test_running_values_and_exact_laws(no_compute):
+    tr = walk(n=50)
+    lazy = mm.transport.running_diffusion(tr.chunk(particle=7))
+    with dask.config.set(scheduler="threads"):
+        run = mm.transport.running_diffusion(tr)
+        xr.testing.assert_allclose(lazy.compute(), run, rtol=1e-12)
+    step = (tr.x - tr.x.isel(path=0)).values[:, 5]
+    assert float(run.kappa_xx[4]) == pytest.approx((step**2).mean() / (2 * tr.path.values[5]))
+    np.testing.assert_allclose(run.kappa, (run.kappa_xx + run.kappa_yy + run.kappa_zz) / 3, rtol=1e-13)
+    np.testing.assert_allclose(3 * run.kappa, run.kappa_par + 2 * run.kappa_perp, rtol=1e-13)
+    assert run.sizes["path"] == 60
+    assert "2 s" in run.attrs["prefactor"]
+
+
+def test_free_flight_has_exponent_two():
+    tr = walk(n=20)
+    for d in "xyz":
+        tr[d] = tr.path * xr.DataArray(np.linspace(-1, 1, 20), dims="particle")
+    assert float(mm.transport.diffusion(tr).exponent) == pytest.approx(2, abs=1e-9)
+
+
+def test_without_mean_field_there_is_no_parallel():
+    k = mm.transport.diffusion(walk(mean=(0.001, 0.0, 0.0)))
+    assert np.isnan(k.kappa_par)
+    assert np.isnan(k.kappa_perp)
+    assert float(k.kappa) == pytest.approx(7 / 3, rel=0.1)
+
+
+def test_particles_that_left_do_not_count():
+    tr = walk(n=100)
+    alive = np.ones((100, 61), bool)
+    alive[:50, 30:] = False
+    frozen = tr.assign(alive=(("particle", "path"), alive))
+    want = mm.transport.running_diffusion(tr.isel(particle=slice(50, None)))
+    got = mm.transport.running_diffusion(frozen)
+    np.testing.assert_allclose(got.kappa_yy[40:], want.kappa_yy[40:])
+
+
+def test_gyration_about_a_uniform_field_does_not_diffuse():
+    shape = (4, 4, 4)
+    ds = mm.io.from_arrays(Bx=np.zeros(shape), By=np.zeros(shape), Bz=np.ones(shape), spacing=dict.fromkeys("xyz", 1.0))
+    p = mm.particles.isotropic(500, gyroradius=1.0, seed=1, field=ds)
+    k = mm.transport.diffusion(mm.trace(ds, p, step=0.2, distance=2000.0, save=500)).compute()
+    # <dz^2> = <mu^2> s^2, and the average of the window runs over s
+    assert float(k.kappa_par) == pytest.approx(1 / 6 * 1500, rel=0.1)
+    assert float(k.kappa_perp) < 2e-3
+    assert float(k.exponent) == pytest.approx(2, abs=1e-3)
+
+
+def test_bad_calls():
+    tr = walk(n=10)
+    with pytest.raises(mm.SnapshotError, match="at least two"):
+        mm.transport.diffusion(tr.isel(path=slice(0, 1)))
+    with pytest.raises(mm.SnapshotError, match="window"):
+        mm.transport.diffusion(tr, window=1.5)
+    with pytest.raises(mm.SnapshotError, match="save more"):
+        mm.transport.diffusion(tr.isel(path=[0, 60]))
