@@ -1,0 +1,32 @@
+"""The README's code does what it says."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+README = Path(__file__).resolve().parent.parent / "README.md"
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README.read_text(), re.DOTALL)
+
+
+def test_the_ten_lines(capsys):
+    names: dict = {}
+    exec(compile(blocks("python")[0], "README.md", "exec"), names)  # noqa: S102
+    kappa = names["kappa"]
+    assert kappa.sizes["gyroradius"] == 2
+    assert (kappa.kappa_par > 10 * kappa.kappa_perp).all()
+    assert np.isfinite(kappa.kappa_par_error).all()
+    np.testing.assert_allclose(names["mirrors"].Bx + names["noise"].Bx, names["ds"].Bx, atol=2e-6)
+    assert "[v d_i]" in capsys.readouterr().out
+    assert len([line for line in blocks("python")[0].splitlines() if line.strip()]) <= 10
+
+
+def test_the_continuous_integration_runs_the_readme_test_command():
+    script = (README.parent / ".ci" / "run").read_text()
+    command = re.search(r"^(pytest\S*)\s+# the tests", blocks("sh")[0], re.MULTILINE)[1]
+    assert re.search(rf"^{command}$", script, re.MULTILINE)
+    assert '".[test]"' in blocks("sh")[0]
+    assert '".[test]"' in script
