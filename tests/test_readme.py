@@ -14,7 +14,7 @@ def blocks(language: str) -> list[str]:
 
 def test_the_ten_lines(capsys):
     names: dict = {}
-    exec(compile(blocks("python")[0], "README.md", "exec"), names)  # noqa: S102
+    exec(compile(blocks("python")[0], "README.md", "exec"), names)
     kappa = names["kappa"]
     assert kappa.sizes["gyroradius"] == 2
     assert (kappa.kappa_par > 10 * kappa.kappa_perp).all()

@@ -31,7 +31,7 @@ def test_parseval(shape, dtype, tolerance):
 
 def test_a_plane_wave_lands_in_its_bin_and_only_there():
     n = 16
-    z, y, x = np.meshgrid(*[(np.arange(n) + 0.5) * 0.5] * 3, indexing="ij")
+    _, y, x = np.meshgrid(*[(np.arange(n) + 0.5) * 0.5] * 3, indexing="ij")
     unit = 2 * np.pi / (n * 0.5)
     wave = np.cos(unit * (3 * x + 4 * y) + 0.3)
     ds = mm.io.from_arrays(Bx=0 * x + 1, By=0 * x, Bz=wave, spacing=dict.fromkeys("zyx", 0.5), dims=("z", "y", "x"))

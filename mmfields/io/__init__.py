@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping
-from glob import glob
+from glob import glob, has_magic
 from importlib import import_module
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from mmfields.conventions import LONG_NAMES, SPATIAL, SnapshotError, boundary_attrs, check
+from mmfields.io._snapshot import require_file
 from mmfields.io.history import read_history
 from mmfields.io.jhtdb import from_giverny
 from mmfields.io.storing import is_incomplete, store
@@ -45,6 +46,7 @@ def find_engine(path: str | os.PathLike) -> str:
         If nothing fits, naming what was found.
     """
     path = os.path.abspath(os.fspath(path))
+    require_file(path)
     if os.path.isdir(path):
         return _directory_engine(path)
     with open(path, "rb") as file:
@@ -79,6 +81,8 @@ def _directory_engine(path: str) -> str:
 
 
 def _hdf5_engine(path: str) -> str:
+    import h5py
+
     from mmfields.io import _hdf5
     from mmfields.io.jhtdb import is_cutout
 
@@ -89,9 +93,8 @@ def _hdf5_engine(path: str) -> str:
             return "athdf"
         if is_cutout(file):
             return "jhtdb"
-        if "_NCProperties" in file.attrs or any(
-            "DIMENSION_LABELS" in v.attrs or "CLASS" in v.attrs for v in file.values()
-        ):
+        hard = [name for name in file if isinstance(file.get(name, getlink=True), h5py.HardLink)]
+        if "_NCProperties" in file.attrs or any("CLASS" in file[name].attrs for name in hard):
             return "netcdf"
         raise SnapshotError(
             f"{path} is HDF5, but neither openPMD, Athena++, JHTDB nor netCDF; it holds {list(file)[:10]}"
@@ -132,8 +135,7 @@ def open_snapshot(
         If there is no such file.
     """
     path = os.path.abspath(os.fspath(path))
-    if not os.path.exists(path):
-        raise FileNotFoundError(f"no such file: {path}")
+    require_file(path)
     engine = engine or find_engine(path)
     if engine in ("zarr", "netcdf"):
         return _open_own(path, engine, chunks, **options)
@@ -196,7 +198,9 @@ def open_series(
     """
     if isinstance(paths, str | os.PathLike):
         pattern = os.fspath(paths)
-        files = sorted(glob(pattern))
+        files = [pattern] if os.path.exists(pattern) else sorted(glob(pattern))
+        if not files and not has_magic(pattern):
+            raise FileNotFoundError(f"no such file: {pattern}")
         if not files:
             raise SnapshotError(f"no file matches {pattern!r}")
     else:

@@ -1,5 +1,6 @@
 """HDF5 files opened so that nothing outside the file is followed, and every fault is a SnapshotError."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -20,11 +21,9 @@ def opened(path: str) -> "Iterator[h5py.File]":
     try:
         with h5py.File(path, "r") as file:
             yield file
-    except SnapshotError:
-        raise
     except FileNotFoundError:
         raise
-    except Exception as error:
+    except (OSError, RuntimeError, KeyError) as error:
         raise SnapshotError(f"{path}: the HDF5 library cannot read it ({error}); copy or write it again") from error
 
 
@@ -69,10 +68,35 @@ def dataset(group: "h5py.Group", name: str) -> "h5py.Dataset":
         raise SnapshotError(f"{where} keeps its data in another file; copy them into this one first")
     if node.dtype.kind not in "fiu":
         raise SnapshotError(f"{where} holds {node.dtype}, not numbers")
+    if node.size and node.chunks is not None:
+        _require_chunks(node, where)
+    elif node.size and node.id.get_offset() is None and not node.id.get_storage_size():
+        raise SnapshotError(f"{where} was announced with shape {node.shape} and never written")
     return node
 
 
-def whole(group: "h5py.Group", name: str, limit: int = 1 << 27) -> np.ndarray:
+def _require_chunks(node: "h5py.Dataset", where: str) -> None:
+    """Every chunk is there once and inside the file: HDF5 would give zeros for those that are not."""
+    grid = [-(-n // c) for n, c in zip(node.shape, node.chunks, strict=True)]
+    expected = int(np.prod(grid, dtype=object))
+    size = os.path.getsize(node.file.filename)
+    if node.id.get_num_chunks() != expected:
+        raise SnapshotError(
+            f"{where}: {node.id.get_num_chunks()} of {expected} chunks are in the file; it is damaged, copy it again"
+        )
+    places = set()
+
+    def visit(chunk: Any) -> None:
+        if chunk.byte_offset is not None and chunk.byte_offset + chunk.size <= size:
+            places.add(tuple(o // c for o, c in zip(chunk.chunk_offset, node.chunks, strict=True)))
+
+    node.id.chunk_iter(visit)
+    inside = sum(all(p < g for p, g in zip(place, grid, strict=True)) for place in places)
+    if inside != expected:
+        raise SnapshotError(f"{where}: {expected - inside} chunks are misplaced; the file is damaged, copy it again")
+
+
+def whole(group: "h5py.Group", name: str, limit: int = 1 << 25) -> np.ndarray:
     """A small dataset (a coordinate, a list of blocks), read whole; refused above `limit` bytes."""
     node = dataset(group, name)
     if node.size * node.dtype.itemsize > limit:
@@ -107,5 +131,23 @@ def strings(value: Any) -> list[str]:
 
 
 def blocks_of(node: "h5py.Dataset") -> int | None:
-    """Byte offset of a contiguous, unfiltered dataset, None for one that HDF5 itself must read."""
-    return node.id.get_offset() if node.chunks is None and node.compression is None else None
+    """Byte offset of a contiguous dataset of plain numbers, None for one that HDF5 itself must read.
+
+    Raises
+    ------
+    SnapshotError
+        If the data reach past the end of the file.
+    """
+    import h5py
+
+    plain_type = node.id.get_type().equal(h5py.h5t.py_create(node.dtype))
+    bytes_needed = node.size * node.dtype.itemsize
+    if node.chunks is not None or not plain_type or node.id.get_storage_size() != bytes_needed:
+        return None
+    offset = node.id.get_offset()
+    if offset is not None and offset + bytes_needed > os.path.getsize(node.file.filename):
+        raise SnapshotError(
+            f"{node.file.filename}: {node.name} ends at byte {offset + bytes_needed}, past the end of the file; "
+            "it is truncated, copy it again"
+        )
+    return offset

@@ -56,12 +56,19 @@ class LazyArray(BackendArray):
             high = max(wanted, default=-1) + 1
             region.append(slice(low, max(low, high)))
             pick.append(slice(None, None, wanted.step) if len(wanted) else slice(0, 0))
+        if any(s.start == s.stop for s in region):
+            return np.empty([s.stop - s.start for s in region], self.dtype)[tuple(pick)]
         return self.source.read(tuple(region))[tuple(pick)]
 
 
 def native(dtype: Any) -> np.dtype:
     """The same kind of number in the byte order of this machine."""
     return np.dtype(dtype).newbyteorder("=")
+
+
+def mean_dtype(dtype: np.dtype) -> np.dtype:
+    """What a mean of numbers of this kind is given in."""
+    return dtype if dtype.kind == "f" else np.dtype(np.float64)
 
 
 def read_bytes(path: str, offset: int, count: int) -> bytes:
@@ -155,13 +162,18 @@ class RawBlocks:
 
 @dataclass(frozen=True)
 class Hdf5Blocks:
-    """Blocks of an HDF5 dataset, block index after the leading indices `lead`: block reader."""
+    """Blocks of an HDF5 dataset that HDF5 itself must read: block reader.
+
+    The index is `lead`, the block (where `blocked`), the region over those of the spatial axes that
+    are `active` (the others have one cell), and `tail`.
+    """
 
     path: str
     name: str
     stored: np.dtype
     lead: tuple[int, ...] = ()
     blocked: bool = True
+    active: tuple[bool, ...] | None = None
     tail: tuple[int, ...] = ()
 
     @property
@@ -169,7 +181,9 @@ class Hdf5Blocks:
         return native(self.stored)
 
     def read(self, block: int, region: Region) -> np.ndarray:
-        index = (*self.lead, *((block,) if self.blocked else ()), *region, *self.tail)
+        wanted = iter(region)
+        space = region if self.active is None else [next(wanted) if a else 0 for a in self.active]
+        index = (*self.lead, *((block,) if self.blocked else ()), *space, *self.tail)
         with _hdf5.opened(self.path) as file:
             return np.asarray(_hdf5.dataset(file, self.name)[index], self.dtype)
 
@@ -203,9 +217,9 @@ class Constant:
 
 @dataclass(frozen=True)
 class Linear:
-    """``offset + scale * source``, in `dtype`."""
+    """``offset + scale * source``, in `dtype`; of a source or of a block reader."""
 
-    source: Source
+    source: Any
     scale: float
     offset: float
     dtype: np.dtype
@@ -214,8 +228,8 @@ class Linear:
     def shape(self) -> tuple[int, ...]:
         return self.source.shape
 
-    def read(self, region: Region) -> np.ndarray:
-        values = self.source.read(region).astype(self.dtype, copy=False)
+    def read(self, *where: Any) -> np.ndarray:
+        values = self.source.read(*where).astype(self.dtype, copy=False)
         return (values * self.dtype.type(self.scale) + self.dtype.type(self.offset)).astype(self.dtype)
 
 
@@ -251,7 +265,7 @@ class Centred:
     dtype: np.dtype = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "dtype", self.source.dtype)
+        object.__setattr__(self, "dtype", mean_dtype(self.source.dtype))
 
     @property
     def shape(self) -> tuple[int, ...]:

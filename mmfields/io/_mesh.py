@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mmfields.conventions import SnapshotError
-from mmfields.io._lazy import Region
+from mmfields.io._lazy import Region, mean_dtype
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Mosaic:
 
     @property
     def dtype(self) -> np.dtype:
-        return self.blocks.dtype
+        return mean_dtype(self.blocks.dtype) if (self.layout.reduce > 1).any() else self.blocks.dtype
 
     def read(self, region: Region) -> np.ndarray:
         out = np.empty([s.stop - s.start for s in region], self.dtype)
@@ -154,14 +154,19 @@ class Tree:
             )
         return self
 
-    def layout(self, target: int) -> Layout:
-        """Layout on the uniform grid of level `target`."""
+    def layout(self, target: int, *, neighbours: bool = False) -> Layout:
+        """Layout on the uniform grid of level `target`.
+
+        With `neighbours` the caller reads only at blocks that touch one of that level, which are at
+        most one level finer, and blocks too fine to be averaged that far do no harm.
+        """
         up = np.maximum(target - self.level, 0)[:, None]
         down = np.maximum(self.level - target, 0)[:, None]
         block = np.array(self.block)
         ones = np.ones_like(self.logical)
         fine = self.logical * block
-        if ((fine % (1 << down)) != 0).any() or ((block % (1 << down)) != 0).any():
+        uneven = ((fine % (1 << down)) != 0).any() or ((block % (1 << down)) != 0).any()
+        if uneven and not neighbours:
             raise SnapshotError(
                 f"{self.path}: blocks of {self.block} cells cannot be averaged to level {target}; ask a finer level"
             )
@@ -190,7 +195,7 @@ class TreeCentred:
 
     @property
     def dtype(self) -> np.dtype:
-        return self.faces.dtype
+        return mean_dtype(self.faces.dtype)
 
     def read(self, block: int, region: Region) -> np.ndarray:
         wanted = region[self.axis]
@@ -210,8 +215,59 @@ class TreeCentred:
         place = (int(corner[self.axis]) + self.tree.block[self.axis]) % (self.tree.root[self.axis] << level)
         plane = [slice(int(c) + s.start, int(c) + s.stop) for c, s in zip(corner, region, strict=True)]
         plane[self.axis] = slice(place, place + 1)
-        mosaic = Mosaic(self.faces, self.tree.layout(level), pick=self.axis)
+        mosaic = Mosaic(self.faces, self.tree.layout(level, neighbours=True), pick=self.axis)
         return mosaic.read(tuple(plane))
+
+
+def check_boxes(path: str, what: str, low: np.ndarray, high: np.ndarray, cells: np.ndarray, *, full: bool) -> None:
+    """Boxes ``low`` to ``high`` lie in a grid of `cells` and do not overlap; with `full` they fill it."""
+    if (low < 0).any() or (high > cells).any() or (low >= high).any():
+        raise SnapshotError(f"{path}: one of {what} lies outside the domain of {cells.tolist()} cells")
+    order = np.lexsort(low.T)
+    low, high = low[order], high[order]
+    for i in range(len(low) - 1):  # sorted by the last axis: only boxes that begin before this one ends can meet it
+        later = slice(i + 1, i + 1 + int(np.searchsorted(low[i + 1 :, -1], high[i, -1])))
+        if ((low[later] < high[i]) & (high[later] > low[i])).all(axis=1).any():
+            raise SnapshotError(f"{path}: {what} overlap at {low[i].tolist()}")
+    volume = sum(int(np.prod(n, dtype=object)) for n in (high - low))
+    whole = int(np.prod(cells.tolist(), dtype=object))
+    if full and volume != whole:
+        raise SnapshotError(
+            f"{path}: {what} hold {volume} of {whole} cells; some are missing, they do not tile the grid"
+        )
+
+
+def check_extents(
+    path: str, tree: Tree, limits: Sequence[tuple[float, float]], extents: np.ndarray, eps: float
+) -> None:
+    """Refuse blocks whose stated edges are not those that their level and location imply.
+
+    Parameters
+    ----------
+    path : str
+        Named in errors.
+    tree : Tree
+        All three axes.
+    limits : three pairs
+        Of the mesh, in array order.
+    extents : (nb, ndim, 2) array
+        Lower and upper edge of each block as stored.
+    eps : float
+        Relative rounding of the stored edges.
+    """
+    for axis, (low, high) in enumerate(limits):
+        count = tree.root[axis] // tree.block[axis]
+        fine = count << tree.level if tree.root[axis] > 1 else np.full(len(tree.level), count)
+        width = (high - low) / fine
+        expected = low + (tree.logical[:, axis, None] + np.array([0, 1])) * width[:, None]
+        slack = 1e-3 * np.abs(width)[:, None] / tree.block[axis] + 8 * eps * max(abs(low), abs(high))
+        wrong = ~(np.abs(extents[:, axis] - expected) <= slack)
+        if wrong.any():
+            bad = int(np.argwhere(wrong)[0][0])
+            raise SnapshotError(
+                f"{path}: block {bad} says it spans {extents[bad, axis].tolist()} along {'zyx'[axis]}, its level and "
+                f"location say {expected[bad].tolist()}; the file is damaged, or the mesh is not uniform"
+            )
 
 
 def _with(region: Sequence[slice], axis: int, item: slice) -> Region:

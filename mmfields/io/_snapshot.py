@@ -1,9 +1,10 @@
 """What every reader shares: the guard, the axes, and the assembly of a snapshot Dataset."""
 
 import functools
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,10 @@ from mmfields.conventions import LONG_NAMES, SPATIAL, SnapshotError, boundary_at
 from mmfields.io._lazy import LazyArray, Quotient, Source
 
 # An axis longer than this is a corrupt header, not a simulation.
-LONGEST_AXIS = 10_000_000
+LONGEST_AXIS = 2_000_000
+
+# Chunks larger than this are cut, whatever the file's blocks.
+LARGEST_CHUNK = 1 << 27
 
 # Names that the Athena family gives to canonical variables.
 ATHENA_NAMES = {
@@ -54,21 +58,51 @@ class Field:
     attrs: Mapping[str, Any] = field(default_factory=dict)
 
 
-def limits_axis(path: str, dim: str, low: float, high: float, cells: int, chunk: int) -> Axis:
-    """Axis from the limits of the mesh, checked."""
+def limits_axis(
+    path: str, dim: str, low: float, high: float, cells: int, chunk: int, *, descending: bool = False
+) -> Axis:
+    """Axis from the limits of the mesh, checked; only `descending` lets the upper limit be the lower one."""
     if not 0 < cells <= LONGEST_AXIS:
         raise SnapshotError(f"{path}: {cells} cells along {dim}; 1 to {LONGEST_AXIS} are possible")
     if not (np.isfinite(low) and np.isfinite(high)) or low == high:
         raise SnapshotError(f"{path}: limits of {dim} are {low} and {high}; finite and different ones are needed")
-    return Axis(float(low), (float(high) - float(low)) / cells, cells, chunk)
+    if high < low and not descending:
+        raise SnapshotError(f"{path}: {dim} runs from {low:g} down to {high:g}; ascending limits are needed")
+    width = (float(high) - float(low)) / cells
+    if not np.isfinite(width) or abs(width) < 8 * np.spacing(max(abs(low), abs(high))):
+        raise SnapshotError(f"{path}: {cells} cells of {dim} from {low!r} to {high!r} cannot be told apart")
+    return Axis(float(low), width, cells, chunk)
 
 
 def finite(path: str, what: str, value: Any) -> float:
-    """`value` as a finite float, or a SnapshotError that names it."""
-    number = float(value)
+    """`value` (text or number) as a finite float, or a SnapshotError that names it."""
+    text = value.decode("ascii", "replace") if isinstance(value, bytes) else value
+    try:
+        number = np.nan if isinstance(text, str) and "_" in text else float(text)
+    except (TypeError, ValueError):
+        number = np.nan
     if not np.isfinite(number):
-        raise SnapshotError(f"{path}: {what} is {number}; the header is damaged")
+        raise SnapshotError(f"{path}: {what} is {str(text)[:40]!r}, a finite number is needed; the header is damaged")
     return number
+
+
+def choose_level(level: int | None, finest: int) -> int:
+    """The refinement level asked for, the finest present by default; up to eight finer ones are possible."""
+    if level is None:
+        return finest
+    if isinstance(level, bool) or not isinstance(level, int | np.integer) or not 0 <= level <= finest + 8:
+        raise SnapshotError(
+            f"level {level!r}: an integer from 0 to {finest + 8} is needed (the finest present is {finest})"
+        )
+    return int(level)
+
+
+def add_field(path: str, fields: dict[str, Field], name: str, item: Field) -> None:
+    """Put a variable under its canonical name, refusing a second one of that name."""
+    if name in fields:
+        other = fields[name].code_name
+        raise SnapshotError(f"{path}: {other!r} and {item.code_name!r} would both be {name!r}; the variables clash")
+    fields[name] = item
 
 
 def build(
@@ -83,6 +117,7 @@ def build(
     drop: Sequence[str] | str | None = None,
 ) -> xr.Dataset:
     """Assemble a snapshot from lazy fields; nothing is read."""
+    axes = _bounded_chunks(fields, axes)
     dropped = {drop} if isinstance(drop, str) else set(drop or ())
     variables = {}
     for name, item in fields.items():
@@ -106,6 +141,19 @@ def build(
         coords[dim] = xr.Variable((dim,), axis.centres(), notes)
     edges = boundary_attrs([d for d in axes if d in used and d in SPATIAL], boundary, known)
     return xr.Dataset(variables, coords, {**attrs, **edges})
+
+
+def _bounded_chunks(fields: Mapping[str, Field], axes: Mapping[str, Axis]) -> dict[str, Axis]:
+    """Axes whose chunks hold at most LARGEST_CHUNK: an unblocked file is cut along its slowest axis."""
+    bounded = dict(axes)
+    for item in fields.values():
+        dims = [d for d in item.dims if d in bounded]
+        size = item.source.dtype.itemsize * math.prod(bounded[d].chunk for d in dims)
+        while size > LARGEST_CHUNK and (first := next((d for d in dims if bounded[d].chunk > 1), None)):
+            half = -(-bounded[first].chunk // 2)
+            size = size * half // bounded[first].chunk
+            bounded[first] = replace(bounded[first], chunk=half)
+    return bounded
 
 
 def with_velocities(fields: dict[str, Field]) -> dict[str, Field]:
@@ -132,8 +180,7 @@ def guarded(engine: str) -> Callable:
                 kind = type(filename_or_obj).__name__
                 raise SnapshotError(f"engine {engine!r} opens paths, not {kind}: save it to a file first")
             path = os.path.abspath(os.fspath(filename_or_obj))
-            if not os.path.exists(path):
-                raise FileNotFoundError(f"no such file: {path}")
+            require_file(path)
             try:
                 return method(self, path, **options)
             except SnapshotError:
@@ -147,6 +194,14 @@ def guarded(engine: str) -> Callable:
         return wrapper
 
     return decorate
+
+
+def require_file(path: str) -> None:
+    """Refuse what is neither a file nor a directory, such as a pipe or a device."""
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"no such file: {path}")
+    if not (os.path.isfile(path) or os.path.isdir(path)):
+        raise SnapshotError(f"{path} is neither a file nor a directory; copy its content to a file first")
 
 
 def magic(path: Any, count: int = 64) -> bytes:

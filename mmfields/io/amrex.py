@@ -12,8 +12,8 @@ from xarray.backends import BackendEntrypoint
 
 from mmfields.conventions import SPATIAL, SnapshotError
 from mmfields.io._lazy import RawBlocks, read_bytes
-from mmfields.io._mesh import Layout, Mosaic
-from mmfields.io._snapshot import Axis, Field, build, finite, guarded, limits_axis
+from mmfields.io._mesh import Layout, Mosaic, check_boxes
+from mmfields.io._snapshot import Axis, Field, add_field, build, choose_level, finite, guarded, limits_axis
 
 MAGIC = "HyperCLaw-V1.1"
 LARGEST_TEXT = 1 << 27
@@ -35,6 +35,7 @@ class _Header:
     ratio: list[int]  # refinement between a level and the next
     step: int
     folders: list[str]
+    boxes: list[int]  # per level
 
 
 def _text(path: str) -> str:
@@ -47,50 +48,100 @@ def _text(path: str) -> str:
 
 
 def _boxes(text: str, dim: int) -> np.ndarray:
-    """All ``((lo) (hi) (type))`` in a text, as (n, 2, dim) integers."""
+    """All ``((lo) (hi) (type))`` in a text, as (n, 3, dim) integers."""
     three = r"\(\s*" + r"\s*,\s*".join([r"(-?\d{1,9})"] * dim) + r"\s*\)"
-    found = re.findall(rf"\(\s*{three}\s*{three}\s*\(", text)
-    return np.array(found, np.int64).reshape(-1, 2, dim)
+    found = re.findall(rf"\(\s*{three}\s*{three}\s*{three}\s*\)", text)
+    return np.array(found, np.int64).reshape(-1, 3, dim)
+
+
+class _Lines:
+    """The lines of a ``Header``, read one after the other."""
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+        self.lines = _text(where).splitlines()
+        self.number = 0
+
+    def text(self) -> str:
+        if self.number >= len(self.lines):
+            raise SnapshotError(f"{self.where}: it ends after line {self.number}; the file is truncated")
+        self.number += 1
+        return self.lines[self.number - 1].strip()
+
+    def words(self, what: str, count: int) -> list[str]:
+        words = self.text().split()
+        if len(words) < count:
+            raise SnapshotError(f"{self.where}: line {self.number} should hold {count} numbers ({what}), found {words}")
+        return words[:count]
+
+    def floats(self, what: str, count: int) -> list[float]:
+        return [finite(self.where, f"{what}, line {self.number},", word) for word in self.words(what, count)]
+
+    def integers(self, what: str, count: int) -> list[int]:
+        words = self.words(what, count)
+        if not all(re.fullmatch(r"-?\d{1,15}", word) for word in words):
+            raise SnapshotError(f"{self.where}: line {self.number} should hold whole numbers ({what}), found {words}")
+        return [int(word) for word in words]
 
 
 def _header(path: str) -> _Header:
-    where = os.path.join(path, "Header")
-    lines = _text(where).splitlines()
-    if not lines or lines[0].strip() != MAGIC:
-        raise SnapshotError(f"{where}: line 1 is {lines[:1]}, expected {MAGIC!r}")
-    rest = iter(enumerate(lines[1:], 2))
-
-    def numbers(what: str, count: int, kind: type = float) -> list:
-        line, text = next(rest, (len(lines) + 1, ""))
-        words = text.split()
-        if len(words) < count:
-            raise SnapshotError(f"{where}: line {line} should hold {count} numbers ({what}), found {text[:60]!r}")
-        if kind is int:
-            return [int(w) for w in words[:count]]
-        return [finite(where, f"{what}, line {line},", w) for w in words[:count]]
-
-    (count,) = numbers("components", 1, int)
-    if not 0 < count <= min(10_000, len(lines)):
+    lines = _Lines(os.path.join(path, "Header"))
+    where = lines.where
+    if (first := lines.text()) != MAGIC:
+        raise SnapshotError(f"{where}: line 1 is {first[:60]!r}, expected {MAGIC!r}")
+    (count,) = lines.integers("components", 1)
+    if not 0 < count <= min(10_000, len(lines.lines)):
         raise SnapshotError(f"{where}: {count} components are announced on line 2")
-    names = [next(rest)[1].strip() for _ in range(count)]
-    (dim,) = numbers("dimensions", 1, int)
+    names = [lines.text() for _ in range(count)]
+    (dim,) = lines.integers("dimensions", 1)
     if dim not in (1, 2, 3):
         raise SnapshotError(f"{where}: {dim} dimensions; 1 to 3 are possible")
-    (time,) = numbers("time", 1)
-    (finest,) = numbers("finest level", 1, int)
+    (time,) = lines.floats("time", 1)
+    (finest,) = lines.integers("finest level", 1)
     if not 0 <= finest <= 30:
         raise SnapshotError(f"{where}: finest level {finest}; 0 to 30 are possible")
-    low, high = numbers("lower corner", dim), numbers("upper corner", dim)
-    ratio_line = next(rest)[1]
-    ratios = [int(r) for r in re.findall(r"\d{1,4}", ratio_line)][:finest]
-    domains = _boxes(next(rest)[1], dim)
-    (step,) = numbers("steps", 1, int)
-    if len(domains) != finest + 1 or len(ratios) != finest or any(r < 1 for r in ratios):
-        raise SnapshotError(f"{where}: {len(domains)} domains and refinement ratios {ratios} for {finest + 1} levels")
-    folders = [line.strip() for line in lines if re.fullmatch(r"Level_\d+/[\w.-]+", line.strip())]
-    if len(folders) != finest + 1:
-        raise SnapshotError(f"{where}: {len(folders)} level folders named for {finest + 1} levels")
-    return _Header(names, dim, time, low, high, list(domains), ratios, step, folders)
+    low, high = lines.floats("lower corner", dim), lines.floats("upper corner", dim)
+    ratio = [int(r) for r in re.findall(r"\d{1,4}", lines.text())][:finest]
+    domains = _boxes(lines.text(), dim)
+    if len(domains) != finest + 1 or len(ratio) != finest or any(r < 1 for r in ratio):
+        raise SnapshotError(f"{where}: {len(domains)} domains and refinement ratios {ratio} for {finest + 1} levels")
+    (step,) = lines.integers("steps", 1)
+    _check_domains(lines, domains, ratio, low, high)
+    (geometry,) = lines.integers("coordinate system", 1)
+    if geometry != 0:
+        raise SnapshotError(f"{where}: coordinate system {geometry} is not Cartesian (0); only that is read")
+    lines.text()  # the width of the boundary, always 0
+    folders, boxes = [], []
+    for level in range(finest + 1):
+        stated, number = lines.integers(f"level {level} and its boxes", 2)
+        lines.text()  # its step
+        if stated != level or not 0 < number * dim <= len(lines.lines):
+            raise SnapshotError(f"{where}: line {lines.number - 1} announces level {stated} with {number} boxes")
+        for _ in range(number * dim):
+            lines.floats("the edges of a box", 2)
+        folders.append(lines.text())
+        boxes.append(number)
+        if not re.fullmatch(rf"Level_{level}/[\w.-]+", folders[-1]):
+            raise SnapshotError(f"{where}: line {lines.number} names the folder {folders[-1]!r} for level {level}")
+    return _Header(names, dim, time, low, high, list(domains), ratio, step, folders, boxes)
+
+
+def _check_domains(lines: _Lines, domains: np.ndarray, ratio: list[int], low: list[float], high: list[float]) -> None:
+    """Domains refine each other by the ratios, and the cell sizes that follow fit them."""
+    for level, domain in enumerate(domains):
+        width = np.array(lines.floats(f"cell sizes of level {level}", len(low)))
+        cells = domain[1] - domain[0] + 1
+        if not np.allclose(width * cells, np.array(high) - np.array(low), rtol=1e-5):
+            raise SnapshotError(
+                f"{lines.where}: line {lines.number}: cells of {width} do not fit {cells.tolist()} of them"
+            )
+        if level and (
+            (domain[0] != domains[level - 1][0] * ratio[level - 1]).any()
+            or (domain[1] + 1 != (domains[level - 1][1] + 1) * ratio[level - 1]).any()
+        ):
+            raise SnapshotError(
+                f"{lines.where}: domain {level} is not {ratio[level - 1]} times that of the level below"
+            )
 
 
 @dataclass(frozen=True)
@@ -110,15 +161,28 @@ class _Fabs:
         return RawBlocks(tuple(self.paths), self.file, self.offset + index * step, counts, self.stored)
 
 
-def _fabs(prefix: str, dim: int) -> _Fabs:
-    """The boxes listed in ``<prefix>_H``, each checked against its own FAB header."""
+def _fabs(prefix: str, kind: tuple[int, ...], expected: int | None = None) -> _Fabs:
+    """The boxes listed in ``<prefix>_H``, each checked against its own FAB header.
+
+    `kind` is 1 along the axes on whose nodes the numbers lie, `expected` the number of boxes.
+    """
     where = prefix + "_H"
     text = _text(where)
-    components = int(text.split()[2])
+    dim = len(kind)
+    words = text.split()
+    if len(words) < 5 or not words[2].isdigit():
+        raise SnapshotError(f"{where}: no number of components in its first lines; the header is damaged")
+    components = int(words[2])
     entries = re.findall(r"FabOnDisk:\s+(\S+)\s+(\d{1,18})", text)
     boxes = _boxes(text.split("FabOnDisk")[0], dim)
-    if len(boxes) != len(entries) or not len(boxes):
-        raise SnapshotError(f"{where}: {len(boxes)} boxes, {len(entries)} FabOnDisk lines; the header is damaged")
+    stated = [int(n) for n in re.findall(r"^\((\d{1,9}) 0\s*$", text, re.MULTILINE)]
+    if not len(boxes) == len(entries) > 0 or stated != [len(boxes)] or expected not in (None, len(boxes)):
+        raise SnapshotError(
+            f"{where}: {len(boxes)} boxes, {len(entries)} FabOnDisk lines, announced are {stated}, expected "
+            f"{expected}; the header is damaged"
+        )
+    if (boxes[:, 2] != np.array(kind)).any():
+        raise SnapshotError(f"{where}: boxes of type {boxes[0, 2].tolist()} where {list(kind)} is expected")
     folder = os.path.dirname(prefix)
     names = list(dict.fromkeys(name for name, _ in entries))
     if any(os.path.basename(name) != name for name in names):
@@ -170,7 +234,7 @@ def _layout(
     path: str, header: _Header, fabs: list[_Fabs], target: int, extra: tuple[int, ...]
 ) -> tuple[Layout, list[int]]:
     """Layout of the boxes of all levels on the grid of level `target`, coarse ones first."""
-    scale = np.cumprod([1, *header.ratio])  # cells of a level per coarsest cell
+    scale = np.cumprod([1, *header.ratio, *[2] * 8])  # cells of a level per coarsest cell
     first = header.domains[0][0]
     cells = (header.domains[0][1] - first + 1) * scale[target]
     if (cells < 1).any():
@@ -180,7 +244,8 @@ def _layout(
         low = part.boxes[:, 0] - first * scale[level]
         high = part.boxes[:, 1] + 1 - first * scale[level] - np.array(extra)
         repeat, reduce = max(scale[target] // scale[level], 1), max(scale[level] // scale[target], 1)
-        _check_level(path, level, low, high, (header.domains[0][1] - first + 1) * scale[level])
+        whole = (header.domains[0][1] - first + 1) * scale[level]
+        check_boxes(path, f"the boxes of level {level}", low, high, whole, full=level == 0)
         if (low % reduce).any() or (high % reduce).any():
             raise SnapshotError(f"{path}: boxes of level {level} cannot be averaged to level {target}")
         starts.append(low * repeat // reduce)
@@ -189,21 +254,6 @@ def _layout(
         reduces.append(np.full_like(low, reduce))
     parts = [np.concatenate(p)[:, ::-1] for p in (starts, stops, repeats, reduces)]
     return Layout(tuple((cells + np.array(extra)).tolist()[::-1]), *parts), cells.tolist()
-
-
-def _check_level(path: str, level: int, low: np.ndarray, high: np.ndarray, cells: np.ndarray) -> None:
-    """Boxes lie in the domain and do not overlap; those of level 0 fill it."""
-    if (low < 0).any() or (high > cells).any():
-        raise SnapshotError(f"{path}: a box of level {level} lies outside the domain of {cells.tolist()} cells")
-    order = np.lexsort(low.T)
-    low, high = low[order], high[order]
-    for i in range(len(low) - 1):  # sorted by the last axis: only boxes that begin before this one ends can meet it
-        later = slice(i + 1, i + 1 + int(np.searchsorted(low[i + 1 :, -1], high[i, -1])))
-        if ((low[later] < high[i]) & (high[later] > low[i])).all(axis=1).any():
-            raise SnapshotError(f"{path}: boxes of level {level} overlap at {low[i].tolist()}")
-    volume = sum(int(np.prod(n, dtype=object)) for n in (high - low))
-    if level == 0 and volume != np.prod(cells.tolist(), dtype=object):
-        raise SnapshotError(f"{path}: the boxes of level 0 hold {volume} of {np.prod(cells)} cells; some are missing")
 
 
 class AmrexBackend(BackendEntrypoint):
@@ -248,15 +298,14 @@ class AmrexBackend(BackendEntrypoint):
             raise SnapshotError(f"{path} is no plotfile: give the directory that holds its Header")
         header = _header(path)
         top = len(header.folders) - 1
-        if level is not None and (not isinstance(level, int | np.integer) or not 0 <= level <= top):
-            raise SnapshotError(f"level {level!r}: an integer from 0 to {top}")
-        target = top if level is None else int(level)
-        fabs = [_fabs(os.path.join(path, folder), header.dim) for folder in header.folders]
+        target = choose_level(level, top)
+        cells_only = (0,) * header.dim
+        fabs = [_fabs(os.path.join(path, f), cells_only, n) for f, n in zip(header.folders, header.boxes, strict=True)]
         if {f.components for f in fabs} != {len(header.names)}:
             raise SnapshotError(f"{path}: {len(header.names)} variables in Header, the levels hold other numbers")
         if len({f.stored for f in fabs}) > 1:
             raise SnapshotError(f"{path}: levels of several number formats")
-        layout, cells = _layout(path, header, fabs, target, (0,) * header.dim)
+        layout, cells = _layout(path, header, fabs, target, cells_only)
         dims = tuple(SPATIAL[: header.dim][::-1])
         if os.path.exists(os.path.join(path, "WarpXHeader")):
             code, units = "WarpX", SI_UNITS
@@ -265,12 +314,12 @@ class AmrexBackend(BackendEntrypoint):
         else:
             code, units = ("FLEKS" if os.path.exists(os.path.join(path, "FLEKSHeader")) else "AMReX"), {}
         merged = _merge(fabs)
-        fields = {}
+        fields: dict[str, Field] = {}
         for index, name in enumerate(header.names):
             offset = np.concatenate([f.component(index).offset for f in fabs])
             raw = RawBlocks(merged[0], merged[1], offset, merged[2], fabs[0].stored)
             renamed = "charge_density" if code == "WarpX" and name == "rho" else NAMES.get(name, name)
-            fields[renamed] = Field(dims, Mosaic(raw, layout), name, units.get(name, "1"))
+            add_field(path, fields, renamed, Field(dims, Mosaic(raw, layout), name, units.get(name, "1")))
         chunk = merged[2].max(axis=0)
         axes = {
             d: limits_axis(path, d, header.low[-1 - k], header.high[-1 - k], cells[-1 - k], int(chunk[k]))
@@ -327,8 +376,8 @@ def _add_staggered(
     if not found:
         raise SnapshotError(f"{folder}: no raw B?_fp fields; write the plotfile with plot_raw_fields=1")
     for dim in found:
-        fabs = _fabs(os.path.join(folder, f"B{dim}_fp"), header.dim)
         extra = tuple(int(d == dim) for d in dims[::-1])
+        fabs = _fabs(os.path.join(folder, f"B{dim}_fp"), extra)
         layout, _ = _layout(path, header, [fabs], 0, extra)
         own = tuple(f"{d}_f" if d == dim else d for d in dims)
         fields[f"B{dim}_f"] = Field(own, Mosaic(fabs.component(0), layout), f"B{dim}_fp", units.get(f"B{dim}", "1"))

@@ -16,7 +16,9 @@ from mmfields.io._snapshot import (
     ATHENA_NAMES,
     Axis,
     Field,
+    add_field,
     build,
+    choose_level,
     finite,
     guarded,
     limits_axis,
@@ -57,6 +59,12 @@ def _tree(path: str, file: "h5py.File", block: tuple[int, ...], blocks: int) -> 
         stated = tuple(int(n) for n in np.asarray(_hdf5.attribute(file, "MeshBlockSize")).ravel()[::-1])
         if stated != block:
             raise SnapshotError(f"{path}: MeshBlockSize is {stated[::-1]}, the data have blocks of {block[::-1]}")
+        count, most = int(_hdf5.attribute(file, "NumMeshBlocks")), int(_hdf5.attribute(file, "MaxLevel"))
+        if count != blocks or most < level.max():
+            raise SnapshotError(
+                f"{path}: NumMeshBlocks {count} and MaxLevel {most} do not fit {blocks} blocks up to "
+                f"level {level.max()}"
+            )
         if len(root) != 3 or min(root) < 1:
             raise SnapshotError(f"{path}: RootGridSize {root[::-1]} is no mesh")
     else:
@@ -82,7 +90,10 @@ def _limits(path: str, file: "h5py.File", mesh: Mapping[str, Sequence[float]] | 
         raise SnapshotError(f"{path}: Coordinates are {kind!r}; only cartesian meshes are read")
     limits = {}
     for i, dim in enumerate(SPATIAL):
-        low, high, ratio = (float(v) for v in np.asarray(file.attrs[f"RootGridX{i + 1}"]).ravel())
+        stored = np.asarray(_hdf5.attribute(file, f"RootGridX{i + 1}"), dtype=float).ravel()
+        if len(stored) != 3:
+            raise SnapshotError(f"{path}: RootGridX{i + 1} holds {stored.tolist()}, not (min, max, ratio)")
+        low, high, ratio = stored.tolist()
         if ratio != 1.0:
             raise SnapshotError(f"{path}: x{i + 1} is stretched (ratio {ratio}); only uniform meshes are read")
         if not np.isfinite([low, high]).all():
@@ -103,7 +114,9 @@ def _check_faces(path: str, file: "h5py.File", tree: Tree, limits: Mapping[str, 
         width = (high - low) / tree.root[axis] / (1 << tree.level if active else np.ones_like(tree.level))
         first = tree.logical[:, axis] * tree.block[axis]
         expected = low + (first[:, None] + np.arange(tree.block[axis] + 1)) * width[:, None]
-        slack = 1e-3 * width[:, None] + 8 * np.finfo(np.float32).eps * max(abs(low), abs(high))
+        slack = 1e-3 * width[:, None] + 8 * max(np.finfo(stored.dtype).eps, np.finfo(np.float32).eps) * max(
+            abs(low), abs(high)
+        )
         if not (np.abs(stored - expected) <= slack).all():
             bad = int(np.argwhere(~(np.abs(stored - expected) <= slack))[0][0])
             raise SnapshotError(
@@ -187,16 +200,15 @@ class AthdfBackend(BackendEntrypoint):
                 "cycle": int(_hdf5.attribute(file, "NumCycles")),
             }
         top = int(tree.level.max())
-        if level is not None and (not isinstance(level, int | np.integer) or not 0 <= level <= top + 8):
-            raise SnapshotError(f"level {level!r}: an integer from 0 to {top + 8} (the finest present is {top})")
-        target = top if level is None else int(level)
+        target = choose_level(level, top)
         attrs |= {"level": target, "finest_level": top}
         dims = tuple("zyx"[a] for a in active)
         chunk = {d: b << max(target - top, 0) for d, b in zip(dims, kept.block, strict=True)}
         axes = {
             d: limits_axis(path, d, *limits[d], n << target, chunk[d]) for d, n in zip(dims, kept.root, strict=True)
         }
-        fields = _fields(path, readers, kept, target, dims, quantization)
+        readers = {name: _decoded(path, name, reader, quantization) for name, reader in readers.items()}
+        fields = _fields(path, readers, kept, target, dims)
         if any(name in FACES for name in readers):
             fields, axes = _centred(readers, fields, axes, kept, target, dims, boundary, staggered)
         return build(with_velocities(fields), axes, attrs=attrs, boundary=boundary, drop=drop_variables)
@@ -212,45 +224,34 @@ def _block_reader(path: str, name: str, index: int, node: "h5py.Dataset", tree: 
     blocks = len(tree.level)
     offset = _hdf5.blocks_of(node)
     if offset is None:
-        if len(active) < 3:
-            raise SnapshotError(f"{path}: {name} is chunked or empty, which Athena++ does not write; copy it again")
-        return Hdf5Blocks(path, name, node.dtype, (index,))
+        return Hdf5Blocks(path, name, node.dtype, (index,), active=tuple(a in active for a in range(3)))
     size = int(np.prod(node.shape[2:])) * node.dtype.itemsize
-    end = offset + node.shape[0] * blocks * size
-    if end > os.path.getsize(path):
-        raise SnapshotError(
-            f"{path}: {name} ends at byte {end}, the file at {os.path.getsize(path)}; it is truncated, copy it again"
-        )
     first = offset + index * blocks * size + size * np.arange(blocks)
     shapes = np.broadcast_to(np.array(tree.block), (blocks, len(tree.block)))
     return RawBlocks((path,), np.zeros(blocks, np.int32), first, shapes, node.dtype)
 
 
-def _fields(
-    path: str,
-    readers: Mapping[str, Any],
-    tree: Tree,
-    target: int,
-    dims: tuple[str, ...],
-    quantization: Sequence[float] | None,
-) -> dict[str, Field]:
+def _decoded(path: str, name: str, reader: Any, quantization: Sequence[float] | None) -> Any:
+    """A block reader of real numbers: unsigned integers are brought back to what they stand for."""
+    if reader.dtype.kind not in "ui":
+        return reader
+    if quantization is None:
+        raise SnapshotError(
+            f"{path}: {name} is stored as {reader.dtype} and the file does not say what the integers mean: "
+            "give quantization=(vmin, vmax) from the <output> block of the input file"
+        )
+    low, high = (finite(path, "quantization", v) for v in quantization)
+    wide = np.dtype(np.float32 if reader.dtype.itemsize < 2 else np.float64)
+    return Linear(reader, (high - low) / float(np.iinfo(reader.dtype).max), low, wide)
+
+
+def _fields(path: str, readers: Mapping[str, Any], tree: Tree, target: int, dims: tuple[str, ...]) -> dict[str, Field]:
     """Cell-centred variables as fields on the target grid."""
     layout = tree.layout(target)
-    fields = {}
+    fields: dict[str, Field] = {}
     for name, reader in readers.items():
-        source: Any = Mosaic(reader, layout)
-        if source.dtype.kind in "ui":
-            if quantization is None:
-                raise SnapshotError(
-                    f"{path}: {name} is stored as {source.dtype} and the file does not say what the integers mean: "
-                    "give quantization=(vmin, vmax) from the <output> block of the input file"
-                )
-            low, high = (finite(path, "quantization", v) for v in quantization)
-            steps = float(np.iinfo(source.dtype).max)
-            wide = np.dtype(np.float32 if source.dtype.itemsize < 2 else np.float64)
-            source = Linear(source, (high - low) / steps, low, wide)
         if name not in FACES:
-            fields[ATHENA_NAMES.get(name, name)] = Field(dims, source, name)
+            add_field(path, fields, ATHENA_NAMES.get(name, name), Field(dims, Mosaic(reader, layout), name))
     return fields
 
 
@@ -276,7 +277,7 @@ def _centred(
         source: Any = Mosaic(reader, layout)
         if dim in dims:
             source = Mosaic(TreeCentred(reader, tree, dims.index(dim)), layout)
-        fields[f"B{dim}"] = Field(dims, source, name)
+        add_field(tree.path, fields, f"B{dim}", Field(dims, source, name))
         if staggered and dim in dims:
             if tree.level.any():
                 raise SnapshotError(f"{tree.path}: staggered=True needs a mesh of one level; this one is refined")

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from glob import escape, glob
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,13 @@ from xarray.backends import BackendEntrypoint
 
 from mmfields.conventions import SPATIAL, SnapshotError
 from mmfields.io._lazy import RawBlocks, read_bytes
-from mmfields.io._mesh import Layout, Mosaic
+from mmfields.io._mesh import Layout, Mosaic, check_boxes
 from mmfields.io._snapshot import (
     ATHENA_NAMES,
     LONGEST_AXIS,
     Axis,
     Field,
+    add_field,
     build,
     finite,
     guarded,
@@ -88,10 +90,16 @@ class _Reader:
         self.offset += count * REAL.itemsize
         return start
 
-    def blank(self) -> None:
-        """Step over the newline that some writers put after binary data."""
-        if self.offset < self.size and read_bytes(self.path, self.offset, 1) == b"\n":
-            self.offset += 1
+    def newline(self) -> None:
+        """Step over the newline that follows binary data wherever more comes."""
+        if self.offset == self.size:
+            return
+        if (found := read_bytes(self.path, self.offset, 1)) != b"\n":
+            raise SnapshotError(
+                f"{self.path}: expected a newline after the numbers, at offset {self.offset}, found {found!r}; "
+                "bytes are missing or too many before it"
+            )
+        self.offset += 1
 
 
 def _read_header(path: str) -> _Part:
@@ -107,11 +115,13 @@ def _read_header(path: str) -> _Part:
     points = [int(n) for n in reader.expect(r"DIMENSIONS (\d{1,9}) (\d{1,9}) (\d{1,9})").groups()]
     if not all(0 < n <= LONGEST_AXIS + 1 for n in points):
         raise SnapshotError(f"{path}: DIMENSIONS {points}; 1 to {LONGEST_AXIS + 1} are possible")
+    claimed = np.prod([max(n - 1, 1) for n in points], dtype=object)
+    if claimed * REAL.itemsize > reader.size:
+        raise SnapshotError(f"{path}: DIMENSIONS {points} make {claimed} cells, more than {reader.size} bytes can hold")
     edges = (_points if kind == "STRUCTURED_POINTS" else _coordinates)(reader, points)
     cells = int(reader.expect(r"CELL_DATA (\d{1,18})")[1])
-    expected = np.prod([max(n - 1, 1) for n in points], dtype=object)
-    if cells != expected:
-        raise SnapshotError(f"{path}: CELL_DATA {cells}, but DIMENSIONS {points} make {expected} cells")
+    if cells != claimed:
+        raise SnapshotError(f"{path}: CELL_DATA {cells}, but DIMENSIONS {points} make {claimed} cells")
     code = "Athena++" if title.startswith("# Athena++") or "Athena++" in title else "Athena"
     step = int(cycle[1]) if cycle else None
     return _Part(path, finite(path, "time", time[1]), step, code, edges, _data(reader, cells))
@@ -126,7 +136,7 @@ def _coordinates(reader: _Reader, points: list[int]) -> tuple[np.ndarray, ...]:
         if not np.isfinite(values).all():
             raise SnapshotError(f"{reader.path}: {dim}_COORDINATES at offset {start} are not all finite")
         edges.append(values)
-        reader.blank()
+        reader.newline()
     return tuple(edges)
 
 
@@ -141,9 +151,6 @@ def _data(reader: _Reader, cells: int) -> dict[str, tuple[int, int]]:
     """Offsets of the variables: one header line or two, then the numbers, to the end of the file."""
     variables: dict[str, tuple[int, int]] = {}
     while reader.offset < reader.size:
-        reader.blank()
-        if reader.offset == reader.size:
-            break
         kind, name = reader.expect(r"(SCALARS|VECTORS) (\S+) float(?: 1)?").groups()
         if kind == "SCALARS":
             reader.expect(r"LOOKUP_TABLE default")
@@ -151,6 +158,7 @@ def _data(reader: _Reader, cells: int) -> dict[str, tuple[int, int]]:
             raise SnapshotError(f"{reader.path}: variable {name!r} stands twice, again before offset {reader.offset}")
         count = 3 if kind == "VECTORS" else 1
         variables[name] = (reader.skip(cells * count), count)
+        reader.newline()
     if not variables:
         raise SnapshotError(f"{reader.path}: no variables after CELL_DATA; the file is truncated")
     return variables
@@ -163,10 +171,17 @@ def _siblings(path: str) -> list[str]:
     if not match:
         return [path]
     pattern = os.path.join(escape(folder), f"{escape(match[1])}*{escape(match[3])}")
-    found = {int(re.fullmatch(r".*\.block(\d+)\..*", p)[1]): p for p in glob(pattern)}
+    found: dict[int, str] = {}
+    for other in sorted(glob(pattern)):
+        number = other[len(folder) + 1 + len(match[1]) : -len(match[3])]
+        if not re.fullmatch(r"\d{1,9}", number):
+            continue
+        if int(number) in found:
+            raise SnapshotError(f"{other} and {found[int(number)]} are both block {int(number)}; remove one")
+        found[int(number)] = other
     if sorted(found) != list(range(len(found))):
-        missing = sorted(set(range(max(found) + 1)) - set(found))
-        raise SnapshotError(f"{path}: block files {missing[:10]} are missing beside it; copy them all")
+        missing = list(islice((i for i in range(max(found)) if i not in found), 10))
+        raise SnapshotError(f"{path}: block files {missing} are missing beside it; copy them all")
     return [found[i] for i in sorted(found)]
 
 
@@ -198,10 +213,8 @@ def _place(parts: list[_Part]) -> tuple[Layout, dict[str, Axis], np.ndarray]:
     if not keep:
         raise SnapshotError(f"{path}: a single cell is no snapshot")
     shape = tuple(axes["zyx"[k]].cells for k in keep)
-    places = {tuple(p) for p in start.tolist()}
-    covered = int(count.prod(axis=1).sum())
-    if len(places) < len(parts) or covered != np.prod(shape, dtype=object):
-        raise SnapshotError(f"{path}: {len(parts)} files of {covered} cells do not tile the {shape} grid exactly once")
+    low = start[:, keep]
+    check_boxes(path, "the blocks", low, low + count[:, keep], np.array(shape), full=True)
     ones = np.ones_like(start[:, keep])
     return Layout(shape, start[:, keep], start[:, keep] + count[:, keep], ones, ones), axes, count[:, keep]
 
@@ -243,7 +256,7 @@ class AthenaVtkBackend(BackendEntrypoint):
                 raise SnapshotError(f"{part.path}: time or variables differ from {parts[0].path}; they are two outputs")
         layout, axes, counts = _place(parts)
         dims = tuple(d for d in "zyx" if d in axes)
-        fields = {}
+        fields: dict[str, Field] = {}
         for name, (_, components) in parts[0].variables.items():
             offsets = np.array([part.variables[name][0] for part in parts])
             for component in range(components):
@@ -256,7 +269,7 @@ class AthenaVtkBackend(BackendEntrypoint):
                     components,
                     component,
                 )
-                fields[_name(name, components, component)] = Field(dims, Mosaic(raw, layout), name)
+                add_field(path, fields, _name(name, components, component), Field(dims, Mosaic(raw, layout), name))
         attrs: dict[str, Any] = {"code": parts[0].code, "time": parts[0].time}
         if parts[0].cycle is not None:
             attrs["cycle"] = parts[0].cycle

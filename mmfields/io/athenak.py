@@ -5,6 +5,7 @@ import re
 import struct
 from collections.abc import Iterable, Mapping
 from glob import escape, glob
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,18 @@ from xarray.backends import BackendEntrypoint
 
 from mmfields.conventions import SPATIAL, SnapshotError
 from mmfields.io._lazy import RawBlocks, read_bytes
-from mmfields.io._mesh import Mosaic, Tree
-from mmfields.io._snapshot import ATHENA_NAMES, Field, build, finite, guarded, limits_axis, magic
+from mmfields.io._mesh import Mosaic, Tree, check_extents
+from mmfields.io._snapshot import (
+    ATHENA_NAMES,
+    Field,
+    add_field,
+    build,
+    choose_level,
+    finite,
+    guarded,
+    limits_axis,
+    magic,
+)
 
 MAGIC = b"Athena binary output version="
 LARGEST_HEADER = 1 << 24
@@ -67,18 +78,19 @@ def _parameters(text: str) -> dict[str, dict[str, str]]:
     return sections
 
 
-def _blocks(path: str, header: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[int, ...]]:
-    """Offsets of the data, levels and (x3, x2, x1) locations of the blocks of one file, and their size."""
+def _blocks(path: str, header: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, tuple]:
+    """Offsets of the data, levels, (x3, x2, x1) locations and edges of the blocks of one file, and their size."""
     location = np.dtype(header["location"])
     head = 40 + 6 * location.itemsize
-    offsets, levels, places = [], [], []
+    offsets, levels, places, edges = [], [], [], []
     shape: tuple[int, ...] | None = None
     offset = header["start"]
     while offset < header["size"]:
         raw = read_bytes(path, offset, head)
         numbers = struct.unpack("<10i", raw[:40])
         block = tuple(numbers[2 * k + 1] - numbers[2 * k] + 1 for k in (2, 1, 0))
-        if not np.isfinite(np.frombuffer(raw[40:], location)).all():
+        limits = np.frombuffer(raw[40:], location).astype(float).reshape(3, 2)
+        if not np.isfinite(limits).all():
             raise SnapshotError(f"{path}: block {len(offsets)} at offset {offset} has limits that are not finite")
         if min(block) < 1 or shape not in (None, block):
             raise SnapshotError(f"{path}: block {len(offsets)} at offset {offset} has {block[::-1]} cells, not {shape}")
@@ -92,10 +104,11 @@ def _blocks(path: str, header: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, 
         offsets.append(offset + head)
         levels.append(numbers[9])
         places.append(numbers[8:5:-1])
+        edges.append(limits[::-1])
         offset += head + length
     if shape is None:
-        return np.empty(0, np.int64), np.empty(0, np.int64), np.empty((0, 3), np.int64), ()
-    return np.array(offsets), np.array(levels, np.int64), np.array(places, np.int64), shape
+        return np.empty(0, np.int64), np.empty(0, np.int64), np.empty((0, 3), np.int64), np.empty((0, 3, 2)), ()
+    return np.array(offsets), np.array(levels, np.int64), np.array(places, np.int64), np.array(edges), shape
 
 
 def _ranks(path: str) -> list[str]:
@@ -107,8 +120,8 @@ def _ranks(path: str) -> list[str]:
     found = sorted(glob(os.path.join(escape(parent), "rank_" + "[0-9]" * 8, escape(name))))
     numbers = [int(os.path.basename(os.path.dirname(p))[5:]) for p in found]
     if numbers != list(range(len(numbers))):
-        missing = sorted(set(range(max(numbers) + 1)) - set(numbers))
-        raise SnapshotError(f"{path}: ranks {missing[:10]} are missing beside it; copy them all")
+        missing = list(islice((i for i in range(max(numbers)) if i not in numbers), 10))
+        raise SnapshotError(f"{path}: ranks {missing} are missing beside it; copy them all")
     return found
 
 
@@ -152,15 +165,28 @@ class AthenakBackend(BackendEntrypoint):
             if any(header[k] != headers[0][k] for k in ("time", "names", "location")):
                 raise SnapshotError(f"{other}: time or variables differ from {paths[0]}; they are two outputs")
         found = [_blocks(p, h) for p, h in zip(paths, headers, strict=True)]
-        block = next((f[3] for f in found if f[3]), ())
-        if not block or any(f[3] not in ((), block) for f in found):
+        block = next((f[4] for f in found if f[4]), ())
+        if not block or any(f[4] not in ((), block) for f in found):
             raise SnapshotError(f"{path}: no blocks, or blocks of several sizes")
         mesh = headers[0]["parameters"].get("mesh", {})
         missing = [k for i in (1, 2, 3) for k in (f"nx{i}", f"x{i}min", f"x{i}max") if k not in mesh]
         if missing:
             raise SnapshotError(f"{path}: the parameter dump states no {', '.join(missing)} in <mesh>")
+        if any(not re.fullmatch(r"\d{1,9}", mesh[f"nx{i}"]) or int(mesh[f"nx{i}"]) < 1 for i in (1, 2, 3)):
+            raise SnapshotError(
+                f"{path}: <mesh> states nx {[mesh[f'nx{i}'] for i in (1, 2, 3)]}; whole numbers from 1 on are needed"
+            )
         root = tuple(int(mesh[f"nx{i}"]) for i in (3, 2, 1))
         active = [a for a in range(3) if root[a] > 1] or [2]
+        whole = Tree(path, block, root, *(np.concatenate([f[k] for f in found]) for k in (1, 2)))
+        flat = [a for a in range(3) if a not in active]
+        if any(block[a] != 1 for a in flat) or whole.logical[:, flat].any():
+            raise SnapshotError(
+                f"{path}: blocks of {block[::-1]} cells do not fit a mesh of {root[::-1]}; slices are not read"
+            )
+        limits = [[finite(path, f"x{i}{end}", mesh[f"x{i}{end}"]) for end in ("min", "max")] for i in (3, 2, 1)]
+        edges = np.concatenate([f[3] for f in found])
+        check_extents(path, whole, limits, edges, np.finfo(headers[0]["location"]).eps)
         tree = Tree(
             path,
             tuple(block[a] for a in active),
@@ -173,9 +199,7 @@ class AthenakBackend(BackendEntrypoint):
     def _assemble(self, paths, header, found, tree, active, level, boundary, drop) -> xr.Dataset:
         path, mesh = paths[0], header["parameters"]["mesh"]
         top = int(tree.level.max())
-        if level is not None and (not isinstance(level, int | np.integer) or not 0 <= level <= top + 8):
-            raise SnapshotError(f"level {level!r}: an integer from 0 to {top + 8} (the finest present is {top})")
-        target = top if level is None else int(level)
+        target = choose_level(level, top)
         layout = tree.layout(target)
         dims = tuple("zyx"[a] for a in active)
         first = np.concatenate([f[0] for f in found])
@@ -185,7 +209,7 @@ class AthenakBackend(BackendEntrypoint):
         fields = {}
         for index, name in enumerate(header["names"]):
             raw = RawBlocks(tuple(paths), owner, first + index * bytes_each, shapes, np.dtype("<f4"))
-            fields[ATHENA_NAMES.get(name, name)] = Field(dims, Mosaic(raw, layout), name)
+            add_field(path, fields, ATHENA_NAMES.get(name, name), Field(dims, Mosaic(raw, layout), name))
         axes, known = {}, {}
         for dim, cells, block in zip(dims, layout.shape, tree.block, strict=True):
             i = SPATIAL.index(dim) + 1

@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 
 from mmfields.conventions import SnapshotError
+from mmfields.io._snapshot import require_file
 
 
 def read_history(path: str | os.PathLike) -> xr.Dataset:
@@ -31,8 +32,15 @@ def read_history(path: str | os.PathLike) -> xr.Dataset:
     path = os.fspath(path)
     if os.path.isdir(path):
         raise SnapshotError(f"{path} is a directory: give a .hst file")
+    require_file(path)
     with open(path, encoding="ascii", errors="replace") as file:
-        lines = file.read().splitlines()
+        text = file.read()
+    lines = text.splitlines()
+    if lines and not text.endswith("\n"):
+        raise SnapshotError(
+            f"{path}: line {len(lines)} does not end, so its last number may be cut; "
+            "the file is truncated or still being written: remove that line"
+        )
     names: list[str] = []
     rows: list[tuple[int, list[float]]] = []
     for number, line in enumerate(lines, 1):
@@ -61,7 +69,7 @@ def read_history(path: str | os.PathLike) -> xr.Dataset:
 
 def _row(path: str, number: int, line: str, columns: int) -> list[float]:
     try:
-        values = [float(word) for word in line.split()]
+        values = [float(word) for word in line.split() if "_" not in word]
     except ValueError:
         values = []
     if len(values) != columns:

@@ -57,9 +57,23 @@ def _source(path: str, node: "h5py.Dataset", component: int, keep: list[int]) ->
             (path,), np.zeros(1, np.int32), np.array([offset]), shapes, node.dtype, node.shape[3], component
         )
         return Single(blocks, shape)
-    if len(keep) != 3:
-        raise SnapshotError(f"{path}: {node.name} is chunked and flat; cut out at least two planes of each axis")
-    return Single(Hdf5Blocks(path, node.name, node.dtype, blocked=False, tail=(component,)), shape)
+    active = tuple(k in keep for k in range(3))
+    return Single(Hdf5Blocks(path, node.name, node.dtype, blocked=False, active=active, tail=(component,)), shape)
+
+
+def _check_components(path: str, found: list[tuple[str, str, int]], nodes: Mapping[str, Any]) -> None:
+    """Vectors have three components, scalars one, a field one dtype and no time twice."""
+    seen: dict[tuple[str, int], str] = {}
+    for name, stem, index in found:
+        if (other := seen.get((stem, index))) is not None:
+            raise SnapshotError(f"{path}: {other!r} and {name!r} are the same field at the same time")
+        seen[stem, index] = name
+        need = 1 if stem == "p" else 3
+        if nodes[name].shape[3] != need:
+            raise SnapshotError(f"{path}: {name!r} has {nodes[name].shape[3]} components, {need} are needed")
+        first = next(n for n, s, _ in found if s == stem)
+        if nodes[name].dtype != nodes[first].dtype:
+            raise SnapshotError(f"{path}: {name!r} holds {nodes[name].dtype}, {first!r} {nodes[first].dtype}")
 
 
 def _axis(path: str, dim: str, values: np.ndarray) -> Axis:
@@ -138,6 +152,9 @@ class JhtdbBackend(BackendEntrypoint):
             dims = tuple("zyx"[k] for k in keep)
             if any(axes[d].cells != shape[k] for d, k in zip(dims, keep, strict=True)):
                 raise SnapshotError(f"{path}: coordinates of {[axes[d].cells for d in dims]} cells, data of {shape}")
+            _check_components(path, found, nodes)
+            if step <= 0 or not np.isfinite(step):
+                raise SnapshotError(f"time_step={time_step!r}: a positive number is needed")
             times = sorted({index for _, _, index in found})
             fields = self._fields(path, found, nodes, times, dims, keep)
             chunks = next((n.chunks for n in nodes.values() if n.chunks), None)
@@ -182,6 +199,8 @@ def is_cutout(file: "h5py.File") -> bool:
 def _old(path: str, file: "h5py.File", shape: Sequence[int], spacing: float | None) -> tuple[dict[str, Axis], dict]:
     size = _hdf5.whole(file, "_size").ravel().astype(int)
     start = _hdf5.whole(file, "_start").ravel().astype(int)
+    if size.shape == (4,) and size[0] != len({parsed[1] for name in file if (parsed := _parse(name))}):
+        raise SnapshotError(f"{path}: _size announces {size[0]} times; the file is incomplete")
     if size.shape != (4,) or start.shape != (4,) or tuple(size[:0:-1]) != tuple(shape):
         raise SnapshotError(f"{path}: _size {size.tolist()} (t, x, y, z) does not fit data of shape {tuple(shape)}")
     number = int(_hdf5.whole(file, "_dataset").ravel()[0]) if "_dataset" in file else -1

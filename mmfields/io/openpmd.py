@@ -15,7 +15,19 @@ from xarray.backends import BackendEntrypoint
 
 from mmfields.conventions import SPATIAL, SnapshotError
 from mmfields.io import _hdf5
-from mmfields.io._lazy import Centred, Constant, Hdf5Blocks, Linear, Part, RawBlocks, Region, Single, Source, Stack
+from mmfields.io._lazy import (
+    Centred,
+    Constant,
+    Hdf5Blocks,
+    Linear,
+    Part,
+    RawBlocks,
+    Region,
+    Single,
+    Source,
+    Stack,
+    read_bytes,
+)
 from mmfields.io._snapshot import LONGEST_AXIS, Axis, Field, build, finite, guarded, limits_axis, magic
 
 if TYPE_CHECKING:
@@ -70,8 +82,11 @@ class _Iteration:
     records: tuple[_Record, ...]
 
 
-def _floats(path: str, what: str, value: Any) -> tuple[float, ...]:
-    return tuple(finite(path, what, v) for v in np.atleast_1d(np.asarray(value, dtype=float)))
+def _floats(path: str, what: str, value: Any, count: int | None = None) -> tuple[float, ...]:
+    numbers = tuple(finite(path, what, v) for v in np.atleast_1d(np.asarray(value, dtype=float)))
+    if count is not None and len(numbers) != count:
+        raise SnapshotError(f"{path}: {what} holds {len(numbers)} numbers for {count} axes")
+    return numbers
 
 
 def _order(labels: Sequence[str], data_order: str, *per_axis: Sequence[float]) -> tuple:
@@ -105,7 +120,8 @@ def _hdf5_iteration(path: str, file: "h5py.File", number: int, group: "h5py.Grou
     skip = str(_hdf5.plain(file.attrs.get("particlesPath", b"particles/"))).strip("/")
     names = [n for n in meshes if n != skip or folder]
     nodes = {name: _hdf5.member(meshes, name) for name in names}
-    records = [_hdf5_record(path, name, node) for name, node in nodes.items() if "axisLabels" in node.attrs]
+    marks = ("axisLabels", "geometry", "gridSpacing")
+    records = [_hdf5_record(path, name, n) for name, n in nodes.items() if any(m in n.attrs for m in marks)]
     if not records:
         raise SnapshotError(f"{path}: no mesh record in {meshes.name}; particles alone are no snapshot")
     time = finite(path, "time", _hdf5.attribute(group, "time"))
@@ -119,26 +135,43 @@ def _hdf5_record(path: str, name: str, node: Any) -> _Record:
     import h5py
 
     order = str(_hdf5.plain(node.attrs.get("dataOrder", "C")))
+    if order not in ("C", "F"):
+        raise SnapshotError(f"{path}: dataOrder of {name} is {order!r}, not C or F")
     labels = _hdf5.strings(_hdf5.attribute(node, "axisLabels"))
     scale = finite(path, f"gridUnitSI of {name}", _hdf5.plain(node.attrs.get("gridUnitSI", 1.0)))
-    spacing = [scale * v for v in _floats(path, f"gridSpacing of {name}", _hdf5.attribute(node, "gridSpacing"))]
+    spacing = [
+        scale * v for v in _floats(path, f"gridSpacing of {name}", _hdf5.attribute(node, "gridSpacing"), len(labels))
+    ]
     offset = [
-        scale * v for v in _floats(path, f"gridGlobalOffset of {name}", _hdf5.attribute(node, "gridGlobalOffset"))
+        scale * v
+        for v in _floats(path, f"gridGlobalOffset of {name}", _hdf5.attribute(node, "gridGlobalOffset"), len(labels))
     ]
     scalar = isinstance(node, h5py.Dataset) or "value" in node.attrs
     parts = {"": node} if scalar else {n: _hdf5.member(node, n) for n in node}
     components = [_hdf5_component(path, name, n, part, labels, order) for n, part in parts.items()]
     if not components:
         raise SnapshotError(f"{path}: mesh {name} has no components")
+    _check_components(path, name, components)
     labels, spacing, offset = _order(labels, order, spacing, offset)
     geometry = str(_hdf5.plain(node.attrs.get("geometry", "cartesian")))
     powers = tuple(int(v) for v in _floats(path, "unitDimension", node.attrs.get("unitDimension", [0] * 7)))
     return _Record(name, geometry, labels, tuple(spacing), tuple(offset), powers, tuple(components))
 
 
+def _check_components(path: str, name: str, components: Sequence[_Component]) -> None:
+    """Components of a record have one shape, and B and E have all three."""
+    shapes = {c.name: c.source.shape for c in components}
+    if len(set(shapes.values())) > 1:
+        raise SnapshotError(f"{path}: components of {name} differ in shape: {shapes}")
+    if name in ("B", "E") and not {"x", "y", "z"} <= set(shapes) and not {"r", "t"} & set(shapes):
+        raise SnapshotError(f"{path}: {name} has components {sorted(shapes)}, one of x, y, z is missing")
+
+
 def _hdf5_component(path: str, record: str, name: str, node: Any, labels: Sequence[str], order: str) -> _Component:
     where = f"{record}/{name}" if name else record
     unit = finite(path, f"unitSI of {where}", _hdf5.plain(node.attrs.get("unitSI", 1.0)))
+    if unit == 0:
+        raise SnapshotError(f"{path}: unitSI of {where} is 0; it would wipe out the values")
     position = _floats(path, f"position of {where}", node.attrs.get("position", [0.0] * len(labels)))
     (position,) = _order(position, order)
     if "value" in node.attrs and "shape" in node.attrs:
@@ -150,9 +183,6 @@ def _hdf5_component(path: str, record: str, name: str, node: Any, labels: Sequen
     if offset is None:
         blocks: Any = Hdf5Blocks(path, data.name, data.dtype, blocked=False)
     else:
-        end = offset + data.size * data.dtype.itemsize
-        if end > os.path.getsize(path):
-            raise SnapshotError(f"{path}: {data.name} ends at byte {end}, past the end of the file; it is truncated")
         blocks = RawBlocks((path,), np.zeros(1, np.int32), np.array([offset]), np.array([data.shape]), data.dtype)
     return _Component(name, Single(blocks, data.shape), position, unit, data.chunks)
 
@@ -187,12 +217,40 @@ class ApiSource:
     dtype: np.dtype
 
     def read(self, region: Region) -> np.ndarray:
-        with _API_LOCK:
-            series = _api_series(self.path, os.path.getmtime(self.path))
-            node = series.iterations[self.iteration].meshes[self.record][self.component]
-            values = node.load_chunk([s.start for s in region], [s.stop - s.start for s in region])
-            series.flush()
+        try:
+            with _API_LOCK:
+                series = _api_series(self.path, os.path.getmtime(self.path))
+                node = series.iterations[self.iteration].meshes[self.record][self.component]
+                values = node.load_chunk([s.start for s in region], [s.stop - s.start for s in region])
+                series.flush()
+        except Exception as error:
+            raise SnapshotError(
+                f"{self.path}: {self.record}/{self.component} cannot be read ({error}); the data files are damaged"
+            ) from error
         return np.asarray(values, self.dtype)
+
+
+def _check_bp4(path: str) -> None:
+    """Refuse an ADIOS2 BP4 directory whose index does not fit its metadata: the library would crash or wait.
+
+    The index is a header of 64 bytes and one record of 64 bytes per step: step, rank, the offsets of
+    the process groups, variables and attributes in ``md.0`` and the end of the step there, as 8-byte
+    integers.  Only this version is checked.
+    """
+    index = os.path.join(path, "md.idx")
+    if not os.path.isfile(index):
+        return
+    raw = read_bytes(index, 0, min(os.path.getsize(index), 1 << 24))
+    if len(raw) < 64 or raw[37:38] not in (b"\x04", b"4"):
+        return
+    metadata = os.path.join(path, "md.0")
+    size = os.path.getsize(metadata) if os.path.isfile(metadata) else -1
+    records = np.frombuffer(raw[64 : len(raw) // 64 * 64], "<u8").reshape(-1, 8)
+    in_order = (np.diff(records[:, 2:6].astype(object), axis=1) >= 0).all() if len(records) else False
+    if len(raw) % 64 or not in_order or max(records[:, 5]) > size or (records[:, 0] > len(records)).any():
+        raise SnapshotError(f"{path}: md.idx does not fit md.0 of {size} bytes; the output is damaged, copy it again")
+    if not any(name.startswith("data.") for name in os.listdir(path)):
+        raise SnapshotError(f"{path}: no data.* files beside the metadata; copy the whole directory")
 
 
 def _api_iteration(path: str, series: Any, number: int) -> _Iteration:
@@ -212,6 +270,7 @@ def _api_iteration(path: str, series: Any, number: int) -> _Iteration:
             source = ApiSource(path, number, name, key, tuple(node.shape), np.dtype(node.dtype))
             (position,) = _order([float(p) for p in node.position], order)
             parts.append(_Component("" if "Scalar" in key else key, source, position, node.unit_SI, None))
+        _check_components(path, name, parts)
         geometry = str(mesh.geometry).rsplit(".", 1)[-1]
         powers = tuple(int(p) for p in mesh.unit_dimension)
         records.append(_Record(name, geometry, labels, tuple(spacing), tuple(offset), powers, tuple(parts)))
@@ -316,6 +375,7 @@ class OpenpmdBackend(BackendEntrypoint):
                 numbers = self._wanted(path, list(groups), iteration)
                 steps = [_hdf5_iteration(path, file, n, groups[n]) for n in numbers]
         else:
+            _check_bp4(path)
             with _API_LOCK:
                 series = _api_series(path, os.path.getmtime(path))
                 numbers = self._wanted(path, sorted(series.iterations), iteration)
@@ -330,6 +390,7 @@ class OpenpmdBackend(BackendEntrypoint):
         return [iteration]
 
     def _assemble(self, path, steps, boundary, staggered, drop) -> xr.Dataset:
+        steps = sorted(steps, key=lambda step: step.time)
         chosen, left_out = _choose(path, steps[0].records)
         main = chosen[0]
         for name, cells in zip(main.labels, main.shape, strict=True):
@@ -355,6 +416,11 @@ class OpenpmdBackend(BackendEntrypoint):
             fields, grid.axes(path, staggered), attrs=attrs, boundary=boundary, known=known, length_units="m", drop=drop
         )
         if len(steps) > 1:
+            times = [s.time for s in steps]
+            if len(set(times)) < len(times):
+                raise SnapshotError(
+                    f"{path}: iterations {[s.number for s in steps]} share times; open one with iteration=..."
+                )
             ds = ds.assign_coords(time=("time", [s.time for s in steps], {"units": "s"}))
         return ds
 
@@ -420,6 +486,15 @@ class _Grid:
         return source if source.shape == self.kept else Part(source, self.kept)
 
 
+def _scaled_dtype(stored: np.dtype, unit: float) -> np.dtype:
+    """dtype of values times unitSI: the file's, unless it cannot hold the unit or has too few digits."""
+    if stored.kind != "f":
+        return np.dtype(np.float64)
+    kind = np.promote_types(stored, np.float32)
+    info = np.finfo(kind)
+    return kind if float(info.tiny) * 1e6 < abs(unit) < float(info.max) / 1e6 else np.dtype(np.float64)
+
+
 def _fields(path: str, grid: _Grid, step: _Iteration, staggered: bool) -> dict[str, Field]:
     chosen, _ = _choose(path, step.records)
     fields: dict[str, Field] = {}
@@ -431,8 +506,7 @@ def _fields(path: str, grid: _Grid, step: _Iteration, staggered: bool) -> dict[s
             code_name = f"{record.name}/{component.name}".rstrip("/")
             source = component.source
             if component.unit != 1.0:
-                kind = source.dtype if source.dtype.kind == "f" else np.dtype(np.float64)
-                source = Linear(source, component.unit, 0.0, kind)
+                source = Linear(source, component.unit, 0.0, _scaled_dtype(source.dtype, component.unit))
             units = _unit(record.dimension)
             centred = grid.centred(source, component.position)
             fields[name] = Field(grid.dims, centred, code_name, units, "not stated in the file")

@@ -12,11 +12,12 @@ from xarray.backends import BackendEntrypoint
 
 from mmfields.conventions import SnapshotError
 from mmfields.io._lazy import RawBlocks, read_bytes
-from mmfields.io._mesh import Mosaic, Tree
+from mmfields.io._mesh import Mosaic, Tree, check_extents
 from mmfields.io._snapshot import (
     ATHENA_NAMES,
     LONGEST_AXIS,
     Field,
+    add_field,
     build,
     finite,
     guarded,
@@ -92,9 +93,10 @@ def _check_size(path: str, header: dict[str, Any]) -> None:
         )
 
 
-def _locations(path: str, header: dict[str, Any], stride: int) -> np.ndarray:
-    """Logical (x3, x2, x1) location of every block, from the block headers."""
+def _locations(path: str, header: dict[str, Any], stride: int) -> tuple[np.ndarray, np.ndarray]:
+    """Logical (x3, x2, x1) location and edges of every block, from the block headers."""
     logical = np.empty((header["blocks"], 3), np.int64)
+    extents = np.empty((header["blocks"], 3, 2))
     for index in range(header["blocks"]):
         offset = header["start"] + index * stride
         numbers = struct.unpack(header["order"] + "4i2fi2fi2f", read_bytes(path, offset, BLOCK_HEADER))
@@ -107,7 +109,8 @@ def _locations(path: str, header: dict[str, Any], stride: int) -> np.ndarray:
         if not np.isfinite(numbers[4:6] + numbers[7:9] + numbers[10:12]).all():
             raise SnapshotError(f"{path}: block {index} at offset {offset} has limits that are not finite")
         logical[index] = numbers[2::-1]
-    return logical
+        extents[index] = np.array([numbers[10:12], numbers[7:9], numbers[4:6]])
+    return logical, extents
 
 
 class PegasusBackend(BackendEntrypoint):
@@ -152,9 +155,11 @@ class PegasusBackend(BackendEntrypoint):
         keep = ["zyx".index(d) for d in dims]
         cells = int(np.prod(header["block"]))
         stride = BLOCK_HEADER + 4 * len(header["names"]) * cells
-        logical = _locations(path, header, stride)
+        logical, extents = _locations(path, header, stride)
         block = header["block"][::-1]
         tree = Tree(path, block, header["cells"][::-1], np.zeros(len(logical), int), logical).check()
+        if (extents != extents[0]).any():  # some writers fill in the same edges for all blocks
+            check_extents(path, tree, header["limits"][::-1], extents, np.finfo(np.float32).eps)
         kept = Tree(
             path, tuple(block[k] for k in keep), tuple(tree.root[k] for k in keep), tree.level, logical[:, keep]
         )
@@ -169,9 +174,9 @@ class PegasusBackend(BackendEntrypoint):
                 np.broadcast_to(np.array(kept.block), (len(logical), len(dims))),
                 np.dtype(header["order"] + "f4"),
             )
-            fields[ATHENA_NAMES.get(name, name)] = Field(tuple(dims), Mosaic(raw, layout), name)
+            add_field(path, fields, ATHENA_NAMES.get(name, name), Field(tuple(dims), Mosaic(raw, layout), name))
         axes = {
-            d: limits_axis(path, d, *header["limits"]["xyz".index(d)], tree.root[k], block[k])
+            d: limits_axis(path, d, *header["limits"]["xyz".index(d)], tree.root[k], block[k], descending=True)
             for d, k in zip(dims, keep, strict=True)
         }
         attrs = {"code": "PEGASUS++", "time": header["time"], "frame": frame or "unknown"}

@@ -35,7 +35,8 @@ def nbf(
         for i in range(counts[0]):
             for k in range(counts[2]):
                 for j in range(counts[1]):
-                    head = (i, j, k, bx, 0.0, 1.0, by, 0.0, 1.0, bz, 0.0, 1.0)
+                    edges = [(n * w * s, (n + 1) * w * s) for n, w, s in ((i, bx, 1), (j, by, 2), (k, bz, 3))]
+                    head = (i, j, k, bx, *edges[0], by, *edges[1], bz, *edges[2])
                     file.write(struct.pack(order + "4i2fi2fi2f", *head))
                     part = fields[:, k * bz : (k + 1) * bz, j * by : (j + 1) * by, i * bx : (i + 1) * bx]
                     file.write(part.astype(order + "f4").tobytes())
@@ -97,7 +98,12 @@ def plotfile(
     lines += [" ".join(["0"] * dim), " ".join(str(n) for n in cells), " ".join(["2"] * (len(levels) - 1))]
     lines += [boxes, " ".join(["9"] * len(levels))]
     lines += [" ".join([str(0.5**level)] * dim) for level in range(len(levels))] + ["0", "0"]
-    lines += [f"Level_{level}/Cell" for level in range(len(levels))]
+    for level, parts in enumerate(levels):
+        lines += [f"{level} {len(parts)} 2.5", "9"]
+        for low, data in parts:
+            sizes = data.shape[:0:-1]
+            lines += [f"{a / 2**level} {(a + n) / 2**level}" for a, n in zip(low, sizes, strict=True)]
+        lines.append(f"Level_{level}/Cell")
     (path / "Header").write_text("\n".join(lines) + "\n")
     for level, parts in enumerate(levels):
         fabs(path / f"Level_{level}" / "Cell", parts, stored=stored, files=files)

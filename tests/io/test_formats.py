@@ -82,6 +82,30 @@ def test_athdf_unsigned(tmp_path, fields, bits):
     np.testing.assert_allclose(ds.Bx.values, fields[4], atol=max(1.01 * 2 / float(top), 1e-7))
 
 
+def test_quantized_faces_and_averages_of_integers(tmp_path, shared):
+    source = shared / "data/athena_athdf/uni/Blast.out5.00001.athdf"
+    path = tmp_path / "faces.athdf"
+    shutil.copy(source, path)
+    with h5py.File(path, "r+") as file:
+        data = file["hydro"][...]
+        del file["hydro"]
+        file["hydro"] = np.round((data + 3) / 6 * 65535).astype("u2")
+    got, want = mm.open_snapshot(path, quantization=(-3, 3), staggered=True), mm.open_snapshot(source, staggered=True)
+    for name in ("Bx", "By", "Bz", "Bx_f"):
+        np.testing.assert_allclose(got[name].values, want[name].values, atol=9.2e-5)
+    refined = shared / "data/athena_athdf/smr/Blast.out6.00001.athdf"
+    mesh = {"x": (-1, 1), "y": (-0.75, 0.75), "z": (-0.5, 0.5)}
+    fine, root = (mm.open_snapshot(refined, mesh=mesh, quantization=(-3, 3), level=n) for n in (1, 0))
+    assert float(fine.Bx.mean()) == pytest.approx(float(root.Bx.mean()), rel=1e-12)
+
+
+def test_flat_chunked_files(tmp_path, fields):
+    flat = fields[:, :1]
+    ds = mm.open_snapshot(athdf(tmp_path / "a.athdf", flat, (4, 3, 1), compression="gzip"))
+    assert ds.Bx.dims == ("y", "x")
+    np.testing.assert_array_equal(ds.Bx.values, flat[4, 0])
+
+
 def test_athdf_other_geometry_is_refused(tmp_path, fields):
     path = athdf(tmp_path / "a.athdf", fields, (4, 3, 2))
     with h5py.File(path, "r+") as file:
@@ -217,6 +241,15 @@ def test_openpmd_group_and_file_series(tmp_path):
     ser = mm.open_series(tmp_path / "step_*.h5")
     assert list(ser.time.values) == [4.0, 30.0]
     np.testing.assert_array_equal(ser.Bx.values[:, 0, 0, 0], [12.0, 90.0])
+
+
+def test_unit_that_the_dtype_cannot_hold(tmp_path):
+    data = np.full((2, 3, 4), 2.0, "f4")
+    path = openpmd(tmp_path / "a.h5", {1: {"B": {c: (data, (0.5, 0.5, 0.5)) for c in "xyz"}}})
+    with h5py.File(path, "r+") as file:
+        for c in "xyz":
+            file[f"data/1/meshes/B/{c}"].attrs["unitSI"] = 1e40
+    assert float(mm.open_snapshot(path).Bx.max()) == 2e40
 
 
 def test_openpmd_theta_mode_is_refused(tmp_path):

@@ -51,9 +51,9 @@ def test_nothing_of_a_snapshot(tmp_path):
         (b"mom1", b"dens", "distinct names"),
         (b"nx1=8 ", b"nx1=6 ", "not a multiple|missing|outside"),
         (b"nx1=8 ", b"nx1=0 ", "empty mesh"),
-        (b"x1max=8.00000000000000e+00", b"x1max=nan", "mesh limit is nan"),
-        (b"x2min=0.00000000000000e+00", b"x2min=inf", "mesh limit is inf"),
-        (b"time = 1.50000000000000e+00", b"time = nan", "time is nan"),
+        (b"x1max=8.00000000000000e+00", b"x1max=nan", "mesh limit is 'nan'"),
+        (b"x2min=0.00000000000000e+00", b"x2min=inf", "mesh limit is 'inf'"),
+        (b"time = 1.50000000000000e+00", b"time = nan", "time is 'nan'"),
         (b"Big endian = 0", b"Big endian = 1", "endianness flag"),
         (b"MeshBlock: nx1=4", b"MeshBlock: nx1=8", "announces"),
     ],
@@ -167,10 +167,10 @@ def test_athdf_inconsistencies(tmp_path, fields):
     refused(attribute("RootGridSize", [80, 6, 4]), "missing|uniform")
     refused(attribute("RootGridX1", [0, np.nan, 1]), "finite")
     refused(attribute("RootGridX2", [0, 6, 1.1]), "stretched")
-    refused(attribute("Time", np.inf), "Time is inf")
+    refused(attribute("Time", np.inf), "Time is 'inf'")
     refused(attribute("VariableNames", np.array(["dens"] * 7, "S21")), "named twice")
-    refused(value("Levels", 0, 1), "missing|coarser|outside|uniform")
-    refused(value("Levels", 0, -3), "level")
+    refused(value("Levels", 0, 1), "MaxLevel")
+    refused(value("Levels", 0, -3), "level|location")
     refused(value("LogicalLocations", 1, (0, 0, 0)), "claim one place")
     refused(value("x1f", (2, 1), np.nan), "x1f of block 2")
     refused(value("x2f", (0, 0), 99.0), "x2f of block 0")
@@ -191,11 +191,11 @@ def test_openpmd_inconsistencies(tmp_path):
             change(file["data/1/meshes/B"])
         return path
 
-    refused(damaged(lambda b: b.attrs.__setitem__("gridSpacing", [1.0, np.nan, 1.0])), "gridSpacing of B is nan")
+    refused(damaged(lambda b: b.attrs.__setitem__("gridSpacing", [1.0, np.nan, 1.0])), "gridSpacing of B is 'nan'")
     refused(damaged(lambda b: b.attrs.__setitem__("gridSpacing", [1.0, 0.0, 1.0])), "finite and different")
     refused(damaged(lambda b: b.attrs.__setitem__("axisLabels", np.array(["a", "b", "c"], "S1"))), "labelled")
     refused(damaged(lambda b: b.attrs.__setitem__("axisLabels", np.array(["x", "y"], "S1"))))
-    refused(damaged(lambda b: b["x"].attrs.__setitem__("unitSI", np.inf)), "unitSI of B/x is inf")
+    refused(damaged(lambda b: b["x"].attrs.__setitem__("unitSI", np.inf)), "unitSI of B/x is 'inf'")
     refused(damaged(lambda b: b["x"].attrs.__setitem__("position", [0.3, 0.5, 0.5])), "positions")
 
     def claim(b):
@@ -222,7 +222,7 @@ def test_amrex_inconsistencies(tmp_path, fields):
 
     refused(damaged("Header", b"\n3\nBx", b"\n999999\nBx"), "components")
     refused(damaged("Header", b"2.5", b"nan"), "time")
-    refused(damaged("Header", b"7,5,3", b"9,5,3"), "missing")
+    refused(damaged("Header", b"7,5,3", b"9,5,3"), "do not fit")
     refused(damaged("Level_0/Cell_H", b"Cell_D_00000", b"../Cell_D_00"), "lead out")
     refused(damaged("Level_0/Cell_H", b"Cell_D_00000 0", b"Cell_D_00000 5"), "FAB header")
     refused(damaged("Level_0/Cell_H", b"Cell_D_00000 0", b"Cell_D_00000 99999999"), "ends at")
@@ -250,7 +250,7 @@ def test_vtk_blocks_that_are_missing(shared, tmp_path):
     refused(tmp_path / "Blast.block0.out4.00002.vtk", r"block files \[2\]")
     (tmp_path / "Blast.block7.out4.00002.vtk").unlink()
     shutil.copy(tmp_path / "Blast.block0.out4.00002.vtk", tmp_path / "Blast.block2.out4.00002.vtk")
-    refused(tmp_path / "Blast.block0.out4.00002.vtk", "tile")
+    refused(tmp_path / "Blast.block0.out4.00002.vtk", "overlap")
 
 
 def test_histories(tmp_path):
@@ -269,3 +269,120 @@ def test_histories(tmp_path):
     np.testing.assert_array_equal(mm.io.read_history(path).a, [1, 20, 30, 40])
     with pytest.raises(mm.SnapshotError, match="directory"):
         mm.io.read_history(tmp_path)
+
+
+def test_swapped_blocks_are_noticed(tmp_path, fields, shared):
+    """Locations exchanged between two blocks: the edges that each block states give it away."""
+    path = nbf(tmp_path / "a.nbf", fields, (4, 3, 2))
+    raw = bytearray(path.read_bytes())
+    start = raw.index(b"\n", raw.index(b"MeshBlock:")) + 1
+    stride = 48 + 4 * len(NAMES) * 24
+    raw[start : start + 12], raw[start + stride : start + stride + 12] = (
+        raw[start + stride : start + stride + 12],
+        raw[start : start + 12],
+    )
+    path.write_bytes(raw)
+    refused(path, "block 0 says it spans")
+    raw = bytearray((shared / "data/athenak_bin/CPAW.mhd_w_bcc.00000.bin").read_bytes())
+    start = raw.index(b"header offset=") + len(b"header offset=4196\n") + 4196
+    stride = 40 + 48 + 8 * 16 * 8 * 8 * 4
+    raw[start : start + 40], raw[start + stride : start + stride + 40] = (
+        raw[start + stride : start + stride + 40],
+        raw[start : start + 40],
+    )
+    (tmp_path / "a.bin").write_bytes(raw)
+    refused(tmp_path / "a.bin", "block 0 says it spans")
+
+
+def test_hdf5_data_that_are_not_there_are_no_zeros(tmp_path, fields, shared):
+    raw = bytearray((shared / "data/openpmd/example-femm-3d.h5").read_bytes())
+    raw[6474] ^= 1  # the address of one chunk
+    (tmp_path / "femm.h5").write_bytes(raw)
+    refused(tmp_path / "femm.h5", "chunks")
+    for options in ({}, {"chunks": (1, 1, 2, 3, 4)}):
+        path = athdf(tmp_path / "a.athdf", fields, (4, 3, 2))
+        with h5py.File(path, "r+") as file:
+            shape = file["cons"].shape
+            del file["cons"]
+            file.create_dataset("cons", shape, "f4", **options)
+        refused(path, "never written|chunks")
+
+
+def test_a_number_format_that_h5py_widens_is_read_by_hdf5(tmp_path, fields):
+    path = athdf(tmp_path / "a.athdf", fields, (4, 3, 2))
+    brain = h5py.h5t.IEEE_F32LE.copy()
+    brain.set_fields(15, 7, 8, 0, 7)
+    brain.set_size(2)
+    brain.set_ebias(127)
+    with h5py.File(path, "r+") as file:
+        data = file["cons"][...]
+        del file["cons"]
+        space = h5py.h5s.create_simple(data.shape)
+        node = h5py.h5d.create(file.id, b"cons", brain, space)
+        node.write(h5py.h5s.ALL, h5py.h5s.ALL, data)
+    np.testing.assert_allclose(mm.open_snapshot(path).Bx.values, fields[4], rtol=0.01)
+
+
+def test_amrex_headers_that_contradict_each_other(tmp_path, fields):
+    levels = [[((0, 0, 0), fields[4:7])], [((4, 2, 2), np.ones((3, 2, 2, 2))), ((6, 2, 2), np.ones((3, 2, 2, 2)))]]
+    source = plotfile(tmp_path / "source", levels, (8, 6, 4))
+
+    def damaged(file, old, new):
+        path = tmp_path / "damaged"
+        shutil.rmtree(path, ignore_errors=True)
+        shutil.copytree(source, path)
+        text = (path / file).read_text()
+        assert old in text
+        (path / file).write_text(text.replace(old, new, 1))
+        return path
+
+    mm.open_snapshot(source).load()
+    refused(damaged("Header", "\n0\n0\n0 1 2.5", "\n1\n0\n0 1 2.5"), "not Cartesian")
+    refused(damaged("Header", "\n2\n((0", "\n4\n((0"), "4 times")
+    refused(damaged("Header", "Level_1/Cell", "Level_0/Cell"), "names the folder")
+    refused(damaged("Header", "1 2 2.5", "1 x 2.5"), "whole numbers")
+    refused(damaged("Level_1/Cell_H", "(2 0", "(3 0"), "announced are")
+    refused(damaged("Level_1/Cell_H", "(0,0,0))", "(1,1,1))"), "type")
+    refused(damaged("Header", "By", "Bx"), "clash")
+
+
+def test_vtk_with_a_byte_lost_between_variables(shared, tmp_path):
+    raw = (shared / "data/athena_vtk/chem_cgk_input.vtk").read_bytes()
+    (tmp_path / "a.vtk").write_bytes(raw[:5684] + raw[5685:])
+    refused(tmp_path / "a.vtk", "newline")
+    (tmp_path / "a.vtk").write_bytes(raw.replace(b"DIMENSIONS 17 17 33", b"DIMENSIONS 999999 999999 999999"))
+    refused(tmp_path / "a.vtk", "bytes can hold")
+
+
+def test_numbered_files_with_absurd_numbers(shared, tmp_path):
+    for source in (shared / "data/athena_athdf/uni/vtk").iterdir():
+        shutil.copy(source, tmp_path)
+    (tmp_path / "Blast.block_old.out4.00002.vtk").write_text("a leftover")
+    mm.open_snapshot(tmp_path / "Blast.block0.out4.00002.vtk")
+    (tmp_path / "Blast.block999999999.out4.00002.vtk").write_text("far")
+    refused(tmp_path / "Blast.block0.out4.00002.vtk", r"block files \[8, 9, 10")
+
+
+def test_openpmd_components_that_do_not_match(tmp_path):
+    one, other = np.zeros((4, 5, 6)), np.zeros((5, 6, 7))
+    path = openpmd(tmp_path / "a.h5", {1: {"B": {"x": (one, CENTRE), "y": (other, (0.5, 0, 0.5)), "z": (one, CENTRE)}}})
+    refused(path, "differ in shape")
+    path = openpmd(tmp_path / "b.h5", {1: {"B": {"x": (one, CENTRE), "y": (one, CENTRE)}}})
+    refused(path, "is missing")
+    path = openpmd(tmp_path / "c.h5", {1: {"B": {c: (one, CENTRE) for c in "xyz"}}}, order="Q")
+    refused(path, "dataOrder")
+
+
+def test_pipes_are_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.nbf")
+    refused(tmp_path / "pipe.nbf", "neither a file nor a directory")
+    refused(tmp_path / "pipe.nbf", "neither", engine="pegasus")
+    with pytest.raises(mm.SnapshotError, match="neither"):
+        mm.io.read_history("/dev/zero")
+
+
+def test_a_history_cut_inside_a_number(tmp_path):
+    path = tmp_path / "a.hst"
+    path.write_text("# [1]=time [2]=a\n0 1\n1 3.5e-0")
+    with pytest.raises(mm.SnapshotError, match="line 3 does not end"):
+        mm.io.read_history(path)

@@ -368,8 +368,25 @@ def test_openpmd_adios(data, tmp_path):
     assert float(ds.Bz_f.astype(float).mean()) == approx(2.381164e-6 * unit, 5)
     assert "picongpu_idProvider" in ds.attrs["not_loaded"]
     assert mm.conventions.spacing(ds)["y"] == approx(1.0630855560302734 * 4.1671151662e-08)
+    assert ds.Bx.isel(y=slice(0, 0), z=2).values.shape == (0, 56)
     opened = mm.open_snapshot(path)
     assert dict(opened.Bx.sizes) == {"z": 31, "y": 63, "x": 55}
+
+
+def test_damaged_adios(data, tmp_path):
+    pytest.importorskip("openpmd_api", reason="openpmd-api is not installed")
+    with tarfile.open(data / "openpmd/example-pic-laserwakefield.bp4.tar.gz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    path = tmp_path / "example-pic-laserwakefield/pic_n2.bp"
+    index = (path / "md.idx").read_bytes()
+    for at in (64, 80, 88, 96, 104):
+        (path / "md.idx").write_bytes(index[:at] + (2**62).to_bytes(8, "little") + index[at + 8 :])
+        with pytest.raises(mm.SnapshotError, match=r"md\.idx does not fit"):
+            mm.open_snapshot(path)
+    (path / "md.idx").write_bytes(index)
+    (path / "data.0").rename(path / "elsewhere")
+    with pytest.raises(mm.SnapshotError, match=r"no data\.\*"):
+        mm.open_snapshot(path)
 
 
 def test_jhtdb(data):
