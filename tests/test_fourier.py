@@ -77,7 +77,7 @@ def test_divergence_stays_zero_under_any_filter():
         1j * (kz * potential[0] - kx * potential[2]),
         1j * (kx * potential[1] - ky * potential[0]),
     ]
-    fields = {f"B{c}": np.fft.irfftn(b, shape) for c, b in zip("xyz", curl, strict=True)}
+    fields = {f"B{c}": np.fft.irfftn(b, shape, axes=(0, 1, 2)) for c, b in zip("xyz", curl, strict=True)}
     ds = mm.io.from_arrays(**fields, spacing=dict.fromkeys("zyx", 1.0), dims=("z", "y", "x"))
     part = mm.fourier.filter(ds, mm.fourier.band(k_par=(0, 1.5), k_perp=(0.3, 2)), direction=(1, 1, 0))
     spectra = [np.fft.rfftn(part[f"B{c}"].values) for c in "zyx"]

@@ -43,7 +43,9 @@ def nbf(
     return path
 
 
-def athdf(path: Path, fields: np.ndarray, block: tuple[int, int, int], *, dtype="<f4", time=0.5, **storage):
+def athdf(
+    path: Path, fields: np.ndarray, block: tuple[int, int, int], *, names=NAMES, dtype="<f4", time=0.5, **storage
+):
     """Uniform athdf of ``fields`` (variable, z, y, x), named as NAMES, in blocks of (nx, ny, nz)."""
     count, nz, ny, nx = fields.shape
     places = [(i, j, k) for k in range(nz // block[2]) for j in range(ny // block[1]) for i in range(nx // block[0])]
@@ -62,7 +64,7 @@ def athdf(path: Path, fields: np.ndarray, block: tuple[int, int, int], *, dtype=
     with h5py.File(path, "w") as file:
         file.attrs["Coordinates"] = np.bytes_("cartesian")
         file.attrs["DatasetNames"] = np.array(["cons"], "S21")
-        file.attrs["VariableNames"] = np.array(NAMES[:count], "S21")
+        file.attrs["VariableNames"] = np.array(names[:count], "S21")
         file.attrs["NumVariables"] = np.array([count], ">i4")
         file.attrs["NumCycles"] = np.int32(7)
         file.attrs["Time"] = float(time)
