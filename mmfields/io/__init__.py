@@ -8,8 +8,11 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from xarray.backends import BackendEntrypoint
+from xarray.core import indexing
 
 from mmfields.conventions import LONG_NAMES, SPATIAL, SnapshotError, boundary_attrs, check
+from mmfields.io._lazy import LazyArray, Stack
 from mmfields.io._snapshot import require_file
 from mmfields.io.history import read_history
 from mmfields.io.jhtdb import from_giverny
@@ -139,6 +142,11 @@ def open_snapshot(
     engine = engine or find_engine(path)
     if engine in ("zarr", "netcdf"):
         return _open_own(path, engine, chunks, **options)
+    return xr.open_dataset(path, engine=_backend(engine, options), chunks=chunks, **options)
+
+
+def _backend(engine: str, options: Mapping[str, Any]) -> type[BackendEntrypoint]:
+    """The class of an engine, which must have the options given."""
     if engine not in ENGINES:
         raise SnapshotError(f"engine {engine!r}: one of {', '.join(ENGINES)}, zarr, netcdf is needed")
     module, name = ENGINES[engine]
@@ -146,7 +154,7 @@ def open_snapshot(
     known = set(backend.open_dataset.__wrapped__.__annotations__) - {"filename_or_obj", "return"}
     if unknown := set(options) - known:
         raise SnapshotError(f"engine {engine!r} has no option {sorted(unknown)}; it has {sorted(known)}")
-    return xr.open_dataset(path, engine=backend, chunks=chunks, **options)
+    return backend
 
 
 def _open_own(path: str, engine: str, chunks: Any, **options: Any) -> xr.Dataset:
@@ -210,43 +218,83 @@ def open_series(
     if chunks is None:
         raise SnapshotError("a series is joined lazily and needs Dask chunks: leave chunks={} or give sizes")
     engine = engine or find_engine(files[0])
-    opened = [(path, open_snapshot(path, engine, chunks, **options)) for path in files]
-    return _join(opened)
+    if engine in ("zarr", "netcdf"):
+        return _join([(path, open_snapshot(path, engine, chunks, **options)) for path in files])
+    backend = _backend(engine, options)()
+    opened = [(path, backend.open_dataset(path, **options)) for path in files]
+    if any("time" in ds.dims for _, ds in opened):
+        return _join([(path, ds.chunk(_file_chunks(ds, chunks))) for path, ds in opened])
+    return _stacked(opened, chunks)
 
 
-def _join(opened: list[tuple[str, xr.Dataset]]) -> xr.Dataset:
+def _file_chunks(ds: xr.Dataset, chunks: Any) -> Any:
+    """The chunks asked for; where sizes are not given, those of the file."""
+    if not isinstance(chunks, Mapping):
+        return chunks
+    own: dict[Any, Any] = {}
+    for variable in ds.variables.values():
+        own |= variable.encoding.get("preferred_chunks", {})
+    return {**own, **chunks}
+
+
+def _stacked(opened: list[tuple[str, xr.Dataset]], chunks: Any) -> xr.Dataset:
+    """Snapshots of one grid as one lazy array per variable, whatever their number."""
+    from dask.base import tokenize
+
+    _check_series(opened)
+    opened = sorted(opened, key=lambda item: item[1].attrs["time"])
+    first = opened[0][1]
+    times = [ds.attrs["time"] for _, ds in opened]
+    variables = {}
+    for name, variable in first.data_vars.items():
+        stack = Stack(tuple(ds.variables[name]._data.array.source for _, ds in opened))
+        preferred = {"time": 1, **variable.encoding["preferred_chunks"]}
+        data = indexing.LazilyIndexedArray(LazyArray(stack))
+        variables[name] = xr.Variable(("time", *variable.dims), data, variable.attrs, {"preferred_chunks": preferred})
+    attrs = {
+        key: value
+        for key, value in first.attrs.items()
+        if key != "time" and all(ds.attrs.get(key) == value for _, ds in opened)
+    }
+    notes = {"units": first.attrs["time_unit"]} if "time_unit" in first.attrs else {}
+    joined = xr.Dataset(variables, {**first.coords, "time": ("time", times, notes)}, attrs)
+    sizes = _file_chunks(joined, chunks)
+    sizes = {d: n for d, n in sizes.items() if d in joined.dims} if isinstance(sizes, dict) else sizes
+    return joined.chunk(sizes, token=tokenize([(path, os.path.getmtime(path)) for path, _ in opened], attrs))
+
+
+def _check_series(opened: list[tuple[str, xr.Dataset]]) -> None:
+    """Refuse snapshots that do not make a series: other grids or variables, no time, one time twice."""
     first_path, first = opened[0]
     for path, ds in opened:
         if "time" not in ds.dims and "time" not in ds.attrs:
             raise SnapshotError(f"{path}: states no time, so it has no place in a series")
-        for name in (*SPATIAL, None):
-            same = set(ds.data_vars) == set(first.data_vars) if name is None else _same_axis(ds, first, name)
-            if not same:
-                what = f"axis {name}" if name else f"variables {sorted(map(str, ds.data_vars))}"
-                raise SnapshotError(f"{path}: {what} differ from those of {first_path}; a series has one grid")
-    parts = [ds if "time" in ds.dims else ds.expand_dims(time=[ds.attrs["time"]]) for _, ds in opened]
-    stamps = np.concatenate([ds["time"].values for ds in parts])
-    if len(np.unique(stamps)) < len(stamps):
-        values, counts = np.unique(stamps, return_counts=True)
+        for dim in SPATIAL:
+            if not _same_axis(ds, first, dim):
+                raise SnapshotError(f"{path}: axis {dim} differs from that of {first_path}; a series has one grid")
+        if set(ds.data_vars) != set(first.data_vars) or any(ds[v].dims != first[v].dims for v in first.data_vars):
+            raise SnapshotError(f"{path}: variables {sorted(map(str, ds.data_vars))} differ from those of {first_path}")
+    stamps = np.concatenate([np.atleast_1d(ds["time"] if "time" in ds.dims else ds.attrs["time"]) for _, ds in opened])
+    values, counts = np.unique(stamps, return_counts=True)
+    if (counts > 1).any():
         raise SnapshotError(f"time {values[counts > 1][0]} stands in several files; leave one of them out")
-    order = np.argsort([ds["time"].values[0] for ds in parts], kind="stable")
-    parts = [parts[i].assign_attrs(time="").reset_coords(drop=True) for i in order]
-    if len(parts) == 1:
-        joined = parts[0]
-    else:
-        joined = xr.concat(
-            parts,
-            "time",
-            data_vars="all",
-            coords="minimal",
-            compat="override",
-            join="override",
-            combine_attrs="drop_conflicts",
-        )
-    del joined.attrs["time"]
-    if unit := first.attrs.get("time_unit"):
-        joined["time"].attrs["units"] = unit
-    return joined.sortby("time") if any(ds.sizes["time"] > 1 for ds in parts) else joined
+
+
+def _join(opened: list[tuple[str, xr.Dataset]]) -> xr.Dataset:
+    """Datasets of which some hold several times, one after the other."""
+    _check_series(opened)
+    parts = [ds if "time" in ds.dims else ds.expand_dims(time=[ds.attrs["time"]]) for _, ds in opened]
+    parts = [ds.drop_attrs(deep=False).assign_attrs({k: v for k, v in ds.attrs.items() if k != "time"}) for ds in parts]
+    joined = xr.concat(
+        parts,
+        "time",
+        data_vars="all",
+        coords="minimal",
+        compat="override",
+        join="override",
+        combine_attrs="drop_conflicts",
+    )
+    return joined.sortby("time")
 
 
 def _same_axis(ds: xr.Dataset, first: xr.Dataset, dim: str) -> bool:

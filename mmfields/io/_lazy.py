@@ -8,6 +8,7 @@ Sources hold no open files, so they pickle to Dask workers.
 
 import math
 import os
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -21,8 +22,8 @@ from mmfields.io import _hdf5
 
 Region = tuple[slice, ...]
 
-# Largest piece that a strided read of one block holds at a time.
-SLAB_BYTES = 1 << 24
+# A block is read in pieces of about this size, small enough to stay in a core's cache.
+SLAB_BYTES = 1 << 18
 
 
 class Source(Protocol):
@@ -75,19 +76,33 @@ def read_bytes(path: str, offset: int, count: int) -> bytes:
     """Exactly `count` bytes at `offset`, or a SnapshotError that says what is missing."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        parts = []
-        while count > 0:
-            part = os.pread(descriptor, count, offset)
-            if not part:
-                raise SnapshotError(
-                    f"{path}: {count} bytes missing at offset {offset}: the file is truncated; copy it again"
-                )
-            parts.append(part)
-            offset += len(part)
-            count -= len(part)
+        return bytes(_read_into(descriptor, path, offset, _buffer(count)))
     finally:
         os.close(descriptor)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+_buffers = threading.local()
+
+
+def _buffer(count: int) -> memoryview:
+    """A buffer of this thread, which the next call gives out again."""
+    if count > len(getattr(_buffers, "bytes", b"")):
+        _buffers.bytes = bytearray(max(count, 4 * SLAB_BYTES))
+    return memoryview(_buffers.bytes)[:count]
+
+
+def _read_into(descriptor: int, path: str, offset: int, view: memoryview) -> memoryview:
+    """Fill `view` from an open file."""
+    done = 0
+    while done < len(view):
+        got = os.preadv(descriptor, [view[done:]], offset + done)
+        if not got:
+            raise SnapshotError(
+                f"{path}: {len(view) - done} bytes missing at offset {offset + done}: the file is truncated; "
+                "copy it again"
+            )
+        done += got
+    return view
 
 
 @dataclass(frozen=True)
@@ -121,43 +136,66 @@ class RawBlocks:
         return native(self.stored)
 
     def read(self, block: int, region: Region) -> np.ndarray:
-        shape = tuple(int(n) for n in self.shapes[block])
-        cell = self.components * self.stored.itemsize
-        start = [s.start for s in region]
-        count = [s.stop - s.start for s in region]
-        if 0 in count:
-            return np.empty(count, self.dtype)
-        row = math.prod(shape[1:])
-        whole_rows = count[1:] == list(shape[1:])
-        rows = count[0] if whole_rows else 1
-        if not whole_rows and math.prod(count[1:]) * 2 > row:
-            rows = max(1, min(count[0], SLAB_BYTES // (row * cell)))
-        out = None if rows == count[0] else np.empty(count, self.dtype)
-        for first in range(0, count[0], rows):
-            n = min(rows, count[0] - first)
-            part = self._rows(block, shape, start[0] + first, n, region[1:], row, cell)
-            if out is None:
-                return part
-            out[first : first + n] = part
+        out = np.empty([s.stop - s.start for s in region], self.dtype)
+        self.read_into(block, region, out)
         return out
 
-    def _rows(self, block, shape, first, n, rest, row, cell) -> np.ndarray:
-        """Rows `first` … `first + n` of the slowest dim, cut to `rest`, in one read."""
-        low, high = 0, row
-        if n == 1 and rest:  # only the span between the first and the last cell wanted
-            low = int(np.ravel_multi_index([s.start for s in rest], shape[1:]))
-            high = int(np.ravel_multi_index([s.stop - 1 for s in rest], shape[1:])) + 1
-        begin = int(self.offset[block]) + (first * row + low) * cell
-        length = (n - 1) * row + high - low
-        raw = read_bytes(self.paths[int(self.file[block])], begin, length * cell)
-        values = np.frombuffer(raw, self.stored).reshape(-1, self.components)[:, self.component]
-        if (low, high) != (0, row):
-            strides = np.cumprod([1, *shape[:1:-1]])[::-1] * values.strides[0]
-            counts = [s.stop - s.start for s in rest]
-            values = np.lib.stride_tricks.as_strided(values, [1, *counts], [0, *strides])
-        else:
-            values = values.reshape(n, *shape[1:])[(slice(None), *rest)]
-        return values.astype(self.dtype, copy=False)
+    def read_into(self, block: int, region: Region, out: np.ndarray) -> None:
+        """Read part of a block into `out`, in pieces that stay in the cache between the two copies."""
+        if not out.size:
+            return
+        shape = self.shapes[block].tolist()
+        path = self.paths[self.file[block]]
+        cell = self.components * self.stored.itemsize
+        row = math.prod(shape[1:])
+        start, rest = region[0].start, region[1:]
+        first, last = 0, row  # of each row, the cells from the first to the last one wanted
+        if out.shape[1:] != tuple(shape[1:]):
+            first = int(np.ravel_multi_index([s.start for s in rest], shape[1:]))
+            last = int(np.ravel_multi_index([s.stop - 1 for s in rest], shape[1:])) + 1
+        whole = 2 * (last - first) > row
+        step = max(1, SLAB_BYTES // (row * cell)) if whole else 1
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            for index in range(0, len(out), step):
+                count = min(step, len(out) - index)
+                low = 0 if whole else first
+                length = ((count - 1) * row + (row if whole else last - first)) * cell
+                begin = int(self.offset[block]) + ((start + index) * row + low) * cell
+                values = np.frombuffer(_read_into(descriptor, path, begin, _buffer(length)), self.stored)
+                values = values[self.component :: self.components]
+                if whole:
+                    out[index : index + count] = values.reshape(count, *shape[1:])[(slice(None), *rest)]
+                else:
+                    strides = np.cumprod([1, *shape[:1:-1]])[::-1] * values.strides[0]
+                    out[index] = np.lib.stride_tricks.as_strided(values, out.shape[1:], strides)
+        finally:
+            os.close(descriptor)
+
+    def read_run(self, blocks: Sequence[int], start: int, out: np.ndarray) -> None:
+        """Read rows of several blocks, whole in every axis but the slowest, into ``out`` (rows, …, block, cell).
+
+        The blocks lie side by side along the fastest axis, so that `out` is filled in the order of memory.
+        """
+        shape = (*out.shape[1:-2], out.shape[-1])
+        row = math.prod(shape) * self.components * self.stored.itemsize
+        step = max(1, 4 * SLAB_BYTES // (row * len(blocks)))
+        files = [os.open(path, os.O_RDONLY) for path in self.paths]
+        try:
+            for index in range(0, len(out), step):
+                count = min(step, len(out) - index)
+                view = _buffer(len(blocks) * count * row)
+                for place, block in enumerate(blocks):
+                    begin = int(self.offset[block]) + (start + index) * row
+                    part = view[place * count * row : (place + 1) * count * row]
+                    which = self.file[block]
+                    _read_into(files[which], self.paths[which], begin, part)
+                values = np.frombuffer(view, self.stored)[self.component :: self.components]
+                values = values.reshape(len(blocks), count, *shape)
+                out[index : index + count] = np.moveaxis(values, 0, -2)
+        finally:
+            for descriptor in files:
+                os.close(descriptor)
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,30 @@
 Indices are in array order (slowest dim first) throughout; ``logical`` locations too.
 """
 
+import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property, partial
+from itertools import groupby
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mmfields.conventions import SnapshotError
-from mmfields.io._lazy import Region, mean_dtype
+from mmfields.io._lazy import RawBlocks, Region, mean_dtype
+
+# Blocks of at least this size are read by two threads: the copy out of the page cache is what they wait for.
+THREADED_BYTES = 1 << 20
+
+
+class Piece(NamedTuple):
+    """Part of a block: where it goes, and its target cells counted from the block's corner."""
+
+    block: int
+    destination: Region
+    low: list[int]
+    high: list[int]
 
 
 @dataclass(frozen=True)
@@ -33,15 +49,22 @@ class Layout:
     repeat: np.ndarray
     reduce: np.ndarray
 
-    def overlapping(self, region: Region) -> Iterator[tuple[int, Region, np.ndarray, np.ndarray]]:
-        """Blocks that meet `region`: block, destination in it, and the target cells `low`, `high`."""
+    @cached_property
+    def plain(self) -> np.ndarray:
+        """Which blocks have the target's own cells."""
+        return ((self.repeat == 1) & (self.reduce == 1)).all(axis=1)
+
+    def overlapping(self, region: Region) -> Iterator[Piece]:
+        """What of each block lies in `region`."""
         begin = np.array([s.start for s in region])
         end = np.array([s.stop for s in region])
         low = np.maximum(self.start, begin)
         high = np.minimum(self.stop, end)
-        for block in np.flatnonzero((low < high).all(axis=1)):
-            destination = tuple(slice(a, b) for a, b in zip(low[block] - begin, high[block] - begin, strict=True))
-            yield int(block), destination, low[block] - self.start[block], high[block] - self.start[block]
+        found = np.flatnonzero((low < high).all(axis=1))
+        low, high, start = low[found], high[found], self.start[found]
+        parts = ((low - begin), (high - begin), (low - start), (high - start))
+        for block, first, last, inner, outer in zip(found.tolist(), *(p.tolist() for p in parts), strict=True):
+            yield Piece(block, tuple(map(slice, first, last)), inner, outer)
 
 
 @dataclass(frozen=True)
@@ -72,12 +95,41 @@ class Mosaic:
 
     def read(self, region: Region) -> np.ndarray:
         out = np.empty([s.stop - s.start for s in region], self.dtype)
-        for block, destination, low, high in self.layout.overlapping(region):
-            out[destination] = self._block(block, low, high)
+        pieces = list(self.layout.overlapping(region))
+        if not isinstance(self.blocks, RawBlocks) or not self.layout.plain.all():
+            for piece in pieces:
+                out[piece.destination] = self._block(piece)
+            return out
+        pieces.sort(key=lambda piece: [part.start for part in piece.destination])
+        runs = [list(run) for _, run in groupby(pieces, key=lambda p: [(d.start, d.stop) for d in p.destination[:-1]])]
+        threads = min(2, os.cpu_count() or 1) if out.nbytes > THREADED_BYTES * len(pieces) else 1
+        if threads == 1:
+            for run in runs:
+                self._fill(out, run)
+        else:
+            with ThreadPoolExecutor(threads) as pool:
+                list(pool.map(partial(self._fill, out), runs))
         return out
 
-    def _block(self, block: int, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-        """Target cells `low` … `high` (counted from the block's corner) of one block."""
+    def _fill(self, out: np.ndarray, run: list[Piece]) -> None:
+        """Copy neighbours along the fastest axis: together where all are whole in every axis but the slowest."""
+        shapes = self.blocks.shapes[[piece.block for piece in run]]
+        rows = [(slice(a, b) for a, b in zip(p.low, p.high, strict=True)) for p in run]
+        whole = all(
+            p.low[1:] == [0] * (len(p.low) - 1) and p.high[1:] == s[1:]
+            for p, s in zip(run, shapes.tolist(), strict=True)
+        )
+        if len(run) < 2 or not whole or out.ndim < 2 or (shapes[:, -1] != shapes[0, -1]).any():
+            for piece, region in zip(run, rows, strict=True):
+                self.blocks.read_into(piece.block, tuple(region), out[piece.destination])
+            return
+        target = out[(*run[0].destination[:-1], slice(run[0].destination[-1].start, run[-1].destination[-1].stop))]
+        target = target.reshape(*target.shape[:-1], len(run), int(shapes[0, -1]))
+        self.blocks.read_run([piece.block for piece in run], run[0].low[0], target)
+
+    def _block(self, piece: Piece) -> np.ndarray:
+        """The target cells of one block, which may be finer or coarser."""
+        block, low, high = piece.block, np.array(piece.low), np.array(piece.high)
         repeat, reduce = self.layout.repeat[block], self.layout.reduce[block]
         first = low * reduce // repeat
         last = -(-high * reduce // repeat)

@@ -37,7 +37,7 @@ class _Lines:
     def __init__(self, path: str) -> None:
         self.path = path
         with open(path, "rb") as file:
-            self.head = file.read(1 << 16)
+            self.head = file.read(1 << 14)
         self.offset = 0
 
     def next(self, pattern: str, optional: bool = False) -> re.Match | None:
