@@ -13,7 +13,7 @@ from mmfields.conventions import (
     spatial_dims,
     wavenumber_attrs,
 )
-from mmfields.fourier import over_leading, par_perp, transform, wavenumbers
+from mmfields.fourier.transform import forward, over_leading, waves_of
 
 SCALES = {
     "l_par": "integral scale of dB_par along the mean field, to the first zero of its correlation",
@@ -136,11 +136,11 @@ def _scales_of(
     par_square = float(np.mean(par**2))
     total = sum(float(np.mean(f**2)) for f in fluctuation)
     strength = float(np.linalg.norm(means))
-    spectrum = transform(par, "B")
+    spectrum = forward(par, "B")
     power = spectrum.real**2 + spectrum.imag**2
     power[..., 1 : (par.shape[-1] + 1) // 2] *= 2
     power[(0,) * power.ndim] = 0
-    k_par, k_perp = par_perp(wavenumbers(par.shape, widths), dims, direction)
+    k_par, k_perp = waves_of(dims, par.shape, widths).par_perp(direction)
     # a uniform field has no scale; its powers are rounding
     if not par_square > 1e-24 * max(strength**2, np.finfo(float).tiny):
         scale = [np.nan] * 4

@@ -229,8 +229,8 @@ def _spectrum(
     """Scales and pass band; the sections with the spectrum and the table of scales."""
     scales = anisotropy.scales(ds, direction=direction).compute()
     band = {
-        "k_par": options.k_par or (0.0, 3 * float(scales["k_par_rms"])),
-        "k_perp": options.k_perp or (0.0, 3 * float(scales["k_perp_rms"])),
+        "k_par": options.k_par or _up_to(3 * float(scales["k_par_rms"]), ds),
+        "k_perp": options.k_perp or _up_to(3 * float(scales["k_perp_rms"]), ds),
     }
     chosen = "0 to three rms wavenumbers of dB_par" if options.k_par is None and options.k_perp is None else "as asked"
     page.text(
@@ -252,6 +252,11 @@ def _spectrum(
     }
     page.table([(v.attrs["long_name"], f"{float(v):.4g} {unit.get(str(k), '')}") for k, v in scales.items()])
     return scales, band
+
+
+def _up_to(limit: float, ds: xr.Dataset) -> tuple[float, float]:
+    """From 0 to a limit, or without one where the grid ends before it."""
+    return (0.0, limit if limit < min(np.pi / width for width in spacing(ds).values()) else np.inf)
 
 
 def _filtered(

@@ -13,7 +13,7 @@ from mmfields.conventions import (
     spatial_dims,
     wavenumber_attrs,
 )
-from mmfields.fourier import over_leading, par_perp, transform, wavenumbers
+from mmfields.fourier.transform import forward, over_leading, waves_of
 
 NORMALIZATION = "sum of E times bin widths is <|dB|^2>/2 over the given fields, k = 0 left out"
 
@@ -117,6 +117,7 @@ class _Bins:
         corner = np.sqrt(sum((np.pi / w) ** 2 for w in self.widths))
         self.size = int(np.floor(corner / self.width + 0.5)) + 1
         self.notes = wavenumber_attrs(ds)
+        self.window_power = float(ds.attrs.get("window_power", 1.0))
 
     def centres(self) -> np.ndarray:
         return np.arange(self.size) * self.width
@@ -133,8 +134,11 @@ class _Bins:
             weights[-1] = 1.0
         return weights
 
+    def total(self) -> np.ndarray:
+        return np.sqrt(sum(c**2 for c in waves_of(self.dims, self.shape, self.widths).k))
+
     def modes(self) -> np.ndarray:
-        k = np.sqrt(sum(c**2 for c in wavenumbers(self.shape, self.widths)))
+        k = self.total()
         weights = np.broadcast_to(self.weights(), k.shape)
         return np.bincount(self.index(k).ravel(), weights.ravel(), self.size)
 
@@ -173,21 +177,21 @@ def _binned(*arrays: np.ndarray, bins: _Bins, names: tuple[str, ...], two_dimens
     *fields, direction = arrays
     rank = len(bins.shape)
     lead, fields, along = over_leading(fields, direction, rank)
-    k = wavenumbers(bins.shape, bins.widths)
-    total = np.sqrt(sum(c**2 for c in k))
+    waves = waves_of(bins.dims, bins.shape, bins.widths)
+    total = bins.total()
     size = bins.size**2 if two_dimensional else bins.size
     out = np.empty((*lead, size))
     for index in np.ndindex(*lead):
         if two_dimensional:
-            k_par, k_perp = par_perp(k, bins.dims, along[index])
+            k_par, k_perp = waves.par_perp(along[index])
             place = bins.index(k_perp) * bins.size + bins.index(k_par)
         else:
             place = bins.index(total)
         energy = np.zeros(total.shape)
         for name, field in zip(names, fields, strict=True):
-            spectrum = transform(field[index], name)
+            spectrum = forward(field[index], name)
             spectrum[(0,) * rank] = 0
             energy += spectrum.real.astype(float) ** 2 + spectrum.imag.astype(float) ** 2
-        energy *= bins.weights() * 0.5 / float(np.prod(bins.shape)) ** 2
+        energy *= bins.weights() * 0.5 / (float(np.prod(bins.shape)) ** 2 * bins.window_power)
         out[index] = np.bincount(place.ravel(), energy.ravel(), size)
     return out.reshape(*lead, bins.size, bins.size) if two_dimensional else out

@@ -58,7 +58,7 @@ def test_a_plane_wave_passes_or_not(n):
     inside = mm.fourier.filter(ds, mm.fourier.band(k_par=(0.9 * k, 1.1 * k), k_perp=(0, 1)))
     np.testing.assert_allclose(inside.By, wave, atol=1e-13)
     np.testing.assert_allclose(inside.Bx, 0, atol=1e-13)
-    outside = mm.fourier.filter(ds, mm.fourier.band(k_par=(1.1 * k, 9 * k)))
+    outside = mm.fourier.filter(ds, mm.fourier.band(k_par=(1.1 * k, np.inf)))
     np.testing.assert_allclose(outside.By, 0, atol=1e-13)
     across = mm.fourier.filter(ds, mm.fourier.band(k_perp=(0.9 * k, 1.1 * k)), direction="y")
     np.testing.assert_allclose(across.By, wave, atol=1e-13)
@@ -67,7 +67,7 @@ def test_a_plane_wave_passes_or_not(n):
 def test_divergence_stays_zero_under_any_filter():
     rng = np.random.default_rng(3)
     shape = (8, 10, 12)
-    k = mm.fourier.wavenumbers(shape, (1, 1, 1))
+    k = list(mm.fourier.transform.waves_of("zyx", shape, (1, 1, 1)).k)
     # zero the Nyquist planes, where the derivative of a real field is not real
     k = [np.where(np.isclose(np.abs(c), np.pi), 0, c) for c in k]
     potential = [np.fft.rfftn(rng.normal(size=shape)) for _ in range(3)]

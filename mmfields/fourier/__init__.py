@@ -1,0 +1,340 @@
+"""Fourier analysis of periodic snapshots, in memory or chunk by chunk: filters and vector calculus."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from mmfields.conventions import (
+    SPATIAL,
+    SnapshotError,
+    components,
+    mean_direction,
+    require_periodic,
+    spacing,
+    spatial_dims,
+)
+from mmfields.fourier.labelled import fft, ifft
+from mmfields.fourier.tapering import taper
+from mmfields.fourier.transfer import Transfer, Weigh, band, high_pass, low_pass
+from mmfields.fourier.transform import Waves, map_modes
+
+__all__ = [
+    "Transfer",
+    "band",
+    "curl",
+    "divergence",
+    "fft",
+    "filter",
+    "helmholtz",
+    "high_pass",
+    "ifft",
+    "low_pass",
+    "project",
+    "taper",
+    "vector_potential",
+]
+
+DIFFERENCES = ("spectral", "central", "face")
+
+
+def filter(
+    ds: xr.Dataset,
+    transfer: Transfer | Callable,
+    *,
+    direction: str | Sequence[float] | None = None,
+) -> xr.Dataset:
+    """Filter every field of a periodic snapshot; ``filter(ds, g) + filter(ds, ~g) == ds`` to rounding.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Snapshot, of any size where it is chunked.
+    transfer : Transfer
+        From :func:`band`, :func:`low_pass`, :func:`high_pass`, or a function of your own wrapped in
+        :class:`Transfer`.
+    direction : str or three numbers, optional
+        What parallel means: an axis or a vector (x, y, z); the mean field of `ds` by default.
+
+    Returns
+    -------
+    xarray.Dataset
+        Of the same variables, dtypes, chunks, coordinates and attrs, with ``filter`` recorded; lazy
+        where `ds` is.  The mean stays with the transfer function whose value at k = 0 is 1.
+
+    Raises
+    ------
+    SnapshotError
+        If an axis is open or not uniform, the band is beyond what the grid holds, or the field has no
+        mean direction and none is given (the latter, like NaN, when the result is computed).
+    """
+    require_periodic(ds, "a Fourier filter")
+    dims, widths = spatial_dims(ds), spacing(ds)
+    _check_reach(transfer, ds, dims, widths)
+    fixed = "z" if transfer.of == "components" and direction is None else direction
+    along = mean_direction(ds, fixed)
+    fields = {name: v for name, v in ds.data_vars.items() if set(dims) <= set(v.dims) and v.dtype.kind == "f"}
+    filtered = {name: _mapped([field], Weigh(transfer), dims, widths, along)[0] for name, field in fields.items()}
+    return ds.assign(filtered).assign_attrs(filter=transfer.label)
+
+
+def _check_reach(transfer: Transfer, ds: xr.Dataset, dims: Sequence[str], widths: dict[str, float]) -> None:
+    """Refuse a band that lies beyond the largest or below the smallest wavenumber of the grid."""
+    corner = float(np.sqrt(sum((np.pi / widths[d]) ** 2 for d in dims)))
+    if max(transfer.reach) > corner * (1 + 1e-9):
+        raise SnapshotError(
+            f"{transfer.label} reaches {max(transfer.reach):g}, the grid holds wavenumbers up to {corner:g} "
+            "[rad per length unit]: lower the limit, or use np.inf for none"
+        )
+    least = min(2 * np.pi / (ds.sizes[d] * widths[d]) for d in dims)
+    if 0 < max(transfer.reach) < least * (1 - 1e-9):
+        raise SnapshotError(
+            f"{transfer.label} ends at {max(transfer.reach):g}, below the smallest wavenumber of the box, {least:g}: "
+            "no mode is inside; raise the limit"
+        )
+
+
+def _mapped(
+    fields: Sequence[xr.DataArray],
+    modes: Callable,
+    dims: tuple[str, ...],
+    widths: dict[str, float],
+    extra: xr.DataArray,
+    count: int | None = None,
+) -> list[xr.DataArray]:
+    """The seam: labelled fields to arrays with the spatial axes last, and back."""
+    lead = list(dict.fromkeys(d for array in (*fields, extra) for d in array.dims if d not in (*dims, "component")))
+    sizes = {d: n for array in (*fields, extra) for d, n in array.sizes.items()}
+    wide = [f.expand_dims({d: sizes[d] for d in lead if d not in f.dims}) for f in fields]
+    wide = [f.transpose(*lead, *dims) for f in wide]
+    extra = extra.expand_dims({d: sizes[d] for d in lead if d not in extra.dims}).transpose(*lead, "component")
+    arrays = map_modes(
+        [f.data for f in wide],
+        modes,
+        dims=dims,
+        widths=[widths[d] for d in dims],
+        names=[str(f.name) for f in fields],
+        extra=extra.data,
+        count=count,
+    )
+    like = [*wide, *wide[:1] * (len(arrays) - len(wide))][: len(arrays)]
+    first = fields[0]
+    order = [*[d for d in lead if d not in first.dims], *first.dims]
+    return [
+        model.copy(data=array.astype(model.dtype, copy=False)).transpose(*order)
+        for model, array in zip(like, arrays, strict=True)
+    ]
+
+
+def _multiplier(k: np.ndarray, nyquist: np.ndarray, width: float, kind: str) -> np.ndarray:
+    """What a derivative multiplies a mode by: i k, i sin(k d)/d, or (exp(i k d) - 1)/d from a face to the next.
+
+    The exact derivative of a Nyquist mode has no sign and would not be real: it is taken as 0.
+    """
+    if kind == "central":
+        return 1j * np.sin(k * width) / width
+    if kind == "face":
+        return (np.exp(1j * k * width) - 1.0) / width
+    return 1j * np.where(nyquist, 0.0, k)
+
+
+@dataclass(frozen=True)
+class _Vector:
+    """Work on the components of a vector: `work` takes the derivative's multipliers and the spectra (x, y, z)."""
+
+    work: Callable[..., list[np.ndarray]]
+    widths: tuple[tuple[str, float], ...]
+    kind: str
+
+    def __call__(self, spectra: list[np.ndarray], waves: Waves, _: np.ndarray) -> list[np.ndarray]:
+        widths = dict(self.widths)
+        parts = dict(zip(waves.dims, zip(waves.k, waves.nyquist, strict=True), strict=True))
+        kind = spectra[0].dtype
+        d = [
+            _multiplier(*parts[dim], widths[dim], self.kind).astype(kind) if dim in parts else np.zeros((), kind)
+            for dim in SPATIAL
+        ]
+        return self.work(d, spectra)
+
+
+def _inverse_square(d: Sequence[np.ndarray], like: np.ndarray) -> np.ndarray:
+    """1 / |d|^2, and 0 where the derivative vanishes."""
+    square = np.broadcast_to(sum(c.real**2 + c.imag**2 for c in d), like.shape)
+    return np.divide(1.0, square, out=np.zeros(like.shape, like.real.dtype), where=square > 0)
+
+
+def _longitudinal(d: Sequence[np.ndarray], v: Sequence[np.ndarray]) -> list[np.ndarray]:
+    along = _dot(d, v)[0] * _inverse_square(d, v[0])
+    return [c.conj() * along for c in d]
+
+
+def _solenoidal(d: Sequence[np.ndarray], v: Sequence[np.ndarray]) -> list[np.ndarray]:
+    return [s - p for s, p in zip(v, _longitudinal(d, v), strict=True)]
+
+
+def _cross(d: Sequence[np.ndarray], v: Sequence[np.ndarray]) -> list[np.ndarray]:
+    return [d[a] * v[b] - d[b] * v[a] for a, b in ((1, 2), (2, 0), (0, 1))]
+
+
+def _dot(d: Sequence[np.ndarray], v: Sequence[np.ndarray]) -> list[np.ndarray]:
+    return [d[0] * v[0] + d[1] * v[1] + d[2] * v[2]]
+
+
+def _potential(d: Sequence[np.ndarray], v: Sequence[np.ndarray]) -> list[np.ndarray]:
+    inverse = _inverse_square(d, v[0])
+    return [c * inverse for c in _cross(d, v)]
+
+
+def _vector(ds: xr.Dataset, vector: str, work: Callable, kind: str, what: str, count: int = 3) -> list[xr.DataArray]:
+    if kind not in DIFFERENCES:
+        raise SnapshotError(f"difference={kind!r}: one of {', '.join(DIFFERENCES)} is needed")
+    names = components(ds, vector)
+    require_periodic(ds, what)
+    dims, widths = spatial_dims(ds), spacing(ds)
+    modes = _Vector(work, tuple(widths.items()), kind)
+    return _mapped([ds[n] for n in names], modes, dims, widths, mean_direction(ds, "z"), count)
+
+
+def _derivative_units(ds: xr.Dataset, vector: str, power: int) -> dict[str, str]:
+    unit, length = ds[f"{vector}x"].attrs.get("units", "1"), ds[spatial_dims(ds)[0]].attrs.get("units", "1")
+    if unit == length == "1":
+        return {"units": "1", "normalization": "field unit " + ("times" if power > 0 else "over") + " length unit"}
+    return {"units": f"{unit} ({length}){'' if power > 0 else '-1'}".replace("(1)-1", "").replace("(1)", "").strip()}
+
+
+def project(ds: xr.Dataset, vector: str = "B", *, difference: str = "spectral") -> xr.Dataset:
+    """Remove the divergence of a vector: B - k (k·B)/k², with the wavevector of a difference operator.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Periodic snapshot.
+    vector : str
+        Letter of the vector.
+    difference : {"spectral", "central", "face"}
+        The divergence that vanishes afterwards: the exact derivative, the central difference of
+        cell-centred data, or the difference of face-centred data.
+
+    Returns
+    -------
+    xarray.Dataset
+        `ds` with the vector replaced; its mean and its Nyquist modes are left as they are.
+
+    Raises
+    ------
+    SnapshotError
+        If an axis is open or not uniform, or a component is missing.
+    """
+    parts = _vector(ds, vector, _solenoidal, difference, "a projection")
+    return ds.assign(dict(zip(components(ds, vector), parts, strict=True)))
+
+
+def helmholtz(ds: xr.Dataset, vector: str = "B", *, difference: str = "spectral") -> tuple[xr.Dataset, xr.Dataset]:
+    """Split a vector into its solenoidal and its compressive part, which add up to it.
+
+    Parameters
+    ----------
+    ds, vector, difference
+        As :func:`project`.
+
+    Returns
+    -------
+    solenoidal, compressive : xarray.Dataset
+        The three components each; the mean is in the solenoidal part.
+
+    Raises
+    ------
+    SnapshotError
+        As :func:`project`.
+    """
+    names = components(ds, vector)
+    solenoidal = _vector(ds, vector, _solenoidal, difference, "a Helmholtz split")
+    compressive = _vector(ds, vector, _longitudinal, difference, "a Helmholtz split")
+    own = ds[list(names)]
+    return tuple(own.assign(dict(zip(names, part, strict=True))) for part in (solenoidal, compressive))
+
+
+def curl(ds: xr.Dataset, vector: str = "B") -> xr.Dataset:
+    """Curl of a vector, by spectral derivatives.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Periodic snapshot.
+    vector : str
+        Letter of the vector.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``curl_Bx curl_By curl_Bz``.
+
+    Raises
+    ------
+    SnapshotError
+        As :func:`project`.
+    """
+    return _named(ds, vector, _vector(ds, vector, _cross, "spectral", "a curl"), "curl_{}", -1)
+
+
+def vector_potential(ds: xr.Dataset, vector: str = "B") -> xr.Dataset:
+    """Vector potential of the solenoidal fluctuation, in the Coulomb gauge and with zero mean.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Periodic snapshot.
+    vector : str
+        Letter of the vector.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``Ax Ay Az``, whose curl is the vector less its mean, its compressive part and its Nyquist modes.
+
+    Raises
+    ------
+    SnapshotError
+        As :func:`project`.
+    """
+    parts = _vector(ds, vector, _potential, "spectral", "a vector potential")
+    named = _named(ds, vector, parts, "{}", 1)
+    return named.rename({f"{vector}{d}": f"A{d}" for d in SPATIAL})
+
+
+def divergence(ds: xr.Dataset, vector: str = "B", *, difference: str = "spectral") -> xr.DataArray:
+    """Divergence of a cell-centred vector.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Periodic snapshot.
+    vector : str
+        Letter of the vector.
+    difference : {"spectral", "central"}
+
+    Returns
+    -------
+    xarray.DataArray
+        ``div_B``.
+
+    Raises
+    ------
+    SnapshotError
+        As :func:`project`.
+    """
+    if difference == "face":
+        raise SnapshotError("difference='face': a divergence of cell-centred data is 'spectral' or 'central'")
+    (result,) = _vector(ds, vector, _dot, difference, "a divergence", 1)
+    notes = {**_derivative_units(ds, vector, -1), "long_name": f"divergence of {vector}"}
+    return result.rename(f"div_{vector}").drop_attrs().assign_attrs(notes)
+
+
+def _named(ds: xr.Dataset, vector: str, parts: Sequence[xr.DataArray], pattern: str, power: int) -> xr.Dataset:
+    names = components(ds, vector)
+    out = ds[list(names)].assign(dict(zip(names, parts, strict=True)))
+    for name in names:
+        notes = {**_derivative_units(ds, vector, power), "long_name": pattern.format(name)}
+        out[name].attrs = notes
+    return out.rename({name: pattern.format(name) for name in names})

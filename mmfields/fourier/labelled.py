@@ -1,0 +1,106 @@
+"""Transforms of one labelled array: coordinates in, wavenumbers out, and back."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from mmfields.conventions import SPATIAL, SnapshotError, axis_spacing, wavenumber_attrs
+from mmfields.fourier.transform import backward_modes, forward_modes, wavenumbers
+
+
+def fft(da: xr.DataArray, dims: Iterable[str] | None = None) -> xr.DataArray:
+    """Real Fourier transform over spatial dims, of any size where it is chunked.
+
+    Parameters
+    ----------
+    da : xarray.DataArray
+        Real field over uniform axes, taken as periodic.
+    dims : iterable of str, optional
+        Which to transform, all spatial ones by default.
+
+    Returns
+    -------
+    xarray.DataArray
+        Complex (complex64 of float32), over ``k_x`` … in place of ``x`` …; the last one transformed
+        holds k >= 0 alone.  sum |F|² over both halves is N sum f².  Lazy where `da` is.
+
+    Raises
+    ------
+    SnapshotError
+        If an axis is missing or not uniform, or the field is not real; when computed, if it is not finite.
+    """
+    chosen = [str(d) for d in da.dims if d in (SPATIAL if dims is None else set(dims))]
+    if not chosen or (dims is not None and set(dims) - set(chosen)) or set(chosen) - set(SPATIAL):
+        raise SnapshotError(f"dims={dims!r}: spatial dims among {da.dims} are needed")
+    if da.dtype.kind not in "fiu":
+        raise SnapshotError(f"a real field is needed, this one is {da.dtype}; transform its parts")
+    widths = {d: axis_spacing(da, d) for d in chosen}
+    lead = [d for d in da.dims if d not in chosen]
+    wide = da.transpose(*lead, *chosen)
+    spectrum = forward_modes(wide.data, len(chosen), str(da.name))
+    coords: dict[str, Any] = {}
+    for d in chosen:
+        k, _ = wavenumbers(da.sizes[d], widths[d], half=d == chosen[-1])
+        notes = {**wavenumber_attrs(da), "long_name": f"wavenumber along {d}"}
+        coords[f"k_{d}"] = (f"k_{d}", k, {**notes, **_remembered(da, d)})
+    names = [f"k_{d}" if d in chosen else d for d in wide.dims]
+    kept = {n: c for n, c in da.coords.items() if not set(c.dims) & set(chosen)}
+    out = xr.DataArray(spectrum, {**kept, **coords}, names, da.name, dict(da.attrs))
+    return out.transpose(*[f"k_{d}" if d in chosen else d for d in da.dims])
+
+
+def _remembered(da: xr.DataArray, dim: str) -> dict[str, Any]:
+    """What the way back needs to restore an axis, as flat attrs of its wavenumbers."""
+    notes = {f"of_{key}": value for key, value in da[dim].attrs.items()}
+    notes["of_values"] = da[dim].values
+    if da.chunks is not None:
+        notes["of_chunks"] = np.array(da.chunks[da.dims.index(dim)])
+    return notes
+
+
+def ifft(spectrum: xr.DataArray) -> xr.DataArray:
+    """Inverse of :func:`fft`: values, dtype, coordinates, attrs and chunks as they were.
+
+    Parameters
+    ----------
+    spectrum : xarray.DataArray
+        From :func:`fft`, perhaps multiplied since.
+
+    Returns
+    -------
+    xarray.DataArray
+        Real field over ``x`` …
+
+    Raises
+    ------
+    SnapshotError
+        If the wavenumbers are not those of :func:`fft`.
+    """
+    chosen = [str(d)[2:] for d in spectrum.dims if str(d).startswith("k_") and str(d)[2:] in SPATIAL]
+    notes = {d: dict(spectrum[f"k_{d}"].attrs) for d in chosen if f"k_{d}" in spectrum.coords}
+    if not chosen or any("of_values" not in notes.get(d, {}) for d in chosen):
+        raise SnapshotError(f"dims {spectrum.dims} are not those of mm.fourier.fft, whose axes the way back needs")
+    values = {d: np.asarray(notes[d]["of_values"]) for d in chosen}
+    half = [
+        d for d in chosen if spectrum.sizes[f"k_{d}"] == len(values[d]) // 2 + 1 and (spectrum[f"k_{d}"] >= 0).all()
+    ]
+    if not half or any(spectrum.sizes[f"k_{d}"] != len(values[d]) for d in chosen if d != half[-1]):
+        raise SnapshotError(
+            f"{dict(spectrum.sizes)} wavenumbers do not belong to axes of { {d: len(v) for d, v in values.items()} }"
+        )
+    ordered = [*[d for d in chosen if d != half[-1]], half[-1]]
+    lead = [d for d in spectrum.dims if str(d)[2:] not in chosen]
+    wide = spectrum.transpose(*lead, *(f"k_{d}" for d in ordered))
+    chunks = [
+        tuple(np.atleast_1d(notes[d]["of_chunks"]).tolist()) if "of_chunks" in notes[d] else len(values[d])
+        for d in ordered
+    ]
+    field = backward_modes(wide.data, [len(values[d]) for d in ordered], chunks)
+    coords = {n: c for n, c in spectrum.coords.items() if not set(c.dims) & {f"k_{d}" for d in chosen}}
+    for d in chosen:
+        own = {k[3:]: v for k, v in notes[d].items() if k.startswith("of_") and k not in ("of_values", "of_chunks")}
+        coords[d] = (d, values[d], own)
+    out = xr.DataArray(field, coords, [*lead, *ordered], spectrum.name, dict(spectrum.attrs))
+    return out.transpose(*[str(d)[2:] if str(d)[2:] in chosen else d for d in spectrum.dims])

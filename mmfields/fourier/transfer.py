@@ -1,0 +1,267 @@
+"""Transfer functions: small composable objects g(k_par, k_perp) or g(k_x, k_y, k_z)."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from mmfields.conventions import SPATIAL, SnapshotError
+from mmfields.fourier.transform import Waves
+
+EDGES = ("sharp", "gaussian", "butterworth", "cosine")
+
+# Rows of modes are weighted in pieces of about this many, so that no mask is as large as the spectrum.
+PIECE = 1 << 17
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """A transfer function; ``~g`` is 1 - g, ``g * h`` the product.
+
+    Parameters
+    ----------
+    function : callable
+        Takes |k_par| and k_perp [rad per length unit], or the components k_x, k_y, k_z; gives real
+        values that are the same at k and -k, normally in [0, 1].
+    label : str
+        What it is, recorded in the attrs of what it filters.
+    mean : float
+        Value at k = 0; 0 keeps the mean field in the residual.
+    of : {"par_perp", "components"}
+        What the function takes.
+    reach : (float, float)
+        Largest finite limits of its pass band in k_par and k_perp, 0 where there are none; a grid
+        that does not hold them is refused.
+    """
+
+    function: Callable[..., np.ndarray]
+    label: str
+    mean: float = 0.0
+    of: str = "par_perp"
+    reach: tuple[float, float] = (0.0, 0.0)
+
+    def __post_init__(self) -> None:
+        if self.of not in ("par_perp", "components"):
+            raise SnapshotError(f"of={self.of!r}: 'par_perp' or 'components' is needed")
+
+    def __call__(self, *k: Any) -> np.ndarray:
+        zero = np.logical_and.reduce(np.broadcast_arrays(*(np.asarray(c) == 0 for c in k)))
+        return np.where(zero, self.mean, np.asarray(self.function(*k), dtype=float))
+
+    def __invert__(self) -> "Transfer":
+        return Transfer(_Complement(self), f"~({self.label})", 1.0 - self.mean, self.of, self.reach)
+
+    def __mul__(self, other: "Transfer") -> "Transfer":
+        if self.of != other.of:
+            raise SnapshotError("a product needs two functions of (k_par, k_perp), or two of (k_x, k_y, k_z)")
+        label, mean = f"({self.label}) * ({other.label})", self.mean * other.mean
+        return Transfer(_Product(self, other), label, mean, self.of, tuple(map(max, self.reach, other.reach)))
+
+
+@dataclass(frozen=True)
+class _Complement:
+    inner: Transfer
+
+    def __call__(self, *k: Any) -> np.ndarray:
+        return 1.0 - self.inner(*k)
+
+
+@dataclass(frozen=True)
+class _Product:
+    first: Transfer
+    second: Transfer
+
+    def __call__(self, *k: Any) -> np.ndarray:
+        return self.first(*k) * self.second(*k)
+
+
+def weights(transfer: Transfer, waves: Waves, direction: np.ndarray) -> np.ndarray:
+    """Values of a transfer function on modes, the mean of both signs where a Nyquist wavenumber has none.
+
+    So the values are the same at k and -k, and what comes back from them is real.
+    """
+    values = _at(transfer, waves, direction)
+    along_axis = transfer.of == "par_perp" and np.count_nonzero(direction) == 1
+    if not along_axis and any(n.any() for n in waves.nyquist):
+        values = (values + _at(transfer, waves.flipped(), direction)) / 2
+    return values
+
+
+def _at(transfer: Transfer, waves: Waves, direction: np.ndarray) -> np.ndarray:
+    if transfer.of == "par_perp":
+        return transfer(*waves.par_perp(direction))
+    return transfer(*(waves.component(dim) for dim in ("x", "y", "z")))
+
+
+@dataclass(frozen=True)
+class Weigh:
+    """Multiply spectra by a transfer function, in place; never through a mask as large as they are."""
+
+    transfer: Transfer
+
+    def __call__(self, spectra: list[np.ndarray], waves: Waves, direction: np.ndarray) -> list[np.ndarray]:
+        for spectrum in spectra:
+            self._split(spectrum, waves, direction)
+        return spectra
+
+    def _split(self, spectrum: np.ndarray, waves: Waves, direction: np.ndarray) -> None:
+        """Share the rows among as many threads as the transform may use here."""
+        from scipy import fft
+
+        threads = fft.get_workers()
+        if threads < 2:
+            return self._rows(spectrum, waves, direction)
+        edges = np.linspace(0, len(spectrum), threads + 1).astype(int)
+        with ThreadPoolExecutor(threads) as pool:
+            parts = [
+                pool.submit(self._rows, spectrum[a:b], waves.rows(a, b), direction) for a, b in pairwise(edges.tolist())
+            ]
+            for part in parts:
+                part.result()
+
+    def _rows(self, spectrum: np.ndarray, waves: Waves, direction: np.ndarray) -> None:
+        inner, complement = self.transfer, False
+        while isinstance(inner.function, _Complement):
+            inner, complement = inner.function.inner, not complement
+        if isinstance(inner.function, _Band) and spectrum.ndim <= 3:
+            return inner.function.weigh(spectrum, waves, direction, inner.mean, complement)
+        step = max(1, PIECE // max(1, spectrum[:1].size))
+        for start in range(0, len(spectrum), step):
+            part = weights(self.transfer, waves.rows(start, start + step), direction)
+            spectrum[start : start + step] *= part.astype(spectrum.real.dtype)
+
+
+@dataclass(frozen=True)
+class _Band:
+    """Limits in k_par, k_perp and |k|, with one kind of edge."""
+
+    limits: tuple[tuple[float, float], ...]
+    edge: str
+    width: float | None
+    order: int
+
+    def _arguments(self) -> tuple[np.ndarray, int, float, int]:
+        return np.array(self.limits, float), EDGES.index(self.edge), float(self.width or 1.0), self.order
+
+    def __call__(self, k_par: np.ndarray, k_perp: np.ndarray) -> np.ndarray:
+        from mmfields.kernels.transfer import band_values
+
+        par, perp = np.broadcast_arrays(np.asarray(k_par, float), np.asarray(k_perp, float))
+        out = np.empty(par.size)
+        band_values(np.ravel(par), np.ravel(perp), *self._arguments(), out)
+        return out.reshape(par.shape)
+
+    def weigh(self, spectrum: np.ndarray, waves: Waves, direction: np.ndarray, mean: float, complement: bool) -> None:
+        """NumPy adaptor of the fused kernel, for up to three axes."""
+        from mmfields.kernels.transfer import weigh
+
+        missing = 3 - spectrum.ndim
+        k = [*[np.zeros(1)] * missing, *(np.ascontiguousarray(c.ravel()) for c in waves.k)]
+        nyquist = [*[np.zeros(1, bool)] * missing, *(np.ascontiguousarray(n.ravel()) for n in waves.nyquist)]
+        along = np.array([0.0] * missing + [direction[SPATIAL.index(d)] for d in waves.dims])
+        block = spectrum.reshape((1,) * missing + spectrum.shape)
+        weigh(block, *k, *nyquist, along, *self._arguments(), float(mean), complement)
+
+
+def band(
+    *,
+    k_par: tuple[float, float] = (0.0, np.inf),
+    k_perp: tuple[float, float] = (0.0, np.inf),
+    edge: str = "sharp",
+    width: float | None = None,
+    order: int = 4,
+    keep_mean: bool = False,
+) -> Transfer:
+    """Pass band in |k_par| and k_perp.
+
+    Parameters
+    ----------
+    k_par, k_perp : (float, float)
+        Limits [rad per length unit]; a sharp band includes them, the others pass half there.
+    edge : {"sharp", "gaussian", "butterworth", "cosine"}
+        ``gaussian``: an error function, the step smoothed by a Gaussian of standard deviation `width`.
+        ``butterworth``: 1 / (1 + (k/k_c)^(2 order)).  ``cosine``: half a cosine, `width` from 1 to 0.
+    width : float, optional
+        Of ``gaussian`` and ``cosine`` edges [rad per length unit].
+    order : int
+        Of ``butterworth`` edges.
+    keep_mean : bool
+        Pass k = 0 too; by default the mean field stays in the residual.
+
+    Returns
+    -------
+    Transfer
+
+    Raises
+    ------
+    SnapshotError
+        If limits are negative or not ascending, the edge is unknown, or lacks its width.
+    """
+    if edge not in EDGES:
+        raise SnapshotError(f"edge={edge!r}: one of {', '.join(EDGES)} is needed")
+    for name, limits in (("k_par", k_par), ("k_perp", k_perp)):
+        if len(limits) != 2 or not 0 <= limits[0] < limits[1]:
+            raise SnapshotError(f"{name}={limits}: two ascending limits from 0 on are needed")
+    if (width is None) == (edge in ("gaussian", "cosine")) or (width is not None and not 0 < width < np.inf):
+        raise SnapshotError(f"width={width!r}: edges 'gaussian' and 'cosine' need a positive one, the others take none")
+    if not isinstance(order, int | np.integer) or order < 1:
+        raise SnapshotError(f"order={order!r}: a whole number from 1 on is needed")
+    low, high = (tuple(map(float, limits)) for limits in (k_par, k_perp))
+    detail = {"butterworth": f", order={order}"}.get(edge, "" if width is None else f", width={width:g}")
+    label = f"band(k_par={low}, k_perp={high}, edge={edge!r}{detail})"
+    reach = tuple(max((v for v in limits if np.isfinite(v)), default=0.0) for limits in (low, high))
+    function = _Band((low, high, (0.0, np.inf)), edge, width, int(order))
+    return Transfer(function, label, float(keep_mean), reach=reach)
+
+
+def low_pass(
+    k: float, *, edge: str = "sharp", width: float | None = None, order: int = 4, keep_mean: bool = False
+) -> Transfer:
+    """Pass |k| up to a limit; parameters as :func:`band`.
+
+    Parameters
+    ----------
+    k : float
+        Limit [rad per length unit].
+    edge, width, order, keep_mean
+        As :func:`band`.
+
+    Returns
+    -------
+    Transfer
+
+    Raises
+    ------
+    SnapshotError
+        As :func:`band`.
+    """
+    band(k_perp=(0.0, k), edge=edge, width=width, order=order)  # checks the arguments
+    function = _Band(((0.0, np.inf), (0.0, np.inf), (0.0, float(k))), edge, width, int(order))
+    label = f"low_pass({k:g}, edge={edge!r})"
+    return Transfer(function, label, float(keep_mean), reach=(float(k), float(k)))
+
+
+def high_pass(k: float, *, edge: str = "sharp", width: float | None = None, order: int = 4) -> Transfer:
+    """Pass |k| beyond a limit; the complement of :func:`low_pass` but for the mean, which neither passes.
+
+    Parameters
+    ----------
+    k : float
+        Limit [rad per length unit].
+    edge, width, order
+        As :func:`band`.
+
+    Returns
+    -------
+    Transfer
+
+    Raises
+    ------
+    SnapshotError
+        As :func:`band`.
+    """
+    below = low_pass(k, edge=edge, width=width, order=order, keep_mean=True)
+    return Transfer(_Complement(below), f"high_pass({k:g}, edge={edge!r})", 0.0, reach=below.reach)
