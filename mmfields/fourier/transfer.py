@@ -163,7 +163,7 @@ class _Band:
         nyquist = [*[np.zeros(1, bool)] * missing, *(np.ascontiguousarray(n.ravel()) for n in waves.nyquist)]
         along = np.array([0.0] * missing + [direction[SPATIAL.index(d)] for d in waves.dims])
         block = spectrum.reshape((1,) * missing + spectrum.shape)
-        weigh(block, *k, *nyquist, along, *self._arguments(), float(mean), complement)
+        weigh(block, *k, *nyquist, along, *self._arguments(), float(mean), complement, block.real.dtype.type(1))
 
 
 def band(

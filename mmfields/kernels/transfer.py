@@ -8,7 +8,7 @@ from numba import njit
 SHARP, GAUSSIAN, BUTTERWORTH, COSINE = range(4)
 
 
-@njit(nogil=True, cache=True, inline="always")
+@njit(nogil=True, cache=True)
 def below(k, limit, edge, width, order):
     """1 well below a limit, 0 well above it, 1/2 at it (a sharp edge includes its limit)."""
     if edge == SHARP:
@@ -18,10 +18,12 @@ def below(k, limit, edge, width, order):
     if edge == BUTTERWORTH:
         return 1.0 / (1.0 + (k / limit) ** (2.0 * order))
     phase = (k - limit) / width + 0.5
-    return 0.5 * (1.0 + cos(pi * min(max(phase, 0.0), 1.0)))
+    if phase <= 0.0:
+        return 1.0
+    return 0.5 * (1.0 + cos(pi * phase)) if phase < 1.0 else 0.0
 
 
-@njit(nogil=True, cache=True, inline="always")
+@njit(nogil=True, cache=True)
 def interval(k, low, high, edge, width, order):
     """Pass between two limits; 0 and infinity are no limits."""
     value = 1.0
@@ -35,7 +37,7 @@ def interval(k, low, high, edge, width, order):
     return value
 
 
-@njit(nogil=True, cache=True, inline="always")
+@njit(nogil=True, cache=True)
 def band(k_par, k_perp, limits, edge, width, order):
     """Product of the intervals in k_par, k_perp and |k|: rows of `limits`."""
     value = interval(k_par, limits[0, 0], limits[0, 1], edge, width, order)
@@ -52,32 +54,85 @@ def band_values(k_par, k_perp, limits, edge, width, order, out):
         out[i] = band(abs(k_par[i]), k_perp[i], limits, edge, width, order)
 
 
-@njit(nogil=True, cache=True, inline="always")
+@njit(nogil=True, cache=True)
 def mode(k0, k1, k2, along, limits, edge, width, order):
     """The band at a wavevector, against a direction given along the same axes."""
-    parallel = k0 * along[0] + k1 * along[1] + k2 * along[2]
-    square = k0 * k0 + k1 * k1 + k2 * k2
+    parallel = (k0 * along[0] + k1 * along[1]) + k2 * along[2]
+    square = (k0 * k0 + k1 * k1) + k2 * k2
     rest = square - parallel * parallel
     k_perp = sqrt(rest) if rest > 1e-12 * square else 0.0
     return band(abs(parallel), k_perp, limits, edge, width, order)
 
 
+@njit(nogil=True, cache=True, error_model="numpy")
+def weigh_sharp_row(row, k2, parallel, square, along2, limits, unit, complement):
+    """The plain case of `weigh`: a sharp band on one row of modes, simple enough to be vectorized."""
+    one = unit
+    zero = unit - unit
+    keep, drop = (zero, one) if complement else (one, zero)
+    for c in range(k2.size):
+        k_par = abs(parallel + k2[c] * along2)
+        total = square + k2[c] * k2[c]
+        rest = total - k_par * k_par
+        k_perp = sqrt(rest) if rest > 1e-12 * total else 0.0
+        size = sqrt(total)
+        inside = (
+            (k_par >= limits[0, 0])
+            & (k_par <= limits[0, 1])
+            & (k_perp >= limits[1, 0])
+            & (k_perp <= limits[1, 1])
+            & (size >= limits[2, 0])
+            & (size <= limits[2, 1])
+        )
+        row[c] *= keep if inside else drop
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def weigh_soft_row(row, k2, k0, k1, along, limits, edge, width, order, unit, complement):
+    """Any band on one row of modes without Nyquist ones."""
+    for c in range(k2.size):
+        value = unit * mode(k0, k1, k2[c], along, limits, edge, width, order)
+        row[c] *= unit - value if complement else value
+
+
 @njit(nogil=True, cache=True)
-def weigh(spectrum, k0, k1, k2, n0, n1, n2, along, limits, edge, width, order, mean, complement):
+def weigh_mode(value, k, nyquist, along, limits, edge, width, order, mean, complement):
+    """A mode weighed by the band; where a wavenumber is a Nyquist one, by the mean over both signs."""
+    weight = mode(k[0], k[1], k[2], along, limits, edge, width, order)
+    if nyquist[0] or nyquist[1] or nyquist[2]:
+        x = -k[0] if nyquist[0] else k[0]
+        y = -k[1] if nyquist[1] else k[1]
+        z = -k[2] if nyquist[2] else k[2]
+        weight = 0.5 * (weight + mode(x, y, z, along, limits, edge, width, order))
+    if k[0] == 0.0 and k[1] == 0.0 and k[2] == 0.0:
+        weight = mean
+    return value * (1.0 - weight if complement else weight)
+
+
+@njit(nogil=True, cache=True)
+def weigh(spectrum, k0, k1, k2, n0, n1, n2, along, limits, edge, width, order, mean, complement, unit):
     """Multiply modes by a band (or by 1 less it), in place.
 
     Where a wavenumber is a Nyquist one (`n0`, `n1`, `n2`), which stands for both signs, the mean of
-    the two is taken, so that what comes back is real.
+    the two is taken, so that what comes back is real.  `unit` is 1 in the real dtype of the spectrum.
     """
+    last = k2.size - 1 if n2[k2.size - 1] else k2.size
     for a in range(k0.size):
         for b in range(k1.size):
-            for c in range(k2.size):
-                value = mode(k0[a], k1[b], k2[c], along, limits, edge, width, order)
-                if n0[a] or n1[b] or n2[c]:
-                    x = -k0[a] if n0[a] else k0[a]
-                    y = -k1[b] if n1[b] else k1[b]
-                    z = -k2[c] if n2[c] else k2[c]
-                    value = 0.5 * (value + mode(x, y, z, along, limits, edge, width, order))
-                if k0[a] == 0.0 and k1[b] == 0.0 and k2[c] == 0.0:
-                    value = mean
-                spectrum[a, b, c] *= 1.0 - value if complement else value
+            first = 0
+            plain = not (n0[a] or n1[b] or (k0[a] == 0.0 and k1[b] == 0.0))
+            if plain and edge != SHARP:
+                row = spectrum[a, b, :last]
+                weigh_soft_row(row, k2[:last], k0[a], k1[b], along, limits, edge, width, order, unit, complement)
+                first = last
+            elif plain:
+                parallel = k0[a] * along[0] + k1[b] * along[1]
+                square = k0[a] * k0[a] + k1[b] * k1[b]
+                weigh_sharp_row(spectrum[a, b, :last], k2[:last], parallel, square, along[2], limits, unit, complement)
+                first = last
+            for c in range(first, k2.size):
+                k = (k0[a], k1[b], k2[c])
+                nyquist = (n0[a], n1[b], n2[c])
+                spectrum[a, b, c] = weigh_mode(
+                    spectrum[a, b, c], k, nyquist, along, limits, edge, width, order, mean, complement
+                )
