@@ -1,11 +1,16 @@
-"""Power spectra of periodic snapshots: shell and annular sums that satisfy Parseval's law."""
+"""Spectra of periodic snapshots, in memory or chunk by chunk: shell and annular sums that satisfy Parseval's law."""
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from mmfields.conventions import (
+    SPATIAL,
     SnapshotError,
     mean_direction,
     require_periodic,
@@ -13,7 +18,7 @@ from mmfields.conventions import (
     spatial_dims,
     wavenumber_attrs,
 )
-from mmfields.fourier.transform import forward, over_leading, waves_of
+from mmfields.fourier.transform import forward_modes, wavenumbers, waves_of
 
 NORMALIZATION = "sum of E times bin widths is <|dB|^2>/2 over the given fields, k = 0 left out"
 
@@ -24,7 +29,7 @@ def power(ds: xr.Dataset, names: Sequence[str] = ("Bx", "By", "Bz")) -> xr.DataA
     Parameters
     ----------
     ds : xarray.Dataset
-        Periodic snapshot; lazy where it is.
+        Periodic (or tapered) snapshot; lazy and of any size where it is chunked.
     names : sequence of str
         Fields whose power is added up.
 
@@ -37,24 +42,12 @@ def power(ds: xr.Dataset, names: Sequence[str] = ("Bx", "By", "Bz")) -> xr.DataA
     Raises
     ------
     SnapshotError
-        If an axis is open or not uniform, or a field is missing.
+        If an axis is open or not uniform, or a field is missing; when computed, if it is not finite.
     """
-    grid = _Bins(ds)
-    counts = xr.apply_ufunc(
-        _binned,
-        *_fields(ds, names),
-        xr.DataArray([0.0, 0.0, 1.0], dims="component"),
-        **_ufunc(ds, names, [["k"]], {"k": grid.size}),
-        kwargs={"bins": grid, "names": tuple(names), "two_dimensional": False},
-    )
-    modes = grid.modes()
-    result = (counts / grid.width).isel(k=slice(1, None)).rename("power")
-    coords = {
-        "k": ("k", grid.centres()[1:], {**grid.notes, "long_name": "wavenumber"}),
-        "k_width": ("k", np.full(grid.size - 1, grid.width)),
-        "modes": ("k", modes[1:]),
-    }
-    return result.assign_coords(coords).assign_attrs(_attrs(ds, names))
+    bins = _Bins(ds)
+    fields = _fields(ds, names)
+    result = _binned([(f, f) for f in fields], bins, None)["real"] / bins.width
+    return bins.shells(result).rename("power").assign_attrs(_attrs(ds, names))
 
 
 def power2d(
@@ -65,7 +58,7 @@ def power2d(
     Parameters
     ----------
     ds : xarray.Dataset
-        Periodic snapshot; lazy where it is.
+        Periodic (or tapered) snapshot; lazy and of any size where it is chunked.
     names : sequence of str
         Fields whose power is added up.
     direction : str or three numbers, optional
@@ -82,26 +75,273 @@ def power2d(
     SnapshotError
         As :func:`power`; and without a mean field, when it is computed, where no direction is given.
     """
-    grid = _Bins(ds)
-    counts = xr.apply_ufunc(
-        _binned,
-        *_fields(ds, names),
-        mean_direction(ds, direction),
-        **_ufunc(ds, names, [["k_perp", "k_par"]], {"k_perp": grid.size, "k_par": grid.size}),
-        kwargs={"bins": grid, "names": tuple(names), "two_dimensional": True},
-    )
-    widths = np.full(grid.size, grid.width)
+    bins = _Bins(ds)
+    fields = _fields(ds, names)
+    sums = _binned([(f, f) for f in fields], bins, mean_direction(ds, direction))["real"]
+    widths = np.full(bins.size, bins.width)
     widths[0] /= 2  # |k| < half a bin
-    notes = grid.notes
     coords = {
-        "k_perp": ("k_perp", grid.centres(), {**notes, "long_name": "perpendicular wavenumber"}),
-        "k_par": ("k_par", grid.centres(), {**notes, "long_name": "parallel wavenumber"}),
+        "k_perp": ("k_perp", bins.centres(), {**bins.notes, "long_name": "perpendicular wavenumber"}),
+        "k_par": ("k_par", bins.centres(), {**bins.notes, "long_name": "parallel wavenumber"}),
         "k_perp_width": ("k_perp", widths),
         "k_par_width": ("k_par", widths),
     }
-    result = counts.assign_coords(coords).rename("power")
-    result = result / (result["k_perp_width"] * result["k_par_width"])
+    sums = sums.assign_coords(coords)
+    result = sums / (sums["k_perp_width"] * sums["k_par_width"])
     return result.rename("power").assign_attrs(_attrs(ds, names))
+
+
+def reduced(ds: xr.Dataset, names: Sequence[str] = ("Bx", "By", "Bz"), *, axis: str) -> xr.DataArray:
+    """One-dimensional spectrum along an axis, summed over all wavenumbers across it.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Periodic (or tapered) snapshot; lazy where it is.
+    names : sequence of str
+        Fields whose power is added up.
+    axis : {"x", "y", "z"}
+
+    Returns
+    -------
+    xarray.DataArray
+        One-sided over ``k``, from 0; ``(E * E.k_width).sum()`` is <|dB|^2>/2, the modes with k = 0
+        along the axis but not across it included.
+
+    Raises
+    ------
+    SnapshotError
+        As :func:`power`, or if the axis is missing.
+    """
+    require_periodic(ds, "a reduced spectrum")
+    dims = spatial_dims(ds)
+    if axis not in dims:
+        raise SnapshotError(f"axis={axis!r}: one of {dims} is needed")
+    width, n = spacing(ds)[axis], ds.sizes[axis]
+    fundamental = 2 * np.pi / (n * width)
+    k, _ = wavenumbers(n, width, half=True)
+    others = [d for d in dims if d != axis]
+    total: Any = 0.0
+    for field in _fields(ds, names):
+        centred = (field.astype(np.float64) - field.mean(dims, dtype=np.float64)).transpose(..., axis)
+        modes = xr.DataArray(forward_modes(centred.data, 1, str(field.name)), dims=[*centred.dims[:-1], "k"])
+        total = total + (modes.real**2 + modes.imag**2).mean(others)
+    weight = _half_weights(n) * 0.5 / n**2 / _window_power(ds)
+    widths = np.full(len(k), fundamental)
+    widths[0] /= 2
+    result = total * xr.DataArray(weight / widths, dims="k")
+    notes = {**wavenumber_attrs(ds), "long_name": f"wavenumber along {axis}"}
+    result = result.assign_coords(k=("k", k, notes), k_width=("k", widths))
+    return result.rename("power").assign_attrs(_attrs(ds, names), axis=axis)
+
+
+def cross(ds: xr.Dataset, first: str, second: str) -> xr.DataArray:
+    """Shell-summed cross spectrum of two fields.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Periodic (or tapered) snapshot; lazy where it is.
+    first, second : str
+        Names.
+
+    Returns
+    -------
+    xarray.DataArray
+        Complex, over ``k`` as :func:`power`; the sum of its real part times ``k_width`` is
+        <da db>/2.  The imaginary part vanishes in a sum over all directions but for rounding.
+
+    Raises
+    ------
+    SnapshotError
+        As :func:`power`.
+    """
+    bins = _Bins(ds)
+    a, b = _fields(ds, [first, second])
+    sums = _binned([(a, b)], bins, None)
+    result = (sums["real"] + 1j * sums["imag"]) / bins.width
+    return bins.shells(result).rename("cross").assign_attrs(_attrs(ds, [first, second]))
+
+
+def coherence(ds: xr.Dataset, first: str, second: str) -> xr.DataArray:
+    """Squared coherence |C_ab|² / (E_a E_b) of two fields per shell, 0 to 1.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Periodic (or tapered) snapshot; lazy where it is.
+    first, second : str
+        Names.
+
+    Returns
+    -------
+    xarray.DataArray
+        Over ``k``; about 2 / modes for independent fields.
+
+    Raises
+    ------
+    SnapshotError
+        As :func:`power`.
+    """
+    both = cross(ds, first, second)
+    result = abs(both) ** 2 / (power(ds, [first]) * power(ds, [second]))
+    return result.rename("coherence").assign_attrs(long_name=f"squared coherence of {first} and {second}")
+
+
+def slope(spectrum: xr.DataArray, k_range: tuple[float, float]) -> xr.Dataset:
+    """Power-law fit E ∝ k^slope over a range of shells.
+
+    Shells are weighted by their modes, whose scatter is 1/sqrt(modes/2) for Gaussian fields; the error
+    is the larger of what that predicts and what the scatter about the fit shows.
+
+    Parameters
+    ----------
+    spectrum : xarray.DataArray
+        From :func:`power`; computed here.
+    k_range : (float, float)
+        Limits, included.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``slope``, ``slope_error``, ``amplitude`` (E at k = 1), with the range in the attrs.
+
+    Raises
+    ------
+    SnapshotError
+        If fewer than three shells with power lie in the range.
+    """
+    part = spectrum.where((spectrum["k"] >= k_range[0]) & (spectrum["k"] <= k_range[1]), drop=True).compute()
+    part = part.where(part > 0, drop=True)
+    if part.sizes["k"] < 3:
+        raise SnapshotError(f"k_range={k_range} holds {part.sizes['k']} shells with power; three are needed, widen it")
+    x, y = np.log(part["k"].values), np.log(part.values)
+    weight = part["modes"].values / 2
+    design = np.stack([np.ones_like(x), x], axis=1)
+    covariance = np.linalg.inv(design.T @ (weight[:, None] * design))
+    amplitude, exponent = covariance @ (design.T @ (weight * y))
+    scatter = float(np.sum(weight * (y - amplitude - exponent * x) ** 2) / (len(x) - 2))
+    error = float(np.sqrt(covariance[1, 1] * max(1.0, scatter)))
+    values = {"slope": exponent, "slope_error": error, "amplitude": np.exp(amplitude)}
+    return xr.Dataset({k: ((), float(v)) for k, v in values.items()}, attrs={"k_min": k_range[0], "k_max": k_range[1]})
+
+
+def correlation(
+    ds: xr.Dataset, names: Sequence[str] = ("Bx", "By", "Bz"), *, axis: str, padded: bool = False
+) -> xr.DataArray:
+    """Correlation function R(r) = <dB(s) · dB(s + r)> along an axis, by FFT.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Snapshot; lazy where it is.
+    names : sequence of str
+        Fields whose correlations are added up.
+    axis : {"x", "y", "z"}
+    padded : bool
+        Count only pairs inside the box instead of wrapping around; needed along an open axis.
+
+    Returns
+    -------
+    xarray.DataArray
+        Over the lag ``r``, up to half the box (periodic) or half its cells (padded); R(0) is <|dB|²>.
+
+    Raises
+    ------
+    SnapshotError
+        If the axis is missing, or open and not padded.
+    """
+    dims, n = spatial_dims(ds), ds.sizes.get(axis, 0)
+    if axis not in dims:
+        raise SnapshotError(f"axis={axis!r}: one of {dims} is needed")
+    if not padded and ds.attrs.get(f"boundary_{axis}") != "periodic":
+        raise SnapshotError(f"axis {axis} is open: give padded=True, which counts pairs inside the box alone")
+    lags = n // 2 + 1
+    total: Any = 0.0
+    for field in _fields(ds, names):
+        centred = field.astype(np.float64) - field.mean(dims, dtype=np.float64)
+        total = total + xr.apply_ufunc(
+            _autocorrelation,
+            centred,
+            input_core_dims=[[axis]],
+            output_core_dims=[["r"]],
+            kwargs={"lags": lags, "padded": padded},
+            dask="parallelized",
+            output_dtypes=[np.float64],
+            dask_gufunc_kwargs={"allow_rechunk": True, "output_sizes": {"r": lags}},
+        ).mean([d for d in dims if d != axis])
+    notes = {**ds[axis].attrs, "long_name": f"lag along {axis}"}
+    result = total.assign_coords(r=("r", np.arange(lags) * spacing(ds)[axis], notes))
+    kind = "padded" if padded else "periodic"
+    return result.rename("correlation").assign_attrs(
+        long_name=f"correlation of {', '.join(names)}", kind=kind, axis=axis
+    )
+
+
+def integral_scale(correlation: xr.DataArray) -> xr.DataArray:
+    """Integral of R(r)/R(0) from 0 to its first zero, or to the last lag where there is none.
+
+    Parameters
+    ----------
+    correlation : xarray.DataArray
+        From :func:`correlation`.
+
+    Returns
+    -------
+    xarray.DataArray
+        In the unit of the lag; lazy where the correlation is.
+
+    Raises
+    ------
+    SnapshotError
+        If it has no lag ``r``.
+    """
+    if "r" not in correlation.dims:
+        raise SnapshotError(f"a correlation function over r is needed, this has dims {correlation.dims}")
+    step = float(correlation["r"][1] - correlation["r"][0])
+    result = xr.apply_ufunc(
+        _to_first_zero,
+        correlation,
+        input_core_dims=[["r"]],
+        kwargs={"step": step},
+        vectorize=True,
+        dask="parallelized",
+        output_dtypes=[np.float64],
+    )
+    return result.rename("integral_scale").assign_attrs(units=correlation["r"].attrs.get("units", "1"))
+
+
+def _autocorrelation(field: np.ndarray, *, lags: int, padded: bool) -> np.ndarray:
+    from scipy import fft
+
+    n = field.shape[-1]
+    size = fft.next_fast_len(2 * n, real=True) if padded else n
+    modes = fft.rfft(field, size, axis=-1)
+    pairs = (n - np.arange(lags)) if padded else n
+    return fft.irfft(modes.real**2 + modes.imag**2, size, axis=-1)[..., :lags] / pairs
+
+
+def _to_first_zero(values: np.ndarray, *, step: float) -> float:
+    below = np.flatnonzero(values <= 0)
+    end = below[0] if len(below) else len(values) - 1
+    area = np.trapezoid(values[: end + 1]) * step
+    if len(below) and end:  # the last piece runs to the zero only
+        a, b = values[end - 1], values[end]
+        area += step * (a * a / (2 * (a - b)) - (a + b) / 2)
+    return area / values[0] if values[0] > 0 else np.nan
+
+
+def _half_weights(n: int) -> np.ndarray:
+    """How many modes each one of a half axis stands for: 2, or 1 on its own mirror planes."""
+    weights = np.full(n // 2 + 1, 2.0)
+    weights[0] = 1.0
+    if n % 2 == 0:
+        weights[-1] = 1.0
+    return weights
+
+
+def _window_power(ds: xr.Dataset) -> float:
+    return float(ds.attrs.get("window_power", 1.0))
 
 
 class _Bins:
@@ -117,30 +357,32 @@ class _Bins:
         corner = np.sqrt(sum((np.pi / w) ** 2 for w in self.widths))
         self.size = int(np.floor(corner / self.width + 0.5)) + 1
         self.notes = wavenumber_attrs(ds)
-        self.window_power = float(ds.attrs.get("window_power", 1.0))
+        self.scale = 0.5 / (float(np.prod(self.shape)) ** 2 * _window_power(ds))
 
     def centres(self) -> np.ndarray:
         return np.arange(self.size) * self.width
 
-    def index(self, k: np.ndarray) -> np.ndarray:
-        return np.minimum((k / self.width + 0.5).astype(np.int64), self.size - 1)
-
-    def weights(self) -> np.ndarray:
-        """How often each kept mode of the real transform stands for: 2, or 1 on its own mirror planes."""
-        n = self.shape[-1]
-        weights = np.full(n // 2 + 1, 2.0)
-        weights[0] = 1.0
-        if n % 2 == 0:
-            weights[-1] = 1.0
-        return weights
-
-    def total(self) -> np.ndarray:
-        return np.sqrt(sum(c**2 for c in waves_of(self.dims, self.shape, self.widths).k))
+    def shells(self, result: xr.DataArray) -> xr.DataArray:
+        """Name the shells of a sum, without the empty one at k = 0."""
+        coords = {
+            "k": ("k", self.centres(), {**self.notes, "long_name": "wavenumber"}),
+            "k_width": ("k", np.full(self.size, self.width)),
+            "modes": ("k", self.modes()),
+        }
+        return result.assign_coords(coords).isel(k=slice(1, None))
 
     def modes(self) -> np.ndarray:
-        k = self.total()
-        weights = np.broadcast_to(self.weights(), k.shape)
-        return np.bincount(self.index(k).ravel(), weights.ravel(), self.size)
+        """Modes per shell, row by row of the first axis."""
+        waves = waves_of(self.dims, self.shape, self.widths)
+        weights = _half_weights(self.shape[-1])
+        count = np.zeros(self.size)
+        for row in range(self.shape[0] if len(self.shape) > 1 else 1):
+            part = waves.rows(row, row + 1) if len(self.shape) > 1 else waves
+            k = np.sqrt(sum(c**2 for c in part.k))
+            place = np.minimum((k / self.width + 0.5).astype(np.int64), self.size - 1)
+            count += np.bincount(place.ravel(), np.broadcast_to(weights, k.shape).ravel(), self.size)
+        count[0] -= 1
+        return count
 
 
 def _fields(ds: xr.Dataset, names: Sequence[str]) -> list[xr.DataArray]:
@@ -151,47 +393,127 @@ def _fields(ds: xr.Dataset, names: Sequence[str]) -> list[xr.DataArray]:
     return [ds[name] for name in names]
 
 
-def _ufunc(ds: xr.Dataset, names: Sequence[str], out: list[list[str]], sizes: dict[str, int]) -> dict:
-    core = list(spatial_dims(ds))
-    return {
-        "input_core_dims": [core] * len(names) + [["component"]],
-        "output_core_dims": out,
-        "dask": "parallelized",
-        "output_dtypes": [np.float64],
-        "dask_gufunc_kwargs": {"allow_rechunk": True, "output_sizes": sizes},
-    }
-
-
 def _attrs(ds: xr.Dataset, names: Sequence[str]) -> dict[str, str]:
-    unit = ds[names[0]].attrs.get("units", "1")
     return {
         "long_name": f"power of {', '.join(names)}",
         "normalization": NORMALIZATION,
-        "field_units": unit,
+        "field_units": ds[names[0]].attrs.get("units", "1"),
         "fields": ", ".join(names),
     }
 
 
-def _binned(*arrays: np.ndarray, bins: _Bins, names: tuple[str, ...], two_dimensional: bool) -> np.ndarray:
-    """NumPy adaptor: half the mode power of all fields summed into bins, over the leading dims."""
-    *fields, direction = arrays
-    rank = len(bins.shape)
-    lead, fields, along = over_leading(fields, direction, rank)
+def _binned(
+    pairs: Sequence[tuple[xr.DataArray, xr.DataArray]], bins: _Bins, direction: xr.DataArray | None
+) -> dict[str, xr.DataArray]:
+    """The seam: sums over pairs of fields of half their mode products in bins, real and imaginary."""
+    flat = direction is None
+    along = xr.DataArray(np.array([0.0, 0.0, 1.0]), dims="component") if flat else direction
+    arrays = [f for pair in pairs for f in pair]
+    lead = list(dict.fromkeys(d for a in (*arrays, along) for d in a.dims if d not in (*bins.dims, "component")))
+    sizes = {d: n for a in (*arrays, along) for d, n in a.sizes.items()}
+    along = along.expand_dims({d: sizes[d] for d in lead if d not in along.dims}).transpose(*lead, "component")
+    total: Any = 0.0
+    for a, b in pairs:
+        wide = [
+            f.expand_dims({d: sizes[d] for d in lead if d not in f.dims}).transpose(*lead, *bins.dims) for f in (a, b)
+        ]
+        spectra = [forward_modes(wide[0].data, len(bins.dims), str(a.name))]
+        spectra.append(spectra[0] if a is b else forward_modes(wide[1].data, len(bins.dims), str(b.name)))
+        total = total + _sum_modes(spectra, along.data, bins, not flat)
+    dims = [*lead, *(["k"] if flat else ["k_perp", "k_par"])]
+    parts = {"real": total[..., 0], "imag": total[..., 1]}
+    return {name: xr.DataArray(part[..., 0] if flat else part, dims=dims) for name, part in parts.items()}
+
+
+def _sum_modes(spectra: Sequence[Any], along: Any, bins: _Bins, two_dimensional: bool) -> Any:
+    """Sums over all modes, (…, bin, bin or 1, real and imaginary); NumPy or Dask as the spectra are."""
     waves = waves_of(bins.dims, bins.shape, bins.widths)
-    total = bins.total()
-    size = bins.size**2 if two_dimensional else bins.size
-    out = np.empty((*lead, size))
+    k = [np.ascontiguousarray(c.ravel()) for c in waves.k]
+    weight = _half_weights(bins.shape[-1])
+    options = {"bins": (bins.width, bins.size, bins.scale), "dims": bins.dims, "two_dimensional": two_dimensional}
+    if not any(hasattr(a, "dask") for a in (*spectra, along)):
+        return _sum_block(*spectra, along, *k, weight, **options, threads=os.cpu_count() or 1)
+    import dask.array as da
+
+    spectra = [da.asarray(s) for s in spectra]
+    rank, lead = len(bins.dims), spectra[0].ndim - len(bins.dims)
+    spectra = [s.rechunk((*(1,) * lead, *s.chunks[lead:])) for s in spectra]
+    letters = "abcdefgh"[:lead]
+    axes = letters + "xyz"[:rank]
+    numbers = []
+    for letter, values, chunk in zip("xyz", k, spectra[0].chunks[lead:], strict=False):
+        numbers += [da.from_array(values, chunks=(chunk,)), letter]
+    numbers += [da.from_array(weight, chunks=(spectra[0].chunks[-1],)), "xyz"[rank - 1]]
+    blocks = da.blockwise(
+        _sum_block_kept,
+        axes + "pqr",
+        spectra[0],
+        axes,
+        spectra[1],
+        axes,
+        da.asarray(along).rechunk((*(1,) * lead, -1)),
+        letters + "m",
+        *numbers,
+        new_axes={"p": bins.size, "q": bins.size if two_dimensional else 1, "r": 2},
+        adjust_chunks={letter: 1 for letter in "xyz"[:rank]},
+        concatenate=True,
+        dtype=np.float64,
+        meta=np.empty((0,) * (len(axes) + 3)),
+        **options,
+    )
+    return blocks.sum(axis=tuple(range(lead, lead + rank)))
+
+
+def _sum_block_kept(*arrays: np.ndarray, dims: tuple[str, ...], **options: Any) -> np.ndarray:
+    """As `_sum_block`, with the spatial axes kept as 1."""
+    lead = arrays[0].ndim - len(dims)
+    sums = _sum_block(*arrays, dims=dims, **options)
+    return sums.reshape(*sums.shape[:lead], *(1,) * len(dims), *sums.shape[lead:])
+
+
+def _sum_block(
+    a: np.ndarray,
+    b: np.ndarray,
+    along: np.ndarray,
+    *rest: np.ndarray,
+    bins: tuple[float, int, float],
+    dims: tuple[str, ...],
+    two_dimensional: bool,
+    threads: int = 1,
+) -> np.ndarray:
+    """NumPy adaptor of the kernel, for up to three axes, over leading ones; rows shared among threads."""
+    from mmfields.kernels.binning import bin_modes
+
+    *k, weight = rest
+    width, size, scale = bins
+    rank, lead = len(dims), a.shape[: a.ndim - len(dims)]
+    missing = 3 - rank
+    k = [*[np.zeros(1)] * missing, *k]
+    out = np.zeros((*lead, size, size if two_dimensional else 1, 2))
     for index in np.ndindex(*lead):
-        if two_dimensional:
-            k_par, k_perp = waves.par_perp(along[index])
-            place = bins.index(k_perp) * bins.size + bins.index(k_par)
+        direction = np.array([0.0] * missing + [along[index][SPATIAL.index(d)] for d in dims])
+        x, y = (s[index].reshape((1,) * missing + s.shape[len(lead) :]) for s in (a, b))
+
+        def rows(start: int, stop: int, x=x, y=y, direction=direction, index=index) -> np.ndarray:
+            part = np.zeros(out[index].shape)
+            bin_modes(
+                x[start:stop],
+                y[start:stop],
+                k[0][start:stop],
+                k[1],
+                k[2],
+                weight,
+                direction,
+                width,
+                two_dimensional,
+                part,
+            )
+            return part
+
+        edges = np.linspace(0, len(k[0]), min(threads, len(k[0])) + 1).astype(int).tolist()
+        if len(edges) == 2:
+            out[index] = rows(*edges)
         else:
-            place = bins.index(total)
-        energy = np.zeros(total.shape)
-        for name, field in zip(names, fields, strict=True):
-            spectrum = forward(field[index], name)
-            spectrum[(0,) * rank] = 0
-            energy += spectrum.real.astype(float) ** 2 + spectrum.imag.astype(float) ** 2
-        energy *= bins.weights() * 0.5 / (float(np.prod(bins.shape)) ** 2 * bins.window_power)
-        out[index] = np.bincount(place.ravel(), energy.ravel(), size)
-    return out.reshape(*lead, bins.size, bins.size) if two_dimensional else out
+            with ThreadPoolExecutor(threads) as pool:
+                out[index] = sum(pool.map(lambda pair, rows=rows: rows(*pair), pairwise(edges)))
+    return out * scale
