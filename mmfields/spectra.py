@@ -88,7 +88,7 @@ def power2d(
     }
     sums = sums.assign_coords(coords)
     result = sums / (sums["k_perp_width"] * sums["k_par_width"])
-    return result.rename("power").assign_attrs(_attrs(ds, names))
+    return result.rename("power").drop_attrs(deep=False).assign_attrs(_attrs(ds, names))
 
 
 def reduced(ds: xr.Dataset, names: Sequence[str] = ("Bx", "By", "Bz"), *, axis: str) -> xr.DataArray:
@@ -353,8 +353,14 @@ class _Bins:
         widths = spacing(ds)
         self.widths = tuple(widths[d] for d in self.dims)
         self.shape = tuple(ds.sizes[d] for d in self.dims)
-        self.width = min(2 * np.pi / (n * w) for n, w in zip(self.shape, self.widths, strict=True))
-        corner = np.sqrt(sum((np.pi / w) ** 2 for w in self.widths))
+        self.width = min(
+            2 * np.pi / (n * w)
+            for n, w in zip(self.shape, self.widths, strict=True)
+            if n > 1 or len(set(self.shape)) == 1
+        )
+        corner = np.sqrt(
+            sum((2 * np.pi / (n * w) * (n // 2)) ** 2 for n, w in zip(self.shape, self.widths, strict=True))
+        )
         self.size = int(np.floor(corner / self.width + 0.5)) + 1
         self.notes = wavenumber_attrs(ds)
         self.scale = 0.5 / (float(np.prod(self.shape)) ** 2 * _window_power(ds))
@@ -428,7 +434,7 @@ def _binned(
 def _sum_modes(spectra: Sequence[Any], along: Any, bins: _Bins, two_dimensional: bool) -> Any:
     """Sums over all modes, (…, bin, bin or 1, real and imaginary); NumPy or Dask as the spectra are."""
     waves = waves_of(bins.dims, bins.shape, bins.widths)
-    k = [np.ascontiguousarray(c.ravel()) for c in waves.k]
+    k = [np.ascontiguousarray(c.ravel()) for c in (*waves.k, *waves.nyquist)]
     weight = _half_weights(bins.shape[-1])
     options = {"bins": (bins.width, bins.size, bins.scale), "dims": bins.dims, "two_dimensional": two_dimensional}
     if not any(hasattr(a, "dask") for a in (*spectra, along)):
@@ -441,7 +447,7 @@ def _sum_modes(spectra: Sequence[Any], along: Any, bins: _Bins, two_dimensional:
     letters = "abcdefgh"[:lead]
     axes = letters + "xyz"[:rank]
     numbers = []
-    for letter, values, chunk in zip("xyz", k, spectra[0].chunks[lead:], strict=False):
+    for letter, values, chunk in zip(2 * "xyz"[:rank], k, 2 * spectra[0].chunks[lead:], strict=True):
         numbers += [da.from_array(values, chunks=(chunk,)), letter]
     numbers += [da.from_array(weight, chunks=(spectra[0].chunks[-1],)), "xyz"[rank - 1]]
     blocks = da.blockwise(
@@ -488,7 +494,7 @@ def _sum_block(
     width, size, scale = bins
     rank, lead = len(dims), a.shape[: a.ndim - len(dims)]
     missing = 3 - rank
-    k = [*[np.zeros(1)] * missing, *k]
+    k = [*[np.zeros(1)] * missing, *k[:rank], *[np.zeros(1, bool)] * missing, *k[rank:]]
     out = np.zeros((*lead, size, size if two_dimensional else 1, 2))
     for index in np.ndindex(*lead):
         direction = np.array([0.0] * missing + [along[index][SPATIAL.index(d)] for d in dims])
@@ -502,6 +508,9 @@ def _sum_block(
                 k[0][start:stop],
                 k[1],
                 k[2],
+                k[3][start:stop],
+                k[4],
+                k[5],
                 weight,
                 direction,
                 width,

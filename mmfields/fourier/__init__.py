@@ -41,7 +41,7 @@ DIFFERENCES = ("spectral", "central", "face")
 
 def filter(
     ds: xr.Dataset,
-    transfer: Transfer | Callable,
+    transfer: Transfer,
     *,
     direction: str | Sequence[float] | None = None,
 ) -> xr.Dataset:
@@ -61,7 +61,9 @@ def filter(
     -------
     xarray.Dataset
         Of the same variables, dtypes, chunks, coordinates and attrs, with ``filter`` recorded; lazy
-        where `ds` is.  The mean stays with the transfer function whose value at k = 0 is 1.
+        where `ds` is.  The mean stays with the transfer function whose value at k = 0 is 1.  Where the
+        mean field changes with ``time``, so does its direction, and a field without ``time`` gains it.
+        Staggered originals (``Bx_f``) and fields that lack an axis are left out.
 
     Raises
     ------
@@ -69,14 +71,24 @@ def filter(
         If an axis is open or not uniform, the band is beyond what the grid holds, or the field has no
         mean direction and none is given (the latter, like NaN, when the result is computed).
     """
+    if not isinstance(transfer, Transfer):
+        raise SnapshotError(
+            f"a Transfer is needed, not {type(transfer).__name__}: mm.fourier.band(...), or wrap a function"
+        )
     require_periodic(ds, "a Fourier filter")
     dims, widths = spatial_dims(ds), spacing(ds)
     _check_reach(transfer, ds, dims, widths)
     fixed = "z" if transfer.of == "components" and direction is None else direction
     along = mean_direction(ds, fixed)
-    fields = {name: v for name, v in ds.data_vars.items() if set(dims) <= set(v.dims) and v.dtype.kind == "f"}
-    filtered = {name: _mapped([field], Weigh(transfer), dims, widths, along)[0] for name, field in fields.items()}
-    return ds.assign(filtered).assign_attrs(filter=transfer.label)
+    filtered, left_out = {}, []
+    for name, field in ds.data_vars.items():
+        if set(dims) <= set(field.dims) and field.dtype.kind in "fiu":
+            real = field if field.dtype.kind == "f" else field.astype(np.float64)
+            filtered[name] = _mapped([real], Weigh(transfer), dims, widths, along)[0]
+        elif any(str(d).removesuffix("_f") in SPATIAL for d in field.dims):
+            left_out.append(name)  # staggered originals, or fields without all axes: neither filtered nor residual
+    before = f"{ds.attrs['filter']}, then " if "filter" in ds.attrs else ""
+    return ds.drop_vars(left_out).assign(filtered).assign_attrs(filter=before + transfer.label)
 
 
 def _check_reach(transfer: Transfer, ds: xr.Dataset, dims: Sequence[str], widths: dict[str, float]) -> None:
@@ -106,8 +118,11 @@ def _mapped(
     """The seam: labelled fields to arrays with the spatial axes last, and back."""
     lead = list(dict.fromkeys(d for array in (*fields, extra) for d in array.dims if d not in (*dims, "component")))
     sizes = {d: n for array in (*fields, extra) for d, n in array.sizes.items()}
-    wide = [f.expand_dims({d: sizes[d] for d in lead if d not in f.dims}) for f in fields]
-    wide = [f.transpose(*lead, *dims) for f in wide]
+    wide = []
+    for f in fields:
+        new = {d: sizes[d] for d in lead if d not in f.dims}
+        f = f.expand_dims(new).transpose(*lead, *dims)
+        wide.append(f.chunk(dict.fromkeys(new, 1)) if new and f.chunks is not None else f)
     extra = extra.expand_dims({d: sizes[d] for d in lead if d not in extra.dims}).transpose(*lead, "component")
     arrays = map_modes(
         [f.data for f in wide],

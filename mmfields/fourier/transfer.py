@@ -79,15 +79,24 @@ class _Product:
 
 
 def weights(transfer: Transfer, waves: Waves, direction: np.ndarray) -> np.ndarray:
-    """Values of a transfer function on modes, the mean of both signs where a Nyquist wavenumber has none.
+    """Values of a transfer function on modes, over all signs where a Nyquist wavenumber has none.
 
-    So the values are the same at k and -k, and what comes back from them is real.
+    The mean over the signs, or for a sharp band whether any passes; so the values are the same at k
+    and -k, and what comes back from them is real.
     """
-    values = _at(transfer, waves, direction)
-    along_axis = transfer.of == "par_perp" and np.count_nonzero(direction) == 1
-    if not along_axis and any(n.any() for n in waves.nyquist):
-        values = (values + _at(transfer, waves.flipped(), direction)) / 2
-    return values
+    inner, complement = _unwrapped(transfer)
+    sharp = isinstance(inner.function, _Band) and inner.function.edge == "sharp"
+    each = [_at(inner, flipped, direction) for flipped in waves.signs()]
+    values = np.maximum.reduce(each) if sharp else sum(each) / len(each)
+    return 1.0 - values if complement else values
+
+
+def _unwrapped(transfer: Transfer) -> tuple[Transfer, bool]:
+    """A transfer function without its complements, and whether one is left over."""
+    complement = False
+    while isinstance(transfer.function, _Complement):
+        transfer, complement = transfer.function.inner, not complement
+    return transfer, complement
 
 
 def _at(transfer: Transfer, waves: Waves, direction: np.ndarray) -> np.ndarray:
@@ -123,9 +132,7 @@ class Weigh:
                 part.result()
 
     def _rows(self, spectrum: np.ndarray, waves: Waves, direction: np.ndarray) -> None:
-        inner, complement = self.transfer, False
-        while isinstance(inner.function, _Complement):
-            inner, complement = inner.function.inner, not complement
+        inner, complement = _unwrapped(self.transfer)
         if isinstance(inner.function, _Band) and spectrum.ndim <= 3:
             return inner.function.weigh(spectrum, waves, direction, inner.mean, complement)
         step = max(1, PIECE // max(1, spectrum[:1].size))
@@ -203,7 +210,7 @@ def band(
     if edge not in EDGES:
         raise SnapshotError(f"edge={edge!r}: one of {', '.join(EDGES)} is needed")
     for name, limits in (("k_par", k_par), ("k_perp", k_perp)):
-        if len(limits) != 2 or not 0 <= limits[0] < limits[1]:
+        if np.shape(limits) != (2,) or not 0 <= limits[0] < limits[1]:
             raise SnapshotError(f"{name}={limits}: two ascending limits from 0 on are needed")
     if (width is None) == (edge in ("gaussian", "cosine")) or (width is not None and not 0 < width < np.inf):
         raise SnapshotError(f"width={width!r}: edges 'gaussian' and 'cosine' need a positive one, the others take none")

@@ -8,6 +8,7 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -43,10 +44,10 @@ class Waves:
         """Wavenumbers along x, y or z; 0 along an axis that the array does not have."""
         return self.k[self.dims.index(dim)] if dim in self.dims else 0.0
 
-    def flipped(self) -> "Waves":
-        """The same modes with the other sign of every Nyquist wavenumber."""
-        k = tuple(np.where(n, -c, c) for c, n in zip(self.k, self.nyquist, strict=True))
-        return Waves(self.dims, k, self.nyquist)
+    def signs(self) -> "list[Waves]":
+        """The same modes with every combination of signs of their Nyquist wavenumbers."""
+        both = [(c, np.where(n, -c, c)) if n.any() else (c,) for c, n in zip(self.k, self.nyquist, strict=True)]
+        return [Waves(self.dims, k, self.nyquist) for k in product(*both)]
 
     def rows(self, start: int, stop: int) -> "Waves":
         """The modes of a range of rows of the first axis."""

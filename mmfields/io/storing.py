@@ -72,6 +72,7 @@ def store(ds: xr.Dataset, path: str | os.PathLike, *, overwrite: bool = False, p
 
 def _even_chunks(ds: xr.Dataset) -> xr.Dataset:
     uneven = {}
+    ds = ds.unify_chunks()
     for dim, sizes in ds.chunks.items():
         if len(set(sizes[:-1])) > 1 or (len(sizes) > 1 and sizes[-1] > sizes[0]):
             uneven[dim] = max(sizes)

@@ -6,7 +6,7 @@ from numba import njit
 
 
 @njit(nogil=True, cache=True)
-def bin_modes(a, b, k0, k1, k2, weight, along, width, two_dimensional, out):
+def bin_modes(a, b, k0, k1, k2, n0, n1, n2, weight, along, width, two_dimensional, out):
     """Add weight a conj(b) of every mode to its bin; k = 0 is left out.
 
     Parameters
@@ -15,6 +15,8 @@ def bin_modes(a, b, k0, k1, k2, weight, along, width, two_dimensional, out):
         Two spectra, the same one for a power.
     k0, k1, k2 : float arrays
         Wavenumbers along their axes.
+    n0, n1, n2 : bool arrays
+        Which are Nyquist wavenumbers: they stand for both signs, and their modes are shared among the bins of both.
     weight : (n2,) float array
         How many modes each of the half axis stands for.
     along : (3,) float array
@@ -34,15 +36,23 @@ def bin_modes(a, b, k0, k1, k2, weight, along, width, two_dimensional, out):
                 square = k0[i] * k0[i] + k1[j] * k1[j] + k2[m] * k2[m]
                 if square == 0.0:
                     continue
-                if two_dimensional:
-                    parallel = k0[i] * along[0] + k1[j] * along[1] + k2[m] * along[2]
-                    rest = square - parallel * parallel
-                    k_perp = sqrt(rest) if rest > 1e-12 * square else 0.0
-                    first = min(int(k_perp * inverse + 0.5), top)
-                    second = min(int(abs(parallel) * inverse + 0.5), top)
-                else:
-                    first = min(int(sqrt(square) * inverse + 0.5), top)
-                    second = 0
                 x, y = a[i, j, m], b[i, j, m]
-                out[first, second, 0] += weight[m] * (x.real * y.real + x.imag * y.imag)
-                out[first, second, 1] += weight[m] * (x.imag * y.real - x.real * y.imag)
+                real = weight[m] * (x.real * y.real + x.imag * y.imag)
+                imag = weight[m] * (x.imag * y.real - x.real * y.imag)
+                if not two_dimensional:
+                    first = min(int(sqrt(square) * inverse + 0.5), top)
+                    out[first, 0, 0] += real
+                    out[first, 0, 1] += imag
+                    continue
+                share = 1.0 / ((2 if n0[i] else 1) * (2 if n1[j] else 1) * (2 if n2[m] else 1))
+                for r in range(2 if n0[i] else 1):
+                    for s in range(2 if n1[j] else 1):
+                        for t in range(2 if n2[m] else 1):
+                            parallel = k0[i] * along[0] * (1 - 2 * r)
+                            parallel += k1[j] * along[1] * (1 - 2 * s) + k2[m] * along[2] * (1 - 2 * t)
+                            rest = square - parallel * parallel
+                            k_perp = sqrt(rest) if rest > 1e-12 * square else 0.0
+                            first = min(int(k_perp * inverse + 0.5), top)
+                            second = min(int(abs(parallel) * inverse + 0.5), top)
+                            out[first, second, 0] += share * real
+                            out[first, second, 1] += share * imag

@@ -10,9 +10,7 @@ SHARP, GAUSSIAN, BUTTERWORTH, COSINE = range(4)
 
 @njit(nogil=True, cache=True)
 def below(k, limit, edge, width, order):
-    """1 well below a limit, 0 well above it, 1/2 at it (a sharp edge includes its limit)."""
-    if edge == SHARP:
-        return 1.0 if k <= limit else 0.0
+    """1 well below a limit, 0 well above it, 1/2 at it; sharp edges are those of `sharp`."""
     if edge == GAUSSIAN:
         return 0.5 * erfc((k - limit) / (width * sqrt(2.0)))
     if edge == BUTTERWORTH:
@@ -30,16 +28,33 @@ def interval(k, low, high, edge, width, order):
     if isfinite(high):
         value = below(k, high, edge, width, order)
     if low > 0.0:
-        if edge == SHARP:
-            value *= 1.0 if k >= low else 0.0
-        else:
-            value *= 1.0 - below(k, low, edge, width, order)
+        value *= 1.0 - below(k, low, edge, width, order)
     return value
+
+
+@njit(nogil=True, cache=True)
+def sharp(k_par, k_perp, size, limits):
+    """Whether a mode is inside a sharp band, whose limits count as inside to a millionth of |k|.
+
+    So a mean field that is tilted by rounding does not push a plane of modes over the edge.
+    """
+    slack = 1e-6 * size
+    return (
+        (k_par >= limits[0, 0] - slack)
+        & (k_par <= limits[0, 1] + slack)
+        & (k_perp >= limits[1, 0] - slack)
+        & (k_perp <= limits[1, 1] + slack)
+        & (size >= limits[2, 0] - slack)
+        & (size <= limits[2, 1] + slack)
+    )
 
 
 @njit(nogil=True, cache=True)
 def band(k_par, k_perp, limits, edge, width, order):
     """Product of the intervals in k_par, k_perp and |k|: rows of `limits`."""
+    if edge == SHARP:
+        size = sqrt(k_par * k_par + k_perp * k_perp)
+        return 1.0 if sharp(k_par, k_perp, size, limits) else 0.0
     value = interval(k_par, limits[0, 0], limits[0, 1], edge, width, order)
     value *= interval(k_perp, limits[1, 0], limits[1, 1], edge, width, order)
     if limits[2, 0] > 0.0 or isfinite(limits[2, 1]):
@@ -75,16 +90,7 @@ def weigh_sharp_row(row, k2, parallel, square, along2, limits, unit, complement)
         total = square + k2[c] * k2[c]
         rest = total - k_par * k_par
         k_perp = sqrt(rest) if rest > 1e-12 * total else 0.0
-        size = sqrt(total)
-        inside = (
-            (k_par >= limits[0, 0])
-            & (k_par <= limits[0, 1])
-            & (k_perp >= limits[1, 0])
-            & (k_perp <= limits[1, 1])
-            & (size >= limits[2, 0])
-            & (size <= limits[2, 1])
-        )
-        row[c] *= keep if inside else drop
+        row[c] *= keep if sharp(k_par, k_perp, sqrt(total), limits) else drop
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -97,13 +103,23 @@ def weigh_soft_row(row, k2, k0, k1, along, limits, edge, width, order, unit, com
 
 @njit(nogil=True, cache=True)
 def weigh_mode(value, k, nyquist, along, limits, edge, width, order, mean, complement):
-    """A mode weighed by the band; where a wavenumber is a Nyquist one, by the mean over both signs."""
-    weight = mode(k[0], k[1], k[2], along, limits, edge, width, order)
-    if nyquist[0] or nyquist[1] or nyquist[2]:
-        x = -k[0] if nyquist[0] else k[0]
-        y = -k[1] if nyquist[1] else k[1]
-        z = -k[2] if nyquist[2] else k[2]
-        weight = 0.5 * (weight + mode(x, y, z, along, limits, edge, width, order))
+    """A mode weighed by the band.
+
+    A Nyquist wavenumber stands for both signs.  A soft band takes the mean over them, a sharp one
+    passes the mode if it passes any; either way the weights are the same at k and -k, and what comes
+    back is real.
+    """
+    total = 0.0
+    count = 0
+    for x in range(2 if nyquist[0] else 1):
+        for y in range(2 if nyquist[1] else 1):
+            for z in range(2 if nyquist[2] else 1):
+                weight = mode(
+                    k[0] * (1 - 2 * x), k[1] * (1 - 2 * y), k[2] * (1 - 2 * z), along, limits, edge, width, order
+                )
+                total = max(total, weight) if edge == SHARP else total + weight
+                count += 1
+    weight = total if edge == SHARP else total / count
     if k[0] == 0.0 and k[1] == 0.0 and k[2] == 0.0:
         weight = mean
     return value * (1.0 - weight if complement else weight)
@@ -113,8 +129,8 @@ def weigh_mode(value, k, nyquist, along, limits, edge, width, order, mean, compl
 def weigh(spectrum, k0, k1, k2, n0, n1, n2, along, limits, edge, width, order, mean, complement, unit):
     """Multiply modes by a band (or by 1 less it), in place.
 
-    Where a wavenumber is a Nyquist one (`n0`, `n1`, `n2`), which stands for both signs, the mean of
-    the two is taken, so that what comes back is real.  `unit` is 1 in the real dtype of the spectrum.
+    `n0`, `n1`, `n2` mark Nyquist wavenumbers, for which see `weigh_mode`; `unit` is 1 in the real dtype
+    of the spectrum.
     """
     last = k2.size - 1 if n2[k2.size - 1] else k2.size
     for a in range(k0.size):
