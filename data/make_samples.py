@@ -39,7 +39,7 @@ def micromirrors(source: Path) -> xr.Dataset:
         density_unit=f"{run['n0']!r} m-3",
         time_unit=f"{1 / run['Omega_i']!r} s",
         velocity_unit=f"{run['vA']!r} m / s",
-        pressure_unit=f"{run['B0'] ** 2 / const.mu0.value!r} Pa",
+        pressure_unit=f"{float(run['B0'] ** 2 / const.mu0.value)!r} Pa",
         r_gi=run["r_gi_perp"] / run["d_i"],
         r_gi_meaning="initial thermal ion gyroradius sqrt(T_perp/m)/Omega_i, in d_i",
         omega_i=run["Omega_i"],

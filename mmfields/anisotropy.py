@@ -1,11 +1,12 @@
 """Scales of a snapshot along and across its mean field."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import xarray as xr
 
 from mmfields.conventions import (
+    SPATIAL,
     components,
     mean_direction,
     require_periodic,
@@ -16,8 +17,8 @@ from mmfields.conventions import (
 from mmfields.fourier.transform import forward, over_leading, waves_of
 
 SCALES = {
-    "l_par": "integral scale of dB_par along the mean field, to the first zero of its correlation",
-    "l_perp": "integral scale of dB_par across the mean field, to the first zero of its correlation",
+    "l_par": "integral scale of dB_par along the mean field, to the first zero or half the box",
+    "l_perp": "integral scale of dB_par across the mean field, to the first zero or half the box",
     "k_par_rms": "rms parallel wavenumber of dB_par",
     "k_perp_rms": "rms perpendicular wavenumber of dB_par",
     "dB_par_rms": "rms fluctuation along the mean field",
@@ -72,16 +73,15 @@ def scales(ds: xr.Dataset, *, direction: str | Sequence[float] | None = None) ->
         output_dtypes=[np.float64],
         dask_gufunc_kwargs={"allow_rechunk": True, "output_sizes": {"scale": len(SCALES)}},
     )
-    unit, field_unit = ds[dims[0]].attrs.get("units", "1"), ds[names[0]].attrs.get("units", "1")
     out = xr.Dataset({name: values.isel(scale=i) for i, name in enumerate(SCALES)})
     for name, meaning in SCALES.items():
         out[name].attrs = {"long_name": meaning, "units": "1"}
         if name in LENGTHS:
-            out[name].attrs["units"] = unit
+            out[name].attrs |= _units(ds[dims[0]])
         elif name in WAVENUMBERS:
             out[name].attrs |= wavenumber_attrs(ds)
         elif name in STRENGTHS:
-            out[name].attrs["units"] = field_unit
+            out[name].attrs |= _units(ds[names[0]])
     return out
 
 
@@ -111,9 +111,14 @@ def fluctuation(ds: xr.Dataset, *, direction: str | Sequence[float] | None = Non
         (ds[name] - ds[name].mean(dims, dtype=np.float64)) * along.isel(component=i)
         for i, name in enumerate(components(ds))
     ]
-    unit = ds["Bx"].attrs.get("units", "1")
-    result = sum(parts[1:], parts[0]).astype(ds["Bx"].dtype).rename("dB_par")
-    return result.assign_attrs(units=unit, long_name="fluctuation of B along the mean field")
+    kind = ds["Bx"].dtype if ds["Bx"].dtype.kind == "f" else np.float64
+    result = sum(parts[1:], parts[0]).astype(kind).rename("dB_par").drop_attrs(deep=False)
+    return result.assign_attrs(**_units(ds["Bx"]), long_name="fluctuation of B along the mean field")
+
+
+def _units(array: xr.DataArray) -> dict[str, str]:
+    """Units of an array, and the normalization that '1' stands for."""
+    return {"units": "1"} | {key: array.attrs[key] for key in ("units", "normalization") if key in array.attrs}
 
 
 def _scales(*arrays: np.ndarray, dims: tuple[str, ...], widths: tuple[float, ...]) -> np.ndarray:
@@ -148,8 +153,8 @@ def _scales_of(
     else:
         weights = power / power.sum()
         scale = [
-            _integral_scale(k_par, weights, np.cos, widths),
-            _integral_scale(k_perp, weights, _bessel, widths),
+            _integral_scale(k_par, weights, np.cos, *_reach(par.shape, widths, dims, direction, along=True)),
+            _integral_scale(k_perp, weights, _bessel, *_reach(par.shape, widths, dims, direction, along=False)),
             float(np.sqrt((weights * k_par**2).sum())),
             float(np.sqrt((weights * k_perp**2).sum())),
         ]
@@ -167,21 +172,31 @@ def _bessel(x: np.ndarray) -> np.ndarray:
     return j0(x)
 
 
-def _integral_scale(k: np.ndarray, weights: np.ndarray, kernel, widths: tuple[float, ...]) -> float:
-    """Integral of the correlation function sum_k w kernel(k r) from 0 to its first zero.
+def _reach(
+    shape: tuple[int, ...], widths: tuple[float, ...], dims: tuple[str, ...], direction: np.ndarray, *, along: bool
+) -> tuple[float, float]:
+    """Half the box along (or across) the mean field, and its cell: 0 where the box does not extend that way."""
+    parts = [abs(direction[SPATIAL.index(d)]) for d in dims]
+    parts = parts if along else [float(np.sqrt(max(1.0 - p**2, 0.0))) for p in parts]
+    lengths = [n * w / p for n, w, p in zip(shape, widths, parts, strict=True) if p > 1e-3 and n > 1]
+    return (min(lengths) / 2 if lengths else 0.0), min(widths)
 
-    Wavenumbers are gathered in bins of their own mean, 1/16 of the smallest step apart at most,
-    so that on a grid axis the sum is exact.
+
+def _integral_scale(k: np.ndarray, weights: np.ndarray, kernel: Callable, reach: float, cell: float) -> float:
+    """Integral of the correlation function sum_k w kernel(k r) from 0 to its first zero, at most to `reach`.
+
+    Wavenumbers are gathered in bins of their own mean, a small part of the smallest step apart, so
+    that on a grid axis the sum is exact.
     """
-    fundamental = min(2 * np.pi / (n * w) for n, w in zip(_full_shape(k.shape), widths, strict=True))
-    place = np.rint(k / (fundamental / 16)).astype(np.int64).ravel()
+    if reach == 0:
+        return np.nan
+    place = np.rint(k * (32 * reach / np.pi)).astype(np.int64).ravel()
     flat = weights.ravel()
     mass = np.bincount(place, flat)
     keep = mass > 0
     mean = np.bincount(place, flat * k.ravel())[keep] / mass[keep]
     mass = mass[keep]
-    reach = np.pi / fundamental  # half the longest axis
-    r = np.linspace(0.0, reach, 8 * max(k.shape) + 1)
+    r = np.linspace(0.0, reach, 4 * max(8, round(reach / cell)) + 1)
     correlation = np.array([np.dot(mass, kernel(mean * s)) for s in r])
     below = np.flatnonzero(correlation <= 0)
     end = below[0] if len(below) else len(r) - 1
@@ -190,8 +205,3 @@ def _integral_scale(k: np.ndarray, weights: np.ndarray, kernel, widths: tuple[fl
         a, b = correlation[end - 1], correlation[end]
         area += (r[end] - r[end - 1]) * (a * a / (2 * (a - b)) - (a + b) / 2)
     return float(area)
-
-
-def _full_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Shape of the real array whose half spectrum has `shape` (of an odd last axis one less is as good here)."""
-    return (*shape[:-1], 2 * (shape[-1] - 1) or 1)

@@ -50,6 +50,8 @@ def rotation_measure(
     components(ds)
     if los not in SPATIAL or los not in ds.dims:
         raise SnapshotError(f"los={los!r}: one of the snapshot's axes {[d for d in SPATIAL if d in ds.dims]} is needed")
+    if not redshift > -1:
+        raise SnapshotError(f"redshift={redshift!r}: a number above -1 is needed")
     field = ds[f"B{los}"]
     scale = RM_CONSTANT * axis_spacing(ds, los)
     scale *= _factor(field, ds, "field_unit", field_unit, "uG", f"B{los}")
@@ -63,6 +65,7 @@ def rotation_measure(
             "the snapshot has no number density 'n': give density=1e-3 / u.cm**3, or ds.assign(n=...) with units"
         )
     result = (column.sum(los, skipna=False) * (scale / (1 + redshift) ** 2)).rename("rotation_measure")
+    result = result.drop_attrs(deep=False)
     return result.assign_attrs(
         units="rad / m2", long_name="rotation measure", line_of_sight=f"+{los}", redshift=float(redshift)
     )
@@ -74,7 +77,10 @@ def _quantity(value: Any, name: str) -> Any:
     try:
         if isinstance(value, u.UnitBase):
             return 1 * value
-        quantity = u.Quantity(value)
+        try:
+            quantity = u.Quantity(value)
+        except TypeError:
+            quantity = 1 * u.Unit(value)  # a unit by name, such as "uG"
     except (TypeError, ValueError) as error:
         raise SnapshotError(f"{name}={value!r} is no quantity with a unit ({error})") from error
     if quantity.unit == u.dimensionless_unscaled:
@@ -88,12 +94,16 @@ def _factor(array: xr.DataArray, ds: xr.Dataset, key: str, given: Any, target: s
 
     stated = array.attrs.get("units", "1")
     try:
+        if given is not None and key != "density" and stated not in ("1", ""):
+            raise SnapshotError(f"{name} is in {stated} already, so {key}={given} contradicts it: leave it out")
         if given is not None:
             return float(_quantity(given, key).to_value(target))
         if stated not in ("1", ""):
             return float(u.Unit(stated).to(target))
         if key in ds.attrs:
             return float(u.Unit(ds.attrs[key]).to(target))
+    except SnapshotError:
+        raise
     except (ValueError, TypeError) as error:  # astropy's unit errors are among them
         raise SnapshotError(f"{name} in units of {stated!r} cannot be brought to {target}: {error}") from error
     remedy = f"give {key}=... as an astropy Quantity" if key != "density_unit" else "give density=..."

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import SPATIAL, SnapshotError, box, components, spatial_dims
+from mmfields.conventions import MEAN_FIELD_FLOOR, SPATIAL, SnapshotError, box, components, spatial_dims
 
 
 def isotropic(
@@ -47,6 +47,8 @@ def isotropic(
     """
     if not isinstance(n, int | np.integer) or n < 1:
         raise SnapshotError(f"n={n!r}: a positive number of particles is needed")
+    if not isinstance(seed, int | np.integer) or seed < 0:
+        raise SnapshotError(f"seed={seed!r}: a whole number from 0 on is needed")
     radii = _radii(gyroradius)
     limits = {"x": (0.0, 1.0), "y": (0.0, 1.0), "z": (0.0, 1.0), **box(field)}
     low = np.array([limits[d][0] for d in SPATIAL])
@@ -64,7 +66,7 @@ def isotropic(
         keys,
         radii,
         np.ndim(gyroradius) == 0,
-        _reference(field, reference_field),
+        reference_strength(field, reference_field),
         {"seed": int(seed), "distribution": "isotropic", "reference_field_kind": str(reference_field)},
     )
 
@@ -121,8 +123,8 @@ def from_arrays(
     length = np.linalg.norm(direction, axis=-1, keepdims=True)
     if (np.abs(length - 1) > 1e-6).any():
         raise SnapshotError(f"directions must be unit vectors; their lengths run from {length.min()} to {length.max()}")
-    if not (np.isfinite(reference_field) and reference_field > 0):
-        raise SnapshotError(f"reference_field={reference_field!r}: a positive number is needed")
+    if isinstance(reference_field, str) or not (np.isfinite(reference_field) and reference_field > 0):
+        raise SnapshotError(f"reference_field={reference_field!r}: a positive number in the field's unit is needed")
     keys = np.stack([_keys(seed, g, position.shape[1]) for g in range(len(radii))])
     return _ensemble(
         position,
@@ -136,7 +138,10 @@ def from_arrays(
 
 
 def _radii(gyroradius: float | Sequence[float]) -> np.ndarray:
-    radii = np.atleast_1d(np.asarray(gyroradius, dtype=float))
+    try:
+        radii = np.atleast_1d(np.asarray(gyroradius, dtype=float))
+    except (TypeError, ValueError):
+        raise SnapshotError(f"gyroradius={gyroradius!r}: positive, finite lengths are needed") from None
     if radii.ndim != 1 or not len(radii) or not (np.isfinite(radii) & (radii > 0)).all():
         raise SnapshotError(f"gyroradius={gyroradius!r}: positive, finite lengths are needed")
     return radii
@@ -147,17 +152,56 @@ def _keys(seed: int, group: int, n: int) -> np.ndarray:
     return np.random.default_rng([seed, group, 1]).integers(0, 2**64, size=n, dtype=np.uint64, endpoint=False)
 
 
-def _reference(field: xr.Dataset, reference: float | str) -> xr.DataArray:
-    """The reference field as a scalar, lazy where the field is."""
+def reference_strength(field: xr.Dataset, reference: float | str) -> xr.DataArray:
+    """Reference field as a scalar, lazy where the field is.
+
+    Sums run in extended precision and the result is rounded to 40 bits, so that it is the same however
+    the field is chunked: in a chaotic orbit the last bit of the gyroradius would show.
+
+    Parameters
+    ----------
+    field : xarray.Dataset
+        Snapshot with ``Bx By Bz``.
+    reference : float, "rms" or "mean"
+        A number in the field's unit, the rms of the full vector, or the strength of the mean field.
+
+    Returns
+    -------
+    xarray.DataArray
+        Scalar.
+
+    Raises
+    ------
+    SnapshotError
+        If it is none of these; when computed, if the mean field is below 1e-3 of the rms field.
+    """
     names = list(components(field))
     dims = spatial_dims(field)
-    if reference == "rms":
-        return sum((field[c].astype(float) ** 2).mean(dims) for c in names) ** 0.5
-    if reference == "mean":
-        return sum(field[c].astype(float).mean(dims) ** 2 for c in names) ** 0.5
-    if isinstance(reference, str) or not (np.isfinite(reference) and reference > 0):
+    if reference in ("rms", "mean"):
+        wide = [field[c].astype(np.longdouble) for c in names]
+        square = sum((w**2).mean(dims) for w in wide)
+        mean = sum(w.mean(dims) ** 2 for w in wide)
+        options = {"dask": "parallelized", "output_dtypes": [np.float64], "kwargs": {"kind": reference}}
+        result = xr.apply_ufunc(_strength, square, mean, **options)
+        if result.ndim:
+            raise SnapshotError(
+                f"the field has dims {result.dims} beside x, y, z: select one snapshot with ds.isel(...)"
+            )
+        return result.drop_attrs()
+    if isinstance(reference, str | bool) or not (np.isfinite(reference) and reference > 0):
         raise SnapshotError(f"reference_field={reference!r}: 'rms', 'mean' or a positive number is needed")
     return xr.DataArray(float(reference))
+
+
+def _strength(mean_square: np.ndarray, square_mean: np.ndarray, *, kind: str) -> np.ndarray:
+    chosen = np.sqrt(np.asarray(mean_square if kind == "rms" else square_mean))
+    if kind == "mean" and (chosen <= MEAN_FIELD_FLOOR * np.sqrt(np.asarray(mean_square))).any():
+        raise SnapshotError(
+            f"the mean field is {float(chosen.min()):.3g}, no reference for a gyroradius: "
+            "give reference_field='rms' or a number"
+        )
+    mantissa, exponent = np.frexp(chosen.astype(np.float64))
+    return np.ldexp(np.round(np.ldexp(mantissa, 40)), exponent - 40)
 
 
 def _ensemble(

@@ -178,7 +178,7 @@ def diffusion(
 ) -> list:
     """Plateau coefficients against gyroradius, one colour per traced field, with error bars.
 
-    Filled markers are diffusive, open ones still run freely (exponent of <dr^2> above 1.3).
+    Filled markers are diffusive; open ones are no plateau (exponent of their displacements off 1 by more than 0.3).
 
     Parameters
     ----------
@@ -212,10 +212,11 @@ def diffusion(
                 capsize=3,
                 label=f"{_kappa_label(name)}, {field}",
             )
-            free = (row["exponent"] > 1.3).values
+            free = (abs(row[name.replace("kappa", "exponent")] - 1) > 0.3).values
             ax.plot(row["gyroradius"][free], row[name][free], marker, color=colour, markerfacecolor="white", zorder=3)
             artists.append(line)
     ax.set(xscale="log", yscale="log")
+    ax.plot([], [], "o", color="0.3", markerfacecolor="white", label="open: no plateau")
     ax.set_xlabel(f"gyroradius $r_g$ [{_length_name(kappa)}]")
     ax.set_ylabel(rf"$\kappa$ [$v$ × {_length_name(kappa)}]")
     ax.legend(fontsize=8)

@@ -16,6 +16,7 @@ from mmfields.conventions import (
     spacing,
     spatial_dims,
 )
+from mmfields.particles import reference_strength
 
 LONG_NAMES = {
     **{d: f"unwrapped position along {d}" for d in SPATIAL},
@@ -66,7 +67,8 @@ def trace(
     -------
     xarray.Dataset
         Over (``gyroradius``,) ``particle``, ``path``: unwrapped ``x y z``, direction ``vx vy vz``,
-        ``mu``, ``B``, and ``alive`` where an axis is open; scalars ``mean_Bx|y|z``; coordinate
+        ``mu``, ``B``, and ``alive`` where an axis is open; scalars ``mean_Bx|y|z``, ``B_rms`` and
+        ``reference_field``; coordinate
         ``path`` the path length in the field's length unit.
 
     Raises
@@ -83,6 +85,11 @@ def trace(
         raise SnapshotError(
             f"trace takes one snapshot, and this one has {sorted(extra)}: select with ds.isel(time=...)"
         )
+    needed = ("x", "y", "z", "vx", "vy", "vz", "reference_field", "gyroradius")
+    if not isinstance(particles, xr.Dataset) or any(name not in particles.variables for name in needed):
+        raise SnapshotError(
+            f"particles must hold {', '.join(needed)}: make them with mm.particles.isotropic or from_arrays"
+        )
     single = "gyroradius" not in particles.dims
     reference = particles["reference_field"]
     ensemble = particles.drop_vars("reference_field")
@@ -91,7 +98,8 @@ def trace(
     lengths, counts = _steps(path, step, step_unit, ensemble["gyroradius"].values)
     rows = _rows(field, ensemble, reference, lengths, counts, particles_per_task)
     kinds = boundaries(field)
-    notes = {"units": field[spatial_dims(field)[0]].attrs.get("units", "1"), "long_name": "path length"}
+    length = _unit_attrs(field[spatial_dims(field)[0]])
+    notes = {**length, "long_name": "path length"}
     from mmfields.kernels.trace import ROWS
 
     dims = ("gyroradius", "particle", "path")
@@ -102,7 +110,9 @@ def trace(
         del variables["alive"]
     for name in (*SPATIAL, "path"):
         if name in variables:
-            variables[name][2]["units"] = notes["units"]
+            variables[name][2].update(length)
+    variables["B"][2].update(_unit_attrs(field[names[0]]))
+    variables["mu"][2]["units"] = "1"
     coords = {"gyroradius": ensemble["gyroradius"], "path": ("path", path, notes)}
     attrs = {
         "pusher": "Boris, drift-kick-drift",
@@ -114,9 +124,15 @@ def trace(
     result = xr.Dataset(variables, coords, attrs)
     means = mean_field(field)
     for name in names:
-        result[f"mean_{name}"] = means[name]
-    result["reference_field"] = reference
+        result[f"mean_{name}"] = means[name].drop_attrs()
+    result["B_rms"] = reference_strength(field, "rms")
+    result["reference_field"] = reference.drop_attrs()
     return result.isel(gyroradius=0) if single else result
+
+
+def _unit_attrs(array: xr.DataArray) -> dict[str, str]:
+    """Its units, and the normalization that '1' stands for."""
+    return {key: array.attrs[key] for key in ("units", "normalization") if key in array.attrs}
 
 
 def _saved(distance: float, save: int | Sequence[float]) -> np.ndarray:
@@ -137,7 +153,7 @@ def _saved(distance: float, save: int | Sequence[float]) -> np.ndarray:
 
 def _steps(path: np.ndarray, step: float, unit: str, radii: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Step length and number of steps of each interval, (gyroradius, save)."""
-    if not (np.isfinite(step) and step > 0):
+    if isinstance(step, str) or not (np.isfinite(step) and step > 0):
         raise SnapshotError(f"step={step!r}: a positive length is needed")
     longest = np.full(len(radii), step) if unit == "length" else step * radii
     intervals = np.diff(path, prepend=0.0)

@@ -42,7 +42,11 @@ def address(tmp_path_factory):
         for process in processes[::-1]:
             process.terminate()
         for process in processes:
-            process.wait(timeout=30)
+            try:
+                process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
 
 def test_a_cluster_gives_the_same_bits(address, tmp_path):

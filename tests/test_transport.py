@@ -13,7 +13,10 @@ def walk(n=4000, saves=60, kappa=(1.0, 2.0, 4.0), mean=(0.0, 3.0, 4.0), seed=0):
     steps = rng.normal(size=(3, n, saves)) * np.sqrt(2 * np.array(kappa)[:, None, None] * path[1])
     position = np.concatenate([np.zeros((3, n, 1)), steps.cumsum(-1)], -1) + rng.uniform(size=(3, n, 1))
     variables = {d: (("particle", "path"), position[i]) for i, d in enumerate("xyz")}
-    scalars = {f"mean_B{d}": ((), m) for d, m in zip("xyz", mean, strict=True)} | {"reference_field": ((), 5.0)}
+    scalars = {f"mean_B{d}": ((), m) for d, m in zip("xyz", mean, strict=True)} | {
+        "reference_field": ((), 5.0),
+        "B_rms": ((), 5.0),
+    }
     return xr.Dataset({**variables, **scalars}, {"path": path})
 
 
