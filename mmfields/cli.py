@@ -37,9 +37,7 @@ def _reported(command: Callable) -> Callable:
         try:
             if scheduler is None:
                 return command(**options)
-            from distributed import Client
-
-            with Client(scheduler):
+            with _cluster(scheduler):
                 return command(**options)
         except (SnapshotError, FileNotFoundError) as error:
             message = " ".join(str(error).split())
@@ -52,11 +50,23 @@ def _reported(command: Callable) -> Callable:
     return wrapper
 
 
+def _cluster(address: str) -> Any:
+    """A client of a running cluster."""
+    from distributed import Client
+
+    try:
+        return Client(address, timeout="10s")
+    except (OSError, ValueError) as error:
+        raise SnapshotError(f"no Dask scheduler at {address!r} ({error}): give one such as tcp://host:8786") from error
+
+
 def _open(file: str, options: dict[str, Any], time_index: int | None = None) -> Any:
     from mmfields import samples
     from mmfields.io import open_snapshot
 
     if file in samples.SAMPLES:
+        if given := _given(options):
+            raise SnapshotError(f"{file} is a sample, to which {', '.join(given)} do not apply: leave them out")
         ds = samples.load(file)
     else:
         ds = open_snapshot(file, **_given(options))
@@ -94,7 +104,10 @@ def main() -> None:
 @_opening
 def info(file: str, **options: Any) -> None:
     """Print what is in FILE; only its headers are read."""
-    click.echo(repr(_open(file, options)))
+    ds = _open(file, options)
+    click.echo(repr(ds))
+    for key, value in ds.attrs.items():
+        click.echo(f"{key:20s} {value}")
 
 
 @main.command()
@@ -164,7 +177,8 @@ def scales_(file: str, direction: str | None, time_index: int, **options: Any) -
 
     result = anisotropy.scales(_open(file, options, time_index), direction=_direction(direction)).compute()
     for name, value in result.items():
-        click.echo(f"{name:12s} {float(value):12.6g}  {value.attrs['long_name']} [{value.attrs['units']}]")
+        unit = value.attrs.get("normalization", value.attrs["units"])
+        click.echo(f"{name:12s} {float(value):12.6g}  {value.attrs['long_name']} [{unit}]")
 
 
 @main.command("faraday")
@@ -179,18 +193,10 @@ def scales_(file: str, direction: str | None, time_index: int, **options: Any) -
 @_opening
 def faraday_(file: str, out: str, los: str, redshift: float, overwrite: bool, **options: Any) -> None:
     """Write the rotation-measure map of FILE to the zarr store OUT."""
-    from astropy import units as u
-
     from mmfields import faraday
     from mmfields.io import store
 
-    given = {}
-    for key in ("density", "field_unit", "length_unit"):
-        if (text := options.pop(key)) is not None:
-            try:
-                given[key] = u.Quantity(text)
-            except (TypeError, ValueError) as error:
-                raise SnapshotError(f"{key} {text!r} is no quantity with a unit: {error}") from error
+    given = {key: options.pop(key) for key in ("density", "field_unit", "length_unit")}
     rm = faraday.rotation_measure(_open(file, options), los, redshift=redshift, **given)
     store(rm.to_dataset(), out, overwrite=overwrite)
 
@@ -245,8 +251,11 @@ def trace_(
 @click.option("--density", help="Electron density of the RM map, e.g. '1e-3 cm-3', where FILE has none.")
 @click.option("--field-unit", help="What field 1 stands for, e.g. '3 uG', where FILE states none.")
 @click.option("--length-unit", help="What length 1 stands for, e.g. '1 kpc', where FILE states none.")
+@click.option("--overwrite", is_flag=True, help="Replace another report in the same directory.")
 @_opening
-def report_(file: str, out: str, direction: str | None, gyroradius: tuple[float, ...], **options: Any) -> None:
+def report_(
+    file: str, out: str, direction: str | None, gyroradius: tuple[float, ...], overwrite: bool, **options: Any
+) -> None:
     """Run everything on FILE: figures, a zarr of results, and a page that shows them."""
     from mmfields.reporting import Options, report
 
@@ -254,7 +263,7 @@ def report_(file: str, out: str, direction: str | None, gyroradius: tuple[float,
     for key in OPENING:
         options.pop(key, None)
     choices = Options(direction=_direction(direction), gyroradius=gyroradius or None, **options)
-    report(file, out, options=choices, **opening)
+    report(file, out, options=choices, overwrite=overwrite, **opening)
     click.echo(f"{out}/index.html")
 
 

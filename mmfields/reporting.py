@@ -1,7 +1,9 @@
 """The main job on one snapshot: figures, a zarr of results, and a page that shows them."""
 
 import html
+import json
 import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,6 +66,10 @@ class Options:
     field_unit: str | None = None
     density: str | None = None
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.particles, int) or self.particles < 2:
+            raise SnapshotError(f"particles={self.particles!r}: at least two are needed for an error")
+
 
 @dataclass
 class _Page:
@@ -110,6 +116,7 @@ def report(
     out: str | os.PathLike,
     *,
     options: Options | None = None,
+    overwrite: bool = False,
     progress: bool = True,
     **opening: Any,
 ) -> xr.Dataset:
@@ -126,8 +133,10 @@ def report(
     out : path
         Directory for ``index.html``, figures, ``trajectories.zarr`` and ``results.zarr``.
     options : Options, optional
+    overwrite : bool
+        Replace another report in the same directory.
     progress : bool
-        Show a progress bar for the tracing.
+        Show what is in the file and a progress bar for the tracing.
     **opening
         Passed to ``mm.open_snapshot``.
 
@@ -145,6 +154,9 @@ def report(
     ds, source = _open(path, options, opening)
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
+    _claim(folder, source, overwrite)
+    if progress:
+        print(ds, flush=True)
     page = _Page(folder, f"mmfields report: {source['source']}")
     page.text("What is in it", "The snapshot as it was opened; nothing is changed but the units named below.")
     page.block(repr(ds))
@@ -154,16 +166,33 @@ def report(
     rm = _rotation(ds, options, page)
     fields = {"full field": ds, "mirrors": mirrors, "residual": residual}
     trajectories = _traced(fields, scales, means, options, folder, source, progress)
-    running, plateau = _transport(trajectories, ds, page)
+    running, plateau = _transport(trajectories, options.direction, page)
     results = _results(spectra.power2d(ds, direction=direction), scales, rm, running, plateau)
     stored = store(results.assign_attrs(source), folder / "results.zarr", overwrite=True, progress=False)
     page.write()
     return stored
 
 
+def _claim(folder: Path, source: dict[str, Any], overwrite: bool) -> None:
+    """Refuse a directory that holds another report, before anything in it is touched."""
+    described = folder / "trajectories.zarr" / "zarr.json"
+    if overwrite and described.exists():
+        shutil.rmtree(described.parent)
+    if not described.exists():
+        return
+    stored = json.loads(described.read_text()).get("attributes", {})
+    if differing := [key for key, value in source.items() if stored.get(key) != value]:
+        raise SnapshotError(
+            f"{folder} already holds other data, a report with another {', '.join(differing)}: "
+            "choose another directory, or overwrite it (overwrite=True, --overwrite)"
+        )
+
+
 def _open(path: str | os.PathLike, options: Options, opening: dict[str, Any]) -> tuple[xr.Dataset, dict[str, Any]]:
     """The snapshot, and where it came from."""
     if str(path) in samples.SAMPLES:
+        if opening:
+            raise SnapshotError(f"{path} is a sample, to which {', '.join(opening)} do not apply: leave them out")
         file = samples.path(str(path))
         ds = samples.load(str(path))
     else:
@@ -291,8 +320,6 @@ def _filtered(
 
 def _rotation(ds: xr.Dataset, options: Options, page: _Page) -> xr.DataArray:
     """RM map; the section says which units were assumed."""
-    from astropy import units as u
-
     given: dict[str, Any] = {}
     said = []
     for key, array in (("length_unit", ds[options.los]), ("field_unit", ds[f"B{options.los}"])):
@@ -301,19 +328,22 @@ def _rotation(ds: xr.Dataset, options: Options, page: _Page) -> xr.DataArray:
             text = ASSUMED[key]
             said.append(f"{key} = {text} is assumed, the snapshot states none")
         if text is not None:
-            given[key] = u.Quantity(text)
+            given[key] = text
     density = options.density
     if density is None and not ("n" in ds and (ds["n"].attrs.get("units", "1") != "1" or "density_unit" in ds.attrs)):
         density = ASSUMED["density"]
         said.append(f"a constant electron density of {density} is assumed")
     if density is not None:
-        given["density"] = u.Quantity(density)
+        given["density"] = density
     rm = faraday.rotation_measure(ds, options.los, **given).compute()
     if said:
         rm.attrs["assumed"] = "; ".join(said)
     page.text("Rotation measure", ("; ".join(said) + "." if said else "All units are the snapshot's own."))
     page.table(
-        [("rms of the map", f"{float(rm.std()):.4g} rad/m2"), ("mean of the map", f"{float(rm.mean()):.4g} rad/m2")]
+        [
+            ("rms of the map", f"{float((rm**2).mean() ** 0.5):.4g} rad/m2"),
+            ("mean of the map", f"{float(rm.mean()):.4g} rad/m2"),
+        ]
     )
     ax = plot._new_axes()
     plot.rotation_measure(rm, ax)
@@ -359,14 +389,14 @@ def _traced(
     return store(joined, folder / "trajectories.zarr", progress=progress)
 
 
-def _transport(tr: xr.Dataset, ds: xr.Dataset, page: _Page) -> tuple[xr.Dataset, xr.Dataset]:
+def _transport(tr: xr.Dataset, direction: Any, page: _Page) -> tuple[xr.Dataset, xr.Dataset]:
     """Running and plateau coefficients; the section with their figures and the table."""
     running, plateau = [], []
     for g in range(tr.sizes["gyroradius"]):
         one = tr.isel(gyroradius=g)
         one = one.assign_coords(path=("path", one["path_length"].values)).drop_vars("path_length")
-        running.append(transport.running_diffusion(one).drop_vars("path"))
-        plateau.append(transport.diffusion(one))
+        running.append(transport.running_diffusion(one, direction=direction).drop_vars("path"))
+        plateau.append(transport.diffusion(one, direction=direction))
     lengths = tr["path_length"].isel(path=slice(1, None))
     run = xr.concat(running, tr["gyroradius"], combine_attrs="override").assign_coords(path_length=lengths).compute()
     end = xr.concat(plateau, tr["gyroradius"], combine_attrs="override").compute()
@@ -376,8 +406,8 @@ def _transport(tr: xr.Dataset, ds: xr.Dataset, page: _Page) -> tuple[xr.Dataset,
         "Diffusion of protons",
         f"{run.attrs['particles']} isotropic protons per gyroradius and field; {transport.PREFACTOR}, in units of "
         f"v {run.attrs['length_units']}. Gyroradii refer to the rms field. Bands and bars are standard errors over "
-        "particles. Where the exponent of <dr^2> stays above 1.3 the protons still run freely, and the number is a "
-        "lower limit.",
+        "particles. Where the exponent a of the displacements, proportional to s^a, is off 1 by more than 0.3 the "
+        "number is no plateau: above 1 the protons still run freely and it is a lower limit, below 1 an upper one.",
     )
     panels = plot._new_axes(tr.sizes["field"], 4.6, 4.4, sharey=True)
     for panel, name in zip(panels, tr["field"].values, strict=True):
@@ -386,9 +416,7 @@ def _transport(tr: xr.Dataset, ds: xr.Dataset, page: _Page) -> tuple[xr.Dataset,
     page.figure("running_diffusion", panels[0].figure, "Running coefficients along and across the mean field.")
     ax = plot._new_axes(1, 6.4, 4.8)
     plot.diffusion(end, ax)
-    page.figure(
-        "diffusion", ax.figure, "Coefficients over the second half of each run; open markers: not yet diffusive."
-    )
+    page.figure("diffusion", ax.figure, "Coefficients over the second half of each run; open markers: no plateau.")
     page.table(_kappa_rows(end))
     return run, end
 
@@ -400,13 +428,12 @@ def _kappa_rows(end: xr.Dataset) -> list[tuple[str, str]]:
         for radius in end["gyroradius"].values:
             one = end.sel(field=name, gyroradius=radius)
             parts = [
-                f"{k} = {float(one[k]):.3g} ± {float(one[k + '_error']):.2g}"
+                f"{k} = {float(one[k]):.3g} ± {float(one[k + '_error']):.2g} "
+                f"(a = {float(one[k.replace('kappa', 'exponent')]):.2f})"
                 for k in ("kappa", "kappa_par", "kappa_perp")
                 if np.isfinite(one[k])
             ]
-            rows.append(
-                (f"{name}, r_g = {radius:.3g} {unit}", ", ".join(parts) + f"; exponent {float(one['exponent']):.2f}")
-            )
+            rows.append((f"{name}, r_g = {radius:.3g} {unit}", ", ".join(parts)))
     return rows
 
 

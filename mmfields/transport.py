@@ -82,7 +82,8 @@ def diffusion(
     result = _mean_and_error((squares / length).mean("path"), trajectories, "plateau", direction)
     for name in ("kappa", "kappa_par", "kappa_perp"):
         exponent = name.replace("kappa", "exponent")
-        result[exponent] = _exponent(squares[name].mean("particle"), length)
+        several = squares[name].count("particle") > 1
+        result[exponent] = _exponent(squares[name].mean("particle").where(several), length)
         if name != "kappa":
             result[exponent] = result[exponent].where(result[name].notnull())
         result[exponent].attrs = {

@@ -80,3 +80,75 @@ def test_bad_calls(turbulent):
         mm.spectra.power(turbulent, "Bx")
     with pytest.raises(mm.SnapshotError, match="x is open"):
         mm.spectra.power2d(turbulent.assign_attrs(boundary_x="open"))
+
+
+def test_chunk_by_chunk_at_any_size(monkeypatch, no_compute):
+    """Through slabs and pencils, never whole."""
+    from mmfields.fourier import transform
+
+    monkeypatch.setattr(transform, "BLOCK_BYTES", 1 << 12)
+    ds = make((12, 9, 10), (1, 0.5, 2))
+    lazy = ds.chunk(z=5, y=4, x=6)
+    calls = [
+        lambda d: mm.spectra.power(d),
+        lambda d: mm.spectra.power2d(d, direction=(1, 2, -1)),
+        lambda d: mm.spectra.power2d(d),
+        lambda d: mm.spectra.reduced(d, axis="y"),
+        lambda d: mm.spectra.cross(d, "Bx", "By"),
+        lambda d: mm.spectra.coherence(d, "Bx", "Bz"),
+        lambda d: mm.spectra.correlation(d, axis="z"),
+        lambda d: mm.spectra.integral_scale(mm.spectra.correlation(d, axis="x", padded=True)),
+    ]
+    for call in calls:
+        result = call(lazy)
+        assert result.chunks is not None
+        with dask.config.set(scheduler="threads"):
+            xr.testing.assert_allclose(result.compute(), call(ds), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(8, 9, 10), (7, 12), (15,)])
+def test_reduced_and_cross_satisfy_parseval(shape):
+    ds = make(shape, (0.5, 1.0, 0.3)[: len(shape)])
+    for axis in mm.conventions.spatial_dims(ds):
+        one = mm.spectra.reduced(ds, axis=axis)
+        assert float((one * one.k_width).sum()) == pytest.approx(energy(ds), rel=1e-12)
+    both = mm.spectra.cross(ds, "Bx", "By")
+    covariance = float(((ds.Bx - ds.Bx.mean()) * (ds.By - ds.By.mean())).mean())
+    assert complex((both * both.k_width).sum()).real == pytest.approx(covariance / 2, rel=1e-10)
+    np.testing.assert_allclose(mm.spectra.coherence(ds, "Bx", "Bx")[:3], 1)
+    assert float(mm.spectra.coherence(ds, "Bx", "By").max()) <= 1 + 1e-12
+
+
+def test_a_power_law_comes_back_with_its_error():
+    n, index = 48, 5 / 3
+    rng = np.random.default_rng(7)
+    k = np.sqrt(sum(c**2 for c in mm.fourier.transform.waves_of("zyx", (n,) * 3, (1.0,) * 3).k))
+    amplitude = np.where(k > 0, np.maximum(k, 1e-9) ** (-(index + 2) / 2), 0)
+    fields = {
+        f"B{c}": np.fft.irfftn(np.fft.rfftn(rng.normal(size=(n,) * 3)) * amplitude, (n,) * 3, axes=(0, 1, 2))
+        for c in "xyz"
+    }
+    ds = mm.io.from_arrays(**fields, spacing=dict.fromkeys("zyx", 1.0), dims=("z", "y", "x"))
+    fit = mm.spectra.slope(mm.spectra.power(ds), (0.4, 2.5))
+    assert abs(float(fit.slope) + index) < 4 * float(fit.slope_error)
+    assert float(fit.slope_error) < 0.05
+    with pytest.raises(mm.SnapshotError, match="three are needed"):
+        mm.spectra.slope(mm.spectra.power(ds), (0.4, 0.41))
+
+
+def test_correlation_of_a_wave_and_its_integral_scale():
+    n = 64
+    x = (np.arange(n) + 0.5) * 0.5
+    wave = np.cos(2 * np.pi * 2 * x / 32) + np.zeros((3, 2, n))
+    ds = mm.io.from_arrays(Bx=wave, By=0 * wave, Bz=0 * wave, spacing={"z": 1, "y": 1, "x": 0.5}, dims=("z", "y", "x"))
+    r = mm.spectra.correlation(ds, axis="x")
+    np.testing.assert_allclose(r, 0.5 * np.cos(2 * np.pi * 2 * r.r / 32), atol=1e-12)
+    assert float(mm.spectra.integral_scale(r)) == pytest.approx(32 / (4 * np.pi), rel=5e-3)
+    rng = np.random.default_rng(1)
+    noise = mm.io.from_arrays(Bx=rng.normal(size=500), spacing={"x": 1.0}, dims=("x",), boundary="open")
+    with pytest.raises(mm.SnapshotError, match="padded=True"):
+        mm.spectra.correlation(noise, ["Bx"], axis="x")
+    padded = mm.spectra.correlation(noise, ["Bx"], axis="x", padded=True)
+    values = noise.Bx.values - noise.Bx.values.mean()
+    for lag in (0, 1, 7, 200):
+        assert float(padded[lag]) == pytest.approx(np.mean(values[lag:] * values[: 500 - lag]), abs=1e-12)

@@ -190,3 +190,30 @@ def test_bad_calls(turbulent):
     holed = turbulent.assign(Bz=turbulent.Bz.where(turbulent.n < 1.9))
     with pytest.raises(mm.SnapshotError, match=r"Bz is not finite at \(z, y, x\)"):
         mm.trace(holed, p.assign(reference_field=1.0), **good).x.compute()
+
+
+def test_float64_orbits_are_the_same_however_the_field_is_chunked():
+    """In a chaotic orbit the last bit of the reference field would show."""
+    rng = np.random.default_rng(0)
+    fields = {f"B{c}": rng.normal(size=(24, 24, 24)) + 0.3 for c in "xyz"}
+    ds = mm.io.from_arrays(**fields, spacing=dict.fromkeys("zyx", 1.0), dims=("z", "y", "x"))
+    ends = []
+    for chunks in ({"z": 24}, {"z": 12, "y": 12}, {"z": 7, "y": 9, "x": 5}):
+        lazy = ds.chunk(chunks)
+        p = mm.particles.isotropic(6, gyroradius=5.0, seed=1, field=lazy)
+        ends.append(mm.trace(lazy, p, step=0.5, distance=1000.0, save=1).compute())
+    for other in ends[1:]:
+        for name in ("x", "vy", "mu", "reference_field"):
+            np.testing.assert_array_equal(other[name], ends[0][name])
+
+
+def test_particles_that_are_none(turbulent):
+    p = mm.particles.isotropic(3, gyroradius=1.0, seed=1, field=turbulent)
+    with pytest.raises(mm.SnapshotError, match="particles must hold"):
+        mm.trace(turbulent, p.drop_vars("vx"), step=0.1, distance=1.0)
+    dynamo = turbulent[["Bx", "By", "Bz"]] - turbulent[["Bx", "By", "Bz"]].mean()
+    lost = mm.particles.isotropic(
+        3, gyroradius=1.0, seed=1, field=dynamo.assign_attrs(turbulent.attrs).chunk(), reference_field="mean"
+    )
+    with pytest.raises(mm.SnapshotError, match="no reference for a gyroradius"):
+        lost.compute()

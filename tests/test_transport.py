@@ -104,3 +104,23 @@ def test_bad_calls():
         mm.transport.diffusion(tr, window=1.5)
     with pytest.raises(mm.SnapshotError, match="save more"):
         mm.transport.diffusion(tr.isel(path=[0, 60]))
+
+
+def test_a_direction_may_be_given():
+    k = mm.transport.diffusion(walk(mean=(0.0, 0.0, 0.0)), direction="z")
+    assert float(k.kappa_par) == pytest.approx(float(k.kappa_zz))
+    assert float(k.kappa_perp) == pytest.approx(float(k.kappa_xx + k.kappa_yy) / 2)
+    assert float(k.exponent_par) == pytest.approx(1, abs=0.1)
+
+
+def test_when_all_have_left_there_is_no_coefficient():
+    tr = walk(n=40)
+    alive = np.ones((40, 61), bool)
+    alive[:, 45:] = False
+    alive[1:, 40:] = False
+    run = mm.transport.running_diffusion(tr.assign(alive=(("particle", "path"), alive)))
+    assert np.isfinite(run.kappa[:39]).all()
+    assert np.isnan(run.kappa[40:]).all()
+    np.testing.assert_array_equal(run["count"][[0, 38, 39, 44, 59]], [40, 40, 1, 0, 0])
+    end = mm.transport.diffusion(tr.assign(alive=(("particle", "path"), alive)))
+    assert float(end.exponent) == pytest.approx(1, abs=0.4)

@@ -106,3 +106,50 @@ def test_bad_calls(turbulent):
     lazy = mm.fourier.filter(holed, BANDS[0], direction="x")
     with pytest.raises(mm.SnapshotError, match="By is not finite at index"):
         lazy.By.compute()
+
+
+@pytest.mark.parametrize("order", [("x", "y", "z"), ("y", "z", "x")])
+def test_oblique_filters_do_not_depend_on_the_order_of_axes(order):
+    """Modes on two or three Nyquist planes at once have no signs to tell them apart."""
+    rng = np.random.default_rng(2)
+    fields = {f"B{c}": rng.normal(size=(8, 8, 8)) for c in "xyz"}
+    ds = mm.io.from_arrays(**fields, spacing=dict.fromkeys("zyx", 1.0), dims=("z", "y", "x"))
+    for g in (mm.fourier.band(k_par=(0, 1.5)), mm.fourier.band(k_par=(0.5, 2), edge="cosine", width=0.5)):
+        want = mm.fourier.filter(ds, g, direction=(1, 1, 0.3))
+        got = mm.fourier.filter(ds.transpose(*order), g, direction=(1, 1, 0.3))
+        np.testing.assert_allclose(got.By.transpose("z", "y", "x"), want.By, atol=1e-13)
+    sharp = mm.fourier.band(k_par=(0, 1.5))
+    once = mm.fourier.filter(ds, sharp, direction=(1, 1, 0.3))
+    np.testing.assert_allclose(mm.fourier.filter(once, sharp, direction=(1, 1, 0.3)).Bx, once.Bx, atol=1e-13)
+    rest = mm.fourier.filter(ds, ~sharp, direction=(1, 1, 0.3))
+    assert float((once.Bx * rest.Bx).mean()) == pytest.approx(0, abs=1e-14)
+    power = mm.spectra.power2d(ds, direction=(1, 1, 0.3))
+    turned = mm.spectra.power2d(ds.transpose(*order), direction=(1, 1, 0.3))
+    np.testing.assert_allclose(turned, power, atol=1e-12)
+
+
+def test_limits_are_inside_though_the_mean_field_is_tilted_by_rounding():
+    ds = mm.samples.load("micromirrors").isel(time=-1)
+    g = mm.fourier.band(k_par=(0, 6 * 2 * np.pi / 96))
+    tilted, straight = mm.fourier.filter(ds, g), mm.fourier.filter(ds, g, direction="x")
+    np.testing.assert_allclose(tilted.Bx, straight.Bx, atol=1e-6)
+
+
+def test_the_whole_sample_is_filtered_and_stored(tmp_path):
+    ds = mm.samples.load("micromirrors")
+    g = mm.fourier.band(k_par=(0, 0.4))
+    part = mm.store(mm.fourier.filter(ds, g), tmp_path / "a.zarr", progress=False)
+    rest = mm.fourier.filter(ds, ~g)
+    for name in ds.data_vars:
+        np.testing.assert_allclose(part[name] + rest[name] - ds[name], 0, atol=2e-5)
+
+
+def test_integers_are_filtered_and_staggered_originals_left_out(turbulent):
+    whole = (10 * turbulent).astype(int).assign_attrs(turbulent.attrs)
+    whole["Bx_f"] = (("z", "y", "x_f"), np.ones((9, 12, 17)))
+    part = mm.fourier.filter(whole, BANDS[0])
+    assert part.By.dtype == np.float64
+    assert float(np.abs(part.By - whole.By).max()) > 1
+    assert "Bx_f" not in part
+    with pytest.raises(mm.SnapshotError, match="a Transfer is needed"):
+        mm.fourier.filter(turbulent, (0, 1))
