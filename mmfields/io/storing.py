@@ -1,5 +1,6 @@
 """Datasets to zarr, chunk by chunk, so that an interrupted write loses nothing that was finished."""
 
+import json
 import os
 import shutil
 import uuid
@@ -94,6 +95,15 @@ def _template(ds: xr.Dataset, path: str) -> None:
         # zarr says of every consolidated store that other libraries may not know the consolidation
         warnings.filterwarnings("ignore", message="Consolidated metadata")
         ds.to_zarr(path, mode="w", compute=False, consolidated=True, zarr_format=3, encoding=encoding)
+    # the consolidated metadata come in the order of a directory listing, which is anybody's guess
+    root = os.path.join(path, "zarr.json")
+    with open(root) as file:
+        described = json.load(file)
+    members = described["consolidated_metadata"]["metadata"]
+    order = [str(name) for name in ds.variables if str(name) in members]
+    described["consolidated_metadata"]["metadata"] = {name: members[name] for name in order}
+    with open(root, "w") as file:
+        json.dump(described, file, indent=2)
 
 
 def _begin(ds: xr.Dataset, path: str) -> None:
