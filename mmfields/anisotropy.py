@@ -12,9 +12,11 @@ from mmfields.conventions import (
     require_periodic,
     spacing,
     spatial_dims,
+    unit_attrs,
     wavenumber_attrs,
 )
 from mmfields.fourier.transform import forward, over_leading, waves_of
+from mmfields.spectra import area_to_first_zero
 
 SCALES = {
     "l_par": "integral scale of dB_par along the mean field, to the first zero or half the box",
@@ -77,11 +79,11 @@ def scales(ds: xr.Dataset, *, direction: str | Sequence[float] | None = None) ->
     for name, meaning in SCALES.items():
         out[name].attrs = {"long_name": meaning, "units": "1"}
         if name in LENGTHS:
-            out[name].attrs |= _units(ds[dims[0]])
+            out[name].attrs |= unit_attrs(ds[dims[0]])
         elif name in WAVENUMBERS:
             out[name].attrs |= wavenumber_attrs(ds)
         elif name in STRENGTHS:
-            out[name].attrs |= _units(ds[names[0]])
+            out[name].attrs |= unit_attrs(ds[names[0]])
     return out
 
 
@@ -113,12 +115,7 @@ def fluctuation(ds: xr.Dataset, *, direction: str | Sequence[float] | None = Non
     ]
     kind = ds["Bx"].dtype if ds["Bx"].dtype.kind == "f" else np.float64
     result = sum(parts[1:], parts[0]).astype(kind).rename("dB_par").drop_attrs(deep=False)
-    return result.assign_attrs(**_units(ds["Bx"]), long_name="fluctuation of B along the mean field")
-
-
-def _units(array: xr.DataArray) -> dict[str, str]:
-    """Units of an array, and the normalization that '1' stands for."""
-    return {"units": "1"} | {key: array.attrs[key] for key in ("units", "normalization") if key in array.attrs}
+    return result.assign_attrs(**unit_attrs(ds["Bx"]), long_name="fluctuation of B along the mean field")
 
 
 def _scales(*arrays: np.ndarray, dims: tuple[str, ...], widths: tuple[float, ...]) -> np.ndarray:
@@ -198,10 +195,4 @@ def _integral_scale(k: np.ndarray, weights: np.ndarray, kernel: Callable, reach:
     mass = mass[keep]
     r = np.linspace(0.0, reach, 4 * max(8, round(reach / cell)) + 1)
     correlation = np.array([np.dot(mass, kernel(mean * s)) for s in r])
-    below = np.flatnonzero(correlation <= 0)
-    end = below[0] if len(below) else len(r) - 1
-    area = np.trapezoid(correlation[: end + 1], r[: end + 1])
-    if len(below):  # the last piece runs to the zero only
-        a, b = correlation[end - 1], correlation[end]
-        area += (r[end] - r[end - 1]) * (a * a / (2 * (a - b)) - (a + b) / 2)
-    return float(area)
+    return float(area_to_first_zero(correlation, step=float(r[1])))

@@ -144,6 +144,11 @@ def boundaries(ds: xr.Dataset | xr.DataArray) -> dict[str, str]:
     return kinds
 
 
+def unit_attrs(array: xr.DataArray) -> dict[str, str]:
+    """Attrs ``units`` of an array, ``1`` where it has none, and the ``normalization`` that ``1`` stands for."""
+    return {"units": "1"} | {key: array.attrs[key] for key in ("units", "normalization") if key in array.attrs}
+
+
 def wavenumber_attrs(ds: xr.Dataset | xr.DataArray) -> dict[str, str]:
     """Attrs ``units`` (and ``normalization``) of wavenumbers of a snapshot, from those of its first axis."""
     notes = ds[spatial_dims(ds)[0]].attrs

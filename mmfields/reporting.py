@@ -161,13 +161,13 @@ def report(
     page.text("What is in it", "The snapshot as it was opened; nothing is changed but the units named below.")
     page.block(repr(ds))
     direction, means = _mean_field(ds, options, page)
-    scales, band = _spectrum(ds, direction, options, page)
+    power, scales, band = _spectrum(ds, direction, options, page)
     mirrors, residual = _filtered(ds, direction, band, scales, page)
     rm = _rotation(ds, options, page)
     fields = {"full field": ds, "mirrors": mirrors, "residual": residual}
     trajectories = _traced(fields, scales, means, options, folder, source, progress)
     running, plateau = _transport(trajectories, options.direction, page)
-    results = _results(spectra.power2d(ds, direction=direction), scales, rm, running, plateau)
+    results = _results(power, scales, rm, running, plateau)
     stored = store(results.assign_attrs(source), folder / "results.zarr", overwrite=True, progress=False)
     page.write()
     return stored
@@ -254,8 +254,8 @@ def _unit(array: xr.DataArray) -> str:
 
 def _spectrum(
     ds: xr.Dataset, direction: Any, options: Options, page: _Page
-) -> tuple[xr.Dataset, dict[str, tuple[float, float]]]:
-    """Scales and pass band; the sections with the spectrum and the table of scales."""
+) -> tuple[xr.DataArray, xr.Dataset, dict[str, tuple[float, float]]]:
+    """Power, scales and pass band; the sections with the spectrum and the table of scales."""
     scales = anisotropy.scales(ds, direction=direction).compute()
     band = {
         "k_par": options.k_par or _up_to(3 * float(scales["k_par_rms"]), ds),
@@ -268,7 +268,8 @@ def _spectrum(
         f"k_perp {band['k_perp'][0]:.4g} to {band['k_perp'][1]:.4g}.",
     )
     ax = plot._new_axes(1, 6.2, 4.8)
-    plot.spectrum2d(spectra.power2d(ds, direction=direction), ax, **band)
+    power = spectra.power2d(ds, direction=direction).compute()
+    plot.spectrum2d(power, ax, **band)
     page.figure("spectrum", ax.figure, "Annular-summed power of the three components of B.")
     page.text(
         "Scales", "Of the fluctuation along the mean field; see the attrs of results.zarr for the meaning of each."
@@ -280,7 +281,7 @@ def _spectrum(
         **dict.fromkeys(anisotropy.STRENGTHS, _unit(ds["Bx"])),
     }
     page.table([(v.attrs["long_name"], f"{float(v):.4g} {unit.get(str(k), '')}") for k, v in scales.items()])
-    return scales, band
+    return power, scales, band
 
 
 def _up_to(limit: float, ds: xr.Dataset) -> tuple[float, float]:

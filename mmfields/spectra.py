@@ -300,7 +300,7 @@ def integral_scale(correlation: xr.DataArray) -> xr.DataArray:
         raise SnapshotError(f"a correlation function over r is needed, this has dims {correlation.dims}")
     step = float(correlation["r"][1] - correlation["r"][0])
     result = xr.apply_ufunc(
-        _to_first_zero,
+        area_to_first_zero,
         correlation,
         input_core_dims=[["r"]],
         kwargs={"step": step},
@@ -321,14 +321,30 @@ def _autocorrelation(field: np.ndarray, *, lags: int, padded: bool) -> np.ndarra
     return fft.irfft(modes.real**2 + modes.imag**2, size, axis=-1)[..., :lags] / pairs
 
 
-def _to_first_zero(values: np.ndarray, *, step: float) -> float:
+def area_to_first_zero(values: np.ndarray, *, step: float) -> float:
+    """Integral of an evenly spaced correlation function, relative to its first value, up to its first zero.
+
+    Parameters
+    ----------
+    values : (n,) array
+        From lag 0 on; without a zero the integral runs to the last of them.
+    step : float
+        Between lags.
+
+    Returns
+    -------
+    float
+        In the unit of the step, NaN where the first value is not positive.
+    """
+    if not values[0] > 0:
+        return np.nan
     below = np.flatnonzero(values <= 0)
     end = below[0] if len(below) else len(values) - 1
     area = np.trapezoid(values[: end + 1]) * step
-    if len(below) and end:  # the last piece runs to the zero only
+    if len(below):  # the last piece runs to the zero only
         a, b = values[end - 1], values[end]
         area += step * (a * a / (2 * (a - b)) - (a + b) / 2)
-    return area / values[0] if values[0] > 0 else np.nan
+    return area / values[0]
 
 
 def _half_weights(n: int) -> np.ndarray:

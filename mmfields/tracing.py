@@ -15,6 +15,7 @@ from mmfields.conventions import (
     mean_field,
     spacing,
     spatial_dims,
+    unit_attrs,
 )
 from mmfields.particles import reference_strength
 
@@ -98,7 +99,7 @@ def trace(
     lengths, counts = _steps(path, step, step_unit, ensemble["gyroradius"].values)
     rows = _rows(field, ensemble, reference, lengths, counts, particles_per_task)
     kinds = boundaries(field)
-    length = _unit_attrs(field[spatial_dims(field)[0]])
+    length = unit_attrs(field[spatial_dims(field)[0]])
     notes = {**length, "long_name": "path length"}
     from mmfields.kernels.trace import ROWS
 
@@ -111,7 +112,7 @@ def trace(
     for name in (*SPATIAL, "path"):
         if name in variables:
             variables[name][2].update(length)
-    variables["B"][2].update(_unit_attrs(field[names[0]]))
+    variables["B"][2].update(unit_attrs(field[names[0]]))
     variables["mu"][2]["units"] = "1"
     coords = {"gyroradius": ensemble["gyroradius"], "path": ("path", path, notes)}
     attrs = {
@@ -128,11 +129,6 @@ def trace(
     result["B_rms"] = reference_strength(field, "rms")
     result["reference_field"] = reference.drop_attrs()
     return result.isel(gyroradius=0) if single else result
-
-
-def _unit_attrs(array: xr.DataArray) -> dict[str, str]:
-    """Its units, and the normalization that '1' stands for."""
-    return {key: array.attrs[key] for key in ("units", "normalization") if key in array.attrs}
 
 
 def _saved(distance: float, save: int | Sequence[float]) -> np.ndarray:

@@ -87,13 +87,13 @@ def _shaped(dims: Sequence[str], k: Sequence[np.ndarray], nyquist: Sequence[np.n
     return Waves(tuple(dims), spread(k), spread(nyquist))
 
 
-def require_finite(field: np.ndarray, spectrum: np.ndarray, name: str) -> None:
-    """Refuse NaN and infinity, which show in the sum over the field; the place is looked for only then."""
-    if np.isfinite(spectrum.ravel()[0]):
+def require_finite(field: np.ndarray, sums: np.ndarray, name: str, where: str = "") -> None:
+    """Refuse NaN and infinity, which show in the sums over the field; the place is looked for only then."""
+    if np.isfinite(sums).all():
         return
     if (bad := np.argwhere(~np.isfinite(field))).size:
         raise SnapshotError(
-            f"{name} is not finite at index {tuple(bad[0].tolist())}: fill it before a Fourier transform"
+            f"{name} is not finite at index {tuple(bad[0].tolist())}{where}: fill it before a Fourier transform"
         )
 
 
@@ -106,12 +106,12 @@ def over_leading(
     return lead, wide, np.broadcast_to(direction, (*lead, 3))
 
 
-def forward(field: np.ndarray, name: str, workers: int | None = None) -> np.ndarray:
+def forward(field: np.ndarray, name: str) -> np.ndarray:
     """Real transform over all axes; float32 in, complex64 out."""
     from scipy import fft
 
-    spectrum = fft.rfftn(field, workers=workers)
-    require_finite(field, spectrum, name)
+    spectrum = fft.rfftn(field)
+    require_finite(field, spectrum[(0,) * field.ndim], name)
     return spectrum
 
 
@@ -264,11 +264,7 @@ def _slab_forward(block: np.ndarray, *, field: str, axes: tuple[int, ...]) -> np
     from scipy import fft
 
     spectrum = fft.rfftn(block, axes=axes)
-    if not np.isfinite(spectrum[(..., *(0,) * len(axes))]).all():
-        raise SnapshotError(
-            f"{field} is not finite at index {tuple(np.argwhere(~np.isfinite(block))[0].tolist())} of a slab: "
-            "fill it before a Fourier transform"
-        )
+    require_finite(block, spectrum[(..., *(0,) * len(axes))], field, " of a slab")
     return spectrum
 
 
@@ -310,15 +306,14 @@ def forward_modes(array: Any, rank: int, name: str) -> Any:
     if not hasattr(array, "dask"):
         with fft.set_workers(os.cpu_count() or 1):
             spectrum = fft.rfftn(array, axes=axes)
-        if not np.isfinite(spectrum[(..., *(0,) * rank)]).all():
-            require_finite(array, np.array([np.nan]), name)
+        require_finite(array, spectrum[(..., *(0,) * rank)], name)
         return spectrum
     shape, one = array.shape[-rank:], array.chunks[:-rank]  # axes that are not transformed keep their chunks
     kind = np.result_type(array.dtype, np.float32)
     slab, pencil = _plan(array, shape, len(one))
     if slab is None:
-        chunks = (*array.rechunk((*one, *shape)).chunks[:-1], (shape[-1] // 2 + 1,))
         whole = array.rechunk((*one, *shape))
+        chunks = (*whole.chunks[:-1], (shape[-1] // 2 + 1,))
         dtype = np.result_type(kind, np.complex64)
         meta = np.empty((0,) * array.ndim, dtype)
         return whole.map_blocks(_slab_forward, field=name, axes=axes, chunks=chunks, dtype=dtype, meta=meta)

@@ -51,7 +51,24 @@ def member(group: "h5py.Group", name: str) -> Any:
 
 
 def dataset(group: "h5py.Group", name: str) -> "h5py.Dataset":
-    """A numeric dataset whose data lie in the file itself.
+    """A numeric dataset whose data lie in the file itself, all of them: for opening.
+
+    Raises
+    ------
+    SnapshotError
+        As :func:`numbers`, or if some of its data were never written or are misplaced.
+    """
+    node = numbers(group, name)
+    where = f"{group.file.filename}: {node.name}"
+    if node.size and node.chunks is not None:
+        _require_chunks(node, where)
+    elif node.size and node.id.get_offset() is None and not node.id.get_storage_size():
+        raise SnapshotError(f"{where} was announced with shape {node.shape} and never written")
+    return node
+
+
+def numbers(group: "h5py.Group", name: str) -> "h5py.Dataset":
+    """A numeric dataset in the file itself: for reading what :func:`dataset` has passed.
 
     Raises
     ------
@@ -68,10 +85,6 @@ def dataset(group: "h5py.Group", name: str) -> "h5py.Dataset":
         raise SnapshotError(f"{where} keeps its data in another file; copy them into this one first")
     if node.dtype.kind not in "fiu":
         raise SnapshotError(f"{where} holds {node.dtype}, not numbers")
-    if node.size and node.chunks is not None:
-        _require_chunks(node, where)
-    elif node.size and node.id.get_offset() is None and not node.id.get_storage_size():
-        raise SnapshotError(f"{where} was announced with shape {node.shape} and never written")
     return node
 
 

@@ -223,7 +223,7 @@ class Hdf5Blocks:
         space = region if self.active is None else [next(wanted) if a else 0 for a in self.active]
         index = (*self.lead, *((block,) if self.blocked else ()), *space, *self.tail)
         with _hdf5.opened(self.path) as file:
-            return np.asarray(_hdf5.dataset(file, self.name)[index], self.dtype)
+            return np.asarray(_hdf5.numbers(file, self.name)[index], self.dtype)
 
 
 @dataclass(frozen=True)
