@@ -8,8 +8,8 @@ Sources hold no open files, so they pickle to Dask workers.
 
 import math
 import os
-import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -74,21 +74,52 @@ def mean_dtype(dtype: np.dtype) -> np.dtype:
 
 def read_bytes(path: str, offset: int, count: int) -> bytes:
     """Exactly `count` bytes at `offset`, or a SnapshotError that says what is missing."""
-    descriptor = os.open(path, os.O_RDONLY)
+    return next(read_pieces(path, [offset], count))
+
+
+def read_pieces(path: str, offsets: Iterable[int], count: int) -> Iterator[bytes]:
+    """As :func:`read_bytes` at one offset after another, through one opening of the file."""
+    with Files() as files, _buffer(count) as view:
+        for offset in offsets:
+            yield bytes(_read_into(files[path], path, offset, view))
+
+
+class Files(dict):
+    """Descriptors of files by path, opened when first asked for and closed together."""
+
+    MOST = 64
+
+    def __missing__(self, path: str) -> int:
+        if len(self) == self.MOST:
+            self.__exit__()
+        self[path] = os.open(path, os.O_RDONLY)
+        return self[path]
+
+    def __enter__(self) -> "Files":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        while self:
+            os.close(self.popitem()[1])
+
+
+# Buffers that nobody uses just now: touching new memory costs as much as filling it.
+_spare: list[bytearray] = []
+
+
+@contextmanager
+def _buffer(count: int) -> Iterator[memoryview]:
+    """Room for `count` bytes, to be used again when it is given back."""
     try:
-        return bytes(_read_into(descriptor, path, offset, _buffer(count)))
+        room = _spare.pop()
+    except IndexError:
+        room = bytearray()
+    if len(room) < count:
+        room = bytearray(max(count, 4 * SLAB_BYTES))
+    try:
+        yield memoryview(room)[:count]
     finally:
-        os.close(descriptor)
-
-
-_buffers = threading.local()
-
-
-def _buffer(count: int) -> memoryview:
-    """A buffer of this thread, which the next call gives out again."""
-    if count > len(getattr(_buffers, "bytes", b"")):
-        _buffers.bytes = bytearray(max(count, 4 * SLAB_BYTES))
-    return memoryview(_buffers.bytes)[:count]
+        _spare.append(room)
 
 
 def _read_into(descriptor: int, path: str, offset: int, view: memoryview) -> memoryview:
@@ -137,10 +168,11 @@ class RawBlocks:
 
     def read(self, block: int, region: Region) -> np.ndarray:
         out = np.empty([s.stop - s.start for s in region], self.dtype)
-        self.read_into(block, region, out)
+        with Files() as files:
+            self.read_into(block, region, out, files)
         return out
 
-    def read_into(self, block: int, region: Region, out: np.ndarray) -> None:
+    def read_into(self, block: int, region: Region, out: np.ndarray, files: Files) -> None:
         """Read part of a block into `out`, in pieces that stay in the cache between the two copies."""
         if not out.size:
             return
@@ -155,47 +187,41 @@ class RawBlocks:
             last = int(np.ravel_multi_index([s.stop - 1 for s in rest], shape[1:])) + 1
         whole = 2 * (last - first) > row
         step = max(1, SLAB_BYTES // (row * cell)) if whole else 1
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
+        low, length = (0, step * row * cell) if whole else (first, (last - first) * cell)
+        descriptor = files[path]
+        with _buffer(length) as view:
             for index in range(0, len(out), step):
                 count = min(step, len(out) - index)
-                low = 0 if whole else first
-                length = ((count - 1) * row + (row if whole else last - first)) * cell
+                part = view[: count * row * cell] if whole else view
                 begin = int(self.offset[block]) + ((start + index) * row + low) * cell
-                values = np.frombuffer(_read_into(descriptor, path, begin, _buffer(length)), self.stored)
+                values = np.frombuffer(_read_into(descriptor, path, begin, part), self.stored)
                 values = values[self.component :: self.components]
                 if whole:
                     out[index : index + count] = values.reshape(count, *shape[1:])[(slice(None), *rest)]
                 else:
                     strides = np.cumprod([1, *shape[:1:-1]])[::-1] * values.strides[0]
                     out[index] = np.lib.stride_tricks.as_strided(values, out.shape[1:], strides)
-        finally:
-            os.close(descriptor)
 
-    def read_run(self, blocks: Sequence[int], start: int, out: np.ndarray) -> None:
+    def read_run(self, blocks: np.ndarray, start: int, out: np.ndarray, files: Files) -> None:
         """Read rows of several blocks, whole in every axis but the slowest, into ``out`` (rows, …, block, cell).
 
         The blocks lie side by side along the fastest axis, so that `out` is filled in the order of memory.
         """
         shape = (*out.shape[1:-2], out.shape[-1])
         row = math.prod(shape) * self.components * self.stored.itemsize
-        step = max(1, 4 * SLAB_BYTES // (row * len(blocks)))
-        files = [os.open(path, os.O_RDONLY) for path in self.paths]
-        try:
+        step = min(len(out), max(1, 4 * SLAB_BYTES // (row * len(blocks))))
+        first = (self.offset[blocks] + start * row).tolist()
+        paths = [self.paths[i] for i in self.file[blocks].tolist()]
+        inward = (*range(1, out.ndim - 1), 0, out.ndim - 1)
+        with _buffer(len(blocks) * step * row) as view:
             for index in range(0, len(out), step):
-                count = min(step, len(out) - index)
-                view = _buffer(len(blocks) * count * row)
-                for place, block in enumerate(blocks):
-                    begin = int(self.offset[block]) + (start + index) * row
-                    part = view[place * count * row : (place + 1) * count * row]
-                    which = self.file[block]
-                    _read_into(files[which], self.paths[which], begin, part)
-                values = np.frombuffer(view, self.stored)[self.component :: self.components]
-                values = values.reshape(len(blocks), count, *shape)
-                out[index : index + count] = np.moveaxis(values, 0, -2)
-        finally:
-            for descriptor in files:
-                os.close(descriptor)
+                size = min(step, len(out) - index) * row
+                parts = [view[at : at + size] for at in range(0, len(blocks) * size, size)]
+                for path, begin, part in zip(paths, first, parts, strict=True):
+                    if os.preadv(files[path], [part], begin + index * row) < size:
+                        _read_into(files[path], path, begin + index * row, part)
+                values = np.frombuffer(view[: len(blocks) * size], self.stored)[self.component :: self.components]
+                out[index : index + step] = values.reshape(len(blocks), -1, *shape).transpose(inward)
 
 
 @dataclass(frozen=True)

@@ -3,30 +3,34 @@
 Indices are in array order (slowest dim first) throughout; ``logical`` locations too.
 """
 
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property, partial
-from itertools import groupby
+from functools import cached_property
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from mmfields.conventions import SnapshotError
-from mmfields.io._lazy import RawBlocks, Region, mean_dtype
+from mmfields.io._lazy import Files, RawBlocks, Region, mean_dtype
 
-# Blocks of at least this size are read by two threads: the copy out of the page cache is what they wait for.
-THREADED_BYTES = 1 << 20
+# A read of at least this size is shared by two threads: the copy out of the page cache is what it waits for.
+THREADED_BYTES = 1 << 24
 
 
-class Piece(NamedTuple):
-    """Part of a block: where it goes, and its target cells counted from the block's corner."""
+class Pieces(NamedTuple):
+    """Parts of blocks: which, where they go, and their target cells counted from the block's corner; an entry each."""
 
-    block: int
-    destination: Region
-    low: list[int]
-    high: list[int]
+    block: np.ndarray
+    first: np.ndarray
+    last: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+    def destination(self, one: int, to: int) -> Region:
+        """Where pieces go, from one to another; those between are neighbours along the last axis."""
+        return tuple(map(slice, self.first[one].tolist(), self.last[to].tolist()))
 
 
 @dataclass(frozen=True)
@@ -54,17 +58,15 @@ class Layout:
         """Which blocks have the target's own cells."""
         return ((self.repeat == 1) & (self.reduce == 1)).all(axis=1)
 
-    def overlapping(self, region: Region) -> Iterator[Piece]:
-        """What of each block lies in `region`."""
+    def overlapping(self, region: Region) -> Pieces:
+        """What of each block lies in `region`, in the order of blocks."""
         begin = np.array([s.start for s in region])
         end = np.array([s.stop for s in region])
         low = np.maximum(self.start, begin)
         high = np.minimum(self.stop, end)
         found = np.flatnonzero((low < high).all(axis=1))
         low, high, start = low[found], high[found], self.start[found]
-        parts = ((low - begin), (high - begin), (low - start), (high - start))
-        for block, first, last, inner, outer in zip(found.tolist(), *(p.tolist() for p in parts), strict=True):
-            yield Piece(block, tuple(map(slice, first, last)), inner, outer)
+        return Pieces(found, low - begin, high - begin, low - start, high - start)
 
 
 @dataclass(frozen=True)
@@ -95,41 +97,48 @@ class Mosaic:
 
     def read(self, region: Region) -> np.ndarray:
         out = np.empty([s.stop - s.start for s in region], self.dtype)
-        pieces = list(self.layout.overlapping(region))
+        pieces = self.layout.overlapping(region)
         if not isinstance(self.blocks, RawBlocks) or not self.layout.plain.all():
-            for piece in pieces:
-                out[piece.destination] = self._block(piece)
+            for i in range(len(pieces.block)):
+                out[pieces.destination(i, i)] = self._block(int(pieces.block[i]), pieces.low[i], pieces.high[i])
             return out
-        pieces.sort(key=lambda piece: [part.start for part in piece.destination])
-        runs = [list(run) for _, run in groupby(pieces, key=lambda p: [(d.start, d.stop) for d in p.destination[:-1]])]
-        threads = min(2, os.cpu_count() or 1) if out.nbytes > THREADED_BYTES * len(pieces) else 1
-        if threads == 1:
-            for run in runs:
-                self._fill(out, run)
-        else:
-            with ThreadPoolExecutor(threads) as pool:
-                list(pool.map(partial(self._fill, out), runs))
+        order = np.lexsort(pieces.first.T[::-1])
+        pieces = Pieces(*(each[order] for each in pieces))
+        runs = self._runs(pieces)
+        if out.nbytes < THREADED_BYTES or len(runs) < 2:
+            self._fill(out, pieces, runs)
+        else:  # half each, so that the threads seldom wait for one another
+            half = len(runs) // 2
+            with ThreadPoolExecutor(1) as pool:
+                other = pool.submit(self._fill, out, pieces, runs[half:])
+                self._fill(out, pieces, runs[:half])
+                other.result()
         return out
 
-    def _fill(self, out: np.ndarray, run: list[Piece]) -> None:
-        """Copy neighbours along the fastest axis: together where all are whole in every axis but the slowest."""
-        shapes = self.blocks.shapes[[piece.block for piece in run]]
-        rows = [(slice(a, b) for a, b in zip(p.low, p.high, strict=True)) for p in run]
-        whole = all(
-            p.low[1:] == [0] * (len(p.low) - 1) and p.high[1:] == s[1:]
-            for p, s in zip(run, shapes.tolist(), strict=True)
-        )
-        if len(run) < 2 or not whole or out.ndim < 2 or (shapes[:, -1] != shapes[0, -1]).any():
-            for piece, region in zip(run, rows, strict=True):
-                self.blocks.read_into(piece.block, tuple(region), out[piece.destination])
-            return
-        target = out[(*run[0].destination[:-1], slice(run[0].destination[-1].start, run[-1].destination[-1].stop))]
-        target = target.reshape(*target.shape[:-1], len(run), int(shapes[0, -1]))
-        self.blocks.read_run([piece.block for piece in run], run[0].low[0], target)
+    def _runs(self, pieces: Pieces) -> list[tuple[int, int]]:
+        """Ranges of pieces to read together: neighbours along the fastest axis, whole in all but the slowest."""
+        if pieces.first.shape[1] < 2:
+            return [(i, i + 1) for i in range(len(pieces.block))]
+        shapes = self.blocks.shapes[pieces.block]
+        whole = (pieces.low[:, 1:] == 0).all(axis=1) & (pieces.high[:, 1:] == shapes[:, 1:]).all(axis=1)
+        same = (pieces.first[1:, :-1] == pieces.first[:-1, :-1]) & (pieces.last[1:, :-1] == pieces.last[:-1, :-1])
+        joined = same.all(axis=1) & whole[1:] & whole[:-1] & (shapes[1:, -1] == shapes[:-1, -1])
+        edges = [0, *(np.flatnonzero(~joined) + 1).tolist(), len(whole)]
+        return list(pairwise(edges))
 
-    def _block(self, piece: Piece) -> np.ndarray:
-        """The target cells of one block, which may be finer or coarser."""
-        block, low, high = piece.block, np.array(piece.low), np.array(piece.high)
+    def _fill(self, out: np.ndarray, pieces: Pieces, runs: list[tuple[int, int]]) -> None:
+        with Files() as files:
+            for a, b in runs:
+                target = out[pieces.destination(a, b - 1)]
+                if b - a == 1:
+                    region = tuple(map(slice, pieces.low[a].tolist(), pieces.high[a].tolist()))
+                    self.blocks.read_into(int(pieces.block[a]), region, target, files)
+                else:
+                    target = target.reshape(*target.shape[:-1], b - a, -1)
+                    self.blocks.read_run(pieces.block[a:b], int(pieces.low[a, 0]), target, files)
+
+    def _block(self, block: int, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+        """Target cells `low` to `high` of one block, which may be finer or coarser."""
         repeat, reduce = self.layout.repeat[block], self.layout.reduce[block]
         first = low * reduce // repeat
         last = -(-high * reduce // repeat)

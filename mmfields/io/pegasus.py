@@ -11,7 +11,7 @@ import xarray as xr
 from xarray.backends import BackendEntrypoint
 
 from mmfields.conventions import SnapshotError
-from mmfields.io._lazy import RawBlocks, read_bytes
+from mmfields.io._lazy import RawBlocks, read_pieces
 from mmfields.io._mesh import Mosaic, Tree, check_extents
 from mmfields.io._snapshot import (
     ATHENA_NAMES,
@@ -97,9 +97,10 @@ def _locations(path: str, header: dict[str, Any], stride: int) -> tuple[np.ndarr
     """Logical (x3, x2, x1) location and edges of every block, from the block headers."""
     logical = np.empty((header["blocks"], 3), np.int64)
     extents = np.empty((header["blocks"], 3, 2))
-    for index in range(header["blocks"]):
-        offset = header["start"] + index * stride
-        numbers = struct.unpack(header["order"] + "4i2fi2fi2f", read_bytes(path, offset, BLOCK_HEADER))
+    offsets = range(header["start"], header["start"] + header["blocks"] * stride, stride)
+    layout = struct.Struct(header["order"] + "4i2fi2fi2f")
+    for index, (offset, stored) in enumerate(zip(offsets, read_pieces(path, offsets, BLOCK_HEADER), strict=True)):
+        numbers = layout.unpack(stored)
         sizes = (numbers[3], numbers[6], numbers[9])
         if sizes != header["block"]:
             raise SnapshotError(

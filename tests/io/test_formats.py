@@ -392,3 +392,18 @@ def test_a_plane_reads_the_blocks_it_touches_at_most(tmp_path, kind, axis):
     if axis == "z":
         assert reading <= 1.1 * 64 * 64 * 4 + 1e4  # rows of the slowest axis lie together
     assert opening < 0.1 * path.stat().st_size
+
+
+@pytest.mark.parametrize("block", [(4, 3, 2), (8, 6, 4), (2, 6, 1)])
+def test_a_read_shared_by_two_threads(tmp_path, fields, block, monkeypatch):
+    """Whole, in part, and of a file that has lost its end since it was opened."""
+    monkeypatch.setattr("mmfields.io._mesh.THREADED_BYTES", 0)
+    path = nbf(tmp_path / "a.nbf", fields, block)
+    ds = xr.open_dataset(path, engine="pegasus", cache=False)
+    for part in ({}, {"z": slice(1, 4), "x": slice(1, 7)}, {"y": slice(2, 5)}):
+        whole = xr.DataArray(fields[4], dims=("z", "y", "x"))
+        np.testing.assert_array_equal(ds.Bx.isel(part).values, whole.isel(part).values)
+    with open(path, "r+b") as file:
+        file.truncate(path.stat().st_size - 4 * int(np.prod(block)) * 3)
+    with pytest.raises(mm.SnapshotError, match="the file is truncated"):
+        _ = ds.Bx.values
