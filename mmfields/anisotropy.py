@@ -8,6 +8,7 @@ import xarray as xr
 from mmfields.conventions import (
     SPATIAL,
     components,
+    mean,
     mean_direction,
     require_periodic,
     spacing,
@@ -109,10 +110,7 @@ def fluctuation(ds: xr.Dataset, *, direction: str | Sequence[float] | None = Non
     """
     along = mean_direction(ds, direction)
     dims = spatial_dims(ds)
-    parts = [
-        (ds[name] - ds[name].mean(dims, dtype=np.float64)) * along.isel(component=i)
-        for i, name in enumerate(components(ds))
-    ]
+    parts = [(ds[name] - mean(ds[name], dims)) * along.isel(component=i) for i, name in enumerate(components(ds))]
     kind = ds["Bx"].dtype if ds["Bx"].dtype.kind == "f" else np.float64
     result = sum(parts[1:], parts[0]).astype(kind).rename("dB_par").drop_attrs(deep=False)
     return result.assign_attrs(**unit_attrs(ds["Bx"]), long_name="fluctuation of B along the mean field")

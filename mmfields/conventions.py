@@ -224,11 +224,16 @@ def mean_field(ds: xr.Dataset, vector: str = "B") -> xr.Dataset:
     Returns
     -------
     xarray.Dataset
-        The three components over the dims that are not spatial, in the field's unit.
-        Sums run in float64 whatever the dtype of the field.
+        The three components over the dims that are not spatial, in the field's unit; NaN where the
+        field holds one.  Sums run in float64 whatever the dtype of the field.
     """
-    names = components(ds, vector)
-    return ds[list(names)].mean(spatial_dims(ds), dtype=np.float64, keep_attrs=True)
+    names = list(components(ds, vector))
+    return ds[names].mean(spatial_dims(ds), dtype=np.float64, skipna=False, keep_attrs=True)
+
+
+def mean(array: xr.DataArray, dims: Iterable[str]) -> xr.DataArray:
+    """Mean over spatial dims in float64, lazily; NaN where the array holds one."""
+    return array.mean(dims, dtype=np.float64, skipna=False)
 
 
 def unit_vector(direction: str | Iterable[float]) -> np.ndarray:
@@ -274,8 +279,10 @@ def mean_direction(ds: xr.Dataset, direction: str | Iterable[float] | None = Non
         return xr.DataArray(unit_vector(direction), dims="component")
     names = list(components(ds))
     dims = spatial_dims(ds)
-    means = xr.concat([ds[name].mean(dims, dtype=np.float64) for name in names], "component", coords="minimal")
-    square = sum((ds[name].astype(np.float64) ** 2).mean(dims) for name in names)
+    means = xr.concat([mean(ds[name], dims) for name in names], "component", coords="minimal")
+    # squared and summed row by row: no copy of the field
+    rows = [xr.dot(ds[name], ds[name], dim=dims[-1], dtype=np.float64) / ds.sizes[dims[-1]] for name in names]
+    square = sum(row.mean(dims[:-1], skipna=False) for row in rows)
     return xr.apply_ufunc(
         _normalised,
         means.drop_attrs(),

@@ -12,13 +12,14 @@ import xarray as xr
 from mmfields.conventions import (
     SPATIAL,
     SnapshotError,
+    mean,
     mean_direction,
     require_periodic,
     spacing,
     spatial_dims,
     wavenumber_attrs,
 )
-from mmfields.fourier.transform import forward_modes, wavenumbers, waves_of
+from mmfields.fourier.transform import fast_length, forward_modes, wavenumbers, waves_of
 
 NORMALIZATION = "sum of E times bin widths is <|dB|^2>/2 over the given fields, k = 0 left out"
 
@@ -120,12 +121,7 @@ def reduced(ds: xr.Dataset, names: Sequence[str] = ("Bx", "By", "Bz"), *, axis: 
     width, n = spacing(ds)[axis], ds.sizes[axis]
     fundamental = 2 * np.pi / (n * width)
     k, _ = wavenumbers(n, width, half=True)
-    others = [d for d in dims if d != axis]
-    total: Any = 0.0
-    for field in _fields(ds, names):
-        centred = (field.astype(np.float64) - field.mean(dims, dtype=np.float64)).transpose(..., axis)
-        modes = xr.DataArray(forward_modes(centred.data, 1, str(field.name)), dims=[*centred.dims[:-1], "k"])
-        total = total + (modes.real**2 + modes.imag**2).mean(others)
+    total = _line_power(ds, names, axis)
     weight = _half_weights(n) * 0.5 / n**2 / _window_power(ds)
     widths = np.full(len(k), fundamental)
     widths[0] /= 2
@@ -257,19 +253,17 @@ def correlation(
     if not padded and ds.attrs.get(f"boundary_{axis}") != "periodic":
         raise SnapshotError(f"axis {axis} is open: give padded=True, which counts pairs inside the box alone")
     lags = n // 2 + 1
-    total: Any = 0.0
-    for field in _fields(ds, names):
-        centred = field.astype(np.float64) - field.mean(dims, dtype=np.float64)
-        total = total + xr.apply_ufunc(
-            _autocorrelation,
-            centred,
-            input_core_dims=[[axis]],
-            output_core_dims=[["r"]],
-            kwargs={"lags": lags, "padded": padded},
-            dask="parallelized",
-            output_dtypes=[np.float64],
-            dask_gufunc_kwargs={"allow_rechunk": True, "output_sizes": {"r": lags}},
-        ).mean([d for d in dims if d != axis])
+    size = fast_length(2 * n) if padded else n
+    total = xr.apply_ufunc(
+        _from_line_power,
+        _line_power(ds, names, axis, size),
+        input_core_dims=[["k"]],
+        output_core_dims=[["r"]],
+        kwargs={"size": size, "pairs": (n - np.arange(lags)) if padded else np.full(lags, n)},
+        dask="parallelized",
+        output_dtypes=[np.float64],
+        dask_gufunc_kwargs={"output_sizes": {"r": lags}},
+    )
     notes = {**ds[axis].attrs, "long_name": f"lag along {axis}"}
     result = total.assign_coords(r=("r", np.arange(lags) * spacing(ds)[axis], notes))
     kind = "padded" if padded else "periodic"
@@ -311,14 +305,23 @@ def integral_scale(correlation: xr.DataArray) -> xr.DataArray:
     return result.rename("integral_scale").assign_attrs(units=correlation["r"].attrs.get("units", "1"))
 
 
-def _autocorrelation(field: np.ndarray, *, lags: int, padded: bool) -> np.ndarray:
+def _line_power(ds: xr.Dataset, names: Sequence[str], axis: str, size: int | None = None) -> xr.DataArray:
+    """|F|^2 of the fluctuations along an axis over ``k``, added over fields and averaged across; padded to `size`."""
+    dims = spatial_dims(ds)
+    total: Any = 0.0
+    for field in _fields(ds, names):
+        centred = (field.astype(np.float64) - mean(field, dims)).transpose(..., axis)
+        if size is not None and size > ds.sizes[axis]:
+            centred = centred.pad({axis: (0, size - ds.sizes[axis])}, constant_values=0.0)
+        modes = xr.DataArray(forward_modes(centred.data, 1, str(field.name)), dims=[*centred.dims[:-1], "k"])
+        total = total + mean(modes.real**2 + modes.imag**2, [d for d in dims if d != axis])
+    return total
+
+
+def _from_line_power(power: np.ndarray, *, size: int, pairs: np.ndarray) -> np.ndarray:
     from scipy import fft
 
-    n = field.shape[-1]
-    size = fft.next_fast_len(2 * n, real=True) if padded else n
-    modes = fft.rfft(field, size, axis=-1)
-    pairs = (n - np.arange(lags)) if padded else n
-    return fft.irfft(modes.real**2 + modes.imag**2, size, axis=-1)[..., :lags] / pairs
+    return fft.irfft(power, size, axis=-1)[..., : len(pairs)] / pairs
 
 
 def area_to_first_zero(values: np.ndarray, *, step: float) -> float:
@@ -441,18 +444,19 @@ def _binned(
         ]
         spectra = [forward_modes(wide[0].data, len(bins.dims), str(a.name))]
         spectra.append(spectra[0] if a is b else forward_modes(wide[1].data, len(bins.dims), str(b.name)))
-        total = total + _sum_modes(spectra, along.data, bins, not flat)
+        total = total + _sum_modes(spectra, along.data, bins, two_dimensional=not flat, cross=a is not b)
+        del spectra  # before there is another one
     dims = [*lead, *(["k"] if flat else ["k_perp", "k_par"])]
     parts = {"real": total[..., 0], "imag": total[..., 1]}
     return {name: xr.DataArray(part[..., 0] if flat else part, dims=dims) for name, part in parts.items()}
 
 
-def _sum_modes(spectra: Sequence[Any], along: Any, bins: _Bins, two_dimensional: bool) -> Any:
+def _sum_modes(spectra: Sequence[Any], along: Any, bins: _Bins, **kind: bool) -> Any:
     """Sums over all modes, (…, bin, bin or 1, real and imaginary); NumPy or Dask as the spectra are."""
     waves = waves_of(bins.dims, bins.shape, bins.widths)
     k = [np.ascontiguousarray(c.ravel()) for c in (*waves.k, *waves.nyquist)]
     weight = _half_weights(bins.shape[-1])
-    options = {"bins": (bins.width, bins.size, bins.scale), "dims": bins.dims, "two_dimensional": two_dimensional}
+    options = {"bins": (bins.width, bins.size, bins.scale), "dims": bins.dims, **kind}
     if not any(hasattr(a, "dask") for a in (*spectra, along)):
         return _sum_block(*spectra, along, *k, weight, **options, threads=os.cpu_count() or 1)
     import dask.array as da
@@ -476,7 +480,7 @@ def _sum_modes(spectra: Sequence[Any], along: Any, bins: _Bins, two_dimensional:
         da.asarray(along).rechunk((*(1,) * lead, -1)),
         letters + "m",
         *numbers,
-        new_axes={"p": bins.size, "q": bins.size if two_dimensional else 1, "r": 2},
+        new_axes={"p": bins.size, "q": bins.size if kind["two_dimensional"] else 1, "r": 2},
         adjust_chunks={letter: 1 for letter in "xyz"[:rank]},
         concatenate=True,
         dtype=np.float64,
@@ -501,6 +505,7 @@ def _sum_block(
     bins: tuple[float, int, float],
     dims: tuple[str, ...],
     two_dimensional: bool,
+    cross: bool,
     threads: int = 1,
 ) -> np.ndarray:
     """NumPy adaptor of the kernel, for up to three axes, over leading ones; rows shared among threads."""
@@ -531,6 +536,7 @@ def _sum_block(
                 direction,
                 width,
                 two_dimensional,
+                cross,
                 part,
             )
             return part

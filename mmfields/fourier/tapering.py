@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import SnapshotError, boundaries, spatial_dims
+from mmfields.conventions import SnapshotError, boundaries, mean, spatial_dims
 
 WINDOWS = ("hann", "tukey")
 
@@ -51,9 +51,9 @@ def taper(ds: xr.Dataset, window: str = "hann", *, alpha: float = 0.25, detrend:
     for name, field in ds.data_vars.items():
         if not set(dims) <= set(field.dims) or field.dtype.kind != "f":
             continue
-        mean = field.mean(dims, dtype=np.float64) if detrend else 0.0
+        level = mean(field, dims) if detrend else 0.0
         trend = _planes(field, axes, dims) if detrend == "linear" else 0.0
-        tapered = (field - mean - trend) * shape + mean
+        tapered = (field - level - trend) * shape + level
         out[name] = tapered.astype(field.dtype).transpose(*field.dims).assign_attrs(field.attrs)
     power = float((shape**2).mean())
     marks = {f"boundary_{d}": "periodic" for d in axes}
@@ -76,5 +76,5 @@ def _planes(field: xr.DataArray, axes: list[str], dims: tuple[str, ...]) -> xr.D
     trend = xr.DataArray(0.0)
     for d in axes:
         x = xr.DataArray(np.arange(field.sizes[d]) - (field.sizes[d] - 1) / 2, dims=d)
-        trend = trend + (field * x).mean(dims, dtype=np.float64) / float((x**2).mean()) * x
+        trend = trend + mean(field * x, dims) / float((x**2).mean()) * x
     return trend

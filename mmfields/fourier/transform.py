@@ -9,14 +9,18 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mmfields.conventions import SPATIAL, SnapshotError
+from mmfields.io.storing import client_in_force
 
 # Slabs and pencils are made about this large; a task holds a few of them.
 BLOCK_BYTES = 1 << 27
+
+# Without a cluster, from slabs to pencils are as many pieces as the square of this: larger fields get larger slabs.
+MOST_BLOCKS = 64
 
 # Work on the modes: (spectra, waves, small extra array) -> spectra; its input may be overwritten.
 Modes = Callable[[list[np.ndarray], "Waves", np.ndarray], list[np.ndarray]]
@@ -71,6 +75,13 @@ def wavenumbers(n: int, width: float, *, half: bool) -> tuple[np.ndarray, np.nda
     if n % 2 == 0:
         nyquist[n // 2] = True
     return k, nyquist
+
+
+def fast_length(n: int) -> int:
+    """Smallest length from `n` on that transforms fast."""
+    from scipy import fft
+
+    return fft.next_fast_len(n, real=True)
 
 
 def waves_of(dims: Sequence[str], shape: Sequence[int], widths: Sequence[float]) -> Waves:
@@ -185,87 +196,148 @@ def _chunked(fields: Sequence[Any], extra: Any, *, modes, dims, widths, names, c
     fields = [da.asarray(f) for f in fields]
     rank, first = len(dims), fields[0]
     lead, shape = first.shape[:-rank], first.shape[-rank:]
-    one = (1,) * len(lead)
-    extra = da.asarray(extra).rechunk((*one, -1))
+    extra = da.asarray(extra).rechunk((*(1,) * len(lead), -1))
     letters = "abcdefgh"[: len(lead)]
     axes = letters + "xyz"[:rank]
     kind = np.result_type(*(f.dtype for f in fields), np.float32)
-    many = "o" if count > 1 else ""
+    plan = _plan(kind, first.chunks, rank, together=max(len(fields), count))._replace(lead=(1,) * len(lead))
     options = {"modes": modes, "dims": dims, "count": count}
-    new = {"new_axes": {"o": count}} if count > 1 else {}
-    slab, pencil = _plan(first, shape, len(lead))
-    if slab is None:  # it fits one chunk
-        together = da.blockwise(
-            _whole,
-            many + axes,
-            *(item for f in fields for item in (f.rechunk((*one, *shape)), axes)),
-            extra,
-            letters + "m",
-            dtype=kind,
-            concatenate=True,
-            meta=np.empty((0,) * (len(axes) + len(many)), kind),
-            widths=widths,
-            names=names,
-            **options,
-            **new,
-        )
+    if not plan.slab:
+        work, arrays, numbers = _whole, [f.rechunk((*plan.lead, *shape)) for f in fields], []
+        options |= {"widths": widths, "names": names}
     else:
-        spectra = [_slabs_forward(f, name, one, slab, shape, kind) for f, name in zip(fields, names, strict=True)]
-        spectra = [s.rechunk((*one, shape[0], *pencil)) for s in spectra]
-        waves = [wavenumbers(n, w, half=i == rank - 1) for i, (n, w) in enumerate(zip(shape, widths, strict=True))]
-        numbers = []
-        for letter, (k, nyquist), chunk in zip("xyz", waves, spectra[0].chunks[len(lead) :], strict=False):
-            numbers += [da.from_array(k, chunks=(chunk,)), letter, da.from_array(nyquist, chunks=(chunk,)), letter]
-        complex_kind = spectra[0].dtype
-        together = da.blockwise(
-            _pencil,
-            many + axes,
-            *(item for s in spectra for item in (s, axes)),
-            extra,
-            letters + "m",
-            *numbers,
-            dtype=complex_kind,
-            concatenate=True,
-            meta=np.empty((0,) * (len(axes) + len(many)), complex_kind),
-            fields=len(fields),
-            **options,
-            **new,
-        )
+        work, arrays = _pencil, [_pencils(f, name, plan) for f, name in zip(fields, names, strict=True)]
+        numbers = _numbers(dims, shape, widths, arrays[0].chunks[-rank:])
+        options |= {"fields": len(fields)}
+        kind = arrays[0].dtype
+    together = da.blockwise(
+        work,
+        ("o" if count > 1 else "") + axes,
+        *(item for a in arrays for item in (a, axes)),
+        extra,
+        letters + "m",
+        *numbers,
+        dtype=kind,
+        concatenate=True,
+        meta=np.empty((0,) * (len(axes) + (count > 1)), kind),
+        new_axes={"o": count} if count > 1 else {},
+        **options,
+    )
     results = [together[i] for i in range(count)] if count > 1 else [together]
-    if slab is not None:
-        results = [_slabs_backward(r, one, slab, shape, kind) for r in results]
+    if plan.slab:
+        results = [_from_pencils(r, plan) for r in results]
     return [r.rechunk(first.chunks) for r in results]
 
 
-def _plan(field: Any, shape: Sequence[int], lead: int) -> tuple[int | None, tuple[int, ...] | None]:
-    """Rows of a slab and chunks of a pencil beyond the first axis; None where all fits one chunk."""
-    size = field.dtype.itemsize * math.prod(shape)
-    if len(shape) == 1 or (len(field.chunks[lead]) == 1 and size <= 4 * BLOCK_BYTES) or size <= BLOCK_BYTES // 8:
-        return None, None
-    given = max(field.chunks[lead])
-    row = size // shape[0]
-    slab = min(shape[0], max(1, min(max(given, BLOCK_BYTES // (8 * row)), BLOCK_BYTES * 2 // row)))
+def _numbers(dims: Sequence[str], shape: Sequence[int], widths: Sequence[float], chunks: Sequence[Any]) -> list[Any]:
+    """Wavenumbers along each axis, and which are Nyquist ones, in the chunks of a spectrum: for `da.blockwise`."""
+    import dask.array as da
+
+    waves = waves_of(dims, shape, widths)
+    items = []
+    for letter, k, nyquist, chunk in zip("xyz", waves.k, waves.nyquist, chunks, strict=False):
+        for values in (k, nyquist):
+            items += [da.from_array(values.ravel(), chunks=(chunk,)), letter]
+    return items
+
+
+class _Plan(NamedTuple):
+    """How a chunked array is transformed: in slabs of whole planes, then in pencils whole along the first axis.
+
+    Parameters
+    ----------
+    lead : tuple
+        Chunks of the axes that are not transformed.
+    shape : tuple of int
+        Those that are.
+    slab : int
+        Planes of a slab; 0 where the array fits one chunk and neither slabs nor pencils are needed.
+    pencil : tuple of int
+        Chunks of a pencil beyond the first axis.
+    """
+
+    lead: tuple[Any, ...]
+    shape: tuple[int, ...]
+    slab: int = 0
+    pencil: tuple[int, ...] = ()
+
+
+def _plan(kind: np.dtype, chunks: tuple[tuple[int, ...], ...], rank: int, together: int = 1) -> _Plan:
+    """Plan for real numbers of a kind in given chunks, with so many fields in one task."""
+    lead, chunks = chunks[:-rank], chunks[-rank:]
+    shape = tuple(map(sum, chunks))
+    size = kind.itemsize * math.prod(shape)
+    if rank == 1 or (len(chunks[0]) == 1 and size <= 4 * BLOCK_BYTES) or size <= BLOCK_BYTES // 8:
+        return _Plan(lead, shape)
+    plane = size // shape[0]
+    block = BLOCK_BYTES // together
+    if client_in_force() is None:
+        block = max(block, size // MOST_BLOCKS)
+    given = max(chunks[0]) * plane  # slabs as the array has them need no rechunk
+    slab = max(1, (given if block // 4 <= given <= 2 * block else block) // plane)
     # as many pencils as slabs, cut along the second axis (which in two dims is the half one)
-    length = shape[1] if len(shape) > 2 else shape[1] // 2 + 1
+    length = shape[1] if rank > 2 else shape[1] // 2 + 1
     cut = max(1, -(-length * slab // shape[0]))
-    return slab, (cut, *([-1] if len(shape) > 2 else []))
+    return _Plan(lead, shape, min(slab, shape[0]), (cut, *([-1] if rank > 2 else [])))
 
 
-def _slabs_forward(field: Any, name: str, one: tuple, slab: int, shape: Sequence[int], kind: np.dtype) -> Any:
-    array = field.rechunk((*one, slab, *shape[1:]))
-    half = (*array.chunks[:-1], (shape[-1] // 2 + 1,))
-    complex_kind = np.result_type(kind, np.complex64)
-    axes = tuple(range(len(one) + 1, array.ndim))
-    meta = np.empty((0,) * array.ndim, complex_kind)
-    return array.map_blocks(_slab_forward, name=None, field=name, axes=axes, chunks=half, dtype=complex_kind, meta=meta)
+def _rechunk(array: Any, chunks: tuple[Any, ...]) -> Any:
+    """Peer to peer on a cluster, through the workers' disks where need be; otherwise piece by piece in one step."""
+    if client_in_force() is not None:
+        return array.rechunk(chunks)
+    return array.rechunk(chunks, method="tasks", threshold=MOST_BLOCKS)
 
 
-def _slab_forward(block: np.ndarray, *, field: str, axes: tuple[int, ...]) -> np.ndarray:
+def _pencils(field: Any, name: str, plan: _Plan) -> Any:
+    """Spectrum over all axes but the first, in pencils."""
+    array = _rechunk(field, (*plan.lead, plan.slab, *plan.shape[1:]))
+    kind = np.result_type(field.dtype, np.complex64)
+    spectrum = array.map_blocks(
+        _slab_forward,
+        field=name,
+        axes=tuple(range(len(plan.lead) + 1, array.ndim)),
+        planes=plan.slab,
+        chunks=(*array.chunks[:-1], (plan.shape[-1] // 2 + 1,)),
+        dtype=kind,
+        meta=np.empty((0,) * array.ndim, kind),
+    )
+    return _rechunk(spectrum, (*plan.lead, plan.shape[0], *plan.pencil))
+
+
+def _from_pencils(spectrum: Any, plan: _Plan) -> Any:
+    """Inverse of :func:`_pencils`."""
+    array = _rechunk(spectrum, (*plan.lead, plan.slab, *spectrum.shape[len(plan.lead) + 1 :]))
+    return _inverse(array, len(plan.lead) + 1, plan.shape[1:])
+
+
+def _inverse(array: Any, first: int, shape: Sequence[int]) -> Any:
+    """Inverse real transform of a Dask array over the axes from `first` on, each of them one chunk."""
+    kind = np.empty(0, array.dtype).real.dtype
+    return array.map_blocks(
+        _slab_backward,
+        axes=tuple(range(first, array.ndim)),
+        shape=tuple(shape),
+        chunks=(*array.chunks[:first], *((n,) for n in shape)),
+        dtype=kind,
+        meta=np.empty((0,) * array.ndim, kind),
+    )
+
+
+def _slab_forward(
+    block: np.ndarray, *, field: str, axes: tuple[int, ...], planes: int = 0, block_id: tuple[int, ...] = ()
+) -> np.ndarray:
     from scipy import fft
 
     spectrum = fft.rfftn(block, axes=axes)
-    require_finite(block, spectrum[(..., *(0,) * len(axes))], field, " of a slab")
+    where = f" of block {block_id}" + (f", which begins at plane {block_id[axes[0] - 1] * planes}" if planes else "")
+    require_finite(block, spectrum[(..., *(0,) * len(axes))], field, where)
     return spectrum
+
+
+def _slab_backward(block: np.ndarray, *, axes: tuple[int, ...], shape: tuple[int, ...]) -> np.ndarray:
+    from scipy import fft
+
+    return fft.irfftn(block, s=shape, axes=axes)
 
 
 def _pencil(*arrays: np.ndarray, modes, dims, count, fields) -> np.ndarray:
@@ -275,27 +347,18 @@ def _pencil(*arrays: np.ndarray, modes, dims, count, fields) -> np.ndarray:
     spectra, extra, numbers = arrays[:fields], arrays[fields], arrays[fields + 1 :]
     rank = len(dims)
     waves = _shaped(dims, numbers[0::2], numbers[1::2])
-    lead = spectra[0].shape[:-rank]
-    results = []
-    for index in np.ndindex(*lead):
+    out = np.empty((count, *spectra[0].shape), spectra[0].dtype)
+    for index in np.ndindex(*spectra[0].shape[:-rank]):
         parts = [fft.fft(s[index], axis=0) for s in spectra]
-        results.append([fft.ifft(r, axis=0, overwrite_x=True) for r in modes(parts, waves, extra[index])])
-    stacked = [np.stack([r[i] for r in results]).reshape(*lead, *results[0][i].shape) for i in range(count)]
-    return np.stack(stacked) if count > 1 else stacked[0]
+        for i, result in enumerate(modes(parts, waves, extra[index])):
+            out[(i, *index)] = fft.ifft(result, axis=0, overwrite_x=True)
+    return out if count > 1 else out[0]
 
 
-def _slabs_backward(spectrum: Any, one: tuple, slab: int, shape: Sequence[int], kind: np.dtype) -> Any:
-    array = spectrum.rechunk((*one, slab, *spectrum.shape[len(one) + 1 :]))
-    axes = tuple(range(len(one) + 1, array.ndim))
-    chunks = (*array.chunks[: len(one) + 1], *((n,) for n in shape[1:]))
-    meta = np.empty((0,) * array.ndim, kind)
-    return array.map_blocks(_slab_backward, axes=axes, shape=tuple(shape[1:]), chunks=chunks, dtype=kind, meta=meta)
-
-
-def _slab_backward(block: np.ndarray, *, axes: tuple[int, ...], shape: tuple[int, ...]) -> np.ndarray:
+def _along_first(block: np.ndarray, *, axis: int, inverse: bool) -> np.ndarray:
     from scipy import fft
 
-    return fft.irfftn(block, s=shape, axes=axes)
+    return (fft.ifft if inverse else fft.fft)(block, axis=axis)
 
 
 def forward_modes(array: Any, rank: int, name: str) -> Any:
@@ -308,17 +371,17 @@ def forward_modes(array: Any, rank: int, name: str) -> Any:
             spectrum = fft.rfftn(array, axes=axes)
         require_finite(array, spectrum[(..., *(0,) * rank)], name)
         return spectrum
-    shape, one = array.shape[-rank:], array.chunks[:-rank]  # axes that are not transformed keep their chunks
     kind = np.result_type(array.dtype, np.float32)
-    slab, pencil = _plan(array, shape, len(one))
-    if slab is None:
-        whole = array.rechunk((*one, *shape))
-        chunks = (*whole.chunks[:-1], (shape[-1] // 2 + 1,))
-        dtype = np.result_type(kind, np.complex64)
-        meta = np.empty((0,) * array.ndim, dtype)
-        return whole.map_blocks(_slab_forward, field=name, axes=axes, chunks=chunks, dtype=dtype, meta=meta)
-    spectrum = _slabs_forward(array, name, one, slab, shape, kind).rechunk((*one, shape[0], *pencil))
-    return spectrum.map_blocks(_along_first, axis=len(one), inverse=False, dtype=spectrum.dtype, meta=spectrum._meta)
+    plan = _plan(kind, array.chunks, rank)  # axes that are not transformed keep their chunks
+    if plan.slab:
+        spectrum = _pencils(array, name, plan)
+        options = {"dtype": spectrum.dtype, "meta": spectrum._meta}
+        return spectrum.map_blocks(_along_first, axis=len(plan.lead), inverse=False, **options)
+    whole = array.rechunk((*plan.lead, *plan.shape))
+    kind = np.result_type(kind, np.complex64)
+    chunks = (*whole.chunks[:-1], (plan.shape[-1] // 2 + 1,))
+    meta = np.empty((0,) * array.ndim, kind)
+    return whole.map_blocks(_slab_forward, field=name, axes=axes, chunks=chunks, dtype=kind, meta=meta)
 
 
 def backward_modes(array: Any, shape: Sequence[int], chunks: Sequence[Any]) -> Any:
@@ -326,35 +389,16 @@ def backward_modes(array: Any, shape: Sequence[int], chunks: Sequence[Any]) -> A
     from scipy import fft
 
     rank = len(shape)
-    axes = tuple(range(array.ndim - rank, array.ndim))
     if not hasattr(array, "dask"):
         with fft.set_workers(os.cpu_count() or 1):
-            return fft.irfftn(array, s=tuple(shape), axes=axes)
-    one = array.chunks[:-rank]
-    kind = np.empty(0, array.dtype).real.dtype
-    field = _Sized(kind, (*one, *(c if isinstance(c, tuple) else (c,) for c in chunks)))
-    slab, pencil = _plan(field, shape, len(one))
-    if slab is None:
-        whole = array.rechunk((*one, *array.shape[-rank:]))
-        sizes = (*whole.chunks[:-rank], *((n,) for n in shape))
-        meta = np.empty((0,) * array.ndim, kind)
-        out = whole.map_blocks(_slab_backward, axes=axes, shape=tuple(shape), chunks=sizes, dtype=kind, meta=meta)
+            return fft.irfftn(array, s=tuple(shape), axes=tuple(range(array.ndim - rank, array.ndim)))
+    lead = array.chunks[:-rank]
+    chunks = (*lead, *(c if isinstance(c, tuple) else (c,) for c in chunks))
+    plan = _plan(np.empty(0, array.dtype).real.dtype, chunks, rank)
+    if plan.slab:
+        pencils = _rechunk(array, (*lead, shape[0], *plan.pencil))
+        options = {"dtype": array.dtype, "meta": array._meta}
+        out = _from_pencils(pencils.map_blocks(_along_first, axis=len(lead), inverse=True, **options), plan)
     else:
-        pencils = array.rechunk((*one, shape[0], *pencil))
-        rows = pencils.map_blocks(_along_first, axis=len(one), inverse=True, dtype=array.dtype, meta=array._meta)
-        out = _slabs_backward(rows, one, slab, shape, kind)
-    return out.rechunk((*one, *(c if isinstance(c, tuple) else (c,) for c in chunks)))
-
-
-@dataclass(frozen=True)
-class _Sized:
-    """What `_plan` asks of an array that is yet to be made."""
-
-    dtype: np.dtype
-    chunks: tuple[tuple[int, ...], ...]
-
-
-def _along_first(block: np.ndarray, *, axis: int, inverse: bool) -> np.ndarray:
-    from scipy import fft
-
-    return (fft.ifft if inverse else fft.fft)(block, axis=axis)
+        out = _inverse(array.rechunk((*lead, *array.shape[-rank:])), len(lead), shape)
+    return out.rechunk(chunks)

@@ -196,7 +196,7 @@ def _compute(tasks: list, progress: bool) -> None:
     import dask
     from tqdm.auto import tqdm
 
-    client = _client()
+    client = client_in_force()
     with tqdm(total=len(tasks), unit="chunk", disable=None if progress else True) as bar:
         if client is not None:
             from distributed import as_completed
@@ -212,7 +212,7 @@ def _compute(tasks: list, progress: bool) -> None:
             dask.compute(*tasks)
 
 
-def _client() -> Any:
+def client_in_force() -> Any:
     """The Dask client in force, None without one; distributed is not imported for the question."""
     import sys
 
