@@ -27,6 +27,7 @@ _MODULES = (
 _NAMES = {
     "SnapshotError": "conventions",
     "mean_field": "conventions",
+    "physical": "conventions",
     "open_snapshot": "io",
     "open_series": "io",
     "store": "io",

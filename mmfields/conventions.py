@@ -7,6 +7,7 @@ snapshot is a :class:`SnapshotError` raised from here or from a reader.
 """
 
 from collections.abc import Hashable, Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -234,6 +235,69 @@ def mean_field(ds: xr.Dataset, vector: str = "B") -> xr.Dataset:
 def mean(array: xr.DataArray, dims: Iterable[str]) -> xr.DataArray:
     """Mean over spatial dims in float64, lazily; NaN where the array holds one."""
     return array.mean(dims, dtype=np.float64, skipna=False)
+
+
+def physical(ds: xr.Dataset, scale_factors: Mapping[str, float] | None = None) -> xr.Dataset:
+    """Snapshot of a contracting (or expanding) box, from comoving to physical coordinates, lazily.
+
+    Lengths along axis i are a_i times the comoving ones, so wavenumbers are k_i = k'_i / a_i.  What comes
+    back is an ordinary snapshot: filters, spectra and scales of it are physical.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Comoving snapshot, whose ``attrs["frame"]`` says what the stored fields are.
+    scale_factors : mapping, optional
+        Physical over comoving length per axis, 1 for those left out; by default
+        ``attrs["scale_factor_x|y|z"]``, as the reader took them.
+
+    Returns
+    -------
+    xarray.Dataset
+        With coordinates multiplied and ``attrs["frame"] = "physical"``.  Where the fields were comoving,
+        B_i = a_i B'_i / (a_x a_y a_z), which conserves the flux; where they were physical they stay.
+
+    Raises
+    ------
+    SnapshotError
+        If there are no factors, one is not positive, or the frame is not known; and if comoving fields
+        other than B are there, whose law the snapshot does not state.
+    """
+    given = scale_factors
+    if given is None:
+        given = {d: ds.attrs[f"scale_factor_{d}"] for d in SPATIAL if f"scale_factor_{d}" in ds.attrs}
+    if not given or set(given) - set(SPATIAL):
+        raise SnapshotError(f"scale_factors={given!r}: give those of the axes that contract, such as {{'y': 0.5}}")
+    if bad := {d: a for d, a in given.items() if not (np.isfinite(a) and a > 0)}:
+        raise SnapshotError(f"scale factors {bad}: positive numbers are needed")
+    frame = ds.attrs.get("frame")
+    if frame not in ("comoving", "physical"):
+        raise SnapshotError(
+            f"the frame of the fields is {frame!r}: say which they are, 'comoving' or 'physical', with frame=... on "
+            "opening or ds.assign_attrs(frame=...)"
+        )
+    out = ds.assign_attrs(frame="physical").assign_coords(
+        {d: (d, ds[d].values * given[d], _scaled(ds[d].attrs, given[d])) for d in spatial_dims(ds) if d in given}
+    )
+    out.attrs = {key: value for key, value in out.attrs.items() if not key.startswith("scale_factor_")}
+    if frame == "physical":
+        return out
+    names = components(ds)
+    if others := [name for name in ds.data_vars if name not in names]:
+        raise SnapshotError(
+            f"{others} are comoving too, by a law that is not stated: keep the magnetic field alone, "
+            f"ds[{list(names)}], or bring them to physical values and set frame='physical'"
+        )
+    volume = np.prod(list(given.values()))
+    for d, name in zip(SPATIAL, names, strict=True):
+        factor = ds[name].dtype.type(given.get(d, 1.0) / volume)
+        out[name] = (ds[name] * factor).assign_coords(out[name].coords).assign_attrs(ds[name].attrs)
+    return out
+
+
+def _scaled(attrs: Mapping[Hashable, Any], factor: float) -> dict[Hashable, Any]:
+    """Attrs of an axis whose cells are `factor` times as long."""
+    return {**attrs, **({"spacing": attrs["spacing"] * factor} if "spacing" in attrs else {})}
 
 
 def unit_vector(direction: str | Iterable[float]) -> np.ndarray:

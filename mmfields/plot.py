@@ -1,6 +1,6 @@
 """Figures: (data, ax) -> artists.  Nothing is computed here beyond what drawing needs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -81,8 +81,96 @@ def slices(data: xr.Dataset | xr.DataArray, ax: "Sequence[Axes] | None" = None, 
         panel.set_xlabel(f"${across}${_unit_label(data[across])}")
         panel.set_ylabel(f"${up}${_unit_label(data[up])}")
         panel.set_title(f"${cut}$ = {float(plane[cut]):.4g}", fontsize=10)
-    name = {"dB_par": r"$\delta B_\parallel$"}.get(str(data.name), str(data.name))
-    panels[-1].figure.colorbar(artists[-1], ax=list(panels), label=f"{name}{_unit_label(data)}", shrink=0.85)
+    panels[-1].figure.colorbar(
+        artists[-1], ax=list(panels), label=f"{_field_label(data)}{_unit_label(data)}", shrink=0.85
+    )
+    return artists
+
+
+def compare(fields: Mapping[str, xr.DataArray], ax: "Sequence[Axes] | None" = None, *, cut: str = "z") -> list:
+    """Mid-planes of several fields side by side on one colour scale: before, after and residual of a filter.
+
+    Parameters
+    ----------
+    fields : mapping
+        Three-dimensional fields by title, of one quantity; without ``time``.
+    ax : sequence of Axes, optional
+        One each.
+    cut : {"x", "y", "z"}
+        Axis that the planes cut at its middle.
+
+    Returns
+    -------
+    list of artists
+
+    Raises
+    ------
+    SnapshotError
+        If a field is not three-dimensional.
+    """
+    if bad := {name: field.dims for name, field in fields.items() if set(field.dims) != {"x", "y", "z"}}:
+        raise SnapshotError(f"three-dimensional fields are needed, and {bad} are not: select the other dims")
+    panels = np.atleast_1d(_new_axes(len(fields), 4.4, 3.8) if ax is None else ax)
+    across, up = (d for d in ("x", "y", "z") if d != cut)
+    planes = {n: f.isel({cut: f.sizes[cut] // 2}).transpose(up, across).compute() for n, f in fields.items()}
+    limit = max(float(np.abs(plane).max()) for plane in planes.values())
+    options = {"vmin": -limit, "vmax": limit, "cmap": "RdBu_r", "rasterized": True}
+    artists = []
+    for panel, (name, plane) in zip(panels, planes.items(), strict=True):
+        artists.append(panel.pcolormesh(plane[across], plane[up], plane, **options))
+        panel.set(title=name, aspect="equal", xlabel=f"${across}${_unit_label(plane[across])}")
+        panel.set_ylabel(f"${up}${_unit_label(plane[up])}")
+    label = f"{_field_label(plane)}{_unit_label(plane)}"
+    panels[0].figure.colorbar(artists[0], ax=list(panels), label=label, shrink=0.85)
+    return artists
+
+
+def _field_label(field: xr.DataArray) -> str:
+    return {"dB_par": r"$\delta B_\parallel$"}.get(str(field.name), str(field.name))
+
+
+def spectrum(
+    powers: xr.DataArray | Mapping[str, xr.DataArray],
+    ax: "Axes | None" = None,
+    *,
+    fits: xr.Dataset | Sequence[xr.Dataset] = (),
+) -> list:
+    """E(k) on logarithmic axes, with bands of its sampling error and the slopes that were fitted.
+
+    Parameters
+    ----------
+    powers : xarray.DataArray or mapping
+        From ``mm.spectra.power``, several of them by label.
+    ax : Axes, optional
+    fits : xarray.Dataset or sequence of them
+        From ``mm.spectra.slope``, drawn over their range and labelled with slope and error.
+
+    Returns
+    -------
+    list of artists
+        Lines and bands of the spectra, then the lines of the fits.
+    """
+    ax = ax or _new_axes()
+    if isinstance(powers, xr.DataArray):
+        powers = {"": powers}
+    fits = [fits] if isinstance(fits, xr.Dataset) else list(fits)
+    artists = []
+    for colour, (label, power) in zip(COLOURS * len(powers), powers.items(), strict=False):
+        power = power.where(power > 0).compute()
+        artists += ax.plot(power["k"], power, color=colour, label=label or None)
+        error = power * np.sqrt(2.0 / power["modes"])  # of a Gaussian field
+        low = (power - error).where(error < power)
+        artists.append(ax.fill_between(power["k"], low, power + error, color=colour, alpha=0.25, linewidth=0))
+    for style, fit in zip(("--", ":", "-.") * len(fits), fits, strict=False):
+        k = np.array([fit.attrs["k_min"], fit.attrs["k_max"]])
+        slope = float(fit["slope"])
+        label = rf"$k^{{{slope:.2f}\pm{float(fit['slope_error']):.2f}}}$"
+        artists += ax.plot(k, 1.5 * float(fit["amplitude"]) * k**slope, style, color="0.2", label=label)
+    ax.set(xscale="log", yscale="log")
+    ax.set_xlabel(f"$k${_unit_label(power['k'])}")
+    ax.set_ylabel(r"$E(k)$ [field$^2$ length]")
+    if fits or any(powers):
+        ax.legend(fontsize=9)
     return artists
 
 

@@ -303,19 +303,8 @@ def _filtered(
     }
     page.text("Filtered", "Sharp band; the mean field stays with both parts, so that particles gyrate in each.")
     page.table([(f"rms fluctuation, {name}", f"{value:.4g} {_unit(ds['Bx'])}") for name, value in rms.items()])
-    panels = plot._new_axes(3, 4.4, 3.8)
-    images = []
-    cut = {"z": ds.sizes["z"] // 2}
-    planes = {n: anisotropy.fluctuation(p, direction=direction).isel(cut).compute() for n, p in parts.items()}
-    limit = max(float(np.abs(p).max()) for p in planes.values())
-    for panel, (name, plane) in zip(panels, planes.items(), strict=True):
-        values = plane.transpose("y", "x")
-        images.append(panel.pcolormesh(plane["x"], plane["y"], values, vmin=-limit, vmax=limit, cmap="RdBu_r"))
-        panel.set(title=name, aspect="equal", xlabel=f"$x${plot._unit_label(ds['x'])}")
-        panel.set_ylabel(f"$y${plot._unit_label(ds['y'])}")
-    label = rf"$\delta B_\parallel${plot._unit_label(ds['Bx'])}"
-    panels[0].figure.colorbar(images[0], ax=list(panels), label=label, shrink=0.85)
-    page.figure("filtered", panels[0].figure, "Before, the mirrors alone, and what is left, on one colour scale.")
+    images = plot.compare({n: anisotropy.fluctuation(p, direction=direction) for n, p in parts.items()})
+    page.figure("filtered", images[0].figure, "Before, the mirrors alone, and what is left, on one colour scale.")
     return mirrors, residual
 
 

@@ -200,7 +200,8 @@ def slope(spectrum: xr.DataArray, k_range: tuple[float, float]) -> xr.Dataset:
     Returns
     -------
     xarray.Dataset
-        ``slope``, ``slope_error``, ``amplitude`` (E at k = 1), with the range in the attrs.
+        ``slope``, ``slope_error``, ``amplitude`` (E at k = 1), and over all ``k`` the ``compensated``
+        spectrum E / (amplitude k^slope), 1 where the law holds; the range is in the attrs.
 
     Raises
     ------
@@ -219,7 +220,9 @@ def slope(spectrum: xr.DataArray, k_range: tuple[float, float]) -> xr.Dataset:
     scatter = float(np.sum(weight * (y - amplitude - exponent * x) ** 2) / (len(x) - 2))
     error = float(np.sqrt(covariance[1, 1] * max(1.0, scatter)))
     values = {"slope": exponent, "slope_error": error, "amplitude": np.exp(amplitude)}
-    return xr.Dataset({k: ((), float(v)) for k, v in values.items()}, attrs={"k_min": k_range[0], "k_max": k_range[1]})
+    fit = xr.Dataset({k: ((), float(v)) for k, v in values.items()}, attrs={"k_min": k_range[0], "k_max": k_range[1]})
+    law = fit["amplitude"] * spectrum["k"] ** fit["slope"]
+    return fit.assign(compensated=(spectrum / law).assign_attrs(long_name="spectrum over its fit", units="1"))
 
 
 def correlation(
@@ -388,26 +391,32 @@ class _Bins:
         return np.arange(self.size) * self.width
 
     def shells(self, result: xr.DataArray) -> xr.DataArray:
-        """Name the shells of a sum, without the empty one at k = 0."""
+        """Name the shells of a sum, without the empty one at k = 0; their modes are counted lazily where it is lazy."""
+        counted = _count(self.shape, self.widths, self.width, self.size) if result.chunks is None else self._lazily()
         coords = {
             "k": ("k", self.centres(), {**self.notes, "long_name": "wavenumber"}),
             "k_width": ("k", np.full(self.size, self.width)),
-            "modes": ("k", self.modes()),
+            "modes": ("k", counted),
         }
         return result.assign_coords(coords).isel(k=slice(1, None))
 
-    def modes(self) -> np.ndarray:
-        """Modes per shell, row by row of the first axis."""
-        waves = waves_of(self.dims, self.shape, self.widths)
-        weights = _half_weights(self.shape[-1])
-        count = np.zeros(self.size)
-        for row in range(self.shape[0] if len(self.shape) > 1 else 1):
-            part = waves.rows(row, row + 1) if len(self.shape) > 1 else waves
-            k = np.sqrt(sum(c**2 for c in part.k))
-            place = np.minimum((k / self.width + 0.5).astype(np.int64), self.size - 1)
-            count += np.bincount(place.ravel(), np.broadcast_to(weights, k.shape).ravel(), self.size)
-        count[0] -= 1
-        return count
+    def _lazily(self) -> Any:
+        import dask
+        import dask.array as da
+
+        counted = dask.delayed(_count, pure=True)(self.shape, self.widths, self.width, self.size)
+        return da.from_delayed(counted, (self.size,), np.float64)
+
+
+def _count(shape: tuple[int, ...], widths: tuple[float, ...], width: float, size: int) -> np.ndarray:
+    """NumPy adaptor of the kernel: modes per shell, for up to three axes."""
+    from mmfields.kernels.binning import count_modes
+
+    missing = [np.zeros(1)] * (3 - len(shape))
+    k = [wavenumbers(n, w, half=True)[0] for n, w in zip(shape, widths, strict=True)]
+    out = np.zeros(size)
+    count_modes(*missing, *k, *(m + 1 for m in missing), *map(_half_weights, shape), width, out)
+    return out
 
 
 def _fields(ds: xr.Dataset, names: Sequence[str]) -> list[xr.DataArray]:

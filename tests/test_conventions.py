@@ -79,3 +79,33 @@ def test_boundaries():
     ds = xr.Dataset({"Bx": ("x", [1.0, 2.0])}, {"x": [0.5, 1.5]}, {"boundary_x": "open"})
     with pytest.raises(mm.SnapshotError, match="a filter needs periodic axes, and x is open"):
         c.require_periodic(ds, "a filter")
+
+
+def test_a_contracting_box_in_physical_coordinates(turbulent):
+    """Wavenumbers are k' / a, the flux through every face of the box is that of the comoving field."""
+    comoving = turbulent[["Bx", "By", "Bz"]].astype(np.float64).assign_attrs(frame="comoving", scale_factor_y=0.5)
+    out = mm.physical(comoving, {"y": 0.5, "z": 0.25})
+    assert mm.conventions.spacing(out) == {"z": 0.125, "y": 0.5, "x": 0.25}
+    assert (out.attrs["frame"], "scale_factor_y" in out.attrs) == ("physical", False)
+    for d, flux in (("x", 0.5 * 0.25), ("y", 0.25), ("z", 0.5)):
+        np.testing.assert_allclose(out[f"B{d}"].values * flux, comoving[f"B{d}"].values, rtol=1e-14)
+    stored = mm.physical(comoving)
+    assert mm.conventions.spacing(stored) == {"z": 0.5, "y": 0.5, "x": 0.25}
+    wave = np.cos(2 * np.pi * 2 * turbulent.y / 12)
+    ds = turbulent.assign(By=turbulent.By * 0 + wave).assign_attrs(frame="physical")[["Bx", "By", "Bz"]]
+    power = mm.spectra.reduced(mm.physical(ds, {"y": 0.5}), ["By"], axis="y")
+    assert float(power.idxmax("k")) == pytest.approx(2 * np.pi * 2 / 6)
+    np.testing.assert_array_equal(mm.physical(ds, {"y": 0.5}).By, ds.By)
+
+
+def test_a_contracting_box_is_not_guessed(turbulent):
+    for ds, factors, match in (
+        (turbulent, None, "give those of the axes"),
+        (turbulent, {"w": 1.0}, "give those of the axes"),
+        (turbulent, {"y": -1.0}, "positive numbers"),
+        (turbulent, {"y": 0.5}, "the frame of the fields is None"),
+        (turbulent.assign_attrs(frame="unknown"), {"y": 0.5}, "the frame of the fields is 'unknown'"),
+        (turbulent.assign_attrs(frame="comoving"), {"y": 0.5}, r"\['n'\] are comoving too"),
+    ):
+        with pytest.raises(mm.SnapshotError, match=match):
+            mm.physical(ds, factors)

@@ -50,3 +50,28 @@ def test_rotation_measure_map():
     (image,) = mm.plot.rotation_measure(rm)
     np.testing.assert_array_equal(image.get_array(), rm.transpose("z", "y").values)
     assert image.axes.get_xlabel() == "$y$ [$d_i$]"
+
+
+def test_a_spectrum_with_its_slopes():
+    power = mm.spectra.power(mm.samples.load("mhd_turbulence"))
+    fit = mm.spectra.slope(power, (10.0, 60.0))
+    line, band, drawn = mm.plot.spectrum(power, fits=fit)
+    np.testing.assert_array_equal(line.get_ydata(), power.values)
+    assert drawn.get_label() == rf"$k^{{{float(fit.slope):.2f}\pm{float(fit.slope_error):.2f}}}$"
+    np.testing.assert_allclose(np.diff(np.log(drawn.get_ydata())) / np.diff(np.log(drawn.get_xdata())), fit.slope)
+    assert line.axes.get_xscale() == line.axes.get_yscale() == "log"
+    assert line.axes.get_xlabel().startswith("$k$ [rad")
+    both = mm.plot.spectrum({"B": power, "u": mm.spectra.power(mm.samples.load("mhd_turbulence"), ["ux", "uy", "uz"])})
+    assert [text.get_text() for text in both[0].axes.get_legend().get_texts()] == ["B", "u"]
+    assert band.get_paths()
+
+
+def test_before_after_and_residual_share_a_scale():
+    ds = mm.samples.load("micromirrors").isel(time=-1)
+    fields = {"before": ds.By, "half": 0.5 * ds.By}
+    images = mm.plot.compare(fields, cut="y")
+    assert images[0].get_clim() == images[1].get_clim()
+    np.testing.assert_allclose(images[1].get_array(), 0.5 * ds.By.isel(y=ds.sizes["y"] // 2).transpose("z", "x"))
+    assert (images[1].axes.get_xlabel(), images[1].axes.get_title()) == ("$x$ [$d_i$]", "half")
+    with pytest.raises(mm.SnapshotError, match="three-dimensional fields"):
+        mm.plot.compare({"flat": ds.By.isel(z=0)})

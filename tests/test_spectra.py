@@ -132,6 +132,9 @@ def test_a_power_law_comes_back_with_its_error():
     fit = mm.spectra.slope(mm.spectra.power(ds), (0.4, 2.5))
     assert abs(float(fit.slope) + index) < 4 * float(fit.slope_error)
     assert float(fit.slope_error) < 0.05
+    inside = fit.compensated.sel(k=slice(0.4, 2.5))
+    assert abs(float(np.log(inside).mean())) < 0.05
+    assert fit.compensated.sizes["k"] == mm.spectra.power(ds).sizes["k"]
     with pytest.raises(mm.SnapshotError, match="three are needed"):
         mm.spectra.slope(mm.spectra.power(ds), (0.4, 0.41))
 

@@ -19,8 +19,10 @@ from mmfields.io.storing import client_in_force
 # Slabs and pencils are made about this large; a task holds a few of them.
 BLOCK_BYTES = 1 << 27
 
-# Without a cluster, from slabs to pencils are as many pieces as the square of this: larger fields get larger slabs.
+# Larger fields get larger slabs, no more than these: the tasks from slabs to pencils grow as the square of their
+# number, or as the number itself where workers exchange them peer to peer.
 MOST_BLOCKS = 64
+MOST_BLOCKS_OF_PEERS = 512
 
 # Work on the modes: (spectra, waves, small extra array) -> spectra; its input may be overwritten.
 Modes = Callable[[list[np.ndarray], "Waves", np.ndarray], list[np.ndarray]]
@@ -270,9 +272,8 @@ def _plan(kind: np.dtype, chunks: tuple[tuple[int, ...], ...], rank: int, togeth
     if rank == 1 or (len(chunks[0]) == 1 and size <= 4 * BLOCK_BYTES) or size <= BLOCK_BYTES // 8:
         return _Plan(lead, shape)
     plane = size // shape[0]
-    block = BLOCK_BYTES // together
-    if client_in_force() is None:
-        block = max(block, size // MOST_BLOCKS)
+    most = MOST_BLOCKS if client_in_force() is None else MOST_BLOCKS_OF_PEERS
+    block = max(BLOCK_BYTES // together, size // most)
     given = max(chunks[0]) * plane  # slabs as the array has them need no rechunk
     slab = max(1, (given if block // 4 <= given <= 2 * block else block) // plane)
     # as many pencils as slabs, cut along the second axis (which in two dims is the half one)

@@ -103,3 +103,16 @@ def bin_modes(a, b, k0, k1, k2, n0, n1, n2, weight, along, width, two_dimensiona
                         slope = along[2] * (1 - 2 * t)
                         annuli_of_row(k2[plain:], square, parallel, slope, inverse, top, first, second)
                         add_row(real[plain:], imag[plain:], cross, first, second, 0.5 * share, out)
+
+
+@njit(nogil=True, cache=True)
+def count_modes(k0, k1, k2, w0, w1, w2, width, out):
+    """Add to shells as in `bin_modes` the modes of a grid, from its wavenumbers >= 0 and how many each stands for."""
+    top, inverse = np.int32(out.size - 1), 1.0 / width
+    first = np.empty(k2.size, np.int32)
+    for i in range(k0.size):
+        for j in range(k1.size):
+            shells_of_row(k2, k0[i] * k0[i] + k1[j] * k1[j], inverse, top, first)
+            for m in range(k2.size):
+                out[first[m]] += w0[i] * w1[j] * w2[m]
+    out[0] -= 1.0

@@ -153,3 +153,35 @@ def test_integers_are_filtered_and_staggered_originals_left_out(turbulent):
     assert "Bx_f" not in part
     with pytest.raises(mm.SnapshotError, match="a Transfer is needed"):
         mm.fourier.filter(turbulent, (0, 1))
+
+
+def test_nan_in_a_chunk_is_named_with_its_block(monkeypatch, turbulent):
+    monkeypatch.setattr(mm.fourier.transform, "BLOCK_BYTES", 1 << 10)
+    values = turbulent.Bz.values.copy()
+    values[7, 2, 3] = np.nan
+    holed = turbulent.assign(Bz=(turbulent.Bz.dims, values)).chunk(z=2)
+    lazy = mm.fourier.filter(holed, BANDS[0], direction="x")
+    lazy.By.compute()
+    with pytest.raises(mm.SnapshotError, match=r"Bz is not finite at index \(1, 2, 3\) of block \(3, 0, 0\).* plane 6"):
+        lazy.Bz.compute()
+
+
+@pytest.mark.parametrize("call", ["filter", "power2d", "project", "curl", "power", "reduced", "correlation", "fft"])
+def test_building_on_a_huge_array_takes_no_time(no_compute, call):
+    """4096^3, in planes and in bricks: a graph of moderate size, and nothing computed."""
+    for chunks in ((64, 4096, 4096), (256, 256, 256)):
+        zeros = dask.array.zeros((4096,) * 3, chunks=chunks, dtype=np.float32)
+        fields = {"Bx": zeros + 1, "By": zeros, "Bz": zeros}
+        ds = mm.io.from_arrays(**fields, spacing=dict.fromkeys("zyx", 1.0), dims=("z", "y", "x"))
+        result = {
+            "filter": lambda: mm.fourier.filter(ds, BANDS[0]),  # noqa: B023
+            "power2d": lambda: mm.spectra.power2d(ds),  # noqa: B023
+            "project": lambda: mm.fourier.project(ds),  # noqa: B023
+            "curl": lambda: mm.fourier.curl(ds),  # noqa: B023
+            "power": lambda: mm.spectra.power(ds),  # noqa: B023
+            "reduced": lambda: mm.spectra.reduced(ds, axis="x"),  # noqa: B023
+            "correlation": lambda: mm.spectra.correlation(ds, axis="z"),  # noqa: B023
+            "fft": lambda: mm.fourier.fft(ds.Bx),  # noqa: B023
+        }[call]()
+        assert result.chunks
+        assert len(result.__dask_graph__()) < (50_000 if chunks[0] == 64 else 130_000)
