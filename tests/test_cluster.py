@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 
+import dask
 import numpy as np
 import pytest
 import xarray as xr
@@ -71,6 +72,35 @@ def test_a_cluster_gives_the_same_bits(address, tmp_path):
             for name in a.data_vars:
                 np.testing.assert_array_equal(a[name].values, b[name].values)
     xr.testing.assert_equal(stored.compute(scheduler="threads"), local[-1])
+
+
+def test_slabs_and_pencils_on_a_cluster_give_the_same_bits(address, monkeypatch):
+    """Chunk by chunk, exchanged between the workers peer to peer."""
+    monkeypatch.setattr(mm.fourier.transform, "BLOCK_BYTES", 1 << 15)
+    ds = mm.samples.load("micromirrors").isel(time=1)[["Bx", "By", "Bz"]]
+    band = mm.fourier.band(k_par=(0, 0.3), k_perp=(0.1, 0.5))
+
+    def everything():
+        lazy = ds.chunk(z=16, y=20)
+        return [
+            mm.fourier.filter(lazy, band),
+            mm.fourier.project(lazy),
+            mm.spectra.power2d(lazy).to_dataset(),
+            mm.spectra.power(lazy).to_dataset(),
+        ]
+
+    with dask.config.set({"array.rechunk.method": "tasks"}):  # without a cluster there are no peers
+        local = [part.compute(scheduler="threads") for part in everything()]
+    eager = [mm.fourier.filter(ds, band), mm.fourier.project(ds), mm.spectra.power2d(ds).to_dataset()]
+    with Client(address):
+        parts = everything()
+        assert any("barrier" in str(key) for key in dict(parts[0].__dask_graph__()))
+        remote = [part.compute() for part in parts]
+    for a, b in zip(local, remote, strict=True):
+        for name in a.data_vars:
+            np.testing.assert_array_equal(a[name].values, b[name].values)
+    for a, b in zip(local, eager, strict=False):
+        xr.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6 * float(abs(b.to_array()).max()))
 
 
 def test_readers_work_on_workers(address, shared):
