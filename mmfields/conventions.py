@@ -7,6 +7,7 @@ snapshot is a :class:`SnapshotError` raised from here or from a reader.
 """
 
 from collections.abc import Hashable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -343,10 +344,9 @@ def mean_direction(ds: xr.Dataset, direction: str | Iterable[float] | None = Non
         return xr.DataArray(unit_vector(direction), dims="component")
     names = list(components(ds))
     dims = spatial_dims(ds)
-    means = xr.concat([mean(ds[name], dims) for name in names], "component", coords="minimal")
-    # squared and summed row by row: no copy of the field
-    rows = [xr.dot(ds[name], ds[name], dim=dims[-1], dtype=np.float64) / ds.sizes[dims[-1]] for name in names]
-    square = sum(row.mean(dims[:-1], skipna=False) for row in rows)
+    with ThreadPoolExecutor() as pool:  # a field in memory is summed here and now
+        means, squares = (list(pool.map(lambda name, of=of: of(ds[name], dims), names)) for of in (mean, _mean_square))
+    means, square = xr.concat(means, "component", coords="minimal"), sum(squares)
     return xr.apply_ufunc(
         _normalised,
         means.drop_attrs(),
@@ -357,6 +357,12 @@ def mean_direction(ds: xr.Dataset, direction: str | Iterable[float] | None = Non
         output_dtypes=[np.float64],
         dask_gufunc_kwargs={"allow_rechunk": True},
     )
+
+
+def _mean_square(array: xr.DataArray, dims: tuple[str, ...]) -> xr.DataArray:
+    """Mean square over spatial dims in float64, row by row: without a copy of the array."""
+    rows = xr.dot(array, array, dim=dims[-1], dtype=np.float64)
+    return rows.mean(dims[:-1], skipna=False) / array.sizes[dims[-1]]
 
 
 def _normalised(mean: np.ndarray, mean_square: np.ndarray) -> np.ndarray:
