@@ -45,6 +45,47 @@ def test_a_plane_wave_lands_in_its_bin_and_only_there():
     assert float(two.where(two < two.max()).max()) < 1e-28
 
 
+def test_an_oblique_wave_in_cells_that_are_not_cubic():
+    shape, widths = (10, 12, 18), (0.5, 1.0, 0.25)
+    z, y, x = np.meshgrid(*[(np.arange(n) + 0.5) * w for n, w in zip(shape, widths, strict=True)], indexing="ij")
+    k = 2 * np.pi * np.array([2 / (10 * 0.5), 3 / 12.0, -1 / (18 * 0.25)])
+    wave = np.sin(k @ np.stack([z, y, x]).reshape(3, -1)).reshape(shape)
+    along = np.array([1.0, 2.0, 2.0]) / 3
+    spacing = dict(zip("zyx", widths, strict=True))
+    ds = mm.io.from_arrays(Bx=0 * x, By=wave, Bz=0 * x, spacing=spacing, dims=("z", "y", "x"))
+    for spectrum, want in (
+        (mm.spectra.power(ds, ["By"]), {"k": np.linalg.norm(k)}),
+        (
+            mm.spectra.power2d(ds, ["By"], direction=along[::-1]),
+            {"k_par": abs(k @ along), "k_perp": np.sqrt(k @ k - (k @ along) ** 2)},
+        ),
+    ):
+        peak = spectrum.isel(spectrum.argmax(...))
+        for name, value in want.items():
+            assert abs(float(peak[name]) - value) <= float(peak[f"{name}_width"]) / 2
+        assert float(spectrum.where(spectrum < spectrum.max()).max()) < 1e-26
+
+
+def test_a_gaussian_field_has_the_spectrum_it_was_made_with():
+    n = 32
+    waves = mm.fourier.transform.waves_of("zyx", (n,) * 3, (1.0,) * 3)
+    k = np.sqrt(sum(c**2 for c in waves.k))
+    shape = np.exp(-((k - 1.2) ** 2) / 0.3)
+    modes = np.fft.rfftn(np.random.default_rng(3).normal(size=(n,) * 3)) * np.sqrt(shape)
+    field = np.fft.irfftn(modes, (n,) * 3, axes=(0, 1, 2))
+    spacing = dict.fromkeys("zyx", 1.0)
+    ds = mm.io.from_arrays(Bx=field, By=0 * field, Bz=0 * field, spacing=spacing, dims=("z", "y", "x"))
+    got = mm.spectra.power(ds, ["Bx"])
+    fold = np.where(waves.k[2] > 0, 2.0, 1.0) * np.where(waves.nyquist[2], 0.5, 1.0) * np.ones(k.shape)
+    place = np.rint(k * n / (2 * np.pi)).astype(int)
+    want = np.bincount(place.ravel(), (fold * shape).ravel()) / (2 * n**3)
+    shells = (got * got.k_width).values
+    scatter = (shells / want[1 : len(shells) + 1] - 1) * np.sqrt(got.modes.values / 2)
+    inside = (got.k > 0.5) & (got.k < 2.5)
+    assert np.abs(scatter[inside]).max() < 4
+    assert 0.5 < scatter[inside].std() < 1.6
+
+
 def test_white_noise_is_flat_per_mode():
     ds = make((24, 24, 24), (1, 1, 1))
     one = mm.spectra.power(ds)
