@@ -1,6 +1,6 @@
 """The main job, whole, at a reduced number of particles."""
 
-import tarfile
+import shutil
 
 import numpy as np
 import pytest
@@ -69,8 +69,7 @@ def test_every_real_file_with_a_three_dimensional_field(shared, tmp_path, name):
 
 def test_adios_file(shared, tmp_path):
     pytest.importorskip("openpmd_api", reason="openpmd-api is not installed")
-    with tarfile.open(shared / "data/openpmd/example-pic-laserwakefield.bp4.tar.gz") as archive:
-        archive.extractall(tmp_path, filter="data")
+    shutil.unpack_archive(shared / "data/openpmd/example-pic-laserwakefield.bp4.tar.gz", tmp_path)
     path = tmp_path / "example-pic-laserwakefield/pic_n2.bp"
     with pytest.raises(mm.SnapshotError, match="boundary='periodic'"):
         mm.report(path, tmp_path / "out", options=SMALL, progress=False)
