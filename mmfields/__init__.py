@@ -20,6 +20,7 @@ _MODULES = (
     "particles",
     "plot",
     "samples",
+    "scattering",
     "spectra",
     "tracing",
     "transport",

@@ -6,7 +6,7 @@ centres, and whose vectors are ``Bx By Bz`` and so on.  Every complaint about a 
 snapshot is a :class:`SnapshotError` raised from here or from a reader.
 """
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 import xarray as xr
 
 SPATIAL = ("x", "y", "z")
-BOUNDARIES = ("periodic", "open")
+BOUNDARIES = ("periodic", "open", "reflecting")
 
 # Below this ratio of |<B>| to B_rms a field has no mean direction worth the name.
 MEAN_FIELD_FLOOR = 1e-3
@@ -133,13 +133,13 @@ def components(ds: xr.Dataset, vector: str = "B") -> tuple[str, str, str]:
 
 
 def boundaries(ds: xr.Dataset | xr.DataArray) -> dict[str, str]:
-    """``periodic`` or ``open`` for every spatial dim, from the attrs ``boundary_x|y|z``."""
+    """``periodic``, ``open`` or ``reflecting`` for every spatial dim, from the attrs ``boundary_x|y|z``."""
     kinds = {}
     for dim in spatial_dims(ds):
         kind = ds.attrs.get(f"boundary_{dim}")
         if kind not in BOUNDARIES:
             raise SnapshotError(
-                f"attrs['boundary_{dim}'] is {kind!r}: set it to 'periodic' or 'open' "
+                f"attrs['boundary_{dim}'] is {kind!r}: set it to 'periodic', 'open' or 'reflecting' "
                 f"with ds.assign_attrs(boundary_{dim}=...)"
             )
         kinds[dim] = kind
@@ -168,9 +168,10 @@ def require_periodic(ds: xr.Dataset | xr.DataArray, what: str) -> None:
     SnapshotError
         If an axis is not periodic.
     """
-    if bad := [dim for dim, kind in boundaries(ds).items() if kind != "periodic"]:
+    kinds = boundaries(ds)
+    if bad := [dim for dim, kind in kinds.items() if kind != "periodic"]:
         raise SnapshotError(
-            f"{what} needs periodic axes, and {', '.join(bad)} is open: if the box is periodic in "
+            f"{what} needs periodic axes, and {', '.join(bad)} is {kinds[bad[0]]}: if the box is periodic in "
             f"fact, say so with boundary='periodic' on opening or ds.assign_attrs(boundary_{bad[0]}='periodic')"
         )
 
@@ -209,7 +210,7 @@ def boundary_attrs(
         chosen = {dim: each.get(dim, known.get(dim, "periodic")) for dim in dims}
         source = "caller"
     if bad := {k: v for k, v in chosen.items() if v not in BOUNDARIES}:
-        raise SnapshotError(f"boundary must be 'periodic' or 'open', not {bad}")
+        raise SnapshotError(f"boundary must be 'periodic', 'open' or 'reflecting', not {bad}")
     return {**{f"boundary_{dim}": kind for dim, kind in chosen.items()}, "boundary_source": source}
 
 
@@ -374,3 +375,54 @@ def _normalised(mean: np.ndarray, mean_square: np.ndarray) -> np.ndarray:
             "direction: say what parallel means with direction='x', 'y', 'z' or a vector"
         )
     return mean / strength[..., None]
+
+
+def keys_of(seed: int, group: int, n: int) -> np.ndarray:
+    """One 64-bit random key per particle, independent of how many there are and of chunks.
+
+    Parameters
+    ----------
+    seed, group : int
+        Of the ensemble, and which of its gyroradii.
+    n : int
+
+    Returns
+    -------
+    (n,) uint64 array
+    """
+    return np.random.default_rng([seed, group, 1]).integers(0, 2**64, size=n, dtype=np.uint64, endpoint=False)
+
+
+def saved_lengths(distance: float, save: int | Sequence[float], start: float = 0.0) -> np.ndarray:
+    """Path lengths of the saved points.
+
+    Parameters
+    ----------
+    distance : float
+        Where the path ends.
+    save : int or sequence of float
+        So many evenly spaced points after the start, which is saved too; or the path lengths.
+    start : float
+        Where it begins.
+
+    Returns
+    -------
+    (s,) float array
+
+    Raises
+    ------
+    SnapshotError
+        If they are not ascending, finite and within the path.
+    """
+    if not (np.isfinite(distance) and distance > start):
+        raise SnapshotError(f"distance={distance!r}: a path length beyond {start:g} is needed")
+    if isinstance(save, int | np.integer):
+        if save < 1:
+            raise SnapshotError(f"save={save}: at least one point is needed")
+        return np.linspace(start, distance, int(save) + 1)
+    path = np.asarray(save, dtype=float)
+    if path.ndim != 1 or not len(path) or not np.isfinite(path).all() or path[0] < start or (np.diff(path) <= 0).any():
+        raise SnapshotError(f"save: ascending, finite path lengths from {start:g} on are needed")
+    if path[-1] > distance * (1 + 1e-12):
+        raise SnapshotError(f"save ends at {path[-1]:g}, beyond distance={distance:g}")
+    return path

@@ -6,7 +6,16 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import MEAN_FIELD_FLOOR, SPATIAL, SnapshotError, box, components, spatial_dims
+from mmfields.conventions import (
+    MEAN_FIELD_FLOOR,
+    SPATIAL,
+    SnapshotError,
+    box,
+    components,
+    keys_of,
+    mean_direction,
+    spatial_dims,
+)
 
 
 def isotropic(
@@ -16,8 +25,9 @@ def isotropic(
     seed: int,
     field: xr.Dataset,
     reference_field: float | str = "rms",
+    positions: str | Any = "uniform",
 ) -> xr.Dataset:
-    """Particles uniform in the box of a field, with isotropic directions.
+    """Particles in the box of a field, with isotropic directions.
 
     Parameters
     ----------
@@ -33,6 +43,8 @@ def isotropic(
     reference_field : float, "rms" or "mean"
         B_ref: a number in the field's unit, the rms of the full vector, or the strength of the
         mean field.  The latter two are evaluated with the trace, not now.
+    positions : "uniform", "lattice", or (n, 3) array
+        At random; on the n first points of the coarsest cubic lattice that has as many; or given (x, y, z).
 
     Returns
     -------
@@ -45,17 +57,7 @@ def isotropic(
     SnapshotError
         If `n`, a gyroradius or the field is unusable.
     """
-    if not isinstance(n, int | np.integer) or n < 1:
-        raise SnapshotError(f"n={n!r}: a positive number of particles is needed")
-    if not isinstance(seed, int | np.integer) or seed < 0:
-        raise SnapshotError(f"seed={seed!r}: a whole number from 0 on is needed")
-    radii = _radii(gyroradius)
-    limits = {"x": (0.0, 1.0), "y": (0.0, 1.0), "z": (0.0, 1.0), **box(field)}
-    low = np.array([limits[d][0] for d in SPATIAL])
-    high = np.array([limits[d][1] for d in SPATIAL])
-    draws = np.stack([np.random.default_rng([seed, g]).random((n, 5)) for g in range(len(radii))])
-    keys = np.stack([_keys(seed, g, n) for g in range(len(radii))])
-    position = low + draws[..., :3] * (high - low)
+    radii, position, draws, keys = _start(n, gyroradius, seed, field, positions)
     cosine = 2 * draws[..., 3] - 1
     angle = 2 * np.pi * draws[..., 4]
     sine = np.sqrt(1 - cosine**2)
@@ -69,6 +71,110 @@ def isotropic(
         reference_strength(field, reference_field),
         {"seed": int(seed), "distribution": "isotropic", "reference_field_kind": str(reference_field)},
     )
+
+
+def beam(
+    n: int,
+    *,
+    pitch_angle: float,
+    gyroradius: float | Sequence[float],
+    seed: int,
+    field: xr.Dataset,
+    reference_field: float | str = "rms",
+    positions: str | Any = "uniform",
+    direction: str | Sequence[float] | None = None,
+) -> xr.Dataset:
+    """Particles of one pitch angle and random gyrophase.
+
+    Parameters
+    ----------
+    n, gyroradius, seed, field, reference_field, positions
+        As :func:`isotropic`.
+    pitch_angle : float
+        Angle between momentum and mean field [rad], 0 to pi.
+    direction : str or three numbers, optional
+        What the pitch angle is measured from; the mean field of the box by default, evaluated with the trace.
+
+    Returns
+    -------
+    xarray.Dataset
+        As :func:`isotropic`.
+
+    Raises
+    ------
+    SnapshotError
+        As :func:`isotropic`, or if the angle is not within 0 to pi.
+    """
+    if not 0 <= pitch_angle <= np.pi:
+        raise SnapshotError(f"pitch_angle={pitch_angle!r}: an angle in radians from 0 to pi is needed")
+    radii, position, draws, keys = _start(n, gyroradius, seed, field, positions)
+    along = mean_direction(field, direction)
+    phase = xr.DataArray(2 * np.pi * draws[..., 4], dims=("gyroradius", "particle"))
+    turned = xr.apply_ufunc(
+        _about,
+        along,
+        phase,
+        input_core_dims=[["component"], ["gyroradius", "particle"]],
+        output_core_dims=[["gyroradius", "particle", "component"]],
+        kwargs={"pitch_angle": float(pitch_angle)},
+        dask="parallelized",
+        output_dtypes=[float],
+    )
+    return _ensemble(
+        position,
+        turned.data,
+        keys,
+        radii,
+        np.ndim(gyroradius) == 0,
+        reference_strength(field, reference_field),
+        {
+            "seed": int(seed),
+            "distribution": f"beam at {pitch_angle:.6g} rad",
+            "reference_field_kind": str(reference_field),
+        },
+    )
+
+
+def _about(along: np.ndarray, phase: np.ndarray, *, pitch_angle: float) -> np.ndarray:
+    """Unit vectors at an angle from one direction."""
+    other = np.eye(3)[int(np.argmin(np.abs(along)))]
+    first = np.cross(along, other)
+    first /= np.linalg.norm(first)
+    second = np.cross(along, first)
+    across = np.cos(phase)[..., None] * first + np.sin(phase)[..., None] * second
+    return np.cos(pitch_angle) * along + np.sin(pitch_angle) * across
+
+
+def _start(
+    n: int, gyroradius: float | Sequence[float], seed: int, field: xr.Dataset, positions: str | Any
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Gyroradii, positions (gyroradius, particle, 3), five uniform numbers a particle, and keys."""
+    if not isinstance(n, int | np.integer) or n < 1:
+        raise SnapshotError(f"n={n!r}: a positive number of particles is needed")
+    if not isinstance(seed, int | np.integer) or seed < 0:
+        raise SnapshotError(f"seed={seed!r}: a whole number from 0 on is needed")
+    radii = _radii(gyroradius)
+    limits = {"x": (0.0, 1.0), "y": (0.0, 1.0), "z": (0.0, 1.0), **box(field)}
+    low = np.array([limits[d][0] for d in SPATIAL])
+    high = np.array([limits[d][1] for d in SPATIAL])
+    draws = np.stack([np.random.default_rng([seed, g]).random((n, 5)) for g in range(len(radii))])
+    keys = np.stack([keys_of(seed, g, n) for g in range(len(radii))])
+    if isinstance(positions, str):
+        if positions not in ("uniform", "lattice"):
+            raise SnapshotError(f"positions={positions!r}: 'uniform', 'lattice' or an (n, 3) array is needed")
+        position = low + (draws[..., :3] if positions == "uniform" else _lattice(n)) * (high - low)
+    else:
+        position = np.asarray(positions, float)
+        if position.shape != (n, 3) or not np.isfinite(position).all():
+            raise SnapshotError(f"positions have shape {position.shape}: {n} finite (x, y, z) are needed")
+    return radii, np.broadcast_to(position, (len(radii), n, 3)), draws, keys
+
+
+def _lattice(n: int) -> np.ndarray:
+    """The first n points, in fractions of the box, of the coarsest lattice of that many."""
+    side = int(np.ceil(round(n ** (1 / 3), 9)))
+    index = np.stack(np.unravel_index(np.arange(n), (side,) * 3), -1)
+    return (index + 0.5) / side
 
 
 def from_arrays(
@@ -125,7 +231,7 @@ def from_arrays(
         raise SnapshotError(f"directions must be unit vectors; their lengths run from {length.min()} to {length.max()}")
     if isinstance(reference_field, str) or not (np.isfinite(reference_field) and reference_field > 0):
         raise SnapshotError(f"reference_field={reference_field!r}: a positive number in the field's unit is needed")
-    keys = np.stack([_keys(seed, g, position.shape[1]) for g in range(len(radii))])
+    keys = np.stack([keys_of(seed, g, position.shape[1]) for g in range(len(radii))])
     return _ensemble(
         position,
         direction / length,
@@ -145,11 +251,6 @@ def _radii(gyroradius: float | Sequence[float]) -> np.ndarray:
     if radii.ndim != 1 or not len(radii) or not (np.isfinite(radii) & (radii > 0)).all():
         raise SnapshotError(f"gyroradius={gyroradius!r}: positive, finite lengths are needed")
     return radii
-
-
-def _keys(seed: int, group: int, n: int) -> np.ndarray:
-    """One 64-bit key per particle, independent of how many there are and of chunks."""
-    return np.random.default_rng([seed, group, 1]).integers(0, 2**64, size=n, dtype=np.uint64, endpoint=False)
 
 
 def reference_strength(field: xr.Dataset, reference: float | str) -> xr.DataArray:
@@ -223,3 +324,40 @@ def _ensemble(
     ds = xr.Dataset(variables, {"gyroradius": ("gyroradius", radii, notes)}, attrs)
     ds["reference_field"] = reference.drop_vars(list(reference.coords))
     return ds.isel(gyroradius=0) if single else ds
+
+
+def from_trajectories(trajectories: xr.Dataset, *, at: int = -1) -> xr.Dataset:
+    """Particles as they are at a saved point, to trace on from there.
+
+    Traced on with the same field, step and scattering, and with `distance` and `save` counted from the
+    original start, they go on exactly as if there had been no break, to the bit.
+
+    Parameters
+    ----------
+    trajectories : xarray.Dataset
+        From ``mm.trace``; lazy where it is.
+    at : int
+        Which saved point, the last by default.
+
+    Returns
+    -------
+    xarray.Dataset
+        As :func:`isotropic`, with ``path_start``, and ``steps`` and ``alive`` where the run has them.
+
+    Raises
+    ------
+    SnapshotError
+        If these are no trajectories, or there is no such point.
+    """
+    needed = ["x", "y", "z", "vx", "vy", "vz", "key", "path", "reference_field"]
+    if not isinstance(trajectories, xr.Dataset) or any(n not in trajectories.variables for n in needed):
+        raise SnapshotError(f"trajectories of mm.trace are needed, which hold {', '.join(needed)}")
+    saves = trajectories.sizes["path"]
+    if not -saves <= at < saves:
+        raise SnapshotError(f"at={at}: {saves} points are saved")
+    last = trajectories.isel(path=at)
+    names = [n for n in (*needed[:7], "reference_field", "steps", "alive") if n in last]
+    out = last[names].reset_coords("path", drop=True)
+    out["path_start"] = float(trajectories["path"][at])
+    kept = ("seed", "distribution", "reference_field_kind")
+    return out.assign_attrs({k: v for k, v in trajectories.attrs.items() if k in kept})

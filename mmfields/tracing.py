@@ -13,18 +13,25 @@ from mmfields.conventions import (
     box,
     components,
     mean_field,
+    saved_lengths,
     spacing,
     spatial_dims,
     unit_attrs,
 )
 from mmfields.particles import reference_strength
+from mmfields.scattering import Scattering
 
+INTERPOLATIONS = ("nearest", "linear", "cubic")
+WALLS = ("periodic", "open", "reflecting")
+STEP_UNITS = ("length", "gyroradius", "local")
 LONG_NAMES = {
     **{d: f"unwrapped position along {d}" for d in SPATIAL},
     **{f"v{d}": f"direction along {d}" for d in SPATIAL},
     "mu": "pitch-angle cosine in the local field",
     "B": "field strength at the particle",
     "alive": "the particle is still in the box",
+    "steps": "steps taken since the start",
+    "key": "random key of the particle",
 }
 
 
@@ -37,92 +44,131 @@ def trace(
     save: int | Sequence[float] = 100,
     step_unit: str = "length",
     interpolation: str = "linear",
+    scattering: Scattering | None = None,
     particles_per_task: int = 64,
 ) -> xr.Dataset:
     """Trace charged particles through a static magnetic field, lazily.
 
-    Boris drift-kick-drift steps of fixed path length through the trilinearly interpolated field.
-    Between two saved points the step is the largest that divides the interval and does not exceed
-    `step`.  Results do not depend on `particles_per_task`, chunks, scheduler or workers, to the bit.
+    Boris drift-kick-drift steps through the interpolated field.  Between two saved points the step is the
+    largest that divides the interval and does not exceed `step`.  Results do not depend on
+    `particles_per_task`, chunks, scheduler or workers, and a run continued from any saved point
+    (:func:`mmfields.particles.from_trajectories`) equals one without a break, to the bit.
 
     Parameters
     ----------
     field : xarray.Dataset
-        One snapshot with ``Bx By Bz``; missing spatial dims are ignorable axes.  Periodic axes wrap;
-        a particle that would leave through an open one stops and is flagged.
+        Snapshot with ``Bx By Bz``, or several along ``time``, each traced through on its own; missing
+        spatial dims are ignorable axes.  Periodic axes wrap and positions are not brought back; a particle
+        that would leave through an open face stops and is flagged; a reflecting face mirrors it.
     particles : xarray.Dataset
         From :mod:`mmfields.particles`.
     step : float
         Longest step.
     distance : float
-        Path length to trace.
+        Path length to trace, counted from the original start.
     save : int or sequence of float
         So many evenly spaced points after the start, which is saved too; or the path lengths.
-    step_unit : {"length", "gyroradius"}
-        What `step` counts: the field's length unit, or each particle's gyroradius.
-    interpolation : {"linear"}
+    step_unit : {"length", "gyroradius", "local"}
+        What `step` counts: the field's length unit, each particle's gyroradius in the reference field, or
+        its gyroradius in the field that it saw in the step before; the latter is no longer than a cell.
+    interpolation : {"nearest", "linear", "cubic"}
+        The nearest cell, trilinear, or a tricubic B-spline through the cells, twice continuously
+        differentiable.
+    scattering : Scattering, optional
+        From :mod:`mmfields.scattering`, at the end of every step.
     particles_per_task : int
-        Particles of one Dask task.
+        Particles of one Dask task; multiples of 32 leave no lane of a batch idle.
 
     Returns
     -------
     xarray.Dataset
-        Over (``gyroradius``,) ``particle``, ``path``: unwrapped ``x y z``, direction ``vx vy vz``,
-        ``mu``, ``B``, and ``alive`` where an axis is open; scalars ``mean_Bx|y|z``, ``B_rms`` and
-        ``reference_field``; coordinate
-        ``path`` the path length in the field's length unit.
+        Over (``time``,) (``gyroradius``,) ``particle``, ``path``: unwrapped ``x y z``, direction ``vx vy vz``,
+        ``mu``, ``B``, ``alive`` where a face is open, and ``steps`` where they are random or local; ``key``
+        of each particle; scalars ``mean_Bx|y|z``, ``B_rms`` and ``reference_field``; coordinate ``path``
+        the path length in the field's length unit.
 
     Raises
     ------
     SnapshotError
-        If field, particles or steps are unusable.
+        If field, particles or steps are unusable; when computed, if the field is not finite.
     """
-    if interpolation != "linear":
-        raise SnapshotError(f"interpolation={interpolation!r}: 'linear' is available")
-    if step_unit not in ("length", "gyroradius"):
-        raise SnapshotError(f"step_unit={step_unit!r}: 'length' or 'gyroradius' is needed")
+    if interpolation not in INTERPOLATIONS:
+        raise SnapshotError(f"interpolation={interpolation!r}: one of {', '.join(INTERPOLATIONS)} is needed")
+    if step_unit not in STEP_UNITS:
+        raise SnapshotError(f"step_unit={step_unit!r}: one of {', '.join(STEP_UNITS)} is needed")
+    if scattering is not None and not isinstance(scattering, Scattering):
+        raise SnapshotError(f"scattering={scattering!r}: mm.scattering.small_angle(...) or .patchy(...) is needed")
+    _check_particles(particles)
+    options = {"step": step, "distance": distance, "save": save, "step_unit": step_unit}
+    options |= {"interpolation": interpolation, "scattering": scattering, "particles_per_task": particles_per_task}
     names = components(field)
-    if extra := set(field[names[0]].dims) - set(SPATIAL):
-        raise SnapshotError(
-            f"trace takes one snapshot, and this one has {sorted(extra)}: select with ds.isel(time=...)"
-        )
-    needed = ("x", "y", "z", "vx", "vy", "vz", "reference_field", "gyroradius")
+    if extra := [d for d in field[names[0]].dims if d not in SPATIAL]:
+        return _over(field, particles, str(extra[0]), options)
+    return _trace_one(field, particles, **options)
+
+
+def _over(field: xr.Dataset, particles: xr.Dataset, dim: str, options: dict[str, Any]) -> xr.Dataset:
+    """One run per snapshot along a dim; all of them take the same particles, unless those have the dim too."""
+    runs = []
+    for i in range(field.sizes[dim]):
+        own = particles.isel({dim: i}, drop=True) if dim in particles.dims else particles
+        runs.append(trace(field.isel({dim: i}, drop=True), own, **options))
+    labels = field[dim] if dim in field.coords else dim
+    return xr.concat(runs, labels, data_vars="all", coords="minimal", compat="override", combine_attrs="override")
+
+
+def _check_particles(particles: xr.Dataset) -> None:
+    needed = ("x", "y", "z", "vx", "vy", "vz", "key", "reference_field", "gyroradius")
     if not isinstance(particles, xr.Dataset) or any(name not in particles.variables for name in needed):
         raise SnapshotError(
             f"particles must hold {', '.join(needed)}: make them with mm.particles.isotropic or from_arrays"
         )
-    single = "gyroradius" not in particles.dims
-    reference = particles["reference_field"]
-    ensemble = particles.drop_vars("reference_field")
-    ensemble = ensemble.expand_dims("gyroradius") if single else ensemble
-    path = _saved(distance, save)
-    lengths, counts = _steps(path, step, step_unit, ensemble["gyroradius"].values)
-    rows = _rows(field, ensemble, reference, lengths, counts, particles_per_task)
-    kinds = boundaries(field)
-    length = unit_attrs(field[spatial_dims(field)[0]])
-    notes = {**length, "long_name": "path length"}
+
+
+def _trace_one(
+    field: xr.Dataset,
+    particles: xr.Dataset,
+    *,
+    step: float,
+    distance: float,
+    save: int | Sequence[float],
+    step_unit: str,
+    interpolation: str,
+    scattering: Scattering | None,
+    particles_per_task: int,
+) -> xr.Dataset:
     from mmfields.kernels.trace import ROWS
 
+    single = "gyroradius" not in particles.dims
+    reference = particles["reference_field"]
+    ensemble = particles.drop_vars(["reference_field", "path_start"], errors="ignore")
+    ensemble = ensemble.expand_dims("gyroradius") if single else ensemble
+    start = float(particles["path_start"]) if "path_start" in particles else 0.0
+    path = saved_lengths(distance, save, start)
+    radii = ensemble["gyroradius"].values.astype(float)
+    intervals = np.diff(path, prepend=start)
+    counts = _counts(intervals, step, step_unit, radii)
+    pace = (float(step), min(spacing(field).values())) if step_unit == "local" else (0.0, 0.0)
+    rows = _rows(field, ensemble, reference, intervals, counts, pace, interpolation, scattering, particles_per_task)
     dims = ("gyroradius", "particle", "path")
     variables = {name: (dims, rows[i], {"long_name": LONG_NAMES[name]}) for i, name in enumerate(ROWS)}
-    if "open" in kinds.values():
-        variables["alive"] = (dims, rows[ROWS.index("alive")].astype(bool), {"long_name": LONG_NAMES["alive"]})
-    else:
-        del variables["alive"]
-    for name in (*SPATIAL, "path"):
-        if name in variables:
-            variables[name][2].update(length)
+    walls = boundaries(field).values()
+    kept = {"alive": "open" in walls, "steps": scattering is not None or step_unit == "local"}
+    for name, kind in (("alive", bool), ("steps", np.int64)):
+        if kept[name]:
+            variables[name] = (dims, rows[ROWS.index(name)].astype(kind), {"long_name": LONG_NAMES[name]})
+        else:
+            del variables[name]
+    length = unit_attrs(field[spatial_dims(field)[0]])
+    for name in SPATIAL:
+        variables[name][2].update(length)
+    names = components(field)
     variables["B"][2].update(unit_attrs(field[names[0]]))
     variables["mu"][2]["units"] = "1"
-    coords = {"gyroradius": ensemble["gyroradius"], "path": ("path", path, notes)}
-    attrs = {
-        "pusher": "Boris, drift-kick-drift",
-        "interpolation": interpolation,
-        "step": float(step),
-        "step_unit": step_unit,
-        **{k: v for k, v in particles.attrs.items() if k in ("seed", "distribution", "reference_field_kind")},
-    }
-    result = xr.Dataset(variables, coords, attrs)
+    coords = {"gyroradius": ensemble["gyroradius"], "path": ("path", path, {**length, "long_name": "path length"})}
+    result = xr.Dataset(variables, coords, _attrs(particles, step, step_unit, interpolation, scattering))
+    result["key"] = ensemble["key"].transpose("gyroradius", "particle").drop_attrs()
+    result["key"].attrs["long_name"] = LONG_NAMES["key"]
     means = mean_field(field)
     for name in names:
         result[f"mean_{name}"] = means[name].drop_attrs()
@@ -131,131 +177,219 @@ def trace(
     return result.isel(gyroradius=0) if single else result
 
 
-def _saved(distance: float, save: int | Sequence[float]) -> np.ndarray:
-    """Path lengths of the saved points."""
-    if not (np.isfinite(distance) and distance > 0):
-        raise SnapshotError(f"distance={distance!r}: a positive path length is needed")
-    if isinstance(save, int | np.integer):
-        if save < 1:
-            raise SnapshotError(f"save={save}: at least one point is needed")
-        return np.linspace(0.0, distance, int(save) + 1)
-    path = np.asarray(save, dtype=float)
-    if path.ndim != 1 or not len(path) or not np.isfinite(path).all() or path[0] < 0 or (np.diff(path) <= 0).any():
-        raise SnapshotError("save: ascending, finite path lengths from 0 on are needed")
-    if path[-1] > distance * (1 + 1e-12):
-        raise SnapshotError(f"save ends at {path[-1]:g}, beyond distance={distance:g}")
-    return path
+def _attrs(
+    particles: xr.Dataset, step: float, step_unit: str, interpolation: str, scattering: Scattering | None
+) -> dict[str, Any]:
+    rule = {
+        "length": "fixed path length",
+        "gyroradius": "fixed fraction of the gyroradius in the reference field",
+        "local": "fraction of the gyroradius in the field of the step before, at most one cell",
+    }
+    return {
+        "pusher": "Boris, drift-kick-drift",
+        "interpolation": interpolation,
+        "step": float(step),
+        "step_unit": step_unit,
+        "step_rule": rule[step_unit],
+        "scattering": scattering.label() if scattering is not None else "none",
+        **{k: v for k, v in particles.attrs.items() if k in ("seed", "distribution", "reference_field_kind")},
+    }
 
 
-def _steps(path: np.ndarray, step: float, unit: str, radii: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Step length and number of steps of each interval, (gyroradius, save)."""
+def _counts(intervals: np.ndarray, step: float, unit: str, radii: np.ndarray) -> np.ndarray:
+    """Number of steps of each interval, (gyroradius, save); not used where steps are local."""
     if isinstance(step, str) or not (np.isfinite(step) and step > 0):
         raise SnapshotError(f"step={step!r}: a positive length is needed")
-    longest = np.full(len(radii), step) if unit == "length" else step * radii
-    intervals = np.diff(path, prepend=0.0)
-    counts = np.ceil(intervals / longest[:, None] * (1 - 1e-12)).astype(np.int64)
-    return intervals / np.maximum(counts, 1), counts
+    longest = step * radii if unit == "gyroradius" else np.full(len(radii), step)
+    return np.ceil(intervals / longest[:, None] * (1 - 1e-12)).astype(np.int64)
 
 
 def _rows(
     field: xr.Dataset,
     ensemble: xr.Dataset,
     reference: xr.DataArray,
-    lengths: np.ndarray,
+    intervals: np.ndarray,
     counts: np.ndarray,
+    pace: tuple[float, float],
+    interpolation: str,
+    scattering: Scattering | None,
     per_task: int,
 ) -> Any:
     """Dask array (row, gyroradius, particle, path): one task per block of particles and gyroradius."""
     import dask.array as da
 
+    from mmfields.kernels.trace import ROWS
+
     if not isinstance(per_task, int | np.integer) or per_task < 1:
         raise SnapshotError(f"particles_per_task={per_task!r}: a positive number is needed")
     chunks = (1, int(per_task))
+    arranged = ensemble.transpose("gyroradius", "particle", ...)
 
     def stacked(names: Sequence[str]) -> Any:
-        parts = ensemble[list(names)].transpose("gyroradius", "particle", ...)
-        values = np.stack([np.asarray(parts[n].values, float) for n in names], -1)
-        return da.from_array(values, chunks=(*chunks, -1))
+        parts = [arranged[n].data for n in names]
+        if any(hasattr(p, "dask") for p in parts):
+            return da.stack([p.astype(float) for p in parts], -1).rechunk((*chunks, -1))
+        return da.from_array(np.stack(parts, -1).astype(float), chunks=(*chunks, -1))
 
-    radii = da.from_array(ensemble["gyroradius"].values.astype(float), chunks=1)
-    geometry = _geometry(field)
+    taken = arranged["steps"] if "steps" in arranged else xr.zeros_like(arranged["key"], np.int64)
+    if "alive" in arranged:
+        taken = taken.where(arranged["alive"], -1 - taken)
     return da.blockwise(
         _trace_task,
         "rgps",
-        _packed(field),
-        "zyxc",
+        _packed(field, interpolation),
+        "f",
         stacked(["x", "y", "z"]),
         "gpc",
         stacked(["vx", "vy", "vz"]),
         "gpc",
-        radii,
+        da.asarray(arranged["key"].data).rechunk(chunks),
+        "gp",
+        da.asarray(taken.data).astype(np.int64).rechunk(chunks),
+        "gp",
+        da.from_array(ensemble["gyroradius"].values.astype(float), chunks=1),
         "g",
         da.asarray(reference.data),
         "",
-        da.from_array(lengths, chunks=(1, -1)),
-        "gs",
+        da.from_array(intervals, chunks=-1),
+        "s",
         da.from_array(counts, chunks=(1, -1)),
         "gs",
-        geometry=geometry,
-        new_axes={"r": 9},
+        _mask(field, scattering),
+        "zyx",
+        geometry=_geometry(field),
+        kind=INTERPOLATIONS.index(interpolation),
+        pace=pace,
+        scattering=scattering,
+        new_axes={"r": len(ROWS)},
         dtype=float,
         concatenate=True,
         meta=np.empty((0, 0, 0, 0)),
     )
 
 
-def _packed(field: xr.Dataset) -> Any:
-    """The field as one C-contiguous (z, y, x, 3) block, made once and shared by all tasks."""
+def _packed(field: xr.Dataset, interpolation: str) -> Any:
+    """The field as the kernel takes it, one flat block made once and shared by all tasks."""
+    import dask.array as da
+
+    parts = [_grid_order(field[name]) for name in components(field)]
+    kinds = boundaries(field)
+    modes = tuple("grid-wrap" if kinds.get(d, "periodic") == "periodic" else "mirror" for d in SPATIAL[::-1])
+    kind = np.float32 if np.result_type(*(p.dtype for p in parts)) in (np.float16, np.float32) else np.float64
+    return da.blockwise(
+        _pack,
+        "f",
+        *(item for p in parts for item in (p, "zyx")),
+        new_axes={"f": 3 * int(np.prod(parts[0].shape)) + 1},
+        modes=modes if interpolation == "cubic" else (),
+        kind=kind,
+        dtype=kind,
+        concatenate=True,
+        meta=np.empty(0, kind),
+    )
+
+
+def _grid_order(array: xr.DataArray) -> Any:
+    """Dask array over (z, y, x), with one cell along an axis that is missing."""
     import dask.array as da
 
     order = SPATIAL[::-1]
-    parts = []
-    for name in components(field):
-        array = field[name]
-        array = array.expand_dims([d for d in order if d not in array.dims]).transpose(*order)
-        parts.append(da.asarray(array.data))
-    stacked = da.stack(parts, axis=-1)
-    return stacked.rechunk(-1).map_blocks(_as_kernel_input, dtype=stacked.dtype)
+    return da.asarray(array.expand_dims([d for d in order if d not in array.dims]).transpose(*order).data)
 
 
-def _as_kernel_input(block: np.ndarray) -> np.ndarray:
-    kind = np.float32 if block.dtype in (np.float16, np.float32) else np.float64
-    if not np.isfinite(block).all():
-        where = np.argwhere(~np.isfinite(block))[0]
-        raise SnapshotError(
-            f"B{'xyz'[where[-1]]} is not finite at (z, y, x) = {tuple(where[:-1].tolist())}: fill it before tracing"
-        )
-    return np.ascontiguousarray(block, kind)
+def _pack(*parts: np.ndarray, modes: tuple[str, ...], kind: Any) -> np.ndarray:
+    """Components side by side, (z, y, x, 3) made flat and one number more; spline coefficients for a cubic."""
+    flat = np.zeros(3 * parts[0].size + 1, kind)
+    out = flat[:-1].reshape(*parts[0].shape, 3)
+    for c, part in enumerate(parts):
+        if not np.isfinite(part).all():
+            where = np.argwhere(~np.isfinite(part))[0]
+            raise SnapshotError(
+                f"B{'xyz'[c]} is not finite at (z, y, x) = {tuple(where.tolist())}: fill it before tracing"
+            )
+        out[..., c] = _coefficients(part, modes) if modes else part
+    flat.flags.writeable = False
+    return flat
 
 
-def _geometry(field: xr.Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Origin, cell size and periodicity in x, y, z order; an ignorable axis is one periodic cell."""
-    limits, widths, kinds = box(field), spacing(field), boundaries(field)
-    origin = np.array([limits[d][0] if d in limits else 0.0 for d in SPATIAL])
-    width = np.array([widths.get(d, 1.0) for d in SPATIAL])
-    periodic = np.array([kinds.get(d, "periodic") == "periodic" for d in SPATIAL])
-    return origin, width, periodic
+def _coefficients(part: np.ndarray, modes: tuple[str, ...]) -> np.ndarray:
+    """Coefficients of the cubic B-spline through the cells."""
+    from scipy.ndimage import spline_filter1d
+
+    values = part.astype(np.float64)
+    for axis, mode in enumerate(modes):
+        if values.shape[axis] > 1:
+            values = spline_filter1d(values, 3, axis, mode=mode)
+    return values
 
 
-def _trace_task(field, position, direction, radius, reference, lengths, counts, *, geometry) -> np.ndarray:
+def _mask(field: xr.Dataset, scattering: Scattering | None) -> Any:
+    """Patches as bytes over (z, y, x); one cell where none are needed."""
+    import dask.array as da
+
+    if scattering is None or scattering.mask is None:
+        return da.zeros((1, 1, 1), np.uint8)
+    if scattering.mask not in field:
+        raise SnapshotError(f"mask {scattering.mask!r} is not among {list(field.data_vars)}: ds.assign it first")
+    array = _grid_order(field[scattering.mask])
+    if array.shape != _grid_order(field[components(field)[0]]).shape:
+        raise SnapshotError(f"mask {scattering.mask!r} has shape {array.shape}, not that of the field")
+    return (array != 0).astype(np.uint8).rechunk(-1)
+
+
+def _geometry(field: xr.Dataset) -> tuple[tuple[int, ...], np.ndarray, np.ndarray, np.ndarray]:
+    """Shape (z, y, x); faces and walls in x, y, z order; an ignorable axis is one periodic cell."""
+    limits, kinds = box(field), boundaries(field)
+    shape = tuple(int(field.sizes.get(d, 1)) for d in SPATIAL[::-1])
+    low = np.array([limits[d][0] if d in limits else 0.0 for d in SPATIAL])
+    high = np.array([limits[d][1] if d in limits else 1.0 for d in SPATIAL])
+    walls = np.array([WALLS.index(kinds.get(d, "periodic")) for d in SPATIAL])
+    return shape, low, high, walls
+
+
+def _trace_task(
+    field,
+    position,
+    direction,
+    keys,
+    taken,
+    radius,
+    reference,
+    intervals,
+    counts,
+    mask,
+    *,
+    geometry,
+    kind,
+    pace,
+    scattering,
+) -> np.ndarray:
     """NumPy adaptor of the kernel for one block: (row, 1, particle, save)."""
-    from mmfields.kernels.trace import trace_block
+    from mmfields.kernels.interpolate import Grid
+    from mmfields.kernels.scatter import MASK, NONE, THRESHOLD, UNIFORM
+    from mmfields.kernels.trace import Scatter, trace_block
 
-    origin, width, periodic = geometry
     rigidity = float(radius[0]) * float(reference)
     if not (np.isfinite(rigidity) and rigidity > 0):
         raise SnapshotError(
             f"gyroradius times reference field is {rigidity}: give particles a positive reference_field"
         )
+    if scattering is None:
+        scatter = Scatter(NONE, 0.0, 0.0, 0.0, mask)
+    else:
+        patches = MASK if scattering.mask is not None else UNIFORM if scattering.threshold is None else THRESHOLD
+        scatter = Scatter(patches, scattering.rate, scattering.outside, float(scattering.threshold or 0.0), mask)
+    field.flags.writeable = False  # one compiled kernel, whether or not the scheduler has copied the field
     rows = trace_block(
-        field,
-        origin,
-        width,
-        periodic,
+        Grid(field, *geometry, kind),
+        scatter,
         np.ascontiguousarray(position[0]),
         np.ascontiguousarray(direction[0]),
+        np.ascontiguousarray(keys[0]),
+        np.ascontiguousarray(taken[0]),
         rigidity,
-        np.ascontiguousarray(lengths[0]),
+        np.ascontiguousarray(intervals),
         np.ascontiguousarray(counts[0]),
+        *pace,
     )
     return rows[:, None]

@@ -3,53 +3,149 @@
 import numpy as np
 import pytest
 
-from mmfields.kernels.interpolate import bracket, linear
+from mmfields.kernels import interpolate, layers, scatter
+from mmfields.kernels.interpolate import CUBIC, LANES, LINEAR, NEAREST, Grid
 from mmfields.kernels.push import boris
-from mmfields.kernels.trace import trace_block
+from mmfields.kernels.trace import OPEN, REFLECTING, Scatter, trace_block
 
-ALL = np.array([True, True, True])
+WALLS = (0, 0, 0)
+
+
+def grid_of(field, walls=WALLS, origin=(0, 0, 0), width=(1, 1, 1), kind=LINEAR):
+    flat = np.append(np.ascontiguousarray(field).ravel(), 0.0)
+    flat.flags.writeable = False
+    low = np.array(origin, float)
+    return Grid(flat, field.shape[:3], low, low + np.array(width) * field.shape[2::-1], np.array(walls), kind)
 
 
 def uniform(strength=(0.0, 0.0, 1.0)):
     return np.broadcast_to(np.array(strength), (2, 3, 4, 3)).copy()
 
 
-def traced(field, position, direction, rigidity, step, count, saves=1, periodic=ALL, origin=(0, 0, 0), width=(1, 1, 1)):
+def traced(
+    field, position, direction, rigidity, step, count, saves=1, scattering=None, pace=(0.0, 0.0), taken=0, **options
+):
     return trace_block(
-        field,
-        np.array(origin, float),
-        np.array(width, float),
-        periodic,
+        grid_of(field, **options),
+        scattering or Scatter(scatter.NONE, 0.0, 0.0, 0.0, np.zeros((1, 1, 1), np.uint8)),
         np.array([position], float),
         np.array([direction], float),
+        np.array([12345678901234567890], np.uint64),
+        np.array([taken], np.int64),
         float(rigidity),
-        np.full(saves, float(step)),
+        np.full(saves, float(step * count)),
         np.full(saves, count),
+        *pace,
     )[:, 0]
 
 
-def test_bracket_wraps_or_clamps():
-    assert bracket(-0.25, 5, True) == (4, 0, 0.75)
-    assert bracket(4.5, 5, True) == (4, 0, 0.5)
-    assert bracket(12.25, 5, True) == (2, 3, 0.25)
-    assert bracket(-0.25, 5, False)[:2] == (0, 0)
-    assert bracket(4.5, 5, False)[:2] == (4, 4)
-    assert bracket(0.0, 1, True)[:2] == (0, 0)
+def values_at(field, places, **options):
+    out = np.empty((len(places), 3))
+    interpolate.sample(grid_of(field, **options), np.array(places, float), out)
+    return out
+
+
+def polynomial():
+    z, y, x = np.meshgrid(np.arange(4.0), np.arange(5.0), np.arange(6.0), indexing="ij")
+    return np.stack([1 + 2 * x, y * x - z, z * y * x], axis=-1)
 
 
 def test_linear_reproduces_a_trilinear_polynomial_in_each_axis():
-    z, y, x = np.meshgrid(np.arange(4.0), np.arange(5.0), np.arange(6.0), indexing="ij")
-    field = np.stack([1 + 2 * x, y * x - z, z * y * x], axis=-1)
-    for k, j, i in ((0.3, 2.7, 4.1), (2.9, 0.0, 3.0), (1.5, 1.25, 0.75)):
-        got = linear(field, k, j, i, ALL)
-        assert got == pytest.approx((1 + 2 * i, j * i - k, k * j * i))
+    places = [(4.1, 2.7, 0.3), (3.0, 0.0, 2.9), (0.75, 1.25, 1.5)]
+    got = values_at(polynomial(), [tuple(c + 0.5 for c in p) for p in places])
+    np.testing.assert_allclose(got, [(1 + 2 * i, j * i - k, k * j * i) for i, j, k in places], atol=1e-13)
+
+
+@pytest.mark.parametrize("kind", [NEAREST, LINEAR, CUBIC])
+def test_interpolation_is_periodic_and_keeps_constants(kind):
+    field = np.random.default_rng(0).normal(size=(4, 5, 6, 3))
+    places = np.random.default_rng(1).uniform(-3, 9, (7, 3))
+    shifted = places + np.array([6 * 7, -5 * 3, 4])
+    np.testing.assert_allclose(values_at(field, places, kind=kind), values_at(field, shifted, kind=kind), atol=1e-12)
+    np.testing.assert_allclose(values_at(uniform(), places, kind=kind), [[0, 0, 1]] * 7, atol=1e-15)
+
+
+@pytest.mark.parametrize("walls", [(0, 0, 0), (OPEN, OPEN, OPEN)])
+def test_cubic_passes_through_the_samples_and_their_slopes(walls):
+    from scipy.ndimage import map_coordinates, spline_filter
+
+    mode = "mirror" if walls[0] else "grid-wrap"
+    field = np.random.default_rng(0).normal(size=(5, 6, 7, 3))
+    coefficients = np.stack([spline_filter(field[..., c], 3, mode=mode) for c in range(3)], -1)
+    places = np.array([(1.5, 2.5, 3.5), (0.75, 4.2, 2.0), (6.4, 5.9, 4.8), (0.6, 0.7, 0.55)])
+    got = values_at(coefficients, places, kind=CUBIC, walls=walls)
+    at = (places[:, ::-1] - 0.5).T
+    for c in range(3):
+        want = map_coordinates(field[..., c], at, order=3, mode=mode)
+        np.testing.assert_allclose(got[:, c], want, atol=1e-12)
+    assert got[0, 1] == pytest.approx(field[3, 2, 1, 1])
+
+
+def test_open_axes_keep_the_edge_value():
+    got = values_at(polynomial(), [(0.1, 0.5, 0.5), (5.9, 0.5, 0.5)], walls=(OPEN, OPEN, OPEN))
+    np.testing.assert_allclose(got[:, 0], [1, 11])
 
 
 def test_boris_keeps_the_speed_and_the_field_component():
-    v = boris(0.6, 0.0, 0.8, 0.0, 0.0, 0.7)
-    assert sum(c * c for c in v) == pytest.approx(1, abs=1e-15)
-    assert v[2] == pytest.approx(0.8, abs=1e-15)
-    assert np.arctan2(-v[1], v[0]) == pytest.approx(2 * np.arctan(0.7), abs=1e-14)
+    v = [np.full(LANES, c) for c in (0.6, 0.0, 0.8)]
+    boris(*v, *(np.full(LANES, c) for c in (0.0, 0.0, 0.7)), np.ones(LANES))
+    assert (v[0] ** 2 + v[1] ** 2 + v[2] ** 2)[0] == pytest.approx(1, abs=1e-15)
+    assert v[2][3] == pytest.approx(0.8, abs=1e-15)
+    assert np.arctan2(-v[1], v[0])[-1] == pytest.approx(2 * np.arctan(0.7), abs=1e-14)
+
+
+def test_threefry_gives_the_published_words():
+    """Known answers of the Random123 library."""
+    for key, counter, want in (
+        ((0, 0), (0, 0), (0x6B200159, 0x99BA4EFE)),
+        ((0xFFFFFFFF,) * 2, (0xFFFFFFFF,) * 2, (0x1CB996FC, 0xBB002BE7)),
+        ((0x13198A2E, 0x03707344), (0x243F6A88, 0x85A308D3), (0xC4923A9C, 0x483DF7A0)),
+    ):
+        with np.errstate(over="ignore"):
+            got = scatter.threefry(*(np.uint32(w) for w in (*key, *counter)))
+        assert tuple(int(w) for w in got) == want
+
+
+def test_own_functions_are_those_of_the_library():
+    for u in np.linspace(-2.3, 2.3, 51):
+        want = np.sin(2 * np.pi * u), np.cos(2 * np.pi * u)
+        np.testing.assert_allclose(scatter.sine_cosine(u), want, atol=1e-13)
+    for x in (2.0**-32, 0.1, 0.5, 0.7071, 0.70711, 1.0, 1.5):
+        assert scatter.logarithm(x) == pytest.approx(np.log(x), abs=1e-13)
+
+
+def test_deflections_have_the_exact_mean_cosine_and_are_isotropic_about_the_direction():
+    count = 6 if not interpolate.config.DISABLE_JIT else 1
+    total, square, angle = np.zeros(3), 0.0, 0.5
+    for step in range(count * 200):
+        v = [np.full(LANES, c) for c in (0.48, -0.6, 0.64)]
+        words, room = np.empty((4, LANES), np.uint32), np.empty((4, LANES))
+        keys = np.arange(LANES, dtype=np.uint32)
+        with np.errstate(over="ignore"):
+            scatter.draw(keys, keys + np.uint32(7), np.full(LANES, step, np.uint32), 0 * keys, words)
+        scatter.deflect(*v, np.full(LANES, angle), words, room)
+        total += [c.sum() for c in v]
+        square += (v[0] ** 2 + v[1] ** 2 + v[2] ** 2).sum()
+    n = count * 200 * LANES
+    assert square / n == pytest.approx(1, abs=1e-14)
+    mean = total / n
+    along = np.array([0.48, -0.6, 0.64])
+    assert mean @ along == pytest.approx(np.exp(-(angle**2) / 2), abs=4 * 0.16 / np.sqrt(n))
+    assert np.linalg.norm(mean - (mean @ along) * along) < 4 * 0.47 / np.sqrt(n)
+
+
+def test_flights_through_layers_reverse_at_the_rate_of_the_layer():
+    """The optical depth between two reversals is exponential whatever the layers."""
+    edges, rates = np.array([0.0, 0.3, 1.0]), np.array([5.0, 0.5])
+    path = np.linspace(0.0, 20.0, 2001)
+    start = np.random.default_rng(0).random((20, 2))
+    keys = np.random.default_rng(1).integers(0, 2**64, 20, np.uint64)
+    with np.errstate(over="ignore"):
+        x, v = layers.fly(edges, rates, start, keys, path)
+    assert (np.abs(np.diff(x)) <= np.diff(path) * (1 + 1e-12)).all()
+    straight = v[:, 1:] == v[:, :-1]
+    assert straight.mean() > 0.9
+    np.testing.assert_allclose(x[:, 0], start[:, 0])
 
 
 def test_orbit_lies_on_the_gyroradius_and_turns_as_the_exact_law_says():
@@ -74,16 +170,37 @@ def test_free_flight_without_field_direction_change():
 
 
 def test_open_axis_stops_the_particle_in_its_last_valid_state():
-    periodic = np.array([True, True, False])
-    out = traced(uniform(), (0.0, 0.0, 0.5), (0.0, 0.0, 1.0), 1.0, 0.4, 1, saves=6, periodic=periodic)
+    out = traced(uniform(), (0.0, 0.0, 0.5), (0.0, 0.0, 1.0), 1.0, 0.4, 1, saves=6, walls=(0, 0, OPEN))
     np.testing.assert_array_equal(out[8], [1, 1, 1, 0, 0, 0])
     np.testing.assert_allclose(out[2], [0.9, 1.3, 1.7, 1.7, 1.7, 1.7])
+
+
+def test_a_reflecting_wall_mirrors():
+    out = traced(uniform(), (0.0, 0.0, 0.5), (0.0, 0.0, 1.0), 1.0, 0.4, 1, saves=6, walls=(0, 0, REFLECTING))
+    np.testing.assert_allclose(out[2], [0.9, 1.3, 1.7, 1.9, 1.5, 1.1])
+    np.testing.assert_allclose(out[5], [1, 1, 1, -1, -1, -1])
+
+
+def test_local_steps_end_exactly_at_saved_points():
+    field = uniform()
+    field[:, :, 2:] *= 3.0
+    out = traced(field, (0.1, 0.0, 0.0), (0.6, 0.0, 0.8), 1.0, 1.0, 1, saves=3, pace=(0.1, 1.0))
+    np.testing.assert_allclose(out[2], 0.8 * np.arange(1, 4), atol=1e-13)
+    steps = np.diff(out[9], prepend=0)
+    assert ((steps >= 10) & (steps <= 31)).all()
+
+
+def test_a_stopped_particle_stays_stopped():
+    out = traced(uniform(), (0.2, 0.3, 0.4), (0.0, 0.0, 1.0), 1.0, 0.4, 2, walls=(0, 0, OPEN), taken=-1 - 17)
+    np.testing.assert_allclose(out[:3, 0], [0.2, 0.3, 0.4])
+    assert out[8, 0] == 0
 
 
 def test_origin_and_width_place_the_samples():
     field = np.zeros((2, 2, 4, 3))
     field[..., 2] = np.array([1.0, 2.0, 4.0, 8.0])
-    out = traced(field, (10.75, 0.0, 0.0), (0.0, 0.0, 1.0), 1.0, 0.1, 0, origin=(10.0, 0, 0), width=(0.5, 1, 1))
+    options = {"origin": (10.0, 0, 0), "width": (0.5, 1, 1)}
+    out = traced(field, (10.75, 0.0, 0.0), (0.0, 0.0, 1.0), 1.0, 0.1, 0, **options)
     assert out[7, 0] == 2.0  # the centre of the second cell
-    out = traced(field, (12.0, 0.0, 0.0), (0.0, 0.0, 1.0), 1.0, 0.1, 0, origin=(10.0, 0, 0), width=(0.5, 1, 1))
+    out = traced(field, (12.0, 0.0, 0.0), (0.0, 0.0, 1.0), 1.0, 0.1, 0, **options)
     assert out[7, 0] == 4.5  # the face between the last cell and the first

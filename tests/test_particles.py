@@ -84,3 +84,34 @@ def test_bad_calls(turbulent):
             mm.particles.isotropic(options.pop("n"), seed=1, field=turbulent, **options)
     with pytest.raises(mm.SnapshotError, match="missing"):
         mm.particles.isotropic(5, gyroradius=1.0, seed=1, field=turbulent.drop_vars("Bx"))
+
+
+def test_beam_and_lattice(turbulent, no_compute):
+    import dask
+
+    lazy = turbulent.chunk(z=3)
+    p = mm.particles.beam(200, pitch_angle=0.7, gyroradius=[1.0, 2.0], seed=1, field=lazy, positions="lattice")
+    assert p.vx.chunks is not None
+    tr = mm.trace(lazy, p, step=0.1, distance=1.0, save=[0.0])
+    with dask.config.set(scheduler="threads"):
+        mean = mm.mean_field(turbulent).compute()
+        b = np.array([float(mean[f"B{c}"]) for c in "xyz"])
+        b /= np.linalg.norm(b)
+        v = np.stack([tr[f"v{c}"].values for c in "xyz"])
+        np.testing.assert_allclose(np.tensordot(b, v, 1), np.cos(0.7), atol=1e-12)
+        assert np.abs(v.mean(axis=(1, 2, 3)) - np.cos(0.7) * b).max() < 4 * np.sin(0.7) / np.sqrt(2 * 400)
+    assert len(np.unique(p.x.values)) == 6  # 200 of the 6³ points
+    given = np.array([[0.1, 0.2, 0.3], [1.0, 2.0, 3.0]])
+    q = mm.particles.isotropic(2, gyroradius=1.0, seed=1, field=lazy, positions=given)
+    np.testing.assert_array_equal(np.stack([q[d].values for d in "xyz"], -1), given)
+    for options, match in (
+        ({"pitch_angle": 45.0}, "radians from 0 to pi"),
+        ({"pitch_angle": 0.1, "positions": "ring"}, "'uniform', 'lattice'"),
+        ({"pitch_angle": 0.1, "positions": given}, r"shape \(2, 3\)"),
+    ):
+        with pytest.raises(mm.SnapshotError, match=match):
+            mm.particles.beam(3, gyroradius=1.0, seed=1, field=lazy, **options)
+    with pytest.raises(mm.SnapshotError, match="trajectories of mm"):
+        mm.particles.from_trajectories(p)
+    with pytest.raises(mm.SnapshotError, match="1 points are saved"):
+        mm.particles.from_trajectories(tr, at=3)

@@ -33,17 +33,27 @@ def test_crpropa_trajectories(shared):
             np.testing.assert_allclose(tr[f"v{d}"][:, i], ref["dir_f64"][i, :, j], atol=10 * tolerance)
 
 
-def test_crpropa_interpolation(shared):
-    """Field values of CRPropa's periodic trilinear grid at 810 positions, off-centre and far outside."""
-    from mmfields.kernels.interpolate import linear
-
+@pytest.mark.parametrize("name", ["trilinear", "nearest"])
+def test_crpropa_interpolation(shared, name):
+    """Field values of CRPropa's periodic grid at 810 positions, off-centre, far outside, and exactly on samples."""
     ref = np.load(shared / "reference/crpropa_interpolation.npz", allow_pickle=False)
-    grid, want = ref["B_grid"], ref["B_trilinear_periodic_f64"]
-    field = np.ascontiguousarray(grid.transpose(2, 1, 0, 3))
-    place = (ref["pos_m"] - ref["origin_m"]) / ref["spacing_m"] - 0.5
-    periodic = np.array([True, True, True])
-    got = np.array([linear(field, p[2], p[1], p[0], periodic) for p in place])
-    np.testing.assert_allclose(got, want, rtol=1e-12, atol=1e-13 * np.abs(want).max())
+    grid, want = ref["B_grid"], ref[f"B_{name}_periodic" + ("_f64" if name == "trilinear" else "")]
+    fields = {f"B{c}": (("x", "y", "z"), grid[..., i]) for i, c in enumerate("xyz")}
+    centres = {
+        d: ref["origin_m"][i] + (np.arange(grid.shape[i]) + 0.5) * ref["spacing_m"][i] for i, d in enumerate("xyz")
+    }
+    ds = xr.Dataset(fields, centres, {f"boundary_{d}": "periodic" for d in "xyz"})
+    position = ref["pos_m"]
+    start = {d: position[:, i] for i, d in enumerate("xyz")} | {"vx": 1.0 + 0 * position[:, 0]}
+    p = mm.particles.from_arrays(
+        **start, vy=0 * start["x"], vz=0 * start["x"], gyroradius=1.0, reference_field=1.0, seed=0
+    )
+    kind = {"trilinear": "linear"}.get(name, name)
+    tr = mm.trace(ds, p, step=1.0, distance=1.0, save=[0.0], interpolation=kind)
+    want_b = np.linalg.norm(want, axis=1)
+    np.testing.assert_allclose(tr.B.isel(path=0), want_b, rtol=1e-7 if name == "nearest" else 1e-12)
+    along = want[:, 0] / want_b
+    np.testing.assert_allclose(tr.mu.isel(path=0), along, atol=1e-7 if name == "nearest" else 1e-12)
 
 
 def test_results_do_not_depend_on_tasks_threads_or_chunks(turbulent):
@@ -67,14 +77,14 @@ def test_tracing_is_lazy_and_the_field_is_packed_once(turbulent, no_compute):
         calls = []
         from mmfields import tracing
 
-        pack = tracing._as_kernel_input
-        tracing._as_kernel_input = lambda block: calls.append(1) or pack(block)
+        pack = tracing._pack
+        tracing._pack = lambda *parts, **options: calls.append(1) or pack(*parts, **options)
         try:
             again = mm.trace(lazy, p, step=0.1, distance=5.0, save=2, particles_per_task=4)
             calls.clear()
             again.x.compute()
         finally:
-            tracing._as_kernel_input = pack
+            tracing._pack = pack
     assert len(calls) == 1
 
 
@@ -184,9 +194,11 @@ def test_bad_calls(turbulent):
     ):
         with pytest.raises(mm.SnapshotError, match=match):
             mm.trace(turbulent, p, **{**good, **change})
-    series = turbulent.expand_dims(time=[0.0, 1.0])
-    with pytest.raises(mm.SnapshotError, match="trace takes one snapshot"):
-        mm.trace(series, p, **good)
+    with pytest.raises(mm.SnapshotError, match="scattering="):
+        mm.trace(turbulent, p, scattering=0.1, **good)
+    with pytest.raises(mm.SnapshotError, match="mask 'patches' is not among"):
+        inside = mm.scattering.small_angle(nu=1.0)
+        mm.trace(turbulent, p, scattering=mm.scattering.patchy(inside, mask="patches"), **good)
     holed = turbulent.assign(Bz=turbulent.Bz.where(turbulent.n < 1.9))
     with pytest.raises(mm.SnapshotError, match=r"Bz is not finite at \(z, y, x\)"):
         mm.trace(holed, p.assign(reference_field=1.0), **good).x.compute()
@@ -217,3 +229,146 @@ def test_particles_that_are_none(turbulent):
     )
     with pytest.raises(mm.SnapshotError, match="no reference for a gyroradius"):
         lost.compute()
+
+
+RUN = {"step": 0.05, "distance": 12.0}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"interpolation": "cubic"},
+        {"scattering": mm.scattering.small_angle(nu=0.3)},
+        {"step_unit": "local", "scattering": mm.scattering.small_angle(nu=0.3)},
+    ],
+    ids=["plain", "cubic", "scattering", "local"],
+)
+@pytest.mark.parametrize("walls", ["periodic", "open", "reflecting"])
+def test_a_run_in_two_parts_is_one_run(turbulent, options, walls, no_compute):
+    """Cut at a saved point and continued, whatever the blocks: every bit."""
+    ds = turbulent.chunk(z=4).assign_attrs(boundary_y=walls, boundary_z=walls)
+    p = mm.particles.isotropic(37, gyroradius=[0.5, 2.0], seed=1, field=ds, reference_field=1.5)
+    save = [0.0, 1.0, 4.9, 7.0, 12.0]
+    whole = mm.trace(ds, p, save=save, particles_per_task=64, **RUN, **options)
+    first = mm.trace(ds, p, save=save[:3], particles_per_task=5, **{**RUN, "distance": 4.9}, **options)
+    rest = mm.trace(ds, mm.particles.from_trajectories(first), save=save[2:], particles_per_task=16, **RUN, **options)
+    with dask.config.set(scheduler="threads"):
+        whole, rest = whole.compute(), rest.compute()
+    for name in ("x", "y", "z", "vx", "vy", "vz", "mu", "B", *(n for n in ("alive", "steps") if n in whole)):
+        np.testing.assert_array_equal(whole[name].isel(path=slice(2, None)), rest[name])
+    np.testing.assert_allclose(whole.vx**2 + whole.vy**2 + whole.vz**2, 1, atol=1e-12)
+    if walls == "open":
+        assert 0 < int(whole.alive.isel(path=-1).sum()) < whole.alive.isel(path=-1).size
+    if walls == "reflecting":
+        for d in "yz":
+            low, high = mm.conventions.box(ds)[d]
+            assert low <= float(whole[d].min())
+            assert float(whole[d].max()) <= high
+
+
+def test_reflections_and_scattering_do_not_depend_on_the_blocks(turbulent):
+    ds = turbulent.assign(patches=turbulent.n > 1.5)
+    inside = mm.scattering.small_angle(nu=0.5)
+    p = mm.particles.isotropic(37, gyroradius=[0.5, 2.0], seed=1, field=ds)
+    for model in (inside, mm.scattering.patchy(inside, threshold=2.5), mm.scattering.patchy(inside, mask="patches")):
+        want = mm.trace(ds, p, save=3, scattering=model, **RUN).compute(scheduler="synchronous")
+        for per_task in (1, 7):
+            got = mm.trace(ds.chunk(z=4), p, save=3, scattering=model, particles_per_task=per_task, **RUN)
+            xr.testing.assert_equal(got.compute(scheduler="threads")[["x", "vy", "steps"]], want[["x", "vy", "steps"]])
+        assert int(want.steps.isel(path=-1).min()) == 240
+
+
+def test_snapshots_along_time_are_each_traced_through(turbulent):
+    two = xr.concat([turbulent, 2 * turbulent], xr.DataArray([0.5, 1.5], dims="time", name="time"))
+    two = two.assign_attrs(turbulent.attrs)
+    p = mm.particles.isotropic(5, gyroradius=1.0, seed=1, field=turbulent, reference_field=1.0)
+    both = mm.trace(two, p, save=3, **RUN).compute()
+    assert both.x.dims == ("time", "particle", "path")
+    np.testing.assert_array_equal(both.time, [0.5, 1.5])
+    for i, ds in enumerate((turbulent, (2 * turbulent).assign_attrs(turbulent.attrs))):
+        np.testing.assert_array_equal(both.x.isel(time=i), mm.trace(ds, p, save=3, **RUN).x)
+
+
+def test_cubic_interpolation_is_closer_to_a_smooth_field():
+    n = 12
+    x = (np.arange(n) + 0.5) / n
+
+    def wave(at):
+        return 1.5 + np.sin(2 * np.pi * at)
+
+    ds = mm.io.from_arrays(Bx=0 * x, By=0 * x, Bz=wave(x), spacing={"x": 1 / n}, dims=("x",))
+    places = np.linspace(-1, 2, 50)
+    p = mm.particles.from_arrays(
+        x=places,
+        y=0 * places,
+        z=0 * places,
+        vx=0 * places,
+        vy=0 * places,
+        vz=1 + 0 * places,
+        gyroradius=1.0,
+        reference_field=1.0,
+    )
+    errors = {}
+    for kind in ("nearest", "linear", "cubic"):
+        b = mm.trace(ds, p, step=1.0, distance=1.0, save=[0.0], interpolation=kind).B.isel(path=0)
+        errors[kind] = float(np.abs(b - wave(places)).max())
+    assert errors["cubic"] < 2e-3 < 20e-3 < errors["linear"] < errors["nearest"]
+
+
+@pytest.mark.parametrize("step", [0.5, 0.05])
+def test_small_angle_diffusion_follows_the_exact_finite_law(step):
+    """<r²> of n steps with mean cosine alpha; in the long run kappa is 2/3 v²/nu, not 1/3 and not 2."""
+    nu, n, distance = 0.4, 4000, 60.0
+    empty = uniform(1.0)
+    p = mm.particles.isotropic(n, gyroradius=1e9, seed=3, field=empty, reference_field=1.0)
+    tr = mm.trace(empty, p, step=step, distance=distance, save=1, scattering=mm.scattering.small_angle(nu=nu)).compute()
+    square = sum((tr[d].isel(path=-1) - tr[d].isel(path=0)) ** 2 for d in "xyz")
+    alpha, count = np.exp(-nu * step / 2), round(distance / step)
+    # drift-kick-drift straight steps, then the deflection: a chain of count steps
+    exact = step**2 * (count * (1 + alpha) / (1 - alpha) - 2 * alpha * (1 - alpha**count) / (1 - alpha) ** 2)
+    assert float(square.mean()) == pytest.approx(exact, abs=4 * float(square.std()) / np.sqrt(n))
+    kappa = float(square.mean()) / (6 * distance)
+    nu1 = nu / 2
+    assert kappa == pytest.approx(2 / 3 / nu * (1 - 1 / (nu1 * distance)), rel=0.06)
+    cosine = sum(tr[f"v{d}"].isel(path=-1) * tr[f"v{d}"].isel(path=0) for d in "xyz")
+    assert float(cosine.mean()) == pytest.approx(np.exp(-nu1 * distance), abs=4 / np.sqrt(3 * n))
+
+
+def test_a_wanted_kappa_is_what_comes_out_and_a_field_confines_across():
+    """Uniform B: kappa_par = v²/3 nu1, kappa_perp = (v²/3) nu1/(nu1² + Omega²)."""
+    kappa, radius, n = 3.0, 2.0, 3000
+    model = mm.scattering.small_angle(kappa=kappa)
+    nu1 = model.rate / 2
+    assert nu1 == pytest.approx(1 / (3 * kappa))
+    ds = uniform(1.0)
+    p = mm.particles.isotropic(n, gyroradius=radius, seed=5, field=ds, reference_field=1.0)
+    distance = 40 / nu1
+    tr = mm.trace(ds, p, step=0.1, distance=distance, save=1, scattering=model).compute()
+    dr = {d: tr[d].isel(path=-1) - tr[d].isel(path=0) for d in "xyz"}
+    finite = 1 - 1 / (nu1 * distance)
+    par = float((dr["z"] ** 2).mean()) / (2 * distance)
+    assert par == pytest.approx(kappa * finite, rel=4 * np.sqrt(2 / n))
+    perp = float((dr["x"] ** 2 + dr["y"] ** 2).mean()) / (4 * distance)
+    assert perp == pytest.approx(nu1 / 3 / (nu1**2 + radius**-2), rel=4 * np.sqrt(1 / n) + 0.02)
+
+
+def test_the_high_energy_limit():
+    """r_g >> l_c: a mean free path of 2 r_g²/l_c1 in a solenoidal field with its own, measured, correlation length."""
+    n = 32
+    rng = np.random.default_rng(2)
+    fields = {f"B{c}": rng.normal(size=(n, n, n)) for c in "xyz"}
+    ds = mm.io.from_arrays(**fields, spacing=dict.fromkeys("zyx", 1.0), dims=("z", "y", "x"))
+    ds = mm.fourier.filter(
+        mm.fourier.project(ds), mm.fourier.band(k_perp=(0, 1.6), edge="gaussian", width=0.4), direction="z"
+    )
+    ds = mm.fourier.filter(ds, mm.fourier.high_pass(0.3), direction="z")
+    power = mm.spectra.power(ds)
+    l_c = float(np.pi / 2 * (power / power.k).sum() / power.sum())
+    radius = 20 * l_c
+    p = mm.particles.isotropic(2000, gyroradius=radius, seed=1, field=ds, positions="lattice")
+    distance = 0.15 * 2 * radius**2 / l_c
+    tr = mm.trace(ds, p, step=0.5, distance=distance, save=1, interpolation="cubic").compute()
+    cosine = float(sum(tr[f"v{d}"].isel(path=-1) * tr[f"v{d}"].isel(path=0) for d in "xyz").mean())
+    path = -distance / np.log(cosine)
+    assert path == pytest.approx(2 * radius**2 / l_c, rel=0.15)

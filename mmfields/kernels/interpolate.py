@@ -1,46 +1,281 @@
-"""Field values between cell centres."""
+"""Field values between cell centres, for a batch of particles in lockstep.
 
-from math import floor
+A batch is `LANES` particles: their cells are found together, the cells' memory is asked for before any of it is
+read, and each value is a weighted sum over rows of neighbouring cells.  That hides the latency of large fields.
+"""
 
-from numba import njit
+from collections import namedtuple
+
+import numpy as np
+from llvmlite import ir
+from numba import config, njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+LANES = 32
+
+# Interpolations by number, as the kernels take them.
+NEAREST, LINEAR, CUBIC = range(3)
+
+# A field: flat (z, y, x, 3) data and one number more, its shape, the faces of the box in x, y, z order, what happens
+# there (see `trace`), and the interpolation.
+Grid = namedtuple("Grid", "data shape low high walls kind")
+PERIODIC = 0
+
+if config.DISABLE_JIT:
+
+    def weighted_sum(data, rows, cells, row_weights, cell_weights):
+        """The three components summed over rows and cells, each with its weight."""
+        total = np.zeros(3)
+        for row, outer in zip(rows, row_weights, strict=True):
+            for cell, inner in zip(cells, cell_weights, strict=True):
+                total += outer * inner * data[row + cell : row + cell + 3]
+        return total[0], total[1], total[2]
+
+    def prefetch(data, place):
+        """Nothing, interpreted."""
+
+else:
+
+    @intrinsic
+    def weighted_sum(typingctx, data, rows, cells, row_weights, cell_weights):
+        """The three components summed over rows and cells, each with its weight.
+
+        Four numbers are loaded at once and the fourth is dropped, so `data` needs one more than it has.
+        """
+        out = types.UniTuple(types.float64, 3)
+
+        def codegen(context, builder, signature, args):
+            array = context.make_array(signature.args[0])(context, builder, args[0])
+            single = signature.args[0].dtype == types.float32
+            stored = ir.VectorType(ir.FloatType() if single else ir.DoubleType(), 4)
+            vector, i32 = ir.VectorType(ir.DoubleType(), 4), ir.IntType(32)
+            fma = cgutils.get_or_insert_function(
+                builder.module, ir.FunctionType(vector, [vector] * 3), "llvm.fmuladd.v4f64"
+            )
+
+            def spread(tuple_, index):
+                single_lane = builder.insert_element(
+                    ir.Constant(vector, ir.Undefined), builder.extract_value(tuple_, index), i32(0)
+                )
+                every = ir.Constant(ir.VectorType(i32, 4), [0] * 4)
+                return builder.shuffle_vector(single_lane, ir.Constant(vector, ir.Undefined), every)
+
+            def load(row, cell):
+                place = builder.add(builder.extract_value(args[1], row), builder.extract_value(args[2], cell))
+                values = builder.load(builder.bitcast(builder.gep(array.data, [place]), stored.as_pointer()))
+                values.align = 4 if single else 8
+                return builder.fpext(values, vector) if single else values
+
+            def summed(first, rest):
+                total = builder.fmul(*first())
+                for weight, value in rest:
+                    total = builder.call(fma, [weight(), value(), total])
+                return total
+
+            inner = [spread(args[4], cell) for cell in range(len(signature.args[2]))]
+            total = None
+            for row in range(len(signature.args[1])):
+                line = builder.fmul(inner[0], load(row, 0))
+                for cell in range(1, len(inner)):
+                    line = builder.call(fma, [inner[cell], load(row, cell), line])
+                weight = spread(args[3], row)
+                total = builder.fmul(weight, line) if total is None else builder.call(fma, [weight, line, total])
+            parts = [builder.extract_element(total, i32(c)) for c in range(3)]
+            return context.make_tuple(builder, out, parts)
+
+        return out(data, rows, cells, row_weights, cell_weights), codegen
+
+    @intrinsic
+    def prefetch(typingctx, data, place):
+        """Ask for the memory at a place of a flat array, without waiting for it."""
+
+        def codegen(context, builder, signature, args):
+            array = context.make_array(signature.args[0])(context, builder, args[0])
+            byte, i32 = ir.IntType(8).as_pointer(), ir.IntType(32)
+            kind = ir.FunctionType(ir.VoidType(), [byte, i32, i32, i32])
+            call = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+            where = builder.bitcast(builder.gep(array.data, [args[1]]), byte)
+            builder.call(call, [where, i32(0), i32(3), i32(1)])  # to read, and to keep
+            return context.get_dummy_value()
+
+        return types.void(data, types.intp), codegen
 
 
-@njit(nogil=True, cache=True, inline="always")
-def bracket(position, cells, periodic):
-    """Neighbouring cells of `position` (in cells, centres at whole numbers) and the weight of the upper one.
+@njit(nogil=True, cache=True, error_model="numpy")
+def locate_linear(x, inverse, shift, n, periodic, cells, weights):
+    """The two cells along one axis that each position of a batch lies between, and their weights.
 
-    Beyond the first or last centre a periodic axis wraps and an open one keeps the edge value.
+    Parameters
+    ----------
+    x : (LANES,) float array
+        Positions, in the field's length unit.
+    inverse, shift : float
+        Cells per length unit, and where the first centre lies, in cells.
+    n : int
+        Cells of the axis.
+    periodic : bool
+        Otherwise the edge value holds beyond the first and last centre.
+    cells, weights : (4, LANES) int32 and float arrays
+        Filled: the first two rows.
     """
-    low = floor(position)
-    weight = position - low
-    lower = int(low)
+    size, back, last = np.float64(n), 1.0 / n, np.int32(n - 1)
     if periodic:
-        lower = lower % cells
-        upper = lower + 1
-        if upper == cells:
-            upper = 0
-    else:
-        upper = min(max(lower + 1, 0), cells - 1)
-        lower = min(max(lower, 0), cells - 1)
-    return lower, upper, weight
+        for lane in range(LANES):
+            u = x[lane] * inverse - shift
+            u -= size * np.floor(u * back)  # whole periods are taken off without rounding
+            u = u + size if u < 0.0 else u
+            u = u - size if u >= size else u
+            low = np.floor(u)
+            weights[0, lane], weights[1, lane] = 1.0 - (u - low), u - low
+            lower = np.int32(low)
+            cells[0, lane] = lower
+            cells[1, lane] = np.int32(0) if lower == last else lower + np.int32(1)
+        return
+    for lane in range(LANES):
+        u = min(max(x[lane] * inverse - shift, -2.0), size + 1.0)
+        low = np.floor(u)
+        weights[0, lane], weights[1, lane] = 1.0 - (u - low), u - low
+        lower = np.int32(low)
+        cells[0, lane] = min(max(lower, np.int32(0)), last)
+        cells[1, lane] = min(max(lower + np.int32(1), np.int32(0)), last)
 
 
 @njit(nogil=True, cache=True, inline="always")
-def linear(field, z, y, x, periodic):
-    """Trilinear interpolation of a (z, y, x, 3) field at a position in cells, weights in float64."""
-    k0, k1, wz = bracket(z, field.shape[0], periodic[2])
-    j0, j1, wy = bracket(y, field.shape[1], periodic[1])
-    i0, i1, wx = bracket(x, field.shape[2], periodic[0])
-    w00 = (1.0 - wz) * (1.0 - wy)
-    w01 = (1.0 - wz) * wy
-    w10 = wz * (1.0 - wy)
-    w11 = wz * wy
-    ux = 1.0 - wx
-    bx = by = bz = 0.0
-    for w, k, j in ((w00, k0, j0), (w01, k0, j1), (w10, k1, j0), (w11, k1, j1)):
-        a = w * ux
-        b = w * wx
-        bx += a * field[k, j, i0, 0] + b * field[k, j, i1, 0]
-        by += a * field[k, j, i0, 1] + b * field[k, j, i1, 1]
-        bz += a * field[k, j, i0, 2] + b * field[k, j, i1, 2]
-    return bx, by, bz
+def neighbour(i, n, periodic):
+    """Index of a neighbour at most a few cells away: wrapped, or mirrored at the first and the last cell."""
+    if periodic:
+        i = i + n if i < 0 else i
+        i = i - n if i >= n else i
+        return i if 0 <= i < n else i % n
+    i = -i if i < 0 else i
+    i = 2 * (n - 1) - i if i >= n else i
+    return min(max(i, 0), n - 1)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def locate_cubic(x, inverse, shift, n, periodic, cells, weights):
+    """As `locate_linear`, the four cells and weights of a cubic B-spline, mirrored at the edge of an open axis."""
+    size, back = np.float64(n), 1.0 / n
+    for lane in range(LANES):
+        u = x[lane] * inverse - shift
+        u = u - size * np.floor(u * back) if periodic else min(max(u, -2.0), size + 1.0)
+        low = np.floor(u)
+        t = u - low
+        s = 1.0 - t
+        weights[0, lane] = s * s * s / 6.0
+        weights[1, lane] = (4.0 + t * t * (3.0 * t - 6.0)) / 6.0
+        weights[2, lane] = (4.0 + s * s * (3.0 * s - 6.0)) / 6.0
+        weights[3, lane] = t * t * t / 6.0
+        cells[1, lane] = np.int32(low)
+    for lane in range(LANES):
+        low = cells[1, lane]
+        for c in range(4):
+            cells[c, lane] = neighbour(low + c - 1, n, periodic)
+
+
+@njit(nogil=True, cache=True)
+def ahead(data, ny, nx, reach, kx, ky, kz):
+    """Ask for the memory of all rows of cells of a batch."""
+    for lane in range(LANES):
+        cell = 3 * np.intp(kx[0, lane])
+        for a in range(reach):
+            for b in range(reach):
+                prefetch(data, (np.intp(kz[a, lane]) * ny + ky[b, lane]) * nx * 3 + cell)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def gather_nearest(data, ny, nx, kx, ky, kz, wx, wy, wz, bx, by, bz):
+    """Values of the nearest cell, from cells and weights of `locate_linear`."""
+    for lane in range(LANES):
+        i = kx[1, lane] if wx[1, lane] >= 0.5 else kx[0, lane]
+        j = ky[1, lane] if wy[1, lane] >= 0.5 else ky[0, lane]
+        k = kz[1, lane] if wz[1, lane] >= 0.5 else kz[0, lane]
+        place = 3 * ((np.intp(k) * ny + j) * nx + i)
+        bx[lane], by[lane], bz[lane] = data[place], data[place + 1], data[place + 2]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def gather_linear(data, ny, nx, kx, ky, kz, wx, wy, wz, bx, by, bz):
+    """Trilinear values of a flat (z, y, x, 3) field for a batch."""
+    row = np.intp(3 * nx)
+    for lane in range(LANES):
+        z0, z1 = np.intp(kz[0, lane]) * ny, np.intp(kz[1, lane]) * ny
+        y0, y1 = np.intp(ky[0, lane]), np.intp(ky[1, lane])
+        a0, a1, b0, b1 = wz[0, lane], wz[1, lane], wy[0, lane], wy[1, lane]
+        bx[lane], by[lane], bz[lane] = weighted_sum(
+            data,
+            ((z0 + y0) * row, (z0 + y1) * row, (z1 + y0) * row, (z1 + y1) * row),
+            (3 * np.intp(kx[0, lane]), 3 * np.intp(kx[1, lane])),
+            (a0 * b0, a0 * b1, a1 * b0, a1 * b1),
+            (wx[0, lane], wx[1, lane]),
+        )
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def gather_cubic(data, ny, nx, kx, ky, kz, wx, wy, wz, bx, by, bz):
+    """Tricubic values of a flat (z, y, x, 3) field of spline coefficients for a batch."""
+    row = np.intp(3 * nx)
+    for lane in range(LANES):
+        across = 3 * np.intp(kx[0, lane]), 3 * np.intp(kx[1, lane]), 3 * np.intp(kx[2, lane]), 3 * np.intp(kx[3, lane])
+        inner = wx[0, lane], wx[1, lane], wx[2, lane], wx[3, lane]
+        y0, y1, y2, y3 = ky[0, lane] * row, ky[1, lane] * row, ky[2, lane] * row, ky[3, lane] * row
+        outer = wy[0, lane], wy[1, lane], wy[2, lane], wy[3, lane]
+        sx = sy = sz = 0.0
+        for a in range(4):
+            plane = np.intp(kz[a, lane]) * ny * row
+            px, py, pz = weighted_sum(data, (plane + y0, plane + y1, plane + y2, plane + y3), across, outer, inner)
+            sx += wz[a, lane] * px
+            sy += wz[a, lane] * py
+            sz += wz[a, lane] * pz
+        bx[lane], by[lane], bz[lane] = sx, sy, sz
+
+
+@njit(nogil=True, cache=True, inline="always")
+def interpolate(data, shape, inverse, shift, wraps, kind, x, y, z, kx, ky, kz, wx, wy, wz, bx, by, bz):
+    """Field of a batch of positions; cells and weights, (4, LANES) an axis, are left filled."""
+    nz, ny, nx = shape
+    if kind == CUBIC:
+        locate_cubic(x, inverse[0], shift[0], nx, wraps[0], kx, wx)
+        locate_cubic(y, inverse[1], shift[1], ny, wraps[1], ky, wy)
+        locate_cubic(z, inverse[2], shift[2], nz, wraps[2], kz, wz)
+        ahead(data, ny, nx, 4, kx, ky, kz)
+        gather_cubic(data, ny, nx, kx, ky, kz, wx, wy, wz, bx, by, bz)
+        return
+    locate_linear(x, inverse[0], shift[0], nx, wraps[0], kx, wx)
+    locate_linear(y, inverse[1], shift[1], ny, wraps[1], ky, wy)
+    locate_linear(z, inverse[2], shift[2], nz, wraps[2], kz, wz)
+    ahead(data, ny, nx, 2, kx, ky, kz)
+    if kind == LINEAR:
+        gather_linear(data, ny, nx, kx, ky, kz, wx, wy, wz, bx, by, bz)
+    else:
+        gather_nearest(data, ny, nx, kx, ky, kz, wx, wy, wz, bx, by, bz)
+
+
+@njit(nogil=True, cache=True)
+def scales(shape, low, high, walls):
+    """Cells per length, where the first centre lies in cells, and whether it is periodic, of each axis: tuples."""
+    nz, ny, nx = shape
+    cx, cy, cz = nx / (high[0] - low[0]), ny / (high[1] - low[1]), nz / (high[2] - low[2])
+    shift = low[0] * cx + 0.5, low[1] * cy + 0.5, low[2] * cz + 0.5
+    return (cx, cy, cz), shift, (walls[0] == PERIODIC, walls[1] == PERIODIC, walls[2] == PERIODIC)
+
+
+@njit(nogil=True, cache=True)
+def sample(grid, position, out):
+    """Field at any number of positions (n, 3), into `out` (n, 3)."""
+    inverse, shift, wraps = scales(grid.shape, grid.low, grid.high, grid.walls)
+    x, y, z, bx, by, bz = [np.empty(LANES) for _ in range(6)]
+    kx, ky, kz = [np.empty((4, LANES), np.int32) for _ in range(3)]
+    wx, wy, wz = [np.empty((4, LANES)) for _ in range(3)]
+    n = position.shape[0]
+    for first in range(0, n, LANES):
+        for lane in range(LANES):
+            p = min(first + lane, n - 1)
+            x[lane], y[lane], z[lane] = position[p, 0], position[p, 1], position[p, 2]
+        interpolate(
+            grid.data, grid.shape, inverse, shift, wraps, grid.kind, x, y, z, kx, ky, kz, wx, wy, wz, bx, by, bz
+        )
+        for lane in range(min(LANES, n - first)):
+            p = first + lane
+            out[p, 0], out[p, 1], out[p, 2] = bx[lane], by[lane], bz[lane]

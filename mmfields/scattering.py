@@ -1,0 +1,168 @@
+"""Random scattering of particles: what ``mm.trace`` adds to any field, and the exact 1-D Monte Carlo."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from mmfields.conventions import SnapshotError, keys_of, saved_lengths
+
+# kappa nu / v² of the literal Eq. 13: one Gaussian polar angle and a uniform azimuth decorrelate <cos> at nu/2.
+KAPPA_NU = 2.0 / 3.0
+
+
+@dataclass(frozen=True)
+class Scattering:
+    """Small-angle scattering that ``mm.trace`` adds at the end of every step.
+
+    Parameters
+    ----------
+    rate : float
+        Mean square polar angle per path length, nu/v of Eq. 13 [per length unit].
+    outside : float
+        The rate where a patchy medium does not scatter strongly; `rate` is that of the patches.
+    threshold : float, optional
+        Patches are where |B| is at least this, in the field's unit.
+    mask : str, optional
+        Patches are where this variable of the snapshot is not 0.
+    """
+
+    rate: float
+    outside: float = 0.0
+    threshold: float | None = None
+    mask: str | None = None
+
+    def label(self) -> str:
+        """One line for the attrs of trajectories."""
+        if self.threshold is None and self.mask is None:
+            return f"small-angle (Eq. 13), nu = {self.rate:.8g} per length unit"
+        where = f"|B| >= {self.threshold:.8g}" if self.mask is None else f"{self.mask} is set"
+        return f"small-angle (Eq. 13), nu = {self.rate:.8g} per length unit where {where}, {self.outside:.8g} elsewhere"
+
+
+def _rate(nu: float | None, kappa: float | None) -> float:
+    if (nu is None) == (kappa is None):
+        raise SnapshotError(f"nu={nu!r}, kappa={kappa!r}: give one of the two")
+    value = nu if nu is not None else kappa
+    if isinstance(value, str) or not (np.isfinite(value) and value >= 0) or (kappa is not None and kappa == 0):
+        raise SnapshotError(f"{'nu' if kappa is None else 'kappa'}={value!r}: a positive, finite number is needed")
+    return float(nu) if nu is not None else KAPPA_NU / float(kappa)
+
+
+def small_angle(*, nu: float | None = None, kappa: float | None = None) -> Scattering:
+    """Small-angle scattering everywhere: each step turns the direction by a Gaussian polar angle (Eq. 13).
+
+    The polar angle has variance nu s in a step of length s, the azimuth is uniform, and the mean cosine of
+    a step is exactly exp(-nu s/2).  In three dimensions that gives kappa = (2/3) v²/nu per axis.
+
+    Parameters
+    ----------
+    nu : float
+        Mean square angle per path length [per length unit].
+    kappa : float
+        Wanted diffusion coefficient [particle speed times length unit], instead of `nu`: nu = (2/3)/kappa.
+
+    Returns
+    -------
+    Scattering
+
+    Raises
+    ------
+    SnapshotError
+        If not one of the two is given, or it is not positive.
+    """
+    return Scattering(_rate(nu, kappa))
+
+
+def patchy(
+    inside: Scattering, outside: Scattering | None = None, *, threshold: float | None = None, mask: str | None = None
+) -> Scattering:
+    """Two phases of small-angle scattering (Sec. 3.10): patches and what lies between them.
+
+    Parameters
+    ----------
+    inside, outside : Scattering
+        From :func:`small_angle`; nothing scatters outside by default.
+    threshold : float, optional
+        Patches are where |B|, in the middle of the step, is at least this [field unit].
+    mask : str, optional
+        Patches are where this variable of the snapshot is not 0, by the nearest cell, instead.
+
+    Returns
+    -------
+    Scattering
+
+    Raises
+    ------
+    SnapshotError
+        If not one of `threshold` and `mask` is given.
+    """
+    if (threshold is None) == (mask is None):
+        raise SnapshotError(f"threshold={threshold!r}, mask={mask!r}: give one of the two")
+    if threshold is not None and not (np.isfinite(threshold) and threshold >= 0):
+        raise SnapshotError(f"threshold={threshold!r}: a field strength from 0 on is needed")
+    return Scattering(inside.rate, outside.rate if outside is not None else 0.0, threshold, mask)
+
+
+def one_dimensional(
+    n: int,
+    *,
+    kappa: Sequence[float],
+    lengths: Sequence[float],
+    distance: float,
+    save: int | Sequence[float] = 100,
+    seed: int,
+) -> xr.Dataset:
+    """Exact 1-D Monte Carlo of particles that reverse at random in periodic layers (Sec. 3.10).
+
+    A particle flies until it has gone through an exponentially distributed optical depth, layer by layer,
+    and turns round: no step is taken, and layers of any thickness are sampled without bias.  In one layer
+    kappa = 1/(2 a) for a reversal rate a per length; for several Eq. 11 is exact at every thickness.
+
+    Parameters
+    ----------
+    n : int
+        Particles, uniform over one period, half of them each way on average.
+    kappa : sequence of float
+        Diffusion coefficient of each layer [particle speed times length unit].
+    lengths : sequence of float
+        Thickness of each layer.
+    distance : float
+        Path length.
+    save : int or sequence of float
+        As for ``mm.trace``.
+    seed : int
+        Everything random follows from it.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``x`` (unwrapped) and ``vx`` (1 or -1) over (``particle``, ``path``).
+
+    Raises
+    ------
+    SnapshotError
+        If a number is unusable.
+    """
+    from mmfields.kernels.layers import fly
+
+    widths, kappas = np.asarray(lengths, float), np.asarray(kappa, float)
+    if widths.ndim != 1 or widths.shape != kappas.shape or not len(widths):
+        raise SnapshotError(f"kappa={kappa!r}, lengths={lengths!r}: one of each per layer is needed")
+    if not (np.isfinite(widths) & (widths > 0)).all() or not (kappas > 0).all():
+        raise SnapshotError(f"kappa={kappa!r}, lengths={lengths!r}: positive numbers are needed")
+    if not isinstance(n, int | np.integer) or n < 1:
+        raise SnapshotError(f"n={n!r}: a positive number of particles is needed")
+    path = saved_lengths(distance, save)
+    start = np.random.default_rng([seed, 0, 2]).random((n, 2))
+    edges = np.concatenate([[0.0], np.cumsum(widths)])
+    position, forward = fly(edges, 0.5 / kappas, start, keys_of(seed, 0, n), path)
+    dims = ("particle", "path")
+    variables: dict[str, Any] = {
+        "x": (dims, position, {"long_name": "unwrapped position"}),
+        "vx": (dims, forward, {"long_name": "direction"}),
+    }
+    attrs = {"seed": int(seed), "scattering": "1-D reversals by optical depth", "period": float(edges[-1])}
+    return xr.Dataset(variables, {"path": ("path", path, {"long_name": "path length"})}, attrs)
