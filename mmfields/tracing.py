@@ -18,6 +18,7 @@ from mmfields.conventions import (
     spatial_dims,
     unit_attrs,
 )
+from mmfields.io._shared import Mapped, create, one_host, view
 from mmfields.particles import reference_strength
 from mmfields.scattering import Scattering
 
@@ -237,8 +238,7 @@ def _rows(
     return da.blockwise(
         _trace_task,
         "rgps",
-        _packed(field, interpolation),
-        "f",
+        *_packed(field, interpolation),
         stacked(["x", "y", "z"]),
         "gpc",
         stacked(["vx", "vy", "vz"]),
@@ -268,25 +268,63 @@ def _rows(
     )
 
 
-def _packed(field: xr.Dataset, interpolation: str) -> Any:
-    """The field as the kernel takes it, one flat block made once and shared by all tasks."""
+def _packed(field: xr.Dataset, interpolation: str) -> tuple[Any, str | None]:
+    """The field as the kernel takes it, one flat block made once and shared by all tasks, and its blockwise index."""
     import dask.array as da
 
     parts = [_grid_order(field[name]) for name in components(field)]
     kinds = boundaries(field)
     modes = tuple("grid-wrap" if kinds.get(d, "periodic") == "periodic" else "mirror" for d in SPATIAL[::-1])
     kind = np.float32 if np.result_type(*(p.dtype for p in parts)) in (np.float16, np.float32) else np.float64
-    return da.blockwise(
+    size = 3 * int(np.prod(parts[0].shape)) + 1
+    options = {"modes": modes if interpolation == "cubic" else (), "kind": kind}
+    if one_host():
+        return _mapped(parts, size, **options), None
+    packed = da.blockwise(
         _pack,
         "f",
         *(item for p in parts for item in (p, "zyx")),
-        new_axes={"f": 3 * int(np.prod(parts[0].shape)) + 1},
-        modes=modes if interpolation == "cubic" else (),
-        kind=kind,
+        new_axes={"f": size},
         dtype=kind,
         concatenate=True,
         meta=np.empty(0, kind),
+        **options,
     )
+    return packed, "f"
+
+
+def _mapped(parts: Sequence[Any], size: int, *, modes: tuple[str, ...], kind: Any) -> Any:
+    """As `_pack`, into a file that the processes of a host share, block by block; a delayed `Mapped`."""
+    import dask
+
+    path = dask.delayed(create, pure=False)(size, kind)
+    write, written = dask.delayed(_write, pure=True), []
+    for c, part in enumerate(parts):
+        part = part.rechunk(-1) if modes else part
+        corners = np.array(np.meshgrid(*[np.cumsum((0, *n[:-1])) for n in part.chunks], indexing="ij")).reshape(3, -1).T
+        for block, corner in zip(part.to_delayed().ravel(), corners.tolist(), strict=True):
+            written.append(write(path, block, tuple(corner), c, part.shape, modes, kind))
+    return dask.delayed(_filled, pure=True)(path, written, kind)
+
+
+def _write(
+    path: str, block: np.ndarray, corner: tuple[int, ...], c: int, shape: tuple, modes: tuple, kind: Any
+) -> None:
+    """One block of one component into the shared file."""
+    _require_finite(block, c, corner)
+    out = view(path, kind, "r+")[:-1].reshape(*shape, 3)
+    region = tuple(slice(a, a + n) for a, n in zip(corner, block.shape, strict=True))
+    out[(*region, c)] = _coefficients(block, modes) if modes else block
+
+
+def _filled(path: str, _: Any, kind: Any) -> Mapped:
+    return Mapped(path, kind)
+
+
+def _require_finite(part: np.ndarray, c: int, corner: tuple[int, ...] = (0, 0, 0)) -> None:
+    if not np.isfinite(part).all():
+        where = np.argwhere(~np.isfinite(part))[0] + np.array(corner)
+        raise SnapshotError(f"B{'xyz'[c]} is not finite at (z, y, x) = {tuple(where.tolist())}: fill it before tracing")
 
 
 def _grid_order(array: xr.DataArray) -> Any:
@@ -302,11 +340,7 @@ def _pack(*parts: np.ndarray, modes: tuple[str, ...], kind: Any) -> np.ndarray:
     flat = np.zeros(3 * parts[0].size + 1, kind)
     out = flat[:-1].reshape(*parts[0].shape, 3)
     for c, part in enumerate(parts):
-        if not np.isfinite(part).all():
-            where = np.argwhere(~np.isfinite(part))[0]
-            raise SnapshotError(
-                f"B{'xyz'[c]} is not finite at (z, y, x) = {tuple(where.tolist())}: fill it before tracing"
-            )
+        _require_finite(part, c)
         out[..., c] = _coefficients(part, modes) if modes else part
     flat.flags.writeable = False
     return flat
@@ -379,6 +413,8 @@ def _trace_task(
     else:
         patches = MASK if scattering.mask is not None else UNIFORM if scattering.threshold is None else THRESHOLD
         scatter = Scatter(patches, scattering.rate, scattering.outside, float(scattering.threshold or 0.0), mask)
+    if isinstance(field, Mapped):
+        field = field.array
     field.flags.writeable = False  # one compiled kernel, whether or not the scheduler has copied the field
     rows = trace_block(
         Grid(field, *geometry, kind),

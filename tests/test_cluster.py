@@ -1,5 +1,6 @@
 """A real cluster: scheduler and two workers, each a process started by its own command."""
 
+import os
 import subprocess
 import sys
 import time
@@ -101,6 +102,39 @@ def test_slabs_and_pencils_on_a_cluster_give_the_same_bits(address, monkeypatch)
             np.testing.assert_array_equal(a[name].values, b[name].values)
     for a, b in zip(local, eager, strict=False):
         xr.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6 * float(abs(b.to_array()).max()))
+
+
+def test_two_processes_share_one_copy_of_the_field(address, monkeypatch):
+    """The field is a file that both workers map; results are those of one process, for every interpolation."""
+    ds = mm.samples.load("micromirrors").isel(time=1)[["Bx", "By", "Bz"]]
+    p = mm.particles.isotropic(40, gyroradius=10.0, seed=1, field=ds, reference_field=1.0)
+    options = {"step": 1.0, "distance": 50.0, "save": 2, "particles_per_task": 8}
+    with monkeypatch.context() as alone:
+        alone.setattr(mm.tracing, "one_host", lambda: False)
+        want = {
+            kind: mm.trace(ds, p, interpolation=kind, **options).compute(scheduler="threads")
+            for kind in ("linear", "cubic")
+        }
+    with Client(address) as client:
+        for kind, expected in want.items():
+            lazy = mm.trace(ds.chunk(z=20), p, interpolation=kind, **options)
+            assert any("_filled" in str(key) for key in dict(lazy.__dask_graph__()))
+            got = lazy.compute()
+            for name in ("x", "vz", "B"):
+                np.testing.assert_array_equal(got[name], expected[name])
+        holed = ds.assign(Bz=ds.Bz.where(ds.By < 0.3)).chunk(z=20)
+        with pytest.raises(mm.SnapshotError, match="Bz is not finite at"):
+            mm.trace(holed, p, step=1.0, distance=50.0).x.compute()
+        del lazy
+        folders = client.run(lambda dask_worker: dask_worker.local_directory).values()
+
+        def left() -> list[str]:
+            return [name for folder in folders for name in os.listdir(folder) if name.endswith(".field")]
+
+        deadline = time.monotonic() + 20
+        while len(left()) > 1:  # that of the run that failed may stay until the cluster closes
+            assert time.monotonic() < deadline, left()
+            time.sleep(0.2)
 
 
 def test_readers_work_on_workers(address, shared):
