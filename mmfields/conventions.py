@@ -234,6 +234,11 @@ def mean_field(ds: xr.Dataset, vector: str = "B") -> xr.Dataset:
     return ds[names].mean(spatial_dims(ds), dtype=np.float64, skipna=False, keep_attrs=True)
 
 
+def as_real(array: xr.DataArray) -> xr.DataArray:
+    """The array itself if it holds floats; whole numbers as float64."""
+    return array if array.dtype.kind == "f" else array.astype(np.float64)
+
+
 def mean(array: xr.DataArray, dims: Iterable[str]) -> xr.DataArray:
     """Mean over spatial dims in float64, lazily; NaN where the array holds one."""
     return array.mean(dims, dtype=np.float64, skipna=False)
@@ -270,7 +275,7 @@ def physical(ds: xr.Dataset, scale_factors: Mapping[str, float] | None = None) -
         given = {d: ds.attrs[f"scale_factor_{d}"] for d in SPATIAL if f"scale_factor_{d}" in ds.attrs}
     if not given or set(given) - set(SPATIAL):
         raise SnapshotError(f"scale_factors={given!r}: give those of the axes that contract, such as {{'y': 0.5}}")
-    if bad := {d: a for d, a in given.items() if not (np.isfinite(a) and a > 0)}:
+    if bad := {d: a for d, a in given.items() if isinstance(a, str) or not (np.isfinite(a) and a > 0)}:
         raise SnapshotError(f"scale factors {bad}: positive numbers are needed")
     frame = ds.attrs.get("frame")
     if frame not in ("comoving", "physical"):
@@ -278,8 +283,11 @@ def physical(ds: xr.Dataset, scale_factors: Mapping[str, float] | None = None) -
             f"the frame of the fields is {frame!r}: say which they are, 'comoving' or 'physical', with frame=... on "
             "opening or ds.assign_attrs(frame=...)"
         )
-    out = ds.assign_attrs(frame="physical").assign_coords(
-        {d: (d, ds[d].values * given[d], _scaled(ds[d].attrs, given[d])) for d in spatial_dims(ds) if d in given}
+    if "scale_factors_applied" in ds.attrs:
+        raise SnapshotError(f"these are physical already: {ds.attrs['scale_factors_applied']} was applied")
+    axes = {axis: a for d, a in given.items() for axis in (d, f"{d}_f") if axis in ds.coords}
+    out = ds.assign_attrs(frame="physical", scale_factors_applied=str(dict(given))).assign_coords(
+        {axis: (axis, ds[axis].values * a, _scaled(ds[axis].attrs, a)) for axis, a in axes.items()}
     )
     out.attrs = {key: value for key, value in out.attrs.items() if not key.startswith("scale_factor_")}
     if frame == "physical":
@@ -292,8 +300,12 @@ def physical(ds: xr.Dataset, scale_factors: Mapping[str, float] | None = None) -
         )
     volume = np.prod(list(given.values()))
     for d, name in zip(SPATIAL, names, strict=True):
-        factor = ds[name].dtype.type(given.get(d, 1.0) / volume)
-        out[name] = (ds[name] * factor).assign_coords(out[name].coords).assign_attrs(ds[name].attrs)
+        field = as_real(ds[name])
+        out[name] = (
+            (field * field.dtype.type(given.get(d, 1.0) / volume))
+            .assign_coords(out[name].coords)
+            .assign_attrs(ds[name].attrs)
+        )
     return out
 
 
@@ -314,11 +326,26 @@ def unit_vector(direction: str | Iterable[float]) -> np.ndarray:
         if direction not in SPATIAL:
             raise SnapshotError(f"direction {direction!r}: give 'x', 'y', 'z' or three numbers (x, y, z)")
         return np.array([float(direction == dim) for dim in SPATIAL])
-    vector = np.asarray(list(direction), dtype=float)
+    try:
+        vector = np.asarray(list(direction), dtype=float)
+    except (TypeError, ValueError):
+        vector = np.zeros(0)
     length = np.linalg.norm(vector) if vector.shape == (3,) else 0.0
     if not np.isfinite(length) or length == 0:
         raise SnapshotError(f"direction {direction!r}: give 'x', 'y', 'z' or three finite numbers, not all zero")
     return vector / length
+
+
+def require_direction(along: np.ndarray) -> None:
+    """Refuse a mean direction that a field which is not finite has spoilt.
+
+    Raises
+    ------
+    SnapshotError
+        If a component is not finite.
+    """
+    if not np.isfinite(along).all():
+        raise SnapshotError("B is not finite, so its mean gives no direction: fill it, or say direction='x', 'y', 'z'")
 
 
 def mean_direction(ds: xr.Dataset, direction: str | Iterable[float] | None = None) -> xr.DataArray:
@@ -339,7 +366,8 @@ def mean_direction(ds: xr.Dataset, direction: str | Iterable[float] | None = Non
     Raises
     ------
     SnapshotError
-        When it is computed, where the mean field is below 1e-3 of the rms field.
+        When it is computed, where the mean field is below 1e-3 of the rms field.  It is NaN where the
+        field is not finite (see :func:`require_direction`).
     """
     if direction is not None:
         return xr.DataArray(unit_vector(direction), dims="component")

@@ -1,7 +1,7 @@
 """Spectra of periodic snapshots, in memory or chunk by chunk: shell and annular sums that satisfy Parseval's law."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any
@@ -14,6 +14,7 @@ from mmfields.conventions import (
     SnapshotError,
     mean,
     mean_direction,
+    require_direction,
     require_periodic,
     spacing,
     spatial_dims,
@@ -22,6 +23,7 @@ from mmfields.conventions import (
 from mmfields.fourier.transform import fast_length, forward_modes, wavenumbers, waves_of
 
 NORMALIZATION = "sum of E times bin widths is <|dB|^2>/2 over the given fields, k = 0 left out"
+CROSS_NORMALIZATION = "sum of C times bin widths is <da db>/2, k = 0 left out"
 
 
 def power(ds: xr.Dataset, names: Sequence[str] = ("Bx", "By", "Bz")) -> xr.DataArray:
@@ -47,8 +49,8 @@ def power(ds: xr.Dataset, names: Sequence[str] = ("Bx", "By", "Bz")) -> xr.DataA
     """
     bins = _Bins(ds)
     fields = _fields(ds, names)
-    result = _binned([(f, f) for f in fields], bins, None)["real"] / bins.width
-    return bins.shells(result).rename("power").assign_attrs(_attrs(ds, names))
+    sums = _binned([(f, f) for f in fields], bins, None)
+    return bins.shells(sums / bins.width).rename("power").assign_attrs(_attrs(ds, names))
 
 
 def power2d(
@@ -69,7 +71,8 @@ def power2d(
     -------
     xarray.DataArray
         Over ``k_perp`` and ``k_par`` >= 0 (both signs summed) [rad per length unit], with coordinates
-        ``k_perp_width`` and ``k_par_width``; ``(E * E.k_perp_width * E.k_par_width).sum()`` is <|dB|^2>/2.
+        ``k_perp_width``, ``k_par_width`` and ``modes`` (per bin; those of a Nyquist wavenumber are shared
+        between the bins of its two signs); ``(E * E.k_perp_width * E.k_par_width).sum()`` is <|dB|^2>/2.
 
     Raises
     ------
@@ -78,7 +81,8 @@ def power2d(
     """
     bins = _Bins(ds)
     fields = _fields(ds, names)
-    sums = _binned([(f, f) for f in fields], bins, mean_direction(ds, direction))["real"]
+    along = mean_direction(ds, direction)
+    sums = _binned([(f, f) for f in fields], bins, along)
     widths = np.full(bins.size, bins.width)
     widths[0] /= 2  # |k| < half a bin
     coords = {
@@ -86,6 +90,7 @@ def power2d(
         "k_par": ("k_par", bins.centres(), {**bins.notes, "long_name": "parallel wavenumber"}),
         "k_perp_width": ("k_perp", widths),
         "k_par_width": ("k_par", widths),
+        "modes": bins.modes(along),
     }
     sums = sums.assign_coords(coords)
     result = sums / (sums["k_perp_width"] * sums["k_par_width"])
@@ -106,8 +111,8 @@ def reduced(ds: xr.Dataset, names: Sequence[str] = ("Bx", "By", "Bz"), *, axis: 
     Returns
     -------
     xarray.DataArray
-        One-sided over ``k``, from 0; ``(E * E.k_width).sum()`` is <|dB|^2>/2, the modes with k = 0
-        along the axis but not across it included.
+        One-sided over ``k``, from 0, with coordinates ``k_width`` and ``modes``; ``(E * E.k_width).sum()``
+        is <|dB|^2>/2, the modes with k = 0 along the axis but not across it included.
 
     Raises
     ------
@@ -127,7 +132,9 @@ def reduced(ds: xr.Dataset, names: Sequence[str] = ("Bx", "By", "Bz"), *, axis: 
     widths[0] /= 2
     result = total * xr.DataArray(weight / widths, dims="k")
     notes = {**wavenumber_attrs(ds), "long_name": f"wavenumber along {axis}"}
-    result = result.assign_coords(k=("k", k, notes), k_width=("k", widths))
+    modes = _half_weights(n) * np.prod([ds.sizes[d] for d in dims if d != axis])
+    modes[0] -= 1
+    result = result.assign_coords(k=("k", k, notes), k_width=("k", widths), modes=("k", modes))
     return result.rename("power").assign_attrs(_attrs(ds, names), axis=axis)
 
 
@@ -144,8 +151,8 @@ def cross(ds: xr.Dataset, first: str, second: str) -> xr.DataArray:
     Returns
     -------
     xarray.DataArray
-        Complex, over ``k`` as :func:`power`; the sum of its real part times ``k_width`` is
-        <da db>/2.  The imaginary part vanishes in a sum over all directions but for rounding.
+        Real, over ``k`` as :func:`power`, since the imaginary parts of k and -k cancel in a shell; the sum
+        times ``k_width`` is <da db>/2.
 
     Raises
     ------
@@ -155,8 +162,9 @@ def cross(ds: xr.Dataset, first: str, second: str) -> xr.DataArray:
     bins = _Bins(ds)
     a, b = _fields(ds, [first, second])
     sums = _binned([(a, b)], bins, None)
-    result = (sums["real"] + 1j * sums["imag"]) / bins.width
-    return bins.shells(result).rename("cross").assign_attrs(_attrs(ds, [first, second]))
+    notes = {"long_name": f"cross spectrum of {first} and {second}", "normalization": CROSS_NORMALIZATION}
+    result = bins.shells(sums / bins.width).rename("cross")
+    return result.assign_attrs({**_attrs(ds, [first, second]), **notes})
 
 
 def coherence(ds: xr.Dataset, first: str, second: str) -> xr.DataArray:
@@ -172,7 +180,7 @@ def coherence(ds: xr.Dataset, first: str, second: str) -> xr.DataArray:
     Returns
     -------
     xarray.DataArray
-        Over ``k``; about 2 / modes for independent fields.
+        Over ``k``; about 1 / modes for independent fields.
 
     Raises
     ------
@@ -181,14 +189,15 @@ def coherence(ds: xr.Dataset, first: str, second: str) -> xr.DataArray:
     """
     both = cross(ds, first, second)
     result = abs(both) ** 2 / (power(ds, [first]) * power(ds, [second]))
-    return result.rename("coherence").assign_attrs(long_name=f"squared coherence of {first} and {second}")
+    result = result.rename("coherence").drop_attrs(deep=False)
+    return result.assign_attrs(long_name=f"squared coherence of {first} and {second}", units="1")
 
 
 def slope(spectrum: xr.DataArray, k_range: tuple[float, float]) -> xr.Dataset:
     """Power-law fit E ∝ k^slope over a range of shells.
 
-    Shells are weighted by their modes, whose scatter is 1/sqrt(modes/2) for Gaussian fields; the error
-    is the larger of what that predicts and what the scatter about the fit shows.
+    Shells are weighted by their modes, of all fields that were added up, whose scatter is 1/sqrt(modes/2)
+    for Gaussian fields; the error is the larger of what that predicts and what the scatter about the fit shows.
 
     Parameters
     ----------
@@ -208,12 +217,16 @@ def slope(spectrum: xr.DataArray, k_range: tuple[float, float]) -> xr.Dataset:
     SnapshotError
         If fewer than three shells with power lie in the range.
     """
+    if spectrum.dims != ("k",) or "modes" not in spectrum.coords:
+        raise SnapshotError(
+            f"one spectrum over k with its modes is needed, this has dims {spectrum.dims}: select the others"
+        )
     part = spectrum.where((spectrum["k"] >= k_range[0]) & (spectrum["k"] <= k_range[1]), drop=True).compute()
     part = part.where(part > 0, drop=True)
     if part.sizes["k"] < 3:
         raise SnapshotError(f"k_range={k_range} holds {part.sizes['k']} shells with power; three are needed, widen it")
     x, y = np.log(part["k"].values), np.log(part.values)
-    weight = part["modes"].values / 2
+    weight = part["modes"].values / 2 * field_count(spectrum)
     design = np.stack([np.ones_like(x), x], axis=1)
     covariance = np.linalg.inv(design.T @ (weight[:, None] * design))
     amplitude, exponent = covariance @ (design.T @ (weight * y))
@@ -223,6 +236,20 @@ def slope(spectrum: xr.DataArray, k_range: tuple[float, float]) -> xr.Dataset:
     fit = xr.Dataset({k: ((), float(v)) for k, v in values.items()}, attrs={"k_min": k_range[0], "k_max": k_range[1]})
     law = fit["amplitude"] * spectrum["k"] ** fit["slope"]
     return fit.assign(compensated=(spectrum / law).assign_attrs(long_name="spectrum over its fit", units="1"))
+
+
+def field_count(spectrum: xr.DataArray) -> int:
+    """How many fields a spectrum adds up, each with its own modes.
+
+    Parameters
+    ----------
+    spectrum : xarray.DataArray
+
+    Returns
+    -------
+    int
+    """
+    return len(str(spectrum.attrs.get("fields", "1")).split(", "))
 
 
 def correlation(
@@ -262,7 +289,7 @@ def correlation(
         _line_power(ds, names, axis, size),
         input_core_dims=[["k"]],
         output_core_dims=[["r"]],
-        kwargs={"size": size, "pairs": (n - np.arange(lags)) if padded else np.full(lags, n)},
+        kwargs={"size": size, "pairs": _window_power(ds) * ((n - np.arange(lags)) if padded else np.full(lags, n))},
         dask="parallelized",
         output_dtypes=[np.float64],
         dask_gufunc_kwargs={"output_sizes": {"r": lags}},
@@ -295,6 +322,8 @@ def integral_scale(correlation: xr.DataArray) -> xr.DataArray:
     """
     if "r" not in correlation.dims:
         raise SnapshotError(f"a correlation function over r is needed, this has dims {correlation.dims}")
+    if correlation.sizes["r"] < 2:
+        raise SnapshotError("a correlation function of one lag has no integral scale: the axis has one cell")
     step = float(correlation["r"][1] - correlation["r"][0])
     result = xr.apply_ufunc(
         area_to_first_zero,
@@ -392,31 +421,77 @@ class _Bins:
 
     def shells(self, result: xr.DataArray) -> xr.DataArray:
         """Name the shells of a sum, without the empty one at k = 0; their modes are counted lazily where it is lazy."""
-        counted = _count(self.shape, self.widths, self.width, self.size) if result.chunks is None else self._lazily()
+        axis = xr.DataArray(np.array([0.0, 0.0, 1.0]), dims="component")
         coords = {
             "k": ("k", self.centres(), {**self.notes, "long_name": "wavenumber"}),
             "k_width": ("k", np.full(self.size, self.width)),
-            "modes": ("k", counted),
+            "modes": self.modes(axis if result.chunks is None else axis.chunk(), flat=True),
         }
         return result.assign_coords(coords).isel(k=slice(1, None))
 
-    def _lazily(self) -> Any:
-        import dask
-        import dask.array as da
+    def modes(self, along: xr.DataArray, *, flat: bool = False) -> xr.DataArray:
+        """Modes per bin, over the dims of a direction that are not its component; lazy where it is.
 
-        counted = dask.delayed(_count, pure=True)(self.shape, self.widths, self.width, self.size)
-        return da.from_delayed(counted, (self.size,), np.float64)
+        A name of its own for each grid and direction, so that lazy spectra of one grid go together without being
+        computed.
+        """
+        options = {"grid": (self.dims, self.shape, self.widths), "bins": (self.width, self.size), "flat": flat}
+        return xr.apply_ufunc(
+            _count,
+            along,
+            input_core_dims=[["component"]],
+            output_core_dims=[["k"] if flat else ["k_perp", "k_par"]],
+            kwargs=options,
+            dask="parallelized",
+            output_dtypes=[np.float64],
+            dask_gufunc_kwargs={
+                "output_sizes": {"k": self.size} if flat else dict.fromkeys(["k_perp", "k_par"], self.size)
+            },
+        )
 
 
-def _count(shape: tuple[int, ...], widths: tuple[float, ...], width: float, size: int) -> np.ndarray:
-    """NumPy adaptor of the kernel: modes per shell, for up to three axes."""
+def _count(along: np.ndarray, *, grid: tuple, bins: tuple[float, int], flat: bool) -> np.ndarray:
+    """NumPy adaptor of the kernel, for up to three axes, over leading ones; rows shared among threads.
+
+    Shells are counted on one octant, which stands for all.
+    """
     from mmfields.kernels.binning import count_modes
 
-    missing = [np.zeros(1)] * (3 - len(shape))
-    k = [wavenumbers(n, w, half=True)[0] for n, w in zip(shape, widths, strict=True)]
-    out = np.zeros(size)
-    count_modes(*missing, *k, *(m + 1 for m in missing), *map(_half_weights, shape), width, out)
-    return out
+    require_direction(along)
+    dims, shape, widths = grid
+    width, size = bins
+    missing = 3 - len(shape)
+    parts = [
+        wavenumbers(n, w, half=flat or i == len(shape) - 1) for i, (n, w) in enumerate(zip(shape, widths, strict=True))
+    ]
+    weights = [_half_weights(n) if len(k) < n else np.ones(n) for n, (k, _) in zip(shape, parts, strict=True)]
+    k = [*[np.zeros(1)] * missing, *(k for k, _ in parts)]
+    nyquist = [*[np.zeros(1, bool)] * missing, *(n for _, n in parts)]
+    weights = [*[np.ones(1)] * missing, *weights]
+    out = np.zeros((*along.shape[:-1], size, 1 if flat else size))
+    for index in np.ndindex(*along.shape[:-1]):
+        direction = np.array([0.0] * missing + [along[index][SPATIAL.index(d)] for d in dims])
+
+        def rows(part: slice, direction=direction) -> np.ndarray:
+            own = np.zeros(out.shape[-2:])
+            first = (k[0][part], nyquist[0][part], weights[0][part])
+            count_modes(
+                first[0], *k[1:], first[1], *nyquist[1:], first[2], *weights[1:], direction, width, not flat, own
+            )
+            return own
+
+        out[index] = _shared(rows, len(k[0]), os.cpu_count() or 1)
+    return out[..., 0] if flat else out
+
+
+def _shared(rows: Callable[[slice], np.ndarray], count: int, threads: int) -> np.ndarray:
+    """Sum of `rows` over a range of rows shared among threads."""
+    edges = np.linspace(0, count, min(threads, count) + 1).astype(int).tolist()
+    parts = [slice(a, b) for a, b in pairwise(edges)]
+    if len(parts) == 1:
+        return rows(parts[0])
+    with ThreadPoolExecutor(len(parts)) as pool:
+        return sum(pool.map(rows, parts))
 
 
 def _fields(ds: xr.Dataset, names: Sequence[str]) -> list[xr.DataArray]:
@@ -438,8 +513,8 @@ def _attrs(ds: xr.Dataset, names: Sequence[str]) -> dict[str, str]:
 
 def _binned(
     pairs: Sequence[tuple[xr.DataArray, xr.DataArray]], bins: _Bins, direction: xr.DataArray | None
-) -> dict[str, xr.DataArray]:
-    """The seam: sums over pairs of fields of half their mode products in bins, real and imaginary."""
+) -> xr.DataArray:
+    """The seam: sums over pairs of fields of half their mode products in bins."""
     flat = direction is None
     along = xr.DataArray(np.array([0.0, 0.0, 1.0]), dims="component") if flat else direction
     arrays = [f for pair in pairs for f in pair]
@@ -453,19 +528,18 @@ def _binned(
         ]
         spectra = [forward_modes(wide[0].data, len(bins.dims), str(a.name))]
         spectra.append(spectra[0] if a is b else forward_modes(wide[1].data, len(bins.dims), str(b.name)))
-        total = total + _sum_modes(spectra, along.data, bins, two_dimensional=not flat, cross=a is not b)
+        total = total + _sum_modes(spectra, along.data, bins, not flat)
         del spectra  # before there is another one
     dims = [*lead, *(["k"] if flat else ["k_perp", "k_par"])]
-    parts = {"real": total[..., 0], "imag": total[..., 1]}
-    return {name: xr.DataArray(part[..., 0] if flat else part, dims=dims) for name, part in parts.items()}
+    return xr.DataArray(total[..., 0] if flat else total, dims=dims) * bins.scale
 
 
-def _sum_modes(spectra: Sequence[Any], along: Any, bins: _Bins, **kind: bool) -> Any:
-    """Sums over all modes, (…, bin, bin or 1, real and imaginary); NumPy or Dask as the spectra are."""
+def _sum_modes(spectra: Sequence[Any], along: Any, bins: _Bins, two_dimensional: bool) -> Any:
+    """Sums over all modes, (…, bin, bin or 1); NumPy or Dask as the spectra are."""
     waves = waves_of(bins.dims, bins.shape, bins.widths)
     k = [np.ascontiguousarray(c.ravel()) for c in (*waves.k, *waves.nyquist)]
     weight = _half_weights(bins.shape[-1])
-    options = {"bins": (bins.width, bins.size, bins.scale), "dims": bins.dims, **kind}
+    options = {"bins": (bins.width, bins.size), "dims": bins.dims, "two_dimensional": two_dimensional}
     if not any(hasattr(a, "dask") for a in (*spectra, along)):
         return _sum_block(*spectra, along, *k, weight, **options, threads=os.cpu_count() or 1)
     import dask.array as da
@@ -481,7 +555,7 @@ def _sum_modes(spectra: Sequence[Any], along: Any, bins: _Bins, **kind: bool) ->
     numbers += [da.from_array(weight, chunks=(spectra[0].chunks[-1],)), "xyz"[rank - 1]]
     blocks = da.blockwise(
         _sum_block_kept,
-        axes + "pqr",
+        axes + "pq",
         spectra[0],
         axes,
         spectra[1],
@@ -489,11 +563,11 @@ def _sum_modes(spectra: Sequence[Any], along: Any, bins: _Bins, **kind: bool) ->
         da.asarray(along).rechunk((*(1,) * lead, -1)),
         letters + "m",
         *numbers,
-        new_axes={"p": bins.size, "q": bins.size if kind["two_dimensional"] else 1, "r": 2},
+        new_axes={"p": bins.size, "q": bins.size if two_dimensional else 1},
         adjust_chunks={letter: 1 for letter in "xyz"[:rank]},
         concatenate=True,
         dtype=np.float64,
-        meta=np.empty((0,) * (len(axes) + 3)),
+        meta=np.empty((0,) * (len(axes) + 2)),
         **options,
     )
     return blocks.sum(axis=tuple(range(lead, lead + rank)))
@@ -511,49 +585,30 @@ def _sum_block(
     b: np.ndarray,
     along: np.ndarray,
     *rest: np.ndarray,
-    bins: tuple[float, int, float],
+    bins: tuple[float, int],
     dims: tuple[str, ...],
     two_dimensional: bool,
-    cross: bool,
     threads: int = 1,
 ) -> np.ndarray:
     """NumPy adaptor of the kernel, for up to three axes, over leading ones; rows shared among threads."""
     from mmfields.kernels.binning import bin_modes
 
     *k, weight = rest
-    width, size, scale = bins
+    width, size = bins
+    require_direction(along)
     rank, lead = len(dims), a.shape[: a.ndim - len(dims)]
     missing = 3 - rank
     k = [*[np.zeros(1)] * missing, *k[:rank], *[np.zeros(1, bool)] * missing, *k[rank:]]
-    out = np.zeros((*lead, size, size if two_dimensional else 1, 2))
+    out = np.zeros((*lead, size, size if two_dimensional else 1))
     for index in np.ndindex(*lead):
         direction = np.array([0.0] * missing + [along[index][SPATIAL.index(d)] for d in dims])
         x, y = (s[index].reshape((1,) * missing + s.shape[len(lead) :]) for s in (a, b))
 
-        def rows(start: int, stop: int, x=x, y=y, direction=direction, index=index) -> np.ndarray:
-            part = np.zeros(out[index].shape)
-            bin_modes(
-                x[start:stop],
-                y[start:stop],
-                k[0][start:stop],
-                k[1],
-                k[2],
-                k[3][start:stop],
-                k[4],
-                k[5],
-                weight,
-                direction,
-                width,
-                two_dimensional,
-                cross,
-                part,
-            )
-            return part
+        def rows(part: slice, x=x, y=y, direction=direction) -> np.ndarray:
+            own = np.zeros(out.shape[-2:])
+            first, last = (k[0][part], *k[1:3]), (k[3][part], *k[4:])
+            bin_modes(x[part], y[part], *first, *last, weight, direction, width, two_dimensional, own)
+            return own
 
-        edges = np.linspace(0, len(k[0]), min(threads, len(k[0])) + 1).astype(int).tolist()
-        if len(edges) == 2:
-            out[index] = rows(*edges)
-        else:
-            with ThreadPoolExecutor(threads) as pool:
-                out[index] = sum(pool.map(lambda pair, rows=rows: rows(*pair), pairwise(edges)))
-    return out * scale
+        out[index] = _shared(rows, len(k[0]), threads)
+    return out
