@@ -108,6 +108,8 @@ def compare(fields: Mapping[str, xr.DataArray], ax: "Sequence[Axes] | None" = No
     SnapshotError
         If a field is not three-dimensional.
     """
+    if cut not in ("x", "y", "z") or not fields:
+        raise SnapshotError(f"cut={cut!r} of {len(fields)} fields: an axis, and at least one field are needed")
     if bad := {name: field.dims for name, field in fields.items() if set(field.dims) != {"x", "y", "z"}}:
         raise SnapshotError(f"three-dimensional fields are needed, and {bad} are not: select the other dims")
     panels = np.atleast_1d(_new_axes(len(fields), 4.4, 3.8) if ax is None else ax)
@@ -143,22 +145,31 @@ def spectrum(
         From ``mm.spectra.power``, several of them by label.
     ax : Axes, optional
     fits : xarray.Dataset or sequence of them
-        From ``mm.spectra.slope``, drawn over their range and labelled with slope and error.
+        From ``mm.spectra.slope``, drawn over their range, raised by half for clarity, and labelled with
+        slope and error.
 
     Returns
     -------
     list of artists
         Lines and bands of the spectra, then the lines of the fits.
+
+    Raises
+    ------
+    SnapshotError
+        If a spectrum has dims beside ``k``.
     """
     ax = ax or _new_axes()
     if isinstance(powers, xr.DataArray):
         powers = {"": powers}
+    if bad := [p.dims for p in powers.values() if p.dims != ("k",) or "modes" not in p.coords]:
+        raise SnapshotError(f"spectra over k with their modes are needed, found dims {bad}: select the others")
     fits = [fits] if isinstance(fits, xr.Dataset) else list(fits)
     artists = []
     for colour, (label, power) in zip(COLOURS * len(powers), powers.items(), strict=False):
         power = power.where(power > 0).compute()
         artists += ax.plot(power["k"], power, color=colour, label=label or None)
-        error = power * np.sqrt(2.0 / power["modes"])  # of a Gaussian field
+        fields = len(str(power.attrs.get("fields", "1")).split(", "))
+        error = power * np.sqrt(2.0 / (fields * power["modes"]))  # of Gaussian fields
         low = (power - error).where(error < power)
         artists.append(ax.fill_between(power["k"], low, power + error, color=colour, alpha=0.25, linewidth=0))
     for style, fit in zip(("--", ":", "-.") * len(fits), fits, strict=False):
@@ -189,7 +200,7 @@ def spectrum2d(
         From ``mm.spectra.power2d``.
     ax : Axes, optional
     k_par, k_perp : (float, float), optional
-        The band.
+        The band; without one of them it has no such limit.
 
     Returns
     -------
@@ -198,17 +209,24 @@ def spectrum2d(
     from matplotlib.colors import LogNorm
     from matplotlib.patches import Rectangle
 
+    if set(power.dims) != {"k_par", "k_perp"}:
+        raise SnapshotError(
+            f"one spectrum over k_perp and k_par is needed, this has dims {power.dims}: select the others"
+        )
     ax = ax or _new_axes()
     power = power.compute().transpose("k_par", "k_perp")
+    if not (power > 0).any():
+        raise SnapshotError("the spectrum is 0 everywhere: a uniform field has no fluctuation to draw")
     step = float(power["k_perp"][1])
     values = power.where(power > 0)
     top = float(values.max())
     edges = np.append(0.35 * step, (np.arange(power.sizes["k_perp"]) + 0.5) * step)
     image = ax.pcolormesh(edges, edges, values, norm=LogNorm(top * 1e-6, top), cmap="viridis", rasterized=True)
     artists: list = [image]
-    if k_par is not None and k_perp is not None:
-        low = [max(k[0], edges[0]) for k in (k_perp, k_par)]
-        size = [min(k[1], edges[-1]) - start for k, start in zip((k_perp, k_par), low, strict=True)]
+    if k_par is not None or k_perp is not None:
+        given = [k if k is not None else (0.0, np.inf) for k in (k_perp, k_par)]
+        low = [max(k[0], edges[0]) for k in given]
+        size = [max(min(k[1], edges[-1]) - start, 0.0) for k, start in zip(given, low, strict=True)]
         box = Rectangle(low, *size, fill=False, edgecolor="#D55E00", linewidth=2, label="pass band")
         artists.append(ax.add_patch(box))
         ax.legend(loc="lower left", fontsize=9)

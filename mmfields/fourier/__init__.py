@@ -9,6 +9,7 @@ import xarray as xr
 from mmfields.conventions import (
     SPATIAL,
     SnapshotError,
+    as_real,
     components,
     mean_direction,
     require_periodic,
@@ -17,8 +18,8 @@ from mmfields.conventions import (
 )
 from mmfields.fourier.labelled import fft, ifft
 from mmfields.fourier.tapering import taper
-from mmfields.fourier.transfer import Transfer, Weigh, band, high_pass, low_pass
-from mmfields.fourier.transform import Waves, map_modes
+from mmfields.fourier.transfer import Transfer, Weigh, band, high_pass, low_pass, passes_any
+from mmfields.fourier.transform import Waves, map_modes, waves_of
 
 __all__ = [
     "Transfer",
@@ -37,6 +38,9 @@ __all__ = [
 ]
 
 DIFFERENCES = ("spectral", "central", "face")
+
+# Modes of a grid that are looked through for one that passes a filter.
+SEARCHED = 1 << 24
 
 
 def filter(
@@ -60,10 +64,12 @@ def filter(
     Returns
     -------
     xarray.Dataset
-        Of the same variables, dtypes, chunks, coordinates and attrs, with ``filter`` recorded; lazy
-        where `ds` is.  The mean stays with the transfer function whose value at k = 0 is 1.  Where the
-        mean field changes with ``time``, so does its direction, and a field without ``time`` gains it.
-        Staggered originals (``Bx_f``) and fields that lack an axis are left out.
+        Of the same variables, dtypes (whole numbers become float64), chunks, coordinates and attrs, with
+        ``filter`` recorded; lazy where `ds` is.  The mean stays with the transfer function whose value at
+        k = 0 is 1.  Where the mean field changes with ``time``, so does its direction, and a field without
+        ``time`` gains it.
+        Staggered originals (``Bx_f``), fields that lack an axis and those that are not numbers are left out;
+        variables without a spatial axis are kept as they are.
 
     Raises
     ------
@@ -77,33 +83,48 @@ def filter(
         )
     require_periodic(ds, "a Fourier filter")
     dims, widths = spatial_dims(ds), spacing(ds)
-    _check_reach(transfer, ds, dims, widths)
-    fixed = "z" if transfer.of == "components" and direction is None else direction
-    along = mean_direction(ds, fixed)
+    needless = direction is None and (transfer.of == "components" or transfer.isotropic)
+    along = mean_direction(ds, "z" if needless else direction)
+    _check_limits(transfer, ds, dims, widths, along)
     filtered, left_out = {}, []
     for name, field in ds.data_vars.items():
         if set(dims) <= set(field.dims) and field.dtype.kind in "fiu":
-            real = field if field.dtype.kind == "f" else field.astype(np.float64)
-            filtered[name] = _mapped([real], Weigh(transfer), dims, widths, along)[0]
+            filtered[name] = _mapped([as_real(field)], Weigh(transfer), dims, widths, along)[0]
         elif any(str(d).removesuffix("_f") in SPATIAL for d in field.dims):
             left_out.append(name)  # staggered originals, or fields without all axes: neither filtered nor residual
     before = f"{ds.attrs['filter']}, then " if "filter" in ds.attrs else ""
     return ds.drop_vars(left_out).assign(filtered).assign_attrs(filter=before + transfer.label)
 
 
-def _check_reach(transfer: Transfer, ds: xr.Dataset, dims: Sequence[str], widths: dict[str, float]) -> None:
-    """Refuse a band that lies beyond the largest or below the smallest wavenumber of the grid."""
-    corner = float(np.sqrt(sum((np.pi / widths[d]) ** 2 for d in dims)))
-    if max(transfer.reach) > corner * (1 + 1e-9):
+def _check_limits(
+    transfer: Transfer, ds: xr.Dataset, dims: Sequence[str], widths: dict[str, float], along: xr.DataArray
+) -> None:
+    """Refuse limits beyond what the grid holds, and a transfer function that passes none of its modes.
+
+    The latter is looked for where the direction is known without computing and the grid is of moderate size.
+    """
+    nyquist = np.array([np.pi / widths[d] for d in dims])
+    corner = float(np.sqrt((nyquist**2).sum()))
+    most = [corner] * 3
+    known = along.chunks is None and along.ndim == 1 and bool(np.isfinite(along).all())
+    if known:
+        most[0] = float(np.abs([along.values[SPATIAL.index(d)] for d in dims]) @ nyquist)
+    for name, (low, high), top in zip(("k_par", "k_perp", "|k|"), transfer.limits, most, strict=True):
+        if (np.isfinite(high) and high > corner * (1 + 1e-9)) or low > top * (1 + 1e-9):
+            raise SnapshotError(
+                f"{transfer.label} has {name} from {low:g} to {high:g}, the grid holds wavenumbers up to {top:g} "
+                "[rad per length unit]: lower the limit, or use np.inf for none"
+            )
+    shape = tuple(ds.sizes[d] for d in dims)
+    if (
+        known
+        and np.prod(shape) <= SEARCHED
+        and not passes_any(transfer, waves_of(dims, shape, [widths[d] for d in dims]), along.values)
+    ):
+        least = min(2 * np.pi / (n * widths[d]) for n, d in zip(shape, dims, strict=True))
         raise SnapshotError(
-            f"{transfer.label} reaches {max(transfer.reach):g}, the grid holds wavenumbers up to {corner:g} "
-            "[rad per length unit]: lower the limit, or use np.inf for none"
-        )
-    least = min(2 * np.pi / (ds.sizes[d] * widths[d]) for d in dims)
-    if 0 < max(transfer.reach) < least * (1 - 1e-9):
-        raise SnapshotError(
-            f"{transfer.label} ends at {max(transfer.reach):g}, below the smallest wavenumber of the box, {least:g}: "
-            "no mode is inside; raise the limit"
+            f"{transfer.label}: no mode is inside; the smallest wavenumber of the box is {least:g}, the largest "
+            f"{corner:g} [rad per length unit]: widen the limits"
         )
 
 
@@ -145,10 +166,11 @@ def _mapped(
 def _multiplier(k: np.ndarray, nyquist: np.ndarray, width: float, kind: str) -> np.ndarray:
     """What a derivative multiplies a mode by: i k, i sin(k d)/d, or (exp(i k d) - 1)/d from a face to the next.
 
-    The exact derivative of a Nyquist mode has no sign and would not be real: it is taken as 0.
+    The exact derivative of a Nyquist mode has no sign and would not be real: it is taken as 0, which its
+    central difference is.
     """
     if kind == "central":
-        return 1j * np.sin(k * width) / width
+        return 1j * np.where(nyquist, 0.0, np.sin(k * width)) / width
     if kind == "face":
         return (np.exp(1j * k * width) - 1.0) / width
     return 1j * np.where(nyquist, 0.0, k)
@@ -156,21 +178,29 @@ def _multiplier(k: np.ndarray, nyquist: np.ndarray, width: float, kind: str) -> 
 
 @dataclass(frozen=True)
 class _Vector:
-    """Work on the components of a vector: `work` takes the derivative's multipliers and the spectra (x, y, z)."""
+    """Work on the components of a vector: `work` takes the derivative's multipliers and the spectra (x, y, z).
+
+    The multipliers are per smallest cell, so that their squares are numbers of order 1 whatever the unit of
+    length; results are of that to `power`, and brought back.
+    """
 
     work: Callable[..., list[np.ndarray]]
     widths: tuple[tuple[str, float], ...]
     kind: str
+    power: int
 
     def __call__(self, spectra: list[np.ndarray], waves: Waves, _: np.ndarray) -> list[np.ndarray]:
         widths = dict(self.widths)
         parts = dict(zip(waves.dims, zip(waves.k, waves.nyquist, strict=True), strict=True))
-        kind = spectra[0].dtype
+        kind, cell = spectra[0].dtype, min(widths.values())
         d = [
-            _multiplier(*parts[dim], widths[dim], self.kind).astype(kind) if dim in parts else np.zeros((), kind)
+            (cell * _multiplier(*parts[dim], widths[dim], self.kind)).astype(kind)
+            if dim in parts
+            else np.zeros((), kind)
             for dim in SPATIAL
         ]
-        return self.work(d, spectra)
+        results = self.work(d, spectra)
+        return [r * kind.type(cell**self.power) for r in results] if self.power else results
 
 
 def _inverse_square(d: Sequence[np.ndarray], like: np.ndarray) -> np.ndarray:
@@ -201,14 +231,21 @@ def _potential(d: Sequence[np.ndarray], v: Sequence[np.ndarray]) -> list[np.ndar
     return [c * inverse for c in _cross(d, v)]
 
 
-def _vector(ds: xr.Dataset, vector: str, work: Callable, kind: str, what: str, count: int = 3) -> list[xr.DataArray]:
+def _split(d: Sequence[np.ndarray], v: Sequence[np.ndarray]) -> list[np.ndarray]:
+    along = _longitudinal(d, v)
+    return [*(s - p for s, p in zip(v, along, strict=True)), *along]
+
+
+def _vector(
+    ds: xr.Dataset, vector: str, work: Callable, kind: str, what: str, *, count: int = 3, power: int = 0
+) -> list[xr.DataArray]:
     if kind not in DIFFERENCES:
         raise SnapshotError(f"difference={kind!r}: one of {', '.join(DIFFERENCES)} is needed")
     names = components(ds, vector)
     require_periodic(ds, what)
     dims, widths = spatial_dims(ds), spacing(ds)
-    modes = _Vector(work, tuple(widths.items()), kind)
-    return _mapped([ds[n] for n in names], modes, dims, widths, mean_direction(ds, "z"), count)
+    modes = _Vector(work, tuple(widths.items()), kind, power)
+    return _mapped([as_real(ds[n]) for n in names], modes, dims, widths, mean_direction(ds, "z"), count)
 
 
 def _derivative_units(ds: xr.Dataset, vector: str, power: int) -> dict[str, str]:
@@ -234,7 +271,8 @@ def project(ds: xr.Dataset, vector: str = "B", *, difference: str = "spectral") 
     Returns
     -------
     xarray.Dataset
-        `ds` with the vector replaced; its mean and its Nyquist modes are left as they are.
+        `ds` with the vector replaced; what has no such divergence is left as it is: the mean, and for
+        ``spectral`` and ``central`` the modes that are Nyquist ones along every axis that they vary on.
 
     Raises
     ------
@@ -264,10 +302,9 @@ def helmholtz(ds: xr.Dataset, vector: str = "B", *, difference: str = "spectral"
         As :func:`project`.
     """
     names = components(ds, vector)
-    solenoidal = _vector(ds, vector, _solenoidal, difference, "a Helmholtz split")
-    compressive = _vector(ds, vector, _longitudinal, difference, "a Helmholtz split")
+    parts = _vector(ds, vector, _split, difference, "a Helmholtz split", count=6)
     own = ds[list(names)]
-    return tuple(own.assign(dict(zip(names, part, strict=True))) for part in (solenoidal, compressive))
+    return tuple(own.assign(dict(zip(names, part, strict=True))) for part in (parts[:3], parts[3:]))
 
 
 def curl(ds: xr.Dataset, vector: str = "B") -> xr.Dataset:
@@ -290,7 +327,7 @@ def curl(ds: xr.Dataset, vector: str = "B") -> xr.Dataset:
     SnapshotError
         As :func:`project`.
     """
-    return _named(ds, vector, _vector(ds, vector, _cross, "spectral", "a curl"), "curl_{}", -1)
+    return _named(ds, vector, _vector(ds, vector, _cross, "spectral", "a curl", power=-1), "curl_{}", -1)
 
 
 def vector_potential(ds: xr.Dataset, vector: str = "B") -> xr.Dataset:
@@ -313,9 +350,11 @@ def vector_potential(ds: xr.Dataset, vector: str = "B") -> xr.Dataset:
     SnapshotError
         As :func:`project`.
     """
-    parts = _vector(ds, vector, _potential, "spectral", "a vector potential")
-    named = _named(ds, vector, parts, "{}", 1)
-    return named.rename({f"{vector}{d}": f"A{d}" for d in SPATIAL})
+    parts = _vector(ds, vector, _potential, "spectral", "a vector potential", power=1)
+    named = _named(ds, vector, parts, "{}", 1).rename({f"{vector}{d}": f"A{d}" for d in SPATIAL})
+    for d in SPATIAL:
+        named[f"A{d}"].attrs["long_name"] = f"vector potential of {vector} along {d}"
+    return named
 
 
 def divergence(ds: xr.Dataset, vector: str = "B", *, difference: str = "spectral") -> xr.DataArray:
@@ -341,9 +380,9 @@ def divergence(ds: xr.Dataset, vector: str = "B", *, difference: str = "spectral
     """
     if difference == "face":
         raise SnapshotError("difference='face': a divergence of cell-centred data is 'spectral' or 'central'")
-    (result,) = _vector(ds, vector, _dot, difference, "a divergence", 1)
+    (result,) = _vector(ds, vector, _dot, difference, "a divergence", count=1, power=-1)
     notes = {**_derivative_units(ds, vector, -1), "long_name": f"divergence of {vector}"}
-    return result.rename(f"div_{vector}").drop_attrs().assign_attrs(notes)
+    return result.rename(f"div_{vector}").drop_attrs(deep=False).assign_attrs(notes)
 
 
 def _named(ds: xr.Dataset, vector: str, parts: Sequence[xr.DataArray], pattern: str, power: int) -> xr.Dataset:

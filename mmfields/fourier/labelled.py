@@ -16,7 +16,7 @@ def fft(da: xr.DataArray, dims: Iterable[str] | None = None) -> xr.DataArray:
     Parameters
     ----------
     da : xarray.DataArray
-        Real field over uniform axes, taken as periodic.
+        Real field over uniform axes, taken as periodic: an array alone does not say whether they are.
     dims : iterable of str, optional
         Which to transform, all spatial ones by default.
 
@@ -44,6 +44,8 @@ def fft(da: xr.DataArray, dims: Iterable[str] | None = None) -> xr.DataArray:
     for d in chosen:
         k, _ = wavenumbers(da.sizes[d], widths[d], half=d == chosen[-1])
         notes = {**wavenumber_attrs(da), "long_name": f"wavenumber along {d}"}
+        notes["of_half"] = int(d == chosen[-1])
+        notes |= {f"of_lead_{x}": np.array(da.chunks[da.dims.index(x)]) for x in lead} if da.chunks is not None else {}
         coords[f"k_{d}"] = (f"k_{d}", k, {**notes, **_remembered(da, d)})
     names = [f"k_{d}" if d in chosen else d for d in wide.dims]
     kept = {n: c for n, c in da.coords.items() if not set(c.dims) & set(chosen)}
@@ -61,7 +63,7 @@ def _remembered(da: xr.DataArray, dim: str) -> dict[str, Any]:
 
 
 def ifft(spectrum: xr.DataArray) -> xr.DataArray:
-    """Inverse of :func:`fft`: values, dtype, coordinates, attrs and chunks as they were.
+    """Inverse of :func:`fft`: values, floating dtype, index coordinates, attrs and chunks as they were.
 
     Parameters
     ----------
@@ -83,9 +85,7 @@ def ifft(spectrum: xr.DataArray) -> xr.DataArray:
     if not chosen or any("of_values" not in notes.get(d, {}) for d in chosen):
         raise SnapshotError(f"dims {spectrum.dims} are not those of mm.fourier.fft, whose axes the way back needs")
     values = {d: np.asarray(notes[d]["of_values"]) for d in chosen}
-    half = [
-        d for d in chosen if spectrum.sizes[f"k_{d}"] == len(values[d]) // 2 + 1 and (spectrum[f"k_{d}"] >= 0).all()
-    ]
+    half = [d for d in chosen if notes[d]["of_half"] and spectrum.sizes[f"k_{d}"] == len(values[d]) // 2 + 1]
     if not half or any(spectrum.sizes[f"k_{d}"] != len(values[d]) for d in chosen if d != half[-1]):
         raise SnapshotError(
             f"{dict(spectrum.sizes)} wavenumbers do not belong to axes of { {d: len(v) for d, v in values.items()} }"
@@ -100,7 +100,14 @@ def ifft(spectrum: xr.DataArray) -> xr.DataArray:
     field = backward_modes(wide.data, [len(values[d]) for d in ordered], chunks)
     coords = {n: c for n, c in spectrum.coords.items() if not set(c.dims) & {f"k_{d}" for d in chosen}}
     for d in chosen:
-        own = {k[3:]: v for k, v in notes[d].items() if k.startswith("of_") and k not in ("of_values", "of_chunks")}
+        inner = ("of_values", "of_chunks", "of_half")
+        own = {k[3:]: v for k, v in notes[d].items() if k.startswith("of_") and k not in inner and "of_lead_" not in k}
         coords[d] = (d, values[d], own)
     out = xr.DataArray(field, coords, [*lead, *ordered], spectrum.name, dict(spectrum.attrs))
+    before = {
+        x: tuple(np.atleast_1d(notes[half[-1]][f"of_lead_{x}"]).tolist())
+        for x in lead
+        if f"of_lead_{x}" in notes[half[-1]]
+    }
+    out = out.chunk(before) if before and out.chunks is not None else out
     return out.transpose(*[str(d)[2:] if str(d)[2:] in chosen else d for d in spectrum.dims])

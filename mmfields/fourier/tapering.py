@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import SnapshotError, boundaries, mean, spatial_dims
+from mmfields.conventions import SnapshotError, as_real, boundaries, mean, spatial_dims
 
 WINDOWS = ("hann", "tukey")
 
@@ -34,7 +34,7 @@ def taper(ds: xr.Dataset, window: str = "hann", *, alpha: float = 0.25, detrend:
     Raises
     ------
     SnapshotError
-        If no axis is open, or the window or the detrending is unknown.
+        If no axis is open, the window or the detrending is unknown, or a variable lacks an axis.
     """
     if window not in WINDOWS or not 0 <= alpha <= 1:
         raise SnapshotError(f"window={window!r}, alpha={alpha!r}: one of {', '.join(WINDOWS)} with alpha from 0 to 1")
@@ -49,8 +49,13 @@ def taper(ds: xr.Dataset, window: str = "hann", *, alpha: float = 0.25, detrend:
         shape = shape * xr.DataArray(_window(window, ds.sizes[d], alpha), dims=d)
     out = {}
     for name, field in ds.data_vars.items():
-        if not set(dims) <= set(field.dims) or field.dtype.kind != "f":
+        if not set(dims) & set(field.dims):
             continue
+        if not set(dims) <= set(field.dims) or field.dtype.kind not in "fiu":
+            raise SnapshotError(
+                f"{name} over {field.dims} cannot be tapered along {axes}: leave it out with ds.drop_vars"
+            )
+        field = as_real(field)
         level = mean(field, dims) if detrend else 0.0
         trend = _planes(field, axes, dims) if detrend == "linear" else 0.0
         tapered = (field - level - trend) * shape + level

@@ -8,13 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from mmfields.conventions import SPATIAL, SnapshotError
+from mmfields.conventions import SPATIAL, SnapshotError, require_direction
 from mmfields.fourier.transform import Waves
 
 EDGES = ("sharp", "gaussian", "butterworth", "cosine")
 
 # Rows of modes are weighted in pieces of about this many, so that no mask is as large as the spectrum.
 PIECE = 1 << 17
+
+
+ALL = (0.0, float("inf"))
 
 
 @dataclass(frozen=True)
@@ -32,16 +35,19 @@ class Transfer:
         Value at k = 0; 0 keeps the mean field in the residual.
     of : {"par_perp", "components"}
         What the function takes.
-    reach : (float, float)
-        Largest finite limits of its pass band in k_par and k_perp, 0 where there are none; a grid
-        that does not hold them is refused.
+    limits : three pairs of floats
+        What passes, at least in part: intervals of |k_par|, k_perp and |k|, (0, inf) where it has no limit.
+        A grid without a mode inside is refused.
+    isotropic : bool
+        Whether it depends on |k| alone, so that no direction is needed.
     """
 
     function: Callable[..., np.ndarray]
     label: str
     mean: float = 0.0
     of: str = "par_perp"
-    reach: tuple[float, float] = (0.0, 0.0)
+    limits: tuple[tuple[float, float], ...] = (ALL, ALL, ALL)
+    isotropic: bool = False
 
     def __post_init__(self) -> None:
         if self.of not in ("par_perp", "components"):
@@ -52,13 +58,18 @@ class Transfer:
         return np.where(zero, self.mean, np.asarray(self.function(*k), dtype=float))
 
     def __invert__(self) -> "Transfer":
-        return Transfer(_Complement(self), f"~({self.label})", 1.0 - self.mean, self.of, self.reach)
+        label = f"~({self.label})"
+        return Transfer(_Complement(self), label, 1.0 - self.mean, self.of, isotropic=self.isotropic)
 
     def __mul__(self, other: "Transfer") -> "Transfer":
         if self.of != other.of:
             raise SnapshotError("a product needs two functions of (k_par, k_perp), or two of (k_x, k_y, k_z)")
         label, mean = f"({self.label}) * ({other.label})", self.mean * other.mean
-        return Transfer(_Product(self, other), label, mean, self.of, tuple(map(max, self.reach, other.reach)))
+        pairs = zip(self.limits, other.limits, strict=True)
+        limits = tuple((max(a[0], b[0]), min(a[1], b[1])) for a, b in pairs)
+        return Transfer(
+            _Product(self, other), label, mean, self.of, limits, isotropic=self.isotropic and other.isotropic
+        )
 
 
 @dataclass(frozen=True)
@@ -85,10 +96,51 @@ def weights(transfer: Transfer, waves: Waves, direction: np.ndarray) -> np.ndarr
     and -k, and what comes back from them is real.
     """
     inner, complement = _unwrapped(transfer)
-    sharp = isinstance(inner.function, _Band) and inner.function.edge == "sharp"
     each = [_at(inner, flipped, direction) for flipped in waves.signs()]
-    values = np.maximum.reduce(each) if sharp else sum(each) / len(each)
+    values = np.maximum.reduce(each) if is_sharp(inner) else sum(each) / len(each)
     return 1.0 - values if complement else values
+
+
+def is_sharp(transfer: Transfer) -> bool:
+    """Whether a transfer function is made of sharp bands alone, and so is 0 or 1.
+
+    Parameters
+    ----------
+    transfer : Transfer
+
+    Returns
+    -------
+    bool
+    """
+    function = transfer.function
+    if isinstance(function, _Complement):
+        return is_sharp(function.inner)
+    if isinstance(function, _Product):
+        return is_sharp(function.first) and is_sharp(function.second)
+    return isinstance(function, _Band) and function.edge == "sharp"
+
+
+def passes_any(transfer: Transfer, waves: Waves, direction: np.ndarray) -> bool:
+    """Whether any mode but k = 0 passes, row by row up to the first one that does.
+
+    Parameters
+    ----------
+    transfer : Transfer
+    waves : Waves
+        Of the whole grid.
+    direction : (3,) float array
+
+    Returns
+    -------
+    bool
+    """
+    for row in range(waves.k[0].size):
+        values = np.array(weights(transfer, waves.rows(row, row + 1), direction))
+        if row == 0:
+            values[(0,) * values.ndim] = 0.0
+        if (values > 0).any():
+            return True
+    return False
 
 
 def _unwrapped(transfer: Transfer) -> tuple[Transfer, bool]:
@@ -112,6 +164,7 @@ class Weigh:
     transfer: Transfer
 
     def __call__(self, spectra: list[np.ndarray], waves: Waves, direction: np.ndarray) -> list[np.ndarray]:
+        require_direction(direction)
         for spectrum in spectra:
             self._split(spectrum, waves, direction)
         return spectra
@@ -217,11 +270,15 @@ def band(
     if not isinstance(order, int | np.integer) or order < 1:
         raise SnapshotError(f"order={order!r}: a whole number from 1 on is needed")
     low, high = (tuple(map(float, limits)) for limits in (k_par, k_perp))
-    detail = {"butterworth": f", order={order}"}.get(edge, "" if width is None else f", width={width:g}")
-    label = f"band(k_par={low}, k_perp={high}, edge={edge!r}{detail})"
-    reach = tuple(max((v for v in limits if np.isfinite(v)), default=0.0) for limits in (low, high))
-    function = _Band((low, high, (0.0, np.inf)), edge, width, int(order))
-    return Transfer(function, label, float(keep_mean), reach=reach)
+    label = f"band(k_par={low}, k_perp={high}, edge={edge!r}{_detail(edge, width, order)})"
+    limits = (low, high, ALL)
+    return Transfer(_Band(limits, edge, width, int(order)), label, float(keep_mean), limits=limits)
+
+
+def _detail(edge: str, width: float | None, order: int) -> str:
+    if edge == "butterworth":
+        return f", order={order}"
+    return "" if width is None else f", width={width:g}"
 
 
 def low_pass(
@@ -246,9 +303,10 @@ def low_pass(
         As :func:`band`.
     """
     band(k_perp=(0.0, k), edge=edge, width=width, order=order)  # checks the arguments
-    function = _Band(((0.0, np.inf), (0.0, np.inf), (0.0, float(k))), edge, width, int(order))
-    label = f"low_pass({k:g}, edge={edge!r})"
-    return Transfer(function, label, float(keep_mean), reach=(float(k), float(k)))
+    limits = (ALL, ALL, (0.0, float(k)))
+    label = f"low_pass({k:g}, edge={edge!r}{_detail(edge, width, order)})"
+    function = _Band(limits, edge, width, int(order))
+    return Transfer(function, label, float(keep_mean), limits=limits, isotropic=True)
 
 
 def high_pass(k: float, *, edge: str = "sharp", width: float | None = None, order: int = 4) -> Transfer:
@@ -271,4 +329,5 @@ def high_pass(k: float, *, edge: str = "sharp", width: float | None = None, orde
         As :func:`band`.
     """
     below = low_pass(k, edge=edge, width=width, order=order, keep_mean=True)
-    return Transfer(_Complement(below), f"high_pass({k:g}, edge={edge!r})", 0.0, reach=below.reach)
+    label, limits = below.label.replace("low_pass", "high_pass"), (ALL, ALL, (float(k), np.inf))
+    return Transfer(_Complement(below), label, 0.0, limits=limits, isotropic=True)

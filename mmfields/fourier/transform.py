@@ -108,6 +108,9 @@ def require_finite(field: np.ndarray, sums: np.ndarray, name: str, where: str = 
         raise SnapshotError(
             f"{name} is not finite at index {tuple(bad[0].tolist())}{where}: fill it before a Fourier transform"
         )
+    raise SnapshotError(
+        f"the sum of {name}{where} overflows {field.dtype}: bring it to other units, or to float64 by ds.astype(float)"
+    )
 
 
 def over_leading(
@@ -373,7 +376,8 @@ def forward_modes(array: Any, rank: int, name: str) -> Any:
         require_finite(array, spectrum[(..., *(0,) * rank)], name)
         return spectrum
     kind = np.result_type(array.dtype, np.float32)
-    plan = _plan(kind, array.chunks, rank)  # axes that are not transformed keep their chunks
+    plan = _plan(kind, array.chunks, rank)
+    plan = plan._replace(lead=_narrowed(array, plan))
     if plan.slab:
         spectrum = _pencils(array, name, plan)
         options = {"dtype": spectrum.dtype, "meta": spectrum._meta}
@@ -383,6 +387,18 @@ def forward_modes(array: Any, rank: int, name: str) -> Any:
     chunks = (*whole.chunks[:-1], (plan.shape[-1] // 2 + 1,))
     meta = np.empty((0,) * array.ndim, kind)
     return whole.map_blocks(_slab_forward, field=name, axes=axes, chunks=chunks, dtype=kind, meta=meta)
+
+
+def _narrowed(array: Any, plan: _Plan) -> tuple[Any, ...]:
+    """Chunks of the axes that are not transformed: as they are, or so small that a block keeps its size."""
+    from dask.array.core import normalize_chunks
+
+    row = array.dtype.itemsize * max(1, plan.slab or plan.shape[0]) * math.prod(plan.shape[1:])
+    rows = max(1, max(2 * BLOCK_BYTES, array.nbytes // (2 * MOST_BLOCKS_OF_PEERS)) // row)
+    if not plan.lead or math.prod(max(c) for c in plan.lead) <= rows:
+        return plan.lead
+    sizes = array.shape[: len(plan.lead)]
+    return normalize_chunks("auto", sizes, limit=rows, dtype=np.dtype(np.int8), previous_chunks=plan.lead)
 
 
 def backward_modes(array: Any, shape: Sequence[int], chunks: Sequence[Any]) -> Any:

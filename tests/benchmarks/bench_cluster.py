@@ -29,17 +29,26 @@ def seconds(call) -> float:
     return time.perf_counter() - began
 
 
+def states(dask_scheduler) -> dict[str, str]:
+    return {worker.address: worker.status.name for worker in dask_scheduler.workers.values()}
+
+
 class Watch:
-    """Largest resident memory of the workers together while it runs, and whether any was lost or stayed paused."""
+    """Largest resident memory of the workers together, which of them are lost, and the longest pause of one."""
 
     def __init__(self, client: Client) -> None:
         self.client, self.peak, self.paused, self.done = client, 0, 0.0, threading.Event()
+        self.since: dict[str, float] = {}
         self.before = {w["pid"] for w in client.run(lambda: {"pid": os.getpid()}).values()}
 
     def _look(self) -> None:
         processes = [psutil.Process(pid) for pid in self.before]
         while not self.done.wait(0.1):
             self.peak = max(self.peak, sum(p.memory_info().rss for p in processes if p.is_running()))
+            now = time.perf_counter()
+            for address, status in self.client.run_on_scheduler(states).items():
+                self.since[address] = self.since.get(address, now) if status == "paused" else now
+            self.paused = max(self.paused, max(now - began for began in self.since.values()))
 
     def __enter__(self) -> "Watch":
         self.thread = threading.Thread(target=self._look)
@@ -95,7 +104,7 @@ def main() -> None:
                 f"filter of {n}^3 x 3 ({3 * 4 * n**3 / 1e9:.1f} GB) from zarr to zarr, {WORKERS} workers of "
                 f"{LIMIT / 1e9:g} GB: {took / (copying + bare):.2f} times copying the store ({copying:.0f} s) and bare "
                 f"transforms ({bare:.0f} s); at most 4\n"
-                f"peak of the workers together {watch.peak / 1e9:.2f} GB, {len(watch.lost)} lost; {tasks} tasks",
+                f"peak of the workers together {watch.peak / 1e9:.2f} GB, {len(watch.lost)} lost, paused for {watch.paused:.0f} s at most; {tasks} tasks",
                 flush=True,
             )
 

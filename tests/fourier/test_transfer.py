@@ -94,3 +94,45 @@ def test_bad_calls(turbulent):
         mm.fourier.filter(turbulent, mm.fourier.band(k_perp=(0, 500)))
     with pytest.raises(mm.SnapshotError, match="no mode is inside"):
         mm.fourier.filter(turbulent, mm.fourier.low_pass(0.01))
+
+
+def test_bands_without_a_mode_are_refused_with_the_numbers():
+    rng = np.random.default_rng(0)
+    fields = {f"B{c}": rng.normal(size=(16, 16, 16)) + (c == "x") for c in "xyz"}
+    ds = mm.io.from_arrays(**fields, spacing=dict.fromkeys("zyx", 1.0), dims=("z", "y", "x"))
+    band = mm.fourier.band
+    for g, match in (
+        (band(k_par=(3.5, 5)), "holds wavenumbers up to 3.14"),
+        (mm.fourier.high_pass(500.0), "holds wavenumbers up to 5.44"),
+        (band(k_par=(0.01, 0.02), k_perp=(0.5, 2)), "no mode is inside.*0.39"),
+        (band(k_par=(0.45, 0.7)), "no mode is inside"),
+        (band(k_par=(0.1, 0.7)) * band(k_par=(1.0, 2)), "no mode is inside"),
+    ):
+        with pytest.raises(mm.SnapshotError, match=match):
+            mm.fourier.filter(ds, g, direction="x")
+    passing = mm.fourier.filter(ds, band(k_perp=(0.001, np.inf)), direction="x")
+    whole = mm.fourier.filter(ds, mm.fourier.high_pass(0.01))
+    np.testing.assert_allclose(whole.By, ds.By - ds.By.mean(), atol=1e-13)
+    np.testing.assert_allclose(mm.fourier.filter(ds, mm.fourier.low_pass(np.inf)).By, whole.By, atol=1e-13)
+    assert float(abs(passing.By).max()) > 0
+
+
+def test_what_depends_on_k_alone_needs_no_direction(turbulent):
+    dynamo = (turbulent - turbulent.mean()).assign_attrs(turbulent.attrs)
+    low, high = mm.fourier.low_pass(3.0), mm.fourier.high_pass(1.0)
+    for g in (low, ~low, low * high):
+        part = mm.fourier.filter(dynamo, g)
+        np.testing.assert_allclose(part.n, mm.fourier.filter(dynamo[["n"]], g).n, atol=1e-7)
+    with pytest.raises(mm.SnapshotError, match="no direction"):
+        mm.fourier.filter(dynamo, low * mm.fourier.band(k_par=(0, 2)))
+
+
+def test_products_of_sharp_bands_are_sharp_on_nyquist_planes():
+    rng = np.random.default_rng(2)
+    fields = {f"B{c}": rng.normal(size=(8, 8, 8)) for c in "xyz"}
+    ds = mm.io.from_arrays(**fields, spacing=dict.fromkeys("zyx", 1.0), dims=("z", "y", "x"))
+    g = mm.fourier.band(k_par=(0, 1.5)) * mm.fourier.band(k_perp=(0.5, 4.6))
+    h = mm.fourier.band(k_par=(0, 1.5), k_perp=(0.5, 4.6))
+    one, other = (mm.fourier.filter(ds, t, direction=(1, 1, 0.3)) for t in (g, h))
+    np.testing.assert_allclose(one.Bx, other.Bx, atol=1e-13)
+    np.testing.assert_allclose(mm.fourier.filter(one, g, direction=(1, 1, 0.3)).Bx, one.Bx, atol=1e-13)

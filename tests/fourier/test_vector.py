@@ -134,3 +134,44 @@ def test_bad_calls(noise):
         mm.fourier.curl(noise, "u")
     with pytest.raises(mm.SnapshotError, match="z is open"):
         mm.fourier.helmholtz(noise.assign_attrs(boundary_z="open"))
+
+
+@pytest.mark.parametrize("cell", [1e-25, 3e21])
+def test_the_unit_of_length_does_not_matter(noise, cell):
+    """Cells of kiloparsecs in cm: their squared wavenumbers are beyond float32."""
+    small = noise.astype(np.float32).assign_attrs(noise.attrs)
+    large = small.assign_coords({d: small[d] * cell for d in "xyz"})
+    for difference in ("spectral", "central", "face"):
+        one, other = (mm.fourier.project(ds, difference=difference) for ds in (small, large))
+        np.testing.assert_allclose(other.By, one.By, atol=1e-5)
+    np.testing.assert_allclose(
+        mm.fourier.vector_potential(large).Ay / np.float32(cell), mm.fourier.vector_potential(small).Ay, atol=1e-5
+    )
+    np.testing.assert_allclose(
+        mm.fourier.curl(large).curl_By * np.float32(cell), mm.fourier.curl(small).curl_By, atol=2e-4
+    )
+
+
+def test_central_differences_leave_what_they_do_not_see():
+    rng = np.random.default_rng(0)
+    fields = {f"B{c}": rng.normal(size=(8, 8, 8)) for c in "xyz"}
+    ds = mm.io.from_arrays(**fields, spacing={"z": 1.0, "y": 0.5, "x": 0.7}, dims=("z", "y", "x"))
+    before, after = (np.fft.rfftn(d.Bx.values) for d in (ds, mm.fourier.project(ds, difference="central")))
+    for corner in ((0, 0, 4), (0, 4, 4), (4, 4, 4), (0, 4, 0)):
+        assert after[corner] == pytest.approx(before[corner])
+
+
+def test_whole_numbers_are_taken_as_real(noise):
+    whole = (10 * noise).astype(int).assign_attrs(noise.attrs)
+    real = whole.astype(float).assign_attrs(noise.attrs)
+    np.testing.assert_array_equal(mm.fourier.curl(whole).curl_Bx, mm.fourier.curl(real).curl_Bx)
+    assert mm.fourier.project(whole).Bx.dtype == np.float64
+    open_x = whole.assign_attrs(boundary_x="open")
+    tapered = mm.fourier.taper(open_x)
+    np.testing.assert_array_equal(tapered.Bx, mm.fourier.taper(real.assign_attrs(boundary_x="open")).Bx)
+    with pytest.raises(mm.SnapshotError, match="cannot be tapered"):
+        mm.fourier.taper(open_x.assign(flat=whole.Bx.isel(z=0)))
+    doubled = mm.physical(whole.assign_attrs(frame="comoving"), {"y": 2.0})
+    np.testing.assert_allclose(doubled.Bx, whole.Bx / 2)
+    with pytest.raises(mm.SnapshotError, match="physical already"):
+        mm.physical(doubled, {"y": 2.0})
