@@ -1,6 +1,7 @@
 """Diffusion coefficients from trajectories alone, lazily."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -65,20 +66,15 @@ def diffusion(
         As :func:`running_diffusion` without ``path``, with the exponents a of the mean square
         displacements ∝ s^a in the window: ``exponent`` of <dr^2>, ``exponent_par``, ``exponent_perp``.
         1 is diffusion, 2 free flight, 0 confinement: away from 1 the coefficient is no plateau, and its
-        error, which is over particles alone, does not know.  Attrs record the window.
+        error, which is over particles alone, does not know.  ``too_short`` where the run is shorter than
+        the mean free path 3 kappa that it shows.  Attrs record the window.
 
     Raises
     ------
     SnapshotError
         If the window holds fewer than two saved points.
     """
-    if not 0 <= window < 1:
-        raise SnapshotError(f"window={window!r}: a fraction of the path from 0 to below 1 is needed")
-    squares, length = _squares(trajectories, direction)
-    inside = (length >= window * length[-1]).values
-    if inside.sum() < 2:
-        raise SnapshotError(f"window={window} holds {inside.sum()} saved points: save more, or widen it")
-    squares, length = squares.isel(path=inside), length.isel(path=inside)
+    squares, length = _windowed(trajectories, window, direction)
     result = _mean_and_error((squares / length).mean("path"), trajectories, "plateau", direction)
     for name in ("kappa", "kappa_par", "kappa_perp"):
         exponent = name.replace("kappa", "exponent")
@@ -90,7 +86,12 @@ def diffusion(
             "long_name": f"a of the displacements behind {name}, proportional to s^a",
             "units": "1",
         }
+    traced = float(length[-1])
+    result["too_short"] = (3 * result["kappa"] > traced).assign_attrs(
+        long_name="the run is shorter than its own mean free path 3 kappa, so it cannot have diffused", units="1"
+    )
     result.attrs["window_from"] = float(window)
+    result.attrs["window_rule"] = "the last part of the path, from this fraction of it on"
     return result
 
 
@@ -104,13 +105,7 @@ def _exponent(squares: xr.DataArray, length: xr.DataArray) -> xr.DataArray:
 
 def _squares(tr: xr.Dataset, direction: str | Sequence[float] | None) -> tuple[xr.Dataset, xr.DataArray]:
     """Squared displacements over their prefactors, per particle, and the path lengths they belong to."""
-    needed = [*SPATIAL, "path", *(f"mean_B{d}" for d in SPATIAL), "B_rms"]
-    if not isinstance(tr, xr.Dataset) or (missing := [n for n in needed if n not in tr.variables]):
-        raise SnapshotError(
-            f"trajectories of mm.trace are needed; these lack {missing if isinstance(tr, xr.Dataset) else needed}"
-        )
-    if tr.sizes.get("path", 0) < 2 or tr.sizes.get("particle", 0) < 2:
-        raise SnapshotError(f"at least two saved points and two particles are needed, found {dict(tr.sizes)}")
+    _check(tr)
     length = (tr["path"] - tr["path"][0]).isel(path=slice(1, None))
     steps = {d: tr[d].isel(path=slice(1, None)) - tr[d].isel(path=0, drop=True) for d in SPATIAL}
     if "alive" in tr:
@@ -124,6 +119,16 @@ def _squares(tr: xr.Dataset, direction: str | Sequence[float] | None) -> tuple[x
         **{f"kappa_{d}{d}": s**2 / 2 for d, s in steps.items()},
     }
     return xr.Dataset(squares), length
+
+
+def _check(tr: xr.Dataset, *more: str) -> None:
+    needed = [*SPATIAL, *more, "path", *(f"mean_B{d}" for d in SPATIAL), "B_rms"]
+    if not isinstance(tr, xr.Dataset) or (missing := [n for n in needed if n not in tr.variables]):
+        raise SnapshotError(
+            f"trajectories of mm.trace are needed; these lack {missing if isinstance(tr, xr.Dataset) else needed}"
+        )
+    if tr.sizes.get("path", 0) < 2 or tr.sizes.get("particle", 0) < 2:
+        raise SnapshotError(f"at least two saved points and two particles are needed, found {dict(tr.sizes)}")
 
 
 def _strength(tr: xr.Dataset) -> xr.DataArray:
@@ -142,19 +147,31 @@ def _along(tr: xr.Dataset, steps: dict[str, xr.DataArray], direction: str | Sequ
 
 
 def _mean_and_error(each: xr.Dataset, tr: xr.Dataset, kind: str, direction: str | Sequence[float] | None) -> xr.Dataset:
+    """Mean over particles and its standard error, in one pass."""
     count = each["kappa"].count("particle")
     several = count.where(count > 1)  # of fewer than two there is no mean with an error
     mean = each.sum("particle") / several
-    error = (((each - mean) ** 2).sum("particle") / (several - 1) / several) ** 0.5
-    result = mean.merge(error.rename({name: f"{name}_error" for name in each}))
-    exists = True if direction is not None else _strength(tr).notnull()
+    scatter = ((each**2).sum("particle") - several * mean**2) / (several - 1)
+    error = (scatter.clip(min=0.0) / several) ** 0.5
+    return _labelled(mean, error, tr, kind, direction).assign(
+        count=count.assign_attrs(long_name="particles that count", units="1")
+    )
+
+
+def _labelled(
+    mean: xr.Dataset, error: xr.Dataset, tr: xr.Dataset, kind: str, direction: str | Sequence[float] | None
+) -> xr.Dataset:
+    result = mean.merge(error.rename({name: f"{name}_error" for name in error}))
+    exists: Any = True
+    if direction is None:
+        exists = _strength(tr).notnull()
+        exists = exists.all([d for d in exists.dims if d not in mean["kappa"].dims])
     for name in ("kappa_par", "kappa_perp"):
         result[name] = result[name].where(exists)
         result[f"{name}_error"] = result[f"{name}_error"].where(exists)
-    for name in each:
-        result[name].attrs = {"units": UNITS_NOTE, "long_name": name.replace("_", " ")}
+    for name in mean:
+        result[name].attrs = {"units": UNITS_NOTE, "long_name": str(name).replace("_", " ")}
         result[f"{name}_error"].attrs = {"units": UNITS_NOTE, "long_name": f"standard error of {name}"}
-    result["count"] = count.assign_attrs(long_name="particles that count", units="1")
     notes = tr["path"].attrs
     result.attrs = {
         "prefactor": PREFACTOR,
@@ -163,3 +180,217 @@ def _mean_and_error(each: xr.Dataset, tr: xr.Dataset, kind: str, direction: str 
         "length_units": notes.get("normalization", "1") if notes.get("units", "1") == "1" else notes["units"],
     }
     return result
+
+
+def bootstrap(
+    trajectories: xr.Dataset,
+    *,
+    samples: int = 200,
+    seed: int,
+    over: str = "particle",
+    window: float = 0.5,
+    direction: str | Sequence[float] | None = None,
+) -> xr.Dataset:
+    """Plateau with errors by the bootstrap: particles, or whole realizations, drawn again with replacement.
+
+    Parameters
+    ----------
+    trajectories : xarray.Dataset
+        From ``mm.trace``; lazy where it is.
+    samples : int
+        How often.
+    seed : int
+        Of the draws.
+    over : str
+        Dim that is drawn from: ``particle``, or that of realizations or snapshots, such as ``time``, whose
+        scatter contains what particles in one field have in common.
+    window, direction
+        As :func:`diffusion`.
+
+    Returns
+    -------
+    xarray.Dataset
+        As :func:`running_diffusion` without ``path``, averaged over `over` too.
+
+    Raises
+    ------
+    SnapshotError
+        If `over` is no dim with at least two entries, or the window is too narrow.
+    """
+    if trajectories.sizes.get(over, 0) < 2 or over in ("path", "gyroradius"):
+        raise SnapshotError(
+            f"over={over!r}: a dim with at least two realizations among {dict(trajectories.sizes)} is needed"
+        )
+    each = _plateau_of_each(trajectories, window, direction)
+    if over != "particle":
+        each = each.mean("particle")
+    n = trajectories.sizes[over]
+    drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=samples)
+    times = xr.DataArray(drawn.astype(float), dims=("sample", over))
+    exists = each.notnull()
+    again = (each.fillna(0.0) * times).sum(over) / (exists * times).sum(over)
+    result = _labelled(each.mean(over), again.std("sample", ddof=1), trajectories, "plateau", direction)
+    return result.assign_attrs(window_from=float(window), bootstrap_over=over, bootstrap_samples=int(samples))
+
+
+def _plateau_of_each(tr: xr.Dataset, window: float, direction: str | Sequence[float] | None) -> xr.Dataset:
+    """Squared displacement over path length of each particle, averaged over the window."""
+    squares, length = _windowed(tr, window, direction)
+    return (squares / length).mean("path")
+
+
+def _windowed(
+    tr: xr.Dataset, window: float, direction: str | Sequence[float] | None
+) -> tuple[xr.Dataset, xr.DataArray]:
+    if not 0 <= window < 1:
+        raise SnapshotError(f"window={window!r}: a fraction of the path from 0 to below 1 is needed")
+    squares, length = _squares(tr, direction)
+    inside = (length >= window * length[-1]).values
+    if inside.sum() < 2:
+        raise SnapshotError(f"window={window} holds {inside.sum()} saved points: save more, or widen it")
+    return squares.isel(path=inside), length.isel(path=inside)
+
+
+def green_kubo(trajectories: xr.Dataset, *, direction: str | Sequence[float] | None = None) -> xr.Dataset:
+    """Running diffusion coefficients from the velocity autocorrelation: the integral of <v_i(0) v_i(s)>.
+
+    Beside the displacements an independent look at the same orbits: the two agree where the saved points
+    resolve the correlation, that is, are closer than a gyration and a mean free path.
+
+    Parameters
+    ----------
+    trajectories : xarray.Dataset
+        From ``mm.trace``, saved from the start on; lazy where it is.
+    direction : str or three numbers, optional
+        As :func:`running_diffusion`.
+
+    Returns
+    -------
+    xarray.Dataset
+        As :func:`running_diffusion`, by the trapezoidal rule.
+
+    Raises
+    ------
+    SnapshotError
+        As :func:`running_diffusion`.
+    """
+    _check(trajectories, *(f"v{d}" for d in SPATIAL))
+    first = {d: trajectories[f"v{d}"].isel(path=0, drop=True) for d in SPATIAL}
+    along = {d: first[d] * trajectories[f"v{d}"] for d in SPATIAL}
+    total = sum(along.values())
+    par = _along(trajectories, {d: trajectories[f"v{d}"] for d in SPATIAL}, direction)
+    par = par.isel(path=0, drop=True) * par
+    products = {
+        "kappa": total / 3,
+        "kappa_par": par,
+        "kappa_perp": (total - par) / 2,
+        **{f"kappa_{d}{d}": each for d, each in along.items()},
+    }
+    each = xr.Dataset(products)
+    if "alive" in trajectories:
+        each = each.where(trajectories["alive"])
+    steps = trajectories["path"].diff("path", label="upper")
+    middle = (each + each.shift(path=1)).isel(path=slice(1, None)) / 2 * steps
+    result = _mean_and_error(
+        middle.cumsum("path").assign_coords(path=steps["path"]), trajectories, "running", direction
+    )
+    return result.assign_attrs(method="Green-Kubo: integral of the velocity autocorrelation")
+
+
+def pitch_angle_diffusion(trajectories: xr.Dataset, *, bins: int = 20, lag: int = 1) -> xr.Dataset:
+    """D_mumu(mu) = <(delta mu)²> / (2 delta s) from pairs of saved points, and the rate and free path it gives.
+
+    Parameters
+    ----------
+    trajectories : xarray.Dataset
+        From ``mm.trace``, evenly saved; lazy where it is.  The lag should be longer than a gyration and much
+        shorter than a mean free path.
+    bins : int
+        Of mu, from -1 to 1.
+    lag : int
+        Saved points between the two of a pair.
+
+    Returns
+    -------
+    xarray.Dataset
+        Over (``gyroradius``,) ``mu``: ``D_mumu`` and ``D_mumu_error`` [1 / length unit], ``pairs`` per bin;
+        ``scattering_rate`` nu_1, the best fit of D = (nu_1/2)(1 - mu²), and ``mean_free_path`` 1/nu_1.
+
+    Raises
+    ------
+    SnapshotError
+        If there are no pairs of that lag, they are not evenly spaced, or `bins` is no positive number.
+    """
+    _check(trajectories, "mu")
+    saves = trajectories.sizes["path"]
+    if not 1 <= lag < saves or bins < 1:
+        raise SnapshotError(f"lag={lag}, bins={bins}: a lag from 1 to {saves - 1} and at least one bin are needed")
+    path = trajectories["path"].values
+    spans = path[lag:] - path[:-lag]
+    if np.ptp(spans) > 1e-6 * spans.mean():
+        raise SnapshotError("the saved points are not evenly spaced: trace with save=n")
+    mu = trajectories["mu"]
+    first = mu.isel(path=slice(None, -lag)).drop_vars("path")
+    change = mu.isel(path=slice(lag, None)).drop_vars("path") - first
+    if "alive" in trajectories:
+        change = change.where(trajectories["alive"].isel(path=slice(lag, None)).drop_vars("path"))
+    place = np.floor((first + 1) / 2 * bins).clip(0, bins - 1)
+    sums = [
+        xr.concat([(change**power).where(place == b).sum(("particle", "path")) for b in range(bins)], "mu")
+        for power in (2, 4)
+    ]
+    pairs = xr.concat([change.where(place == b).count(("particle", "path")) for b in range(bins)], "mu")
+    several = pairs.where(pairs > 1)
+    mean = sums[0] / several
+    error = ((sums[1] / several - mean**2) / (several - 1)) ** 0.5
+    centres = (np.arange(bins) + 0.5) * 2 / bins - 1
+    shape = xr.DataArray((1 - centres**2) / 2, dims="mu")
+    span = float(spans.mean())
+    d = mean / (2 * span)
+    rate = (d * shape * pairs).sum("mu") / (shape**2 * pairs).sum("mu")
+    names = {"units": "1 / length unit"}
+    return xr.Dataset(
+        {
+            "D_mumu": d.assign_attrs(names, long_name="pitch-angle diffusion coefficient"),
+            "D_mumu_error": (error / (2 * span)).assign_attrs(names, long_name="standard error of D_mumu"),
+            "pairs": pairs.assign_attrs(units="1", long_name="pairs of saved points"),
+            "scattering_rate": rate.assign_attrs(names, long_name="nu_1 of D = (nu_1/2)(1 - mu^2)"),
+            "mean_free_path": (1 / rate).assign_attrs(units="length unit", long_name="1 / nu_1"),
+        },
+        {"mu": ("mu", centres, {"long_name": "pitch-angle cosine", "units": "1"})},
+        {"lag": span},
+    )
+
+
+def displacements(trajectories: xr.Dataset, *, direction: str | Sequence[float] | None = None) -> xr.Dataset:
+    """Whether the orbits diffuse: kurtosis of the displacements, 3 for the Gaussian ones of diffusion.
+
+    Parameters
+    ----------
+    trajectories : xarray.Dataset
+        From ``mm.trace``; lazy where it is.
+    direction : str or three numbers, optional
+        As :func:`running_diffusion`.
+
+    Returns
+    -------
+    xarray.Dataset
+        Over (``gyroradius``,) ``path``: ``kurtosis_par`` of the displacement along the direction and
+        ``kurtosis_xx``, ``kurtosis_yy``, ``kurtosis_zz`` of those along the axes.
+
+    Raises
+    ------
+    SnapshotError
+        As :func:`running_diffusion`.
+    """
+    squares, _ = _squares(trajectories, direction)
+    result = {}
+    for name in ("kappa_par", *(f"kappa_{d}{d}" for d in SPATIAL)):
+        square = squares[name]
+        kurtosis = (square**2).mean("particle") / square.mean("particle") ** 2
+        result[name.replace("kappa", "kurtosis")] = kurtosis.assign_attrs(
+            units="1", long_name=f"<dx^4> / <dx^2>^2 behind {name}"
+        )
+    if direction is None:
+        result["kurtosis_par"] = result["kurtosis_par"].where(_strength(trajectories).notnull())
+    return xr.Dataset(result)

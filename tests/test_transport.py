@@ -124,3 +124,95 @@ def test_when_all_have_left_there_is_no_coefficient():
     np.testing.assert_array_equal(run["count"][[0, 38, 39, 44, 59]], [40, 40, 1, 0, 0])
     end = mm.transport.diffusion(tr.assign(alive=(("particle", "path"), alive)))
     assert float(end.exponent) == pytest.approx(1, abs=0.4)
+
+
+@pytest.fixture(scope="module")
+def scattered():
+    """Small-angle scattering along a uniform field: everything is known in closed form."""
+    shape = (4, 4, 4)
+    ds = mm.io.from_arrays(Bx=np.zeros(shape), By=np.zeros(shape), Bz=np.ones(shape), spacing=dict.fromkeys("xyz", 1.0))
+    model = mm.scattering.small_angle(nu=0.4)
+    p = mm.particles.isotropic(3000, gyroradius=[1.0, 4.0], seed=2, field=ds, reference_field=1.0)
+    return mm.trace(ds, p, step=0.1, distance=100.0, save=500, scattering=model).compute()
+
+
+def test_green_kubo_is_the_derivative_of_the_displacements(scattered):
+    """kappa(s) of the velocities goes to the plateau kappa_inf (1 - exp(-nu_1 s)), along and across."""
+    nu1 = 0.2
+    green = mm.transport.green_kubo(scattered)
+    want = (1 / 3 / nu1) * (1 - np.exp(-nu1 * green.path))
+    for g in range(2):
+        row = green.isel(gyroradius=g)
+        assert (abs(row.kappa_par - want) < 4.5 * row.kappa_par_error + 0.01).all()
+    at = green.isel(path=250)
+    for g, radius in enumerate((1.0, 4.0)):
+        exact = nu1 / 3 / (nu1**2 + radius**-2)
+        row = at.isel(gyroradius=g)
+        assert float(row.kappa_perp) == pytest.approx(exact, abs=4 * float(row.kappa_perp_error) + 0.02 * exact)
+
+
+def test_pitch_angle_diffusion_of_isotropic_scattering(scattered):
+    """D = (nu_1/2)(1 - mu²), and a mean free path of 1/nu_1."""
+    nu1 = 0.2
+    d = mm.transport.pitch_angle_diffusion(scattered, bins=8)
+    lag = d.attrs["lag"]
+    for g in range(2):
+        row = d.isel(gyroradius=g)
+        square = row.mu**2 + 0.25**2 / 12  # of mu, averaged over a bin
+        second = (0.25 + 0.75 * np.exp(-2 * 0.4 * 0.1)) ** round(lag / 0.1)  # <P_2> of so many Gaussian angles
+        change = 1 / 3 + (square - 1 / 3) * second + square - 2 * square * np.exp(-nu1 * lag)
+        assert (abs(row.D_mumu - change / (2 * lag)) < 5 * row.D_mumu_error).all()
+        assert float(row.mean_free_path) == pytest.approx(1 / nu1, rel=0.08)
+    assert int(d.pairs.isel(gyroradius=0).sum()) == 3000 * 500
+    with pytest.raises(mm.SnapshotError, match="not evenly spaced"):
+        mm.transport.pitch_angle_diffusion(scattered.isel(path=[0, 1, 5, 6]))
+    with pytest.raises(mm.SnapshotError, match="lag=0"):
+        mm.transport.pitch_angle_diffusion(scattered, lag=0)
+
+
+def test_displacements_become_gaussian(scattered):
+    kurtosis = mm.transport.displacements(scattered)
+    assert float(kurtosis.kurtosis_par.isel(path=0).max()) == pytest.approx(9 / 5, abs=0.1)  # free flight
+    assert float(kurtosis.kurtosis_zz.isel(path=-1).mean()) == pytest.approx(3, abs=0.3)
+
+
+def test_bootstrap_errors_are_those_of_the_scatter(scattered):
+    plain = mm.transport.diffusion(scattered)
+    again = mm.transport.bootstrap(scattered, seed=1, samples=400)
+    for name in ("kappa", "kappa_par", "kappa_xx"):
+        np.testing.assert_allclose(again[name], plain[name], rtol=1e-12)
+        np.testing.assert_allclose(again[f"{name}_error"], plain[f"{name}_error"], rtol=0.15)
+    np.testing.assert_array_equal(again.kappa_error, mm.transport.bootstrap(scattered, seed=1, samples=400).kappa_error)
+    several = xr.concat(
+        [scattered.isel(particle=slice(i, None, 10)) for i in range(10)], "realization", data_vars="all"
+    )
+    over = mm.transport.bootstrap(several, seed=1, over="realization")
+    np.testing.assert_allclose(over.kappa_par, plain.kappa_par, rtol=1e-12)
+    assert (over.kappa_par_error / plain.kappa_par_error > 0.3).all()
+    assert (over.kappa_par_error / plain.kappa_par_error < 2.5).all()
+    with pytest.raises(mm.SnapshotError, match="over='time'"):
+        mm.transport.bootstrap(scattered, seed=1, over="time")
+
+
+def test_a_run_shorter_than_its_free_path_says_so(scattered):
+    assert not mm.transport.diffusion(scattered).too_short.any()
+    short = mm.transport.diffusion(scattered.isel(path=slice(5)))
+    assert "mean free path" in short.too_short.attrs["long_name"]
+
+
+def test_all_of_it_is_lazy_and_streams_over_particles(scattered, no_compute):
+    import dask
+
+    lazy = scattered.chunk(particle=500)
+    calls = (
+        mm.transport.running_diffusion,
+        mm.transport.diffusion,
+        mm.transport.green_kubo,
+        mm.transport.pitch_angle_diffusion,
+        mm.transport.displacements,
+        lambda t: mm.transport.bootstrap(t, seed=3, samples=20),
+    )
+    for call in calls:
+        result = call(lazy)
+        with dask.config.set(scheduler="threads"):
+            xr.testing.assert_allclose(result.compute(), call(scattered), rtol=1e-9)
