@@ -326,6 +326,78 @@ def _ensemble(
     return ds.isel(gyroradius=0) if single else ds
 
 
+def gyroradius(
+    energy: Any, *, field: xr.Dataset, reference_field: float, charge: float = 1.0, mass: Any = "proton"
+) -> Any:
+    """Gyroradius of particles of a kinetic energy, in the length unit of a field.
+
+    p c / (q B) with (p c)² = T² + 2 T m c²; what :func:`isotropic` and its kin take.
+
+    Parameters
+    ----------
+    energy : astropy Quantity
+        Kinetic energy T, one or several.
+    field : xarray.Dataset
+        Snapshot with units: those of ``Bx`` and of its axes, or ``attrs["field_unit"]`` and
+        ``attrs["length_unit"]`` where these are normalized.
+    reference_field : float
+        B, in the field's unit; give the same number to the ensemble.
+    charge : float
+        In elementary charges.
+    mass : astropy Quantity, "proton" or "electron"
+
+    Returns
+    -------
+    float or array
+        In the field's length unit.
+
+    Raises
+    ------
+    SnapshotError
+        If a unit is missing or wrong, or a number is not positive.
+    """
+    from astropy import constants, units
+
+    masses = {"proton": constants.m_p, "electron": constants.m_e}
+    mass = masses.get(mass, mass) if isinstance(mass, str) else mass
+    try:
+        kinetic = units.Quantity(energy).to("J")
+        rest = (units.Quantity(mass) * constants.c**2).to("J")
+    except (TypeError, units.UnitsError) as error:
+        raise SnapshotError(
+            f"energy={energy!r}, mass={mass!r}: give Quantities such as 1 * u.TeV, or mass='proton' ({error})"
+        ) from error
+    if not (np.all(kinetic.value > 0) and rest.value >= 0 and charge != 0 and reference_field > 0):
+        raise SnapshotError(
+            f"energy={energy}, charge={charge}, reference_field={reference_field}: give positive numbers"
+        )
+    strength = reference_field * _unit(field, components(field)[0], "field_unit")
+    momentum = np.sqrt(kinetic**2 + 2 * kinetic * rest) / constants.c
+    try:
+        length = (momentum / (abs(charge) * constants.e.si * strength.to("T"))).to(
+            _unit(field, spatial_dims(field)[0], "length_unit")
+        )
+    except units.UnitsError as error:
+        raise SnapshotError(f"the field is in {strength.unit}, which is no magnetic field ({error})") from error
+    return float(length.value) if np.ndim(length.value) == 0 else np.asarray(length.value)
+
+
+def _unit(field: xr.Dataset, name: str, key: str) -> Any:
+    """The unit of a variable as a Quantity: its own, or what the dataset says that 1 stands for."""
+    from astropy import units
+
+    stated = field[name].attrs.get("units", "1")
+    text = stated if stated not in ("1", "") else field.attrs.get(key)
+    if text is None:
+        raise SnapshotError(
+            f"{name} is in code units and the snapshot has no {key!r} attribute: ds.assign_attrs({key}='...') first"
+        )
+    try:
+        return units.Quantity(text) if isinstance(text, units.Quantity) else 1.0 * units.Unit(str(text))
+    except (TypeError, ValueError) as error:
+        raise SnapshotError(f"{name}: astropy does not know the unit {text!r} ({error})") from error
+
+
 def from_trajectories(trajectories: xr.Dataset, *, at: int = -1) -> xr.Dataset:
     """Particles as they are at a saved point, to trace on from there.
 

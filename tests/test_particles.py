@@ -115,3 +115,34 @@ def test_beam_and_lattice(turbulent, no_compute):
         mm.particles.from_trajectories(p)
     with pytest.raises(mm.SnapshotError, match="1 points are saved"):
         mm.particles.from_trajectories(tr, at=3)
+
+
+def test_gyroradii_of_energies():
+    """0.36 mpc for a proton of 1 TeV in 3 uG; relativistic, and not so."""
+    from astropy import constants
+    from astropy import units as u
+
+    shape = (4, 4, 4)
+    fields = {f"B{c}": np.full(shape, 3.0) for c in "xyz"}
+    ds = mm.io.from_arrays(**fields, spacing=dict.fromkeys("xyz", 1.0), length_unit="pc", field_unit="uG")
+    radius = mm.particles.gyroradius(1 * u.TeV, field=ds, reference_field=3.0)
+    assert radius == pytest.approx(0.36034e-3 * np.sqrt(1 + 2 * 0.938272e-3), rel=1e-4)
+    assert mm.particles.gyroradius(1 * u.TeV, field=ds, reference_field=3.0, charge=2) == pytest.approx(radius / 2)
+    slow = mm.particles.gyroradius([1.0, 4.0] * u.eV, field=ds, reference_field=3.0, mass="electron")
+    assert slow[1] / slow[0] == pytest.approx(2, rel=1e-5)
+    speed = np.sqrt(2 * (1 * u.eV) / constants.m_e).to("m/s")
+    assert slow[0] == pytest.approx((constants.m_e * speed / (constants.e.si * 3e-10 * u.T)).to_value("pc"), rel=1e-4)
+    for options, match in (
+        ({"energy": 1.0}, "give Quantities"),
+        ({"energy": 1 * u.m}, "give Quantities"),
+        ({"energy": -1 * u.eV}, "positive numbers"),
+        ({"energy": 1 * u.eV, "mass": "muon"}, "mass='proton'"),
+    ):
+        with pytest.raises(mm.SnapshotError, match=match):
+            mm.particles.gyroradius(options.pop("energy"), field=ds, reference_field=3.0, **options)
+    bare = ds.assign_attrs(field_unit="m")
+    with pytest.raises(mm.SnapshotError, match="no magnetic field"):
+        mm.particles.gyroradius(1 * u.eV, field=bare, reference_field=3.0)
+    del bare.attrs["field_unit"]
+    with pytest.raises(mm.SnapshotError, match="code units"):
+        mm.particles.gyroradius(1 * u.eV, field=bare, reference_field=3.0)

@@ -156,9 +156,10 @@ def processes() -> None:
                 Client(cluster) as client,
             ):
                 field = xr.open_zarr(f"{folder}/field.zarr")
-                options = {"step": 0.1, "step_unit": "gyroradius", "distance": 0.5 * 20_000, "save": 1}
+                options = {"step": 0.1, "step_unit": "gyroradius", "distance": 0.5 * 300_000, "save": 1}
                 run = mm.trace(field, p, particles_per_task=128, **options).x
-                mm.trace(field, p.isel(particle=slice(64)), **{**options, "distance": 5.0}).x.compute()  # compiles
+                few = p.isel(particle=slice(64))  # compiles, in every process
+                mm.trace(field, few, particles_per_task=1, **{**options, "distance": 5.0}).x.compute()
                 future = client.compute(run)
                 began = time.perf_counter()
                 while not future.done():
