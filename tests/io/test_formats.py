@@ -317,7 +317,7 @@ def test_from_arrays():
         ({"spacing": {"x": 1, "y": 1}}, "spacing is given for"),
         ({"spacing": {**spacing, "z": -1.0}}, "positive"),
         ({"spacing": spacing, "dims": ("x", "y", "y")}, "distinct"),
-        ({"spacing": spacing, "boundary": "reflecting"}, "periodic"),
+        ({"spacing": spacing, "boundary": "mirrored"}, "periodic"),
         ({"spacing": spacing, "n": np.zeros((2, 2, 2))}, "one shape"),
     ):
         with pytest.raises(mm.SnapshotError, match=message):
