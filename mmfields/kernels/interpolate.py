@@ -141,16 +141,24 @@ def locate_linear(x, inverse, shift, n, periodic, cells, weights):
         cells[1, lane] = min(max(lower + np.int32(1), np.int32(0)), last)
 
 
-@njit(nogil=True, cache=True, inline="always")
-def neighbour(i, n, periodic):
-    """Index of a neighbour at most a few cells away: wrapped, or mirrored at the first and the last cell."""
-    if periodic:
-        i = i + n if i < 0 else i
-        i = i - n if i >= n else i
-        return i if 0 <= i < n else i % n
-    i = -i if i < 0 else i
-    i = 2 * (n - 1) - i if i >= n else i
-    return min(max(i, 0), n - 1)
+@njit(nogil=True, cache=True)
+def spread(n, periodic, cells):
+    """From the second of four cells to all of them: wrapped, or mirrored at the first and the last cell."""
+    for c in (0, 2, 3, 1):  # the second last, since the others follow from it
+        for lane in range(LANES):
+            i = cells[1, lane] + np.int32(c - 1)
+            if periodic:
+                i = i + n if i < 0 else i
+                i = i - n if i >= n else i
+            else:
+                i = -i if i < 0 else i
+                i = 2 * (n - 1) - i if i >= n else i
+            cells[c, lane] = i
+    if n < 4:  # so few that they may be wrapped or mirrored more than once
+        for c in range(4):
+            for lane in range(LANES):
+                i = cells[c, lane]
+                cells[c, lane] = i % n if periodic else min(max(i, 0), n - 1)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -168,10 +176,7 @@ def locate_cubic(x, inverse, shift, n, periodic, cells, weights):
         weights[2, lane] = (4.0 + s * s * (3.0 * s - 6.0)) / 6.0
         weights[3, lane] = t * t * t / 6.0
         cells[1, lane] = np.int32(low)
-    for lane in range(LANES):
-        low = cells[1, lane]
-        for c in range(4):
-            cells[c, lane] = neighbour(low + c - 1, n, periodic)
+    spread(np.int32(n), periodic, cells)
 
 
 @njit(nogil=True, cache=True)

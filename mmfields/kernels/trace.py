@@ -174,17 +174,18 @@ def run_local(grid, scatter, batch, extra, rigidity, interval, fraction, longest
 def record(grid, batch, extra, first, save, out):
     """Rows of the result at a saved point."""
     look(grid, batch)
+    filled = min(LANES, out.shape[2] - first)
     for row, values in enumerate((batch.x, batch.y, batch.z, batch.vx, batch.vy, batch.vz)):
-        for lane in range(min(LANES, out.shape[1] - first)):
-            out[row, first + lane, save] = values[lane]
-    for lane in range(min(LANES, out.shape[1] - first)):
+        for lane in range(filled):
+            out[save, row, first + lane] = values[lane]
+    for lane in range(filled):
         bx, by, bz = batch.bx[lane], batch.by[lane], batch.bz[lane]
         strength = sqrt(bx * bx + by * by + bz * bz)
         along = batch.vx[lane] * bx + batch.vy[lane] * by + batch.vz[lane] * bz
-        out[6, first + lane, save] = along / strength if strength > 0.0 else np.nan
-        out[7, first + lane, save] = strength
-        out[8, first + lane, save] = 1.0 if extra.alive[lane] else 0.0
-        out[9, first + lane, save] = extra.taken[lane]
+        out[save, 6, first + lane] = along / strength if strength > 0.0 else np.nan
+        out[save, 7, first + lane] = strength
+        out[save, 8, first + lane] = 1.0 if extra.alive[lane] else 0.0
+        out[save, 9, first + lane] = extra.taken[lane]
 
 
 @njit(nogil=True, cache=True)
@@ -215,7 +216,7 @@ def trace_block(grid, scatter, position, direction, keys, taken, rigidity, inter
         The rows of `ROWS`: unwrapped position, direction, pitch-angle cosine, |B|, 1 or 0, and steps taken.
     """
     n, saves = position.shape[0], intervals.shape[0]
-    out = np.empty((10, n, saves))
+    out = np.empty((saves, 10, n))
     batch, extra = new_batch()
     for first in range(0, n, LANES):
         for lane in range(LANES):  # the last batch is filled up: a lane is computed the same whatever its neighbours
@@ -231,4 +232,4 @@ def trace_block(grid, scatter, position, direction, keys, taken, rigidity, inter
             elif counts[save] > 0:
                 run_fixed(grid, scatter, batch, extra, rigidity, intervals[save] / counts[save], counts[save])
             record(grid, batch, extra, first, save, out)
-    return out
+    return out.transpose(1, 2, 0)

@@ -70,9 +70,9 @@ def kernels(n: int) -> None:
     keys, taken = rng.integers(0, 2**63, PARTICLES).astype(np.uint64), np.zeros(PARTICLES, np.int64)
     step, mask, out = 0.1 * RADIUS, np.zeros((1, 1, 1), np.uint8), np.empty((PARTICLES, 3))
 
-    def lockstep(kind=LINEAR, where=scatter.NONE, wall=0, saves=1):
+    def lockstep(kind=LINEAR, where=scatter.NONE, wall=0, saves=1, steps=STEPS):
         grid = Grid(flat, (n, n, n), np.zeros(3), np.full(3, float(n)), np.full(3, wall), kind)
-        counts = np.full(saves, STEPS // saves)
+        counts = np.full(saves, steps // saves)
         model = Scatter(where, 1e-3, 0.0, 1.0, mask)
         trace_block(grid, model, position, direction, keys, taken, RADIUS, counts * step, counts, 0.0, 0.0)
 
@@ -84,7 +84,8 @@ def kernels(n: int) -> None:
         "linear, scattering": lambda: lockstep(where=scatter.UNIFORM),
         "linear, open walls": lambda: lockstep(wall=OPEN),
         "linear, reflecting walls": lambda: lockstep(wall=REFLECTING),
-        "linear, 100 saved points": lambda: lockstep(saves=100),
+        "linear, 10000 steps": lambda: lockstep(steps=10 * STEPS),
+        "the same, 100 saved points": lambda: lockstep(saves=100, steps=10 * STEPS),
     }
     times = {name: [] for name in calls}
     for call in calls.values():
@@ -94,10 +95,10 @@ def kernels(n: int) -> None:
             times[name].append(seconds(call))
     middle = {name: statistics.median(values) for name, values in times.items()}
     for name, took in middle.items():
-        rate = PARTICLES * STEPS / took / 1e6
-        ratio = middle["naive loop"] / took
-        print(f"{n}^3 {name:26s} {rate:6.1f} million steps/s, {ratio:.2f} times the naive loop, "
-              f"{took / middle['linear']:.2f} times the time of linear", flush=True)  # fmt: skip
+        steps = STEPS * (10 if "10000" in name or "saved" in name else 1)
+        rate, own = PARTICLES * steps / took / 1e6, took * STEPS / steps
+        print(f"{n}^3 {name:26s} {rate:6.1f} million steps/s, {middle['naive loop'] / own:.2f} times the naive loop, "
+              f"{own / middle['linear']:.2f} times the time of linear", flush=True)  # fmt: skip
 
 
 def under_dask() -> None:
