@@ -238,8 +238,9 @@ def _rows(
     return da.blockwise(
         _trace_task,
         "rgps",
-        *_packed(field, interpolation),
-        stacked(["x", "y", "z"]),
+        _packed(field, interpolation),
+        None,
+        _apart(stacked(["x", "y", "z"])),
         "gpc",
         stacked(["vx", "vy", "vz"]),
         "gpc",
@@ -256,7 +257,7 @@ def _rows(
         da.from_array(counts, chunks=(1, -1)),
         "gs",
         _mask(field, scattering),
-        "zyx",
+        None,
         geometry=_geometry(field),
         kind=INTERPOLATIONS.index(interpolation),
         pace=pace,
@@ -268,29 +269,36 @@ def _rows(
     )
 
 
-def _packed(field: xr.Dataset, interpolation: str) -> tuple[Any, str | None]:
-    """The field as the kernel takes it, one flat block made once and shared by all tasks, and its blockwise index."""
+def _apart(array: Any) -> Any:
+    """The same array, each of its blocks a task of its own.
+
+    A cluster runs those on all its workers, and what needs them where they are; tasks that need nothing but the
+    field would all be sent to the worker that holds it.
+    """
     import dask.array as da
+    from dask.highlevelgraph import HighLevelGraph
+
+    name = f"apart-{array.name}"
+    tasks = {(name, *index): (np.copy, (array.name, *index)) for index in np.ndindex(*array.numblocks)}
+    graph = HighLevelGraph.from_collections(name, tasks, [array])
+    return da.Array(graph, name, array.chunks, meta=array._meta)
+
+
+def _packed(field: xr.Dataset, interpolation: str) -> Any:
+    """The field as the kernel takes it: one delayed flat array, made once and handed to all tasks as it is.
+
+    (As an array of one chunk it would be copied for every task.)
+    """
+    import dask
 
     parts = [_grid_order(field[name]) for name in components(field)]
     kinds = boundaries(field)
     modes = tuple("grid-wrap" if kinds.get(d, "periodic") == "periodic" else "mirror" for d in SPATIAL[::-1])
     kind = np.float32 if np.result_type(*(p.dtype for p in parts)) in (np.float16, np.float32) else np.float64
-    size = 3 * int(np.prod(parts[0].shape)) + 1
     options = {"modes": modes if interpolation == "cubic" else (), "kind": kind}
     if one_host():
-        return _mapped(parts, size, **options), None
-    packed = da.blockwise(
-        _pack,
-        "f",
-        *(item for p in parts for item in (p, "zyx")),
-        new_axes={"f": size},
-        dtype=kind,
-        concatenate=True,
-        meta=np.empty(0, kind),
-        **options,
-    )
-    return packed, "f"
+        return _mapped(parts, 3 * int(np.prod(parts[0].shape)) + 1, **options)
+    return dask.delayed(_pack, pure=True)(*parts, **options)
 
 
 def _mapped(parts: Sequence[Any], size: int, *, modes: tuple[str, ...], kind: Any) -> Any:
@@ -358,17 +366,17 @@ def _coefficients(part: np.ndarray, modes: tuple[str, ...]) -> np.ndarray:
 
 
 def _mask(field: xr.Dataset, scattering: Scattering | None) -> Any:
-    """Patches as bytes over (z, y, x); one cell where none are needed."""
-    import dask.array as da
+    """Patches as bytes over (z, y, x), delayed; one cell where none are needed."""
+    import dask
 
     if scattering is None or scattering.mask is None:
-        return da.zeros((1, 1, 1), np.uint8)
+        return np.zeros((1, 1, 1), np.uint8)
     if scattering.mask not in field:
         raise SnapshotError(f"mask {scattering.mask!r} is not among {list(field.data_vars)}: ds.assign it first")
     array = _grid_order(field[scattering.mask])
     if array.shape != _grid_order(field[components(field)[0]]).shape:
         raise SnapshotError(f"mask {scattering.mask!r} has shape {array.shape}, not that of the field")
-    return (array != 0).astype(np.uint8).rechunk(-1)
+    return dask.delayed(np.ascontiguousarray, pure=True)((array != 0).astype(np.uint8))
 
 
 def _geometry(field: xr.Dataset) -> tuple[tuple[int, ...], np.ndarray, np.ndarray, np.ndarray]:

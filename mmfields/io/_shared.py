@@ -12,12 +12,12 @@ from mmfields.io.storing import client_in_force
 
 
 def one_host() -> bool:
-    """Whether the tasks of the client in force run in processes of one host, several of them."""
+    """Whether the tasks of the client in force run in processes of one host that are not this one."""
     client = client_in_force()
     if client is None:
         return False
     addresses = [address.rsplit(":", 1)[0] for address in client.nthreads()]
-    return len(addresses) > 1 and len(set(addresses)) == 1 and not addresses[0].startswith("inproc")
+    return len(set(addresses)) == 1 and not addresses[0].startswith("inproc")
 
 
 def create(size: int, dtype: Any) -> str:

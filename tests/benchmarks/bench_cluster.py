@@ -21,6 +21,7 @@ import mmfields as mm
 
 WORKERS = 2
 LIMIT = 2 * 10**9
+OPTIONS = {"threads_per_worker": 1, "dashboard_address": None}
 
 
 def seconds(call) -> float:
@@ -89,7 +90,9 @@ def main() -> None:
         folder = Path(name)
         with (
             dask.config.set({"temporary-directory": name}),
-            LocalCluster(WORKERS, threads_per_worker=1, memory_limit=LIMIT, dashboard_address=None) as cluster,
+            LocalCluster(
+                n_workers=WORKERS, threads_per_worker=1, memory_limit=LIMIT, dashboard_address=None
+            ) as cluster,
             Client(cluster) as client,
         ):
             make(folder / "field.zarr", n, planes)

@@ -153,7 +153,9 @@ def processes() -> None:
         times, memory = {}, 0.0
         for workers in (1, 2):
             with (
-                LocalCluster(workers, threads_per_worker=1, memory_limit=None, dashboard_address=None) as cluster,
+                LocalCluster(
+                    n_workers=workers, threads_per_worker=1, memory_limit=None, dashboard_address=None
+                ) as cluster,
                 Client(cluster) as client,
             ):
                 field = xr.open_zarr(f"{folder}/field.zarr")
