@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 
 from mmfields.conventions import SnapshotError, spatial_dims
+from mmfields.spectra import field_count
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -168,8 +169,7 @@ def spectrum(
     for colour, (label, power) in zip(COLOURS * len(powers), powers.items(), strict=False):
         power = power.where(power > 0).compute()
         artists += ax.plot(power["k"], power, color=colour, label=label or None)
-        fields = len(str(power.attrs.get("fields", "1")).split(", "))
-        error = power * np.sqrt(2.0 / (fields * power["modes"]))  # of Gaussian fields
+        error = power * np.sqrt(2.0 / (field_count(power) * power["modes"]))  # of Gaussian fields
         low = (power - error).where(error < power)
         artists.append(ax.fill_between(power["k"], low, power + error, color=colour, alpha=0.25, linewidth=0))
     for style, fit in zip(("--", ":", "-.") * len(fits), fits, strict=False):

@@ -1,0 +1,269 @@
+"""Spectra of periodic snapshots, in memory or chunk by chunk: shell and annular sums that satisfy Parseval's law."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+
+from mmfields.conventions import (
+    SnapshotError,
+    mean_direction,
+    require_periodic,
+    spacing,
+    spatial_dims,
+    wavenumber_attrs,
+)
+from mmfields.fourier.transform import wavenumbers
+from mmfields.spectra.bins import Bins, binned, fields_of, half_weights, window_power
+from mmfields.spectra.lags import area_to_first_zero, correlation, integral_scale, line_power
+
+__all__ = [
+    "area_to_first_zero",
+    "coherence",
+    "correlation",
+    "cross",
+    "field_count",
+    "integral_scale",
+    "power",
+    "power2d",
+    "reduced",
+    "slope",
+]
+
+NORMALIZATION = "sum of E times bin widths is <|dB|^2>/2 over the given fields, k = 0 left out"
+CROSS_NORMALIZATION = "sum of C times bin widths is <da db>/2, k = 0 left out"
+
+
+def power(ds: xr.Dataset, names: Sequence[str] = ("Bx", "By", "Bz")) -> xr.DataArray:
+    """Shell-summed power spectrum E(k).
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Periodic (or tapered) snapshot; lazy and of any size where it is chunked.
+    names : sequence of str
+        Fields whose power is added up.
+
+    Returns
+    -------
+    xarray.DataArray
+        Over ``k`` [rad per length unit], with coordinates ``k_width`` and ``modes`` (modes per
+        shell); ``(E * E.k_width).sum()`` is <|dB|^2>/2.
+
+    Raises
+    ------
+    SnapshotError
+        If an axis is open or not uniform, or a field is missing; when computed, if it is not finite.
+    """
+    bins = Bins(ds)
+    fields = fields_of(ds, names)
+    sums = binned([(f, f) for f in fields], bins, None)
+    return bins.shells(sums / bins.width).rename("power").assign_attrs(_attrs(ds, names))
+
+
+def power2d(
+    ds: xr.Dataset, names: Sequence[str] = ("Bx", "By", "Bz"), *, direction: str | Sequence[float] | None = None
+) -> xr.DataArray:
+    """Annular-summed power spectrum E(k_perp, k_par).
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Periodic (or tapered) snapshot; lazy and of any size where it is chunked.
+    names : sequence of str
+        Fields whose power is added up.
+    direction : str or three numbers, optional
+        What parallel means; the mean field by default.
+
+    Returns
+    -------
+    xarray.DataArray
+        Over ``k_perp`` and ``k_par`` >= 0 (both signs summed) [rad per length unit], with coordinates
+        ``k_perp_width``, ``k_par_width`` and ``modes`` (per bin; those of a Nyquist wavenumber are shared
+        between the bins of its two signs); ``(E * E.k_perp_width * E.k_par_width).sum()`` is <|dB|^2>/2.
+
+    Raises
+    ------
+    SnapshotError
+        As :func:`power`; and without a mean field, when it is computed, where no direction is given.
+    """
+    bins = Bins(ds)
+    fields = fields_of(ds, names)
+    along = mean_direction(ds, direction)
+    sums = binned([(f, f) for f in fields], bins, along)
+    widths = np.full(bins.size, bins.width)
+    widths[0] /= 2  # |k| < half a bin
+    coords = {
+        "k_perp": ("k_perp", bins.centres(), {**bins.notes, "long_name": "perpendicular wavenumber"}),
+        "k_par": ("k_par", bins.centres(), {**bins.notes, "long_name": "parallel wavenumber"}),
+        "k_perp_width": ("k_perp", widths),
+        "k_par_width": ("k_par", widths),
+        "modes": bins.modes(along),
+    }
+    sums = sums.assign_coords(coords)
+    result = sums / (sums["k_perp_width"] * sums["k_par_width"])
+    return result.rename("power").drop_attrs(deep=False).assign_attrs(_attrs(ds, names))
+
+
+def reduced(ds: xr.Dataset, names: Sequence[str] = ("Bx", "By", "Bz"), *, axis: str) -> xr.DataArray:
+    """One-dimensional spectrum along an axis, summed over all wavenumbers across it.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Periodic (or tapered) snapshot; lazy where it is.
+    names : sequence of str
+        Fields whose power is added up.
+    axis : {"x", "y", "z"}
+
+    Returns
+    -------
+    xarray.DataArray
+        One-sided over ``k``, from 0, with coordinates ``k_width`` and ``modes``; ``(E * E.k_width).sum()``
+        is <|dB|^2>/2, the modes with k = 0 along the axis but not across it included.
+
+    Raises
+    ------
+    SnapshotError
+        As :func:`power`, or if the axis is missing.
+    """
+    require_periodic(ds, "a reduced spectrum")
+    dims = spatial_dims(ds)
+    if axis not in dims:
+        raise SnapshotError(f"axis={axis!r}: one of {dims} is needed")
+    width, n = spacing(ds)[axis], ds.sizes[axis]
+    fundamental = 2 * np.pi / (n * width)
+    k, _ = wavenumbers(n, width, half=True)
+    total = line_power(ds, names, axis)
+    weight = half_weights(n) * 0.5 / n**2 / window_power(ds)
+    widths = np.full(len(k), fundamental)
+    widths[0] /= 2
+    result = total * xr.DataArray(weight / widths, dims="k")
+    notes = {**wavenumber_attrs(ds), "long_name": f"wavenumber along {axis}"}
+    modes = half_weights(n) * np.prod([ds.sizes[d] for d in dims if d != axis])
+    modes[0] -= 1
+    result = result.assign_coords(k=("k", k, notes), k_width=("k", widths), modes=("k", modes))
+    return result.rename("power").assign_attrs(_attrs(ds, names), axis=axis)
+
+
+def cross(ds: xr.Dataset, first: str, second: str) -> xr.DataArray:
+    """Shell-summed cross spectrum of two fields.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Periodic (or tapered) snapshot; lazy where it is.
+    first, second : str
+        Names.
+
+    Returns
+    -------
+    xarray.DataArray
+        Real, over ``k`` as :func:`power`, since the imaginary parts of k and -k cancel in a shell; the sum
+        times ``k_width`` is <da db>/2.
+
+    Raises
+    ------
+    SnapshotError
+        As :func:`power`.
+    """
+    bins = Bins(ds)
+    a, b = fields_of(ds, [first, second])
+    sums = binned([(a, b)], bins, None)
+    notes = {"long_name": f"cross spectrum of {first} and {second}", "normalization": CROSS_NORMALIZATION}
+    result = bins.shells(sums / bins.width).rename("cross")
+    return result.assign_attrs({**_attrs(ds, [first, second]), **notes})
+
+
+def coherence(ds: xr.Dataset, first: str, second: str) -> xr.DataArray:
+    """Squared coherence |C_ab|² / (E_a E_b) of two fields per shell, 0 to 1.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Periodic (or tapered) snapshot; lazy where it is.
+    first, second : str
+        Names.
+
+    Returns
+    -------
+    xarray.DataArray
+        Over ``k``; about 1 / modes for independent fields.
+
+    Raises
+    ------
+    SnapshotError
+        As :func:`power`.
+    """
+    both = cross(ds, first, second)
+    result = abs(both) ** 2 / (power(ds, [first]) * power(ds, [second]))
+    result = result.rename("coherence").drop_attrs(deep=False)
+    return result.assign_attrs(long_name=f"squared coherence of {first} and {second}", units="1")
+
+
+def slope(spectrum: xr.DataArray, k_range: tuple[float, float]) -> xr.Dataset:
+    """Power-law fit E ∝ k^slope over a range of shells.
+
+    Shells are weighted by their modes, of all fields that were added up, whose scatter is 1/sqrt(modes/2)
+    for Gaussian fields; the error is the larger of what that predicts and what the scatter about the fit shows.
+
+    Parameters
+    ----------
+    spectrum : xarray.DataArray
+        From :func:`power`; computed here.
+    k_range : (float, float)
+        Limits, included.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``slope``, ``slope_error``, ``amplitude`` (E at k = 1), and over all ``k`` the ``compensated``
+        spectrum E / (amplitude k^slope), 1 where the law holds; the range is in the attrs.
+
+    Raises
+    ------
+    SnapshotError
+        If fewer than three shells with power lie in the range.
+    """
+    if spectrum.dims != ("k",) or "modes" not in spectrum.coords:
+        raise SnapshotError(
+            f"one spectrum over k with its modes is needed, this has dims {spectrum.dims}: select the others"
+        )
+    part = spectrum.where((spectrum["k"] >= k_range[0]) & (spectrum["k"] <= k_range[1]), drop=True).compute()
+    part = part.where(part > 0, drop=True)
+    if part.sizes["k"] < 3:
+        raise SnapshotError(f"k_range={k_range} holds {part.sizes['k']} shells with power; three are needed, widen it")
+    x, y = np.log(part["k"].values), np.log(part.values)
+    weight = part["modes"].values / 2 * field_count(spectrum)
+    design = np.stack([np.ones_like(x), x], axis=1)
+    covariance = np.linalg.inv(design.T @ (weight[:, None] * design))
+    amplitude, exponent = covariance @ (design.T @ (weight * y))
+    scatter = float(np.sum(weight * (y - amplitude - exponent * x) ** 2) / (len(x) - 2))
+    error = float(np.sqrt(covariance[1, 1] * max(1.0, scatter)))
+    values = {"slope": exponent, "slope_error": error, "amplitude": np.exp(amplitude)}
+    fit = xr.Dataset({k: ((), float(v)) for k, v in values.items()}, attrs={"k_min": k_range[0], "k_max": k_range[1]})
+    law = fit["amplitude"] * spectrum["k"] ** fit["slope"]
+    return fit.assign(compensated=(spectrum / law).assign_attrs(long_name="spectrum over its fit", units="1"))
+
+
+def field_count(spectrum: xr.DataArray) -> int:
+    """How many fields a spectrum adds up, each with its own modes.
+
+    Parameters
+    ----------
+    spectrum : xarray.DataArray
+
+    Returns
+    -------
+    int
+    """
+    return len(str(spectrum.attrs.get("fields", "1")).split(", "))
+
+
+def _attrs(ds: xr.Dataset, names: Sequence[str]) -> dict[str, str]:
+    return {
+        "long_name": f"power of {', '.join(names)}",
+        "normalization": NORMALIZATION,
+        "field_units": ds[names[0]].attrs.get("units", "1"),
+        "fields": ", ".join(names),
+    }

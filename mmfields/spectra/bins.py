@@ -1,0 +1,252 @@
+"""Bins of wavenumber, and sums of mode products over them, in memory or chunk by chunk."""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from mmfields.conventions import (
+    SPATIAL,
+    SnapshotError,
+    require_direction,
+    require_periodic,
+    spacing,
+    spatial_dims,
+    wavenumber_attrs,
+)
+from mmfields.fourier.transform import forward_modes, wavenumbers, waves_of
+
+
+def fields_of(ds: xr.Dataset, names: Sequence[str]) -> list[xr.DataArray]:
+    """The named fields of a snapshot.
+
+    Raises
+    ------
+    SnapshotError
+        If one is missing.
+    """
+    if isinstance(names, str) or not names:
+        raise SnapshotError(f"names={names!r}: a list of variables is needed")
+    if missing := [n for n in names if n not in ds]:
+        raise SnapshotError(f"no {missing} among {list(ds.data_vars)}")
+    return [ds[name] for name in names]
+
+
+def half_weights(n: int) -> np.ndarray:
+    """How many modes each one of a half axis stands for: 2, or 1 on its own mirror planes."""
+    weights = np.full(n // 2 + 1, 2.0)
+    weights[0] = 1.0
+    if n % 2 == 0:
+        weights[-1] = 1.0
+    return weights
+
+
+def window_power(ds: xr.Dataset) -> float:
+    """Mean square of the window that a snapshot was tapered with, 1 without one."""
+    return float(ds.attrs.get("window_power", 1.0))
+
+
+class Bins:
+    """Bins of one width, that of the longest axis's fundamental; bin n holds k within half a width of n widths."""
+
+    def __init__(self, ds: xr.Dataset) -> None:
+        require_periodic(ds, "a power spectrum")
+        self.dims = spatial_dims(ds)
+        widths = spacing(ds)
+        self.widths = tuple(widths[d] for d in self.dims)
+        self.shape = tuple(ds.sizes[d] for d in self.dims)
+        self.width = min(
+            2 * np.pi / (n * w)
+            for n, w in zip(self.shape, self.widths, strict=True)
+            if n > 1 or len(set(self.shape)) == 1
+        )
+        corner = np.sqrt(
+            sum((2 * np.pi / (n * w) * (n // 2)) ** 2 for n, w in zip(self.shape, self.widths, strict=True))
+        )
+        self.size = int(np.floor(corner / self.width + 0.5)) + 1
+        self.notes = wavenumber_attrs(ds)
+        self.scale = 0.5 / (float(np.prod(self.shape)) ** 2 * window_power(ds))
+
+    def centres(self) -> np.ndarray:
+        return np.arange(self.size) * self.width
+
+    def shells(self, result: xr.DataArray) -> xr.DataArray:
+        """Name the shells of a sum, without the empty one at k = 0; their modes are counted lazily where it is lazy."""
+        axis = xr.DataArray(np.array([0.0, 0.0, 1.0]), dims="component")
+        coords = {
+            "k": ("k", self.centres(), {**self.notes, "long_name": "wavenumber"}),
+            "k_width": ("k", np.full(self.size, self.width)),
+            "modes": self.modes(axis if result.chunks is None else axis.chunk(), flat=True),
+        }
+        return result.assign_coords(coords).isel(k=slice(1, None))
+
+    def modes(self, along: xr.DataArray, *, flat: bool = False) -> xr.DataArray:
+        """Modes per bin, over the dims of a direction that are not its component; lazy where it is.
+
+        A name of its own for each grid and direction, so that lazy spectra of one grid go together without being
+        computed.
+        """
+        options = {"grid": (self.dims, self.shape, self.widths), "bins": (self.width, self.size), "flat": flat}
+        return xr.apply_ufunc(
+            _count,
+            along,
+            input_core_dims=[["component"]],
+            output_core_dims=[["k"] if flat else ["k_perp", "k_par"]],
+            kwargs=options,
+            dask="parallelized",
+            output_dtypes=[np.float64],
+            dask_gufunc_kwargs={
+                "output_sizes": {"k": self.size} if flat else dict.fromkeys(["k_perp", "k_par"], self.size)
+            },
+        )
+
+
+def _count(along: np.ndarray, *, grid: tuple, bins: tuple[float, int], flat: bool) -> np.ndarray:
+    """NumPy adaptor of the kernel, for up to three axes, over leading ones; rows shared among threads.
+
+    Shells are counted on one octant, which stands for all.
+    """
+    from mmfields.kernels.binning import count_modes
+
+    require_direction(along)
+    dims, shape, widths = grid
+    width, size = bins
+    missing = 3 - len(shape)
+    parts = [
+        wavenumbers(n, w, half=flat or i == len(shape) - 1) for i, (n, w) in enumerate(zip(shape, widths, strict=True))
+    ]
+    weights = [half_weights(n) if len(k) < n else np.ones(n) for n, (k, _) in zip(shape, parts, strict=True)]
+    k = [*[np.zeros(1)] * missing, *(k for k, _ in parts)]
+    nyquist = [*[np.zeros(1, bool)] * missing, *(n for _, n in parts)]
+    weights = [*[np.ones(1)] * missing, *weights]
+    out = np.zeros((*along.shape[:-1], size, 1 if flat else size))
+    for index in np.ndindex(*along.shape[:-1]):
+        direction = np.array([0.0] * missing + [along[index][SPATIAL.index(d)] for d in dims])
+
+        def rows(part: slice, direction=direction) -> np.ndarray:
+            own = np.zeros(out.shape[-2:])
+            first = (k[0][part], nyquist[0][part], weights[0][part])
+            count_modes(
+                first[0], *k[1:], first[1], *nyquist[1:], first[2], *weights[1:], direction, width, not flat, own
+            )
+            return own
+
+        out[index] = _shared(rows, len(k[0]), os.cpu_count() or 1)
+    return out[..., 0] if flat else out
+
+
+def _shared(rows: Callable[[slice], np.ndarray], count: int, threads: int) -> np.ndarray:
+    """Sum of `rows` over a range of rows shared among threads."""
+    edges = np.linspace(0, count, min(threads, count) + 1).astype(int).tolist()
+    parts = [slice(a, b) for a, b in pairwise(edges)]
+    if len(parts) == 1:
+        return rows(parts[0])
+    with ThreadPoolExecutor(len(parts)) as pool:
+        return sum(pool.map(rows, parts))
+
+
+def binned(
+    pairs: Sequence[tuple[xr.DataArray, xr.DataArray]], bins: Bins, direction: xr.DataArray | None
+) -> xr.DataArray:
+    """The seam: sums over pairs of fields of half their mode products in bins."""
+    flat = direction is None
+    along = xr.DataArray(np.array([0.0, 0.0, 1.0]), dims="component") if flat else direction
+    arrays = [f for pair in pairs for f in pair]
+    lead = list(dict.fromkeys(d for a in (*arrays, along) for d in a.dims if d not in (*bins.dims, "component")))
+    sizes = {d: n for a in (*arrays, along) for d, n in a.sizes.items()}
+    along = along.expand_dims({d: sizes[d] for d in lead if d not in along.dims}).transpose(*lead, "component")
+    total: Any = 0.0
+    for a, b in pairs:
+        wide = [
+            f.expand_dims({d: sizes[d] for d in lead if d not in f.dims}).transpose(*lead, *bins.dims) for f in (a, b)
+        ]
+        spectra = [forward_modes(wide[0].data, len(bins.dims), str(a.name))]
+        spectra.append(spectra[0] if a is b else forward_modes(wide[1].data, len(bins.dims), str(b.name)))
+        total = total + _sum_modes(spectra, along.data, bins, not flat)
+        del spectra  # before there is another one
+    dims = [*lead, *(["k"] if flat else ["k_perp", "k_par"])]
+    return xr.DataArray(total[..., 0] if flat else total, dims=dims) * bins.scale
+
+
+def _sum_modes(spectra: Sequence[Any], along: Any, bins: Bins, two_dimensional: bool) -> Any:
+    """Sums over all modes, (…, bin, bin or 1); NumPy or Dask as the spectra are."""
+    waves = waves_of(bins.dims, bins.shape, bins.widths)
+    k = [np.ascontiguousarray(c.ravel()) for c in (*waves.k, *waves.nyquist)]
+    weight = half_weights(bins.shape[-1])
+    options = {"bins": (bins.width, bins.size), "dims": bins.dims, "two_dimensional": two_dimensional}
+    if not any(hasattr(a, "dask") for a in (*spectra, along)):
+        return _sum_block(*spectra, along, *k, weight, **options, threads=os.cpu_count() or 1)
+    import dask.array as da
+
+    spectra = [da.asarray(s) for s in spectra]
+    rank, lead = len(bins.dims), spectra[0].ndim - len(bins.dims)
+    spectra = [s.rechunk((*(1,) * lead, *s.chunks[lead:])) for s in spectra]
+    letters = "abcdefgh"[:lead]
+    axes = letters + "xyz"[:rank]
+    numbers = []
+    for letter, values, chunk in zip(2 * "xyz"[:rank], k, 2 * spectra[0].chunks[lead:], strict=True):
+        numbers += [da.from_array(values, chunks=(chunk,)), letter]
+    numbers += [da.from_array(weight, chunks=(spectra[0].chunks[-1],)), "xyz"[rank - 1]]
+    blocks = da.blockwise(
+        _sum_block_kept,
+        axes + "pq",
+        spectra[0],
+        axes,
+        spectra[1],
+        axes,
+        da.asarray(along).rechunk((*(1,) * lead, -1)),
+        letters + "m",
+        *numbers,
+        new_axes={"p": bins.size, "q": bins.size if two_dimensional else 1},
+        adjust_chunks={letter: 1 for letter in "xyz"[:rank]},
+        concatenate=True,
+        dtype=np.float64,
+        meta=np.empty((0,) * (len(axes) + 2)),
+        **options,
+    )
+    return blocks.sum(axis=tuple(range(lead, lead + rank)))
+
+
+def _sum_block_kept(*arrays: np.ndarray, dims: tuple[str, ...], **options: Any) -> np.ndarray:
+    """As `_sum_block`, with the spatial axes kept as 1."""
+    lead = arrays[0].ndim - len(dims)
+    sums = _sum_block(*arrays, dims=dims, **options)
+    return sums.reshape(*sums.shape[:lead], *(1,) * len(dims), *sums.shape[lead:])
+
+
+def _sum_block(
+    a: np.ndarray,
+    b: np.ndarray,
+    along: np.ndarray,
+    *rest: np.ndarray,
+    bins: tuple[float, int],
+    dims: tuple[str, ...],
+    two_dimensional: bool,
+    threads: int = 1,
+) -> np.ndarray:
+    """NumPy adaptor of the kernel, for up to three axes, over leading ones; rows shared among threads."""
+    from mmfields.kernels.binning import bin_modes
+
+    *k, weight = rest
+    width, size = bins
+    require_direction(along)
+    rank, lead = len(dims), a.shape[: a.ndim - len(dims)]
+    missing = 3 - rank
+    k = [*[np.zeros(1)] * missing, *k[:rank], *[np.zeros(1, bool)] * missing, *k[rank:]]
+    out = np.zeros((*lead, size, size if two_dimensional else 1))
+    for index in np.ndindex(*lead):
+        direction = np.array([0.0] * missing + [along[index][SPATIAL.index(d)] for d in dims])
+        x, y = (s[index].reshape((1,) * missing + s.shape[len(lead) :]) for s in (a, b))
+
+        def rows(part: slice, x=x, y=y, direction=direction) -> np.ndarray:
+            own = np.zeros(out.shape[-2:])
+            first, last = (k[0][part], *k[1:3]), (k[3][part], *k[4:])
+            bin_modes(x[part], y[part], *first, *last, weight, direction, width, two_dimensional, own)
+            return own
+
+        out[index] = _shared(rows, len(k[0]), threads)
+    return out

@@ -1,0 +1,141 @@
+"""Correlation functions along an axis, from spectra, and their integral scales."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from mmfields.conventions import SnapshotError, mean, spacing, spatial_dims
+from mmfields.fourier.transform import fast_length, forward_modes
+from mmfields.spectra.bins import fields_of, window_power
+
+
+def correlation(
+    ds: xr.Dataset, names: Sequence[str] = ("Bx", "By", "Bz"), *, axis: str, padded: bool = False
+) -> xr.DataArray:
+    """Correlation function R(r) = <dB(s) · dB(s + r)> along an axis, by FFT.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Snapshot; lazy where it is.
+    names : sequence of str
+        Fields whose correlations are added up.
+    axis : {"x", "y", "z"}
+    padded : bool
+        Count only pairs inside the box instead of wrapping around; needed along an open axis.
+
+    Returns
+    -------
+    xarray.DataArray
+        Over the lag ``r``, up to half the box (periodic) or half its cells (padded); R(0) is <|dB|²>.
+
+    Raises
+    ------
+    SnapshotError
+        If the axis is missing, or open and not padded.
+    """
+    dims, n = spatial_dims(ds), ds.sizes.get(axis, 0)
+    if axis not in dims:
+        raise SnapshotError(f"axis={axis!r}: one of {dims} is needed")
+    if not padded and ds.attrs.get(f"boundary_{axis}") != "periodic":
+        raise SnapshotError(f"axis {axis} is open: give padded=True, which counts pairs inside the box alone")
+    lags = n // 2 + 1
+    size = fast_length(2 * n) if padded else n
+    total = xr.apply_ufunc(
+        _from_line_power,
+        line_power(ds, names, axis, size),
+        input_core_dims=[["k"]],
+        output_core_dims=[["r"]],
+        kwargs={"size": size, "pairs": window_power(ds) * ((n - np.arange(lags)) if padded else np.full(lags, n))},
+        dask="parallelized",
+        output_dtypes=[np.float64],
+        dask_gufunc_kwargs={"output_sizes": {"r": lags}},
+    )
+    notes = {**ds[axis].attrs, "long_name": f"lag along {axis}"}
+    result = total.assign_coords(r=("r", np.arange(lags) * spacing(ds)[axis], notes))
+    kind = "padded" if padded else "periodic"
+    return result.rename("correlation").assign_attrs(
+        long_name=f"correlation of {', '.join(names)}", kind=kind, axis=axis
+    )
+
+
+def integral_scale(correlation: xr.DataArray) -> xr.DataArray:
+    """Integral of R(r)/R(0) from 0 to its first zero, or to the last lag where there is none.
+
+    Parameters
+    ----------
+    correlation : xarray.DataArray
+        From :func:`correlation`.
+
+    Returns
+    -------
+    xarray.DataArray
+        In the unit of the lag; lazy where the correlation is.
+
+    Raises
+    ------
+    SnapshotError
+        If it has no lag ``r``.
+    """
+    if "r" not in correlation.dims:
+        raise SnapshotError(f"a correlation function over r is needed, this has dims {correlation.dims}")
+    if correlation.sizes["r"] < 2:
+        raise SnapshotError("a correlation function of one lag has no integral scale: the axis has one cell")
+    step = float(correlation["r"][1] - correlation["r"][0])
+    result = xr.apply_ufunc(
+        area_to_first_zero,
+        correlation,
+        input_core_dims=[["r"]],
+        kwargs={"step": step},
+        vectorize=True,
+        dask="parallelized",
+        output_dtypes=[np.float64],
+    )
+    return result.rename("integral_scale").assign_attrs(units=correlation["r"].attrs.get("units", "1"))
+
+
+def line_power(ds: xr.Dataset, names: Sequence[str], axis: str, size: int | None = None) -> xr.DataArray:
+    """|F|^2 of the fluctuations along an axis over ``k``, added over fields and averaged across; padded to `size`."""
+    dims = spatial_dims(ds)
+    total: Any = 0.0
+    for field in fields_of(ds, names):
+        centred = (field.astype(np.float64) - mean(field, dims)).transpose(..., axis)
+        if size is not None and size > ds.sizes[axis]:
+            centred = centred.pad({axis: (0, size - ds.sizes[axis])}, constant_values=0.0)
+        modes = xr.DataArray(forward_modes(centred.data, 1, str(field.name)), dims=[*centred.dims[:-1], "k"])
+        total = total + mean(modes.real**2 + modes.imag**2, [d for d in dims if d != axis])
+    return total
+
+
+def _from_line_power(power: np.ndarray, *, size: int, pairs: np.ndarray) -> np.ndarray:
+    from scipy import fft
+
+    return fft.irfft(power, size, axis=-1)[..., : len(pairs)] / pairs
+
+
+def area_to_first_zero(values: np.ndarray, *, step: float) -> float:
+    """Integral of an evenly spaced correlation function, relative to its first value, up to its first zero.
+
+    Parameters
+    ----------
+    values : (n,) array
+        From lag 0 on; without a zero the integral runs to the last of them.
+    step : float
+        Between lags.
+
+    Returns
+    -------
+    float
+        In the unit of the step, NaN where the first value is not positive.
+    """
+    if not values[0] > 0:
+        return np.nan
+    below = np.flatnonzero(values <= 0)
+    end = below[0] if len(below) else len(values) - 1
+    area = np.trapezoid(values[: end + 1]) * step
+    if len(below):  # the last piece runs to the zero only
+        a, b = values[end - 1], values[end]
+        area += step * (a * a / (2 * (a - b)) - (a + b) / 2)
+    return area / values[0]
