@@ -18,7 +18,7 @@ from mmfields.conventions import (
 )
 from mmfields.fourier.labelled import fft, ifft
 from mmfields.fourier.tapering import taper
-from mmfields.fourier.transfer import Transfer, Weigh, band, high_pass, low_pass, passes_any
+from mmfields.fourier.transfer import ALL, Transfer, Weigh, band, high_pass, low_pass, passes_any
 from mmfields.fourier.transform import Waves, map_modes, waves_of
 
 __all__ = [
@@ -115,6 +115,8 @@ def _check_limits(
                 f"{transfer.label} has {name} from {low:g} to {high:g}, the grid holds wavenumbers up to {top:g} "
                 "[rad per length unit]: lower the limit, or use np.inf for none"
             )
+    if transfer.mean > 0 and all(limits == ALL for limits in transfer.limits):
+        return  # the complement of what passes every mode: the mean is left, as it should be
     shape = tuple(ds.sizes[d] for d in dims)
     if (
         known

@@ -115,6 +115,8 @@ def test_bands_without_a_mode_are_refused_with_the_numbers():
     np.testing.assert_allclose(whole.By, ds.By - ds.By.mean(), atol=1e-13)
     np.testing.assert_allclose(mm.fourier.filter(ds, mm.fourier.low_pass(np.inf)).By, whole.By, atol=1e-13)
     assert float(abs(passing.By).max()) > 0
+    rest = mm.fourier.filter(ds, ~mm.fourier.high_pass(0.01))
+    np.testing.assert_allclose(rest.By, ds.By.mean().broadcast_like(ds.By), atol=1e-13)
 
 
 def test_what_depends_on_k_alone_needs_no_direction(turbulent):
