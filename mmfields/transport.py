@@ -221,7 +221,8 @@ def bootstrap(
         raise SnapshotError(
             f"over={over!r}: a dim with at least two realizations among {dict(trajectories.sizes)} is needed"
         )
-    each = _plateau_of_each(trajectories, window, direction)
+    squares, length = _windowed(trajectories, window, direction)
+    each = (squares / length).mean("path")
     if over != "particle":
         each = each.mean("particle")
     n = trajectories.sizes[over]
@@ -231,12 +232,6 @@ def bootstrap(
     again = (each.fillna(0.0) * times).sum(over) / (exists * times).sum(over)
     result = _labelled(each.mean(over), again.std("sample", ddof=1), trajectories, "plateau", direction)
     return result.assign_attrs(window_from=float(window), bootstrap_over=over, bootstrap_samples=int(samples))
-
-
-def _plateau_of_each(tr: xr.Dataset, window: float, direction: str | Sequence[float] | None) -> xr.Dataset:
-    """Squared displacement over path length of each particle, averaged over the window."""
-    squares, length = _windowed(tr, window, direction)
-    return (squares / length).mean("path")
 
 
 def _windowed(

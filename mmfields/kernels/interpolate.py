@@ -67,12 +67,6 @@ else:
                 values.align = 4 if single else 8
                 return builder.fpext(values, vector) if single else values
 
-            def summed(first, rest):
-                total = builder.fmul(*first())
-                for weight, value in rest:
-                    total = builder.call(fma, [weight(), value(), total])
-                return total
-
             inner = [spread(args[4], cell) for cell in range(len(signature.args[2]))]
             total = None
             for row in range(len(signature.args[1])):
