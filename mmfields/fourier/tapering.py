@@ -4,6 +4,7 @@ import numpy as np
 import xarray as xr
 
 from mmfields.conventions import SnapshotError, as_real, boundaries, mean, spatial_dims
+from mmfields.fourier.transform import finite
 
 WINDOWS = ("hann", "tukey")
 
@@ -34,7 +35,8 @@ def taper(ds: xr.Dataset, window: str = "hann", *, alpha: float = 0.25, detrend:
     Raises
     ------
     SnapshotError
-        If no axis is open, the window or the detrending is unknown, or a variable lacks an axis.
+        If no axis is open, the window or the detrending is unknown, or a variable lacks an axis; and where a
+        field is not finite, when computed if it is lazy.
     """
     if window not in WINDOWS or not 0 <= alpha <= 1:
         raise SnapshotError(f"window={window!r}, alpha={alpha!r}: one of {', '.join(WINDOWS)} with alpha from 0 to 1")
@@ -55,7 +57,7 @@ def taper(ds: xr.Dataset, window: str = "hann", *, alpha: float = 0.25, detrend:
             raise SnapshotError(
                 f"{name} over {field.dims} cannot be tapered along {axes}: leave it out with ds.drop_vars"
             )
-        field = as_real(field)
+        field = as_real(field.copy(data=finite(field.data, str(name))))
         level = mean(field, dims) if detrend else 0.0
         trend = _planes(field, axes, dims) if detrend == "linear" else 0.0
         tapered = (field - level - trend) * shape + level

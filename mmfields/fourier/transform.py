@@ -7,6 +7,7 @@ pencils, transform along the first axis, the work on the modes, and the same way
 import math
 import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, NamedTuple
@@ -18,6 +19,9 @@ from mmfields.io.storing import client_in_force
 
 # Slabs and pencils are made about this large; a task holds a few of them.
 BLOCK_BYTES = 1 << 27
+
+# Pieces of an array in memory that a thread transforms; they fit its cache.
+PIECE_BYTES = 1 << 22
 
 # Larger fields get larger slabs, no more than these: the tasks from slabs to pencils grow as the square of their
 # number, or as the number itself where workers exchange them peer to peer.
@@ -100,13 +104,13 @@ def _shaped(dims: Sequence[str], k: Sequence[np.ndarray], nyquist: Sequence[np.n
     return Waves(tuple(dims), spread(k), spread(nyquist))
 
 
-def require_finite(field: np.ndarray, sums: np.ndarray, name: str, where: str = "") -> None:
+def require_finite(field: np.ndarray, sums: np.ndarray, name: str, where: str = "", at: tuple[int, ...] = ()) -> None:
     """Refuse NaN and infinity, which show in the sums over the field; the place is looked for only then."""
     if np.isfinite(sums).all():
         return
     if (bad := np.argwhere(~np.isfinite(field))).size:
         raise SnapshotError(
-            f"{name} is not finite at index {tuple(bad[0].tolist())}{where}: fill it before a Fourier transform"
+            f"{name} is not finite at index {(*at, *bad[0].tolist())}{where}: fill it before a Fourier transform"
         )
     raise SnapshotError(
         f"the sum of {name}{where} overflows {field.dtype}: bring it to other units, or to float64 by ds.astype(float)"
@@ -122,13 +126,28 @@ def over_leading(
     return lead, wide, np.broadcast_to(direction, (*lead, 3))
 
 
-def forward(field: np.ndarray, name: str) -> np.ndarray:
-    """Real transform over all axes; float32 in, complex64 out."""
+def forward(field: np.ndarray, name: str, at: tuple[int, ...] = ()) -> np.ndarray:
+    """Real transform over all axes; float32 in, complex64 out.  `at` says which of several fields it is."""
     from scipy import fft
 
     spectrum = fft.rfftn(field)
-    require_finite(field, spectrum[(0,) * field.ndim], name)
+    require_finite(field, spectrum[(0,) * field.ndim], name, at=at)
     return spectrum
+
+
+def finite(array: Any, name: str) -> Any:
+    """The same NumPy or Dask array; one that is not finite is refused, when its blocks are computed if it is lazy."""
+    if not hasattr(array, "dask"):
+        return _finite(array, name)
+    return array.map_blocks(_finite, name, dtype=array.dtype, meta=array._meta)
+
+
+def _finite(block: np.ndarray, name: str, block_info: Any = None) -> np.ndarray:
+    if np.isfinite(block).all():
+        return block
+    corner = [start for start, _ in block_info[0]["array-location"]] if block_info else [0] * block.ndim
+    place = tuple((np.argwhere(~np.isfinite(block))[0] + corner).tolist())
+    raise SnapshotError(f"{name} is not finite at index {place}: fill it before a Fourier transform")
 
 
 def map_modes(
@@ -175,10 +194,13 @@ def map_modes(
 
 
 def _whole(*arrays: np.ndarray, modes, dims, widths, names, count) -> np.ndarray:
-    """All axes in memory; results along a new first axis where there are several."""
+    """All axes in memory; results along a new first axis where there are several.
+
+    `arrays` are the fields, `extra`, and the places along the leading axes where these are part of larger ones.
+    """
     from scipy import fft
 
-    *fields, extra = arrays
+    fields, extra, places = arrays[: len(names)], arrays[len(names)], arrays[len(names) + 1 :]
     rank = len(dims)
     lead, shape = fields[0].shape[:-rank], fields[0].shape[-rank:]
     waves = waves_of(dims, shape, widths)
@@ -188,7 +210,8 @@ def _whole(*arrays: np.ndarray, modes, dims, widths, names, count) -> np.ndarray
         return fft.irfftn(modes(spectra, waves, extra)[0], s=shape, overwrite_x=True).astype(kind, copy=False)
     out = np.empty((*((count,) if count > 1 else ()), *lead, *shape), kind)
     for index in np.ndindex(*lead):
-        spectra = [forward(f[index], name) for f, name in zip(fields, names, strict=True)]
+        at = tuple(int(place[i]) for place, i in zip(places, index, strict=True)) if places else index
+        spectra = [forward(f[index], name, at) for f, name in zip(fields, names, strict=True)]
         for i, spectrum in enumerate(modes(spectra, waves, extra[index])):
             target = out[(i, *index)] if count > 1 else out[index]
             target[...] = fft.irfftn(spectrum, s=shape, overwrite_x=True)
@@ -208,7 +231,10 @@ def _chunked(fields: Sequence[Any], extra: Any, *, modes, dims, widths, names, c
     plan = _plan(kind, first.chunks, rank, together=max(len(fields), count))._replace(lead=(1,) * len(lead))
     options = {"modes": modes, "dims": dims, "count": count}
     if not plan.slab:
-        work, arrays, numbers = _whole, [f.rechunk((*plan.lead, *shape)) for f in fields], []
+        work, arrays = _whole, [f.rechunk((*plan.lead, *shape)) for f in fields]
+        numbers = [
+            x for letter, n in zip(letters, lead, strict=True) for x in (da.from_array(np.arange(n), chunks=1), letter)
+        ]
         options |= {"widths": widths, "names": names}
     else:
         work, arrays = _pencil, [_pencils(f, name, plan) for f, name in zip(fields, names, strict=True)]
@@ -228,10 +254,11 @@ def _chunked(fields: Sequence[Any], extra: Any, *, modes, dims, widths, names, c
         new_axes={"o": count} if count > 1 else {},
         **options,
     )
-    results = [together[i] for i in range(count)] if count > 1 else [together]
+    several = (count,) if count > 1 else ()  # results go back side by side, in one exchange
     if plan.slab:
-        results = [_from_pencils(r, plan) for r in results]
-    return [r.rechunk(first.chunks) for r in results]
+        together = _from_pencils(together, plan._replace(lead=(*several, *plan.lead)))
+    together = together.rechunk((*several, *first.chunks))
+    return [together[i] for i in range(count)] if several else [together]
 
 
 def _numbers(dims: Sequence[str], shape: Sequence[int], widths: Sequence[float], chunks: Sequence[Any]) -> list[Any]:
@@ -292,12 +319,16 @@ def _rechunk(array: Any, chunks: tuple[Any, ...]) -> Any:
     return array.rechunk(chunks, method="tasks", threshold=MOST_BLOCKS)
 
 
-def _pencils(field: Any, name: str, plan: _Plan) -> Any:
+def _pencils(field: Any, name: str, plan: _Plan, *level: Any) -> Any:
     """Spectrum over all axes but the first, in pencils."""
+    import dask.array as da
+
     array = _rechunk(field, (*plan.lead, plan.slab, *plan.shape[1:]))
     kind = np.result_type(field.dtype, np.complex64)
-    spectrum = array.map_blocks(
+    spectrum = da.map_blocks(
         _slab_forward,
+        array,
+        *level,
         field=name,
         axes=tuple(range(len(plan.lead) + 1, array.ndim)),
         planes=plan.slab,
@@ -328,12 +359,23 @@ def _inverse(array: Any, first: int, shape: Sequence[int]) -> Any:
 
 
 def _slab_forward(
-    block: np.ndarray, *, field: str, axes: tuple[int, ...], planes: int = 0, block_id: tuple[int, ...] = ()
+    block: np.ndarray,
+    level: np.ndarray | None = None,
+    *,
+    field: str,
+    axes: tuple[int, ...],
+    size: int | None = None,
+    planes: int = 0,
+    block_id: tuple[int, ...] = (),
 ) -> np.ndarray:
+    """Real transform over `axes`, less a level; the last axis filled up with zeros to `size`."""
     from scipy import fft
 
-    spectrum = fft.rfftn(block, axes=axes)
-    where = f" of block {block_id}" + (f", which begins at plane {block_id[axes[0] - 1] * planes}" if planes else "")
+    centred = block if level is None else _less(block, level)
+    lengths = [*(block.shape[a] for a in axes[:-1]), size or block.shape[-1]]
+    spectrum = fft.rfftn(centred, lengths, axes=axes)
+    where = f" of block {block_id}" if block_id else ""
+    where += f", which begins at plane {block_id[axes[0] - 1] * planes}" if planes else ""
     require_finite(block, spectrum[(..., *(0,) * len(axes))], field, where)
     return spectrum
 
@@ -365,28 +407,101 @@ def _along_first(block: np.ndarray, *, axis: int, inverse: bool) -> np.ndarray:
     return (fft.ifft if inverse else fft.fft)(block, axis=axis)
 
 
-def forward_modes(array: Any, rank: int, name: str) -> Any:
-    """Spectrum of the last `rank` axes of a NumPy or Dask array."""
-    from scipy import fft
+def level_of(array: Any, rank: int) -> Any:
+    """About the mean of each field of `rank` axes: that of its first plane.
+
+    Fluctuations far below their mean keep their digits in float32 if such a level is taken out before the
+    transform; the mean itself would have to be known first, from another pass over the field.
+
+    Returns
+    -------
+    (…, 1, 1, 1) array
+        In the dtype of the transform; NumPy or Dask as the array is.
+    """
+    axes = tuple(range(array.ndim - rank, array.ndim))
+    kind = np.result_type(array.dtype, np.float32)
+    first = array[(..., slice(0, 1), *(slice(None),) * (rank - 1))]
+    if not hasattr(array, "dask"):
+        return _level(first, axes=axes, kind=kind)
+    first = first.rechunk(dict.fromkeys(axes, -1))
+    chunks = (*first.chunks[:-rank], *((1,),) * rank)
+    return first.map_blocks(_level, axes=axes, kind=kind, chunks=chunks, dtype=kind, meta=np.empty((0,) * array.ndim))
+
+
+def _level(part: np.ndarray, *, axes: tuple[int, ...], kind: np.dtype) -> np.ndarray:
+    """Mean of what is finite, 0 if nothing is."""
+    good = np.isfinite(part)
+    count = good.sum(axes, keepdims=True)
+    return (part.sum(axes, np.float64, keepdims=True, where=good) / np.maximum(count, 1)).astype(kind)
+
+
+def _less(field: np.ndarray, level: np.ndarray) -> np.ndarray:
+    return np.subtract(field, level, dtype=np.result_type(field.dtype, np.float32))
+
+
+def forward_modes(array: Any, rank: int, name: str, *, level: Any = None, size: int | None = None) -> Any:
+    """Spectrum of the last `rank` axes of a NumPy or Dask array.
+
+    Parameters
+    ----------
+    array : (…, spatial axes) array
+    rank : int
+        Number of spatial axes.
+    name : str
+        For errors.
+    level : array, optional
+        From :func:`level_of`, taken out before; of the modes only k = 0 changes.
+    size : int, optional
+        Length that the one axis of a transform of `rank` 1 is filled up to, with zeros.
+
+    Returns
+    -------
+    complex array
+    """
+    import dask.array as da
 
     axes = tuple(range(array.ndim - rank, array.ndim))
+    levels = () if level is None else (level,)
     if not hasattr(array, "dask"):
-        with fft.set_workers(os.cpu_count() or 1):
-            spectrum = fft.rfftn(array, axes=axes)
-        require_finite(array, spectrum[(..., *(0,) * rank)], name)
-        return spectrum
+        return _forward_in_memory(array, name, *levels, axes=axes, size=size)
     kind = np.result_type(array.dtype, np.float32)
     plan = _plan(kind, array.chunks, rank)
     plan = plan._replace(lead=_narrowed(array, plan))
     if plan.slab:
-        spectrum = _pencils(array, name, plan)
+        spectrum = _pencils(array, name, plan, *levels)
         options = {"dtype": spectrum.dtype, "meta": spectrum._meta}
         return spectrum.map_blocks(_along_first, axis=len(plan.lead), inverse=False, **options)
     whole = array.rechunk((*plan.lead, *plan.shape))
     kind = np.result_type(kind, np.complex64)
-    chunks = (*whole.chunks[:-1], (plan.shape[-1] // 2 + 1,))
+    chunks = (*whole.chunks[:-1], ((size or plan.shape[-1]) // 2 + 1,))
+    options = {"field": name, "axes": axes, "size": size}
     meta = np.empty((0,) * array.ndim, kind)
-    return whole.map_blocks(_slab_forward, field=name, axes=axes, chunks=chunks, dtype=kind, meta=meta)
+    return da.map_blocks(_slab_forward, whole, *levels, **options, chunks=chunks, dtype=kind, meta=meta)
+
+
+def _forward_in_memory(
+    array: np.ndarray, name: str, level: np.ndarray | None = None, *, axes: tuple[int, ...], size: int | None
+) -> np.ndarray:
+    """All axes of an array in memory; threads take pieces of its planes, so that no second array is needed."""
+    from scipy import fft
+
+    first, rank, threads = axes[0], len(axes), os.cpu_count() or 1
+    if rank == 1:
+        with fft.set_workers(threads):
+            return _slab_forward(array, level, field=name, axes=axes, size=size)
+    out = np.empty((*array.shape[:-1], array.shape[-1] // 2 + 1), np.result_type(array.dtype, np.complex64))
+    planes = max(1, PIECE_BYTES * array.shape[first] // max(1, array.nbytes))
+
+    def transform(start: int) -> None:
+        part = (*(slice(None),) * first, slice(start, start + planes))
+        out[part] = fft.rfftn(array[part] if level is None else _less(array[part], level), axes=axes[1:])
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(transform, range(0, array.shape[first], planes)))
+    with fft.set_workers(threads):
+        out = fft.fft(out, axis=first, overwrite_x=True)
+    require_finite(array, out[(..., *(0,) * rank)], name)
+    return out
 
 
 def _narrowed(array: Any, plan: _Plan) -> tuple[Any, ...]:

@@ -18,7 +18,7 @@ from mmfields.conventions import (
     spatial_dims,
     wavenumber_attrs,
 )
-from mmfields.fourier.transform import forward_modes, wavenumbers, waves_of
+from mmfields.fourier.transform import forward_modes, level_of, wavenumbers, waves_of
 
 
 def fields_of(ds: xr.Dataset, names: Sequence[str]) -> list[xr.DataArray]:
@@ -164,12 +164,16 @@ def binned(
         wide = [
             f.expand_dims({d: sizes[d] for d in lead if d not in f.dims}).transpose(*lead, *bins.dims) for f in (a, b)
         ]
-        spectra = [forward_modes(wide[0].data, len(bins.dims), str(a.name))]
-        spectra.append(spectra[0] if a is b else forward_modes(wide[1].data, len(bins.dims), str(b.name)))
+        spectra = [_modes(wide[0].data, len(bins.dims), str(a.name))]
+        spectra.append(spectra[0] if a is b else _modes(wide[1].data, len(bins.dims), str(b.name)))
         total = total + _sum_modes(spectra, along.data, bins, not flat)
         del spectra  # before there is another one
     dims = [*lead, *(["k"] if flat else ["k_perp", "k_par"])]
     return xr.DataArray(total[..., 0] if flat else total, dims=dims) * bins.scale
+
+
+def _modes(array: Any, rank: int, name: str) -> Any:
+    return forward_modes(array, rank, name, level=level_of(array, rank))
 
 
 def _sum_modes(spectra: Sequence[Any], along: Any, bins: Bins, two_dimensional: bool) -> Any:

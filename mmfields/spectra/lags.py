@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from mmfields.conventions import SnapshotError, mean, spacing, spatial_dims
-from mmfields.fourier.transform import fast_length, forward_modes
+from mmfields.fourier.transform import fast_length, forward_modes, level_of
 from mmfields.spectra.bins import fields_of, window_power
 
 
@@ -98,15 +98,32 @@ def integral_scale(correlation: xr.DataArray) -> xr.DataArray:
 
 def line_power(ds: xr.Dataset, names: Sequence[str], axis: str, size: int | None = None) -> xr.DataArray:
     """|F|^2 of the fluctuations along an axis over ``k``, added over fields and averaged across; padded to `size`."""
-    dims = spatial_dims(ds)
+    dims, n = spatial_dims(ds), ds.sizes[axis]
+    across = [d for d in dims if d != axis]
     total: Any = 0.0
     for field in fields_of(ds, names):
-        centred = (field.astype(np.float64) - mean(field, dims)).transpose(..., axis)
-        if size is not None and size > ds.sizes[axis]:
-            centred = centred.pad({axis: (0, size - ds.sizes[axis])}, constant_values=0.0)
-        modes = xr.DataArray(forward_modes(centred.data, 1, str(field.name)), dims=[*centred.dims[:-1], "k"])
-        total = total + mean(modes.real**2 + modes.imag**2, [d for d in dims if d != axis])
+        wide = field.astype(np.float64).transpose(..., *across, axis)
+        modes = forward_modes(wide.data, 1, str(field.name), level=level_of(wide.data, len(dims)), size=size)
+        modes = xr.DataArray(modes, dims=[*wide.dims[:-1], "k"])
+        total = total + xr.apply_ufunc(
+            _of_fluctuations,
+            mean(modes.real**2 + modes.imag**2, across),
+            modes.mean(across, skipna=False),
+            input_core_dims=[["k"], ["k"]],
+            output_core_dims=[["k"]],
+            kwargs={"n": n, "size": size or n},
+            dask="parallelized",
+            output_dtypes=[np.float64],
+        )
     return total
+
+
+def _of_fluctuations(power: np.ndarray, mean_mode: np.ndarray, *, n: int, size: int) -> np.ndarray:
+    """<|F - D|^2> from <|F|^2> and <F>, D the modes of what the mean of the field is beyond its level."""
+    from scipy import fft
+
+    rest = mean_mode[..., :1].real / n * fft.rfft(np.ones(n), size)
+    return np.maximum(power - 2 * (mean_mode * rest.conj()).real + np.abs(rest) ** 2, 0.0)
 
 
 def _from_line_power(power: np.ndarray, *, size: int, pairs: np.ndarray) -> np.ndarray:
