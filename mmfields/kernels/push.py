@@ -1,7 +1,5 @@
 """Particle pushers, for a batch in lockstep."""
 
-from math import sqrt
-
 from numba import njit
 
 from mmfields.kernels.interpolate import LANES
@@ -20,7 +18,7 @@ def drift(x, y, z, vx, vy, vz, half):
 def boris(vx, vy, vz, bx, by, bz, turn):
     """Rotate unit directions by the Boris scheme; `turn` times the field is half the step's angle, q B ds / (2 p).
 
-    Normalised after every step, so that |v| stays 1 to rounding however long the run.
+    Normalised after every step, to first order in what rounding has changed, so that |v| stays 1 however long the run.
     """
     for lane in range(LANES):
         tx, ty, tz = turn[lane] * bx[lane], turn[lane] * by[lane], turn[lane] * bz[lane]
@@ -32,7 +30,7 @@ def boris(vx, vy, vz, bx, by, bz, turn):
         x += s * (py * tz - pz * ty)
         y += s * (pz * tx - px * tz)
         z += s * (px * ty - py * tx)
-        norm = 1.0 / sqrt(x * x + y * y + z * z)
+        norm = 1.5 - 0.5 * (x * x + y * y + z * z)
         vx[lane], vy[lane], vz[lane] = x * norm, y * norm, z * norm
 
 

@@ -1,6 +1,6 @@
 """Random small-angle scattering, from numbers that are a function of particle and step alone."""
 
-from math import sqrt
+from math import pi, sqrt
 
 import numpy as np
 from llvmlite import ir
@@ -13,6 +13,8 @@ from mmfields.kernels.interpolate import CUBIC, LANES
 NONE, UNIFORM, THRESHOLD, MASK = range(4)
 
 PARITY = np.uint32(0x1BD11BDA)
+
+f32 = np.float32
 
 
 @njit(nogil=True, cache=True, inline="always")
@@ -55,102 +57,135 @@ def threefry(key0, key1, a, b):
 if config.DISABLE_JIT:
 
     def bits(x):
-        """The 64 bits of a float as an integer."""
-        return int(np.float64(x).view(np.int64))
+        """The 32 bits of a float as an integer."""
+        return np.float32(x).view(np.int32)
 
     def from_bits(i):
-        """The float that 64 bits stand for."""
-        return float(np.int64(i).view(np.float64))
+        """The float that 32 bits stand for."""
+        return np.int32(i).view(np.float32)
 
 else:
 
     @intrinsic
     def bits(typingctx, x):
-        """The 64 bits of a float as an integer."""
-        return types.int64(types.float64), lambda _, builder, __, args: builder.bitcast(args[0], ir.IntType(64))
+        """The 32 bits of a float as an integer."""
+        return types.int32(types.float32), lambda _, builder, __, args: builder.bitcast(args[0], ir.IntType(32))
 
     @intrinsic
     def from_bits(typingctx, i):
-        """The float that 64 bits stand for."""
-        return types.float64(types.int64), lambda _, builder, __, args: builder.bitcast(args[0], ir.DoubleType())
+        """The float that 32 bits stand for."""
+        return types.float32(types.int32), lambda _, builder, __, args: builder.bitcast(args[0], ir.FloatType())
 
 
 @njit(nogil=True, cache=True, inline="always")
 def logarithm(x):
-    """Natural logarithm of a positive, normal number, to 1e-13; unlike the library's it is vectorized."""
+    """Natural logarithm of a positive, normal float32, to its rounding; unlike the library's it is vectorized."""
     i = bits(x)
-    exponent = np.float64((i >> 52) - 1023)
-    m = from_bits((i & 0xFFFFFFFFFFFFF) | 0x3FF0000000000000)
-    exponent = exponent + 1.0 if m > 1.4142135623730951 else exponent
-    m = 0.5 * m if m > 1.4142135623730951 else m
-    s = (m - 1.0) / (m + 1.0)
+    exponent = f32(np.int32(i >> np.int32(23)) - np.int32(127))
+    m = from_bits(np.int32((i & np.int32(0x7FFFFF)) | np.int32(0x3F800000)))
+    exponent = exponent + f32(1.0) if m > f32(1.4142135) else exponent
+    m = f32(0.5) * m if m > f32(1.4142135) else m
+    s = (m - f32(1.0)) / (m + f32(1.0))
     q = s * s
-    series = 1 / 3 + q * (1 / 5 + q * (1 / 7 + q * (1 / 9 + q * (1 / 11 + q * (1 / 13 + q * (1 / 15 + q / 17))))))
-    return 0.6931471805599453 * exponent + 2.0 * s * (1.0 + q * series)
+    series = f32(1 / 3) + q * (f32(1 / 5) + q * (f32(1 / 7) + q * f32(1 / 9)))
+    return f32(0.6931472) * exponent + (s + s) * (f32(1.0) + q * series)
+
+
+@njit(nogil=True, cache=True, inline="always")
+def sine_of_eighth(r):
+    """Sine of a float32 angle up to pi/4 [rad]."""
+    q = r * r
+    return r + r * (q * (f32(-1 / 6) + q * (f32(1 / 120) + q * (f32(-1 / 5040) + q * f32(1 / 362880)))))
+
+
+@njit(nogil=True, cache=True, inline="always")
+def cosine_of_eighth(r):
+    """Cosine of a float32 angle up to pi/4 [rad]."""
+    q = r * r
+    return f32(1.0) + q * (f32(-1 / 2) + q * (f32(1 / 24) + q * (f32(-1 / 720) + q * f32(1 / 40320))))
+
+
+@njit(nogil=True, cache=True, inline="always")
+def cosine_of_quarter(r):
+    """Cosine of a float32 angle up to pi/2 [rad]."""
+    q = r * r
+    rest = f32(1 / 40320) + q * (f32(-1 / 3628800) + q * f32(1 / 479001600))
+    return f32(1.0) + q * (f32(-1 / 2) + q * (f32(1 / 24) + q * (f32(-1 / 720) + q * rest)))
 
 
 @njit(nogil=True, cache=True, inline="always")
 def sine_cosine(turns):
-    """Sine and cosine of an angle in turns, to 1e-13; unlike the library's they are vectorized."""
-    u = 4.0 * turns
-    quarter = np.floor(u + 0.5)
-    r = (u - quarter) * 1.5707963267948966
-    q = r * r
-    s = 1 / 362880 + q * (-1 / 39916800 + q * (1 / 6227020800))
-    s = r * (1.0 + q * (-1 / 6 + q * (1 / 120 + q * (-1 / 5040 + q * s))))
-    c = 1 / 40320 + q * (-1 / 3628800 + q * (1 / 479001600 - q * (1 / 87178291200)))
-    c = 1.0 + q * (-1 / 2 + q * (1 / 24 + q * (-1 / 720 + q * c)))
-    odd = quarter - 2.0 * np.floor(0.5 * quarter) > 0.5
+    """Sine and cosine of a float32 angle in turns, to its rounding; unlike the library's they are vectorized."""
+    u = f32(4.0) * turns
+    quarter = np.floor(u + f32(0.5))
+    r = (u - quarter) * f32(1.5707964)
+    s, c = sine_of_eighth(r), cosine_of_eighth(r)
+    part = quarter - f32(4.0) * np.floor(f32(0.25) * quarter)
+    odd = (part > f32(0.5)) & (part < f32(1.5)) | (part > f32(2.5))
     sine, cosine = c if odd else s, s if odd else c
-    sine = -sine if quarter - 4.0 * np.floor(0.25 * quarter) > 1.5 else sine
-    cosine = -cosine if quarter + 1.0 - 4.0 * np.floor(0.25 * (quarter + 1.0)) > 1.5 else cosine
+    sine = -sine if part > f32(1.5) else sine
+    cosine = -cosine if (part > f32(0.5)) & (part < f32(2.5)) else cosine
     return sine, cosine
 
 
 @njit(nogil=True, cache=True)
 def draw(key0, key1, count0, count1, words):
-    """Random words (4, LANES) of particles and their steps, whose highest bit is left out."""
+    """Random words (2, LANES) of particles and their steps."""
     for lane in range(LANES):
-        high = count1[lane] << np.uint32(1)
-        words[0, lane], words[1, lane] = threefry(key0[lane], key1[lane], count0[lane], high)
-        words[2, lane], words[3, lane] = threefry(key0[lane], key1[lane], count0[lane], high | np.uint32(1))
+        words[0, lane], words[1, lane] = threefry(key0[lane], key1[lane], count0[lane], count1[lane])
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def deflect(vx, vy, vz, angle, words, room):
     """Turn directions by Gaussian polar angles about uniform azimuths (Eq. 13).
 
+    The angle is R cos(psi), of a Rayleigh length R out of 23 bits (at most 5.8 standard deviations) and a phase out
+    of 16, as is the azimuth: its variance is that of the Gaussian to 1e-7.  All that is random is float32; what it
+    rotates is not.
+
     Parameters
     ----------
     vx, vy, vz : (LANES,) float arrays
         Unit directions.
-    angle : (LANES,) float array
-        Standard deviation of the polar angle; the mean cosine is exp(-angle²/2).
-    words : (4, LANES) uint32 array
+    angle : (LANES,) float32 array
+        Standard deviation of the polar angle [turns]; the mean cosine is exp(-angle²/2) in radians.
+    words : (2, LANES) uint32 array
         From `draw`.
-    room : (4, LANES) float array
+    room : (4, LANES) float32 array
         To work in.
     """
-    unit = 1.0 / 4294967296.0
     for lane in range(LANES):
-        radius = sqrt(-2.0 * logarithm((np.float64(words[0, lane]) + 1.0) * unit))
-        _, along = sine_cosine(np.float64(words[1, lane]) * unit)
-        room[0, lane] = angle[lane] * radius * along * 0.15915494309189535
+        uniform = (f32(np.int32(words[0, lane] >> np.uint32(9))) + f32(0.5)) * f32(1 / 8388608)
+        r = (f32(np.int32(words[1, lane] >> np.uint32(16))) + f32(0.5)) * f32(0.5 * pi / 65536)
+        room[0, lane] = angle[lane] * np.sqrt(f32(-2.0) * logarithm(uniform)) * cosine_of_quarter(r)
     for lane in range(LANES):
-        room[2, lane], room[3, lane] = sine_cosine(np.float64(words[2, lane]) * unit)
+        word = np.int32(words[1, lane])
+        r = (f32(word & np.int32(0x1FFF)) + f32(0.5)) * f32(0.25 * pi / 8192)
+        s, c = sine_of_eighth(r), cosine_of_eighth(r)
+        turn = (word & np.int32(0x2000)) == 0
+        first, second = s if turn else c, c if turn else s
+        # the signs of both are bits of their own
+        room[2, lane] = from_bits(
+            np.int32(bits(first) ^ np.int32(np.int32(word << np.int32(16)) & np.int32(-2147483648)))
+        )
+        room[3, lane] = from_bits(
+            np.int32(bits(second) ^ np.int32(np.int32(word << np.int32(17)) & np.int32(-2147483648)))
+        )
     for lane in range(LANES):
         room[0, lane], room[1, lane] = sine_cosine(room[0, lane])
     for lane in range(LANES):
-        sine, cosine = room[0, lane], room[1, lane]
-        x, y, z = vx[lane], vy[lane], vz[lane]
+        z = vz[lane]
         sign = 1.0 if z >= 0.0 else -1.0
-        f = -1.0 / (sign + z)
-        g = x * y * f
-        p, q = sine * room[3, lane], sine * room[2, lane]
-        nx = cosine * x + p * (1.0 + sign * x * x * f) + q * g
-        ny = cosine * y + p * sign * g + q * (sign + y * y * f)
-        nz = cosine * z - p * sign * x - q * y
-        norm = 1.0 / sqrt(nx * nx + ny * ny + nz * nz)
+        x, y, z = vx[lane], vy[lane], sign * z
+        # one frame for both hemispheres: the half turn about x takes one to the other
+        p, q = np.float64(room[0, lane] * room[3, lane]), np.float64(room[0, lane] * room[2, lane])
+        cosine = np.float64(room[1, lane])
+        along = (p * x + q * y) / (1.0 + z)
+        nx = cosine * x + p - along * x
+        ny = cosine * y + q - along * y
+        nz = sign * (cosine * z - (p * x + q * y))
+        rest = nx * nx + ny * ny + nz * nz - 1.0
+        norm = 1.0 - rest * (0.5 - 0.375 * rest)
         vx[lane], vy[lane], vz[lane] = nx * norm, ny * norm, nz * norm
 
 
@@ -161,18 +196,21 @@ def nearest(cells, weights, kind, lane):
     return cells[near + 1, lane] if weights[near + 1, lane] >= weights[near, lane] else cells[near, lane]
 
 
+@njit(nogil=True, cache=True, inline="always")
+def deviation(rate, half):
+    """Standard deviation of the polar angle in a step [turns], from its rate and half its length."""
+    return f32(sqrt(2.0 * half * rate) * 0.15915494309189535)
+
+
 @njit(nogil=True, cache=True)
 def angles(where, inside, outside, threshold, mask, kind, kx, ky, kz, wx, wy, wz, bx, by, bz, half, out):
-    """Standard deviations of the polar angle in a step, sqrt(rate times step), by the phase a particle is in."""
+    """Standard deviations of the polar angle in a step [turns], by the phase that a particle is in."""
     for lane in range(LANES):
-        out[lane] = inside
-    if where == THRESHOLD:
-        for lane in range(LANES):
+        rate = inside
+        if where == THRESHOLD:
             square = bx[lane] * bx[lane] + by[lane] * by[lane] + bz[lane] * bz[lane]
-            out[lane] = inside if square >= threshold * threshold else outside
-    elif where == MASK:
-        for lane in range(LANES):
+            rate = inside if square >= threshold * threshold else outside
+        elif where == MASK:
             i, j, k = nearest(kx, wx, kind, lane), nearest(ky, wy, kind, lane), nearest(kz, wz, kind, lane)
-            out[lane] = inside if mask[k, j, i] else outside
-    for lane in range(LANES):
-        out[lane] = sqrt(2.0 * half[lane] * out[lane])
+            rate = inside if mask[k, j, i] else outside
+        out[lane] = deviation(rate, half[lane])

@@ -8,7 +8,7 @@ from numba import njit
 
 from mmfields.kernels.interpolate import LANES, PERIODIC, interpolate, scales
 from mmfields.kernels.push import boris, drift, reflect
-from mmfields.kernels.scatter import NONE, angles, deflect, draw
+from mmfields.kernels.scatter import NONE, UNIFORM, angles, deflect, draw
 
 # Rows of the result of `trace_block`.
 ROWS = ("x", "y", "z", "vx", "vy", "vz", "mu", "B", "alive", "steps")
@@ -31,9 +31,9 @@ def new_batch():
     f, i = np.empty((11, LANES)), np.empty((3, 4, LANES), np.int32)
     w = np.empty((3, 4, LANES))
     batch = Batch(f[0], f[1], f[2], f[3], f[4], f[5], f[6], f[7], f[8], f[9], f[10], i[0], i[1], i[2], w[0], w[1], w[2])
-    taken, alive, u = np.empty(LANES, np.int64), np.empty(LANES, np.bool_), np.empty((8, LANES), np.uint32)
-    room = np.empty((4, LANES))
-    return batch, Extra(np.empty((6, LANES)), taken, alive, u[0], u[1], u[2], u[3], u[4:], np.empty(LANES), room)
+    taken, alive, u = np.empty(LANES, np.int64), np.empty(LANES, np.bool_), np.empty((6, LANES), np.uint32)
+    room = np.empty((5, LANES), np.float32)
+    return batch, Extra(np.empty((6, LANES)), taken, alive, u[0], u[1], u[2], u[3], u[4:], room[4], room[:4])
 
 
 @njit(nogil=True, cache=True)
@@ -106,7 +106,7 @@ def run_guarded(grid, scatter, batch, extra, count):
     x, y, z, vx, vy, vz, half, turn, bx, by, bz, kx, ky, kz, wx, wy, wz = batch
     kept, taken, alive, key0, key1, count0, count1, words, angle, room = extra
     open_walls, walls = (grid.walls == OPEN).any(), (grid.walls == REFLECTING).any()
-    for _ in range(count):
+    for step in range(count):
         if open_walls:
             keep(x, y, z, vx, vy, vz, kept)
         drift(x, y, z, vx, vy, vz, half)
@@ -115,8 +115,9 @@ def run_guarded(grid, scatter, batch, extra, count):
         drift(x, y, z, vx, vy, vz, half)
         if walls:
             bounce(grid, batch)
-        if where != NONE:
+        if step == 0 or where > UNIFORM:
             angles(where, inside, outside, threshold, mask, kind, kx, ky, kz, wx, wy, wz, bx, by, bz, half, angle)
+        if where != NONE:
             counters(taken, count0, count1)
             draw(key0, key1, count0, count1, words)
             deflect(vx, vy, vz, angle, words, room)
