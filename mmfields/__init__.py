@@ -24,6 +24,7 @@ _MODULES = (
     "spectra",
     "tracing",
     "transport",
+    "turbulence",
 )
 _NAMES = {
     "SnapshotError": "conventions",

@@ -26,6 +26,8 @@ def isotropic(
     field: xr.Dataset,
     reference_field: float | str = "rms",
     positions: str | Any = "uniform",
+    beta_gamma: float | Sequence[float] = np.inf,
+    charge_sign: int = 1,
 ) -> xr.Dataset:
     """Particles in the box of a field, with isotropic directions.
 
@@ -38,19 +40,23 @@ def isotropic(
     seed : int
         Everything random follows from it; the first particles of a larger ensemble are those of
         a smaller one.
-    field : xarray.Dataset
-        Snapshot whose box is filled.
+    field : xarray.Dataset or PlaneWaves
+        Snapshot whose box is filled; of plane waves a cube of their longest wavelength.
     reference_field : float, "rms" or "mean"
         B_ref: a number in the field's unit, the rms of the full vector, or the strength of the
         mean field.  The latter two are evaluated with the trace, not now.
     positions : "uniform", "lattice", or (n, 3) array
         At random; on the n first points of the coarsest cubic lattice that has as many; or given (x, y, z).
+    beta_gamma : float or sequence of float
+        p/(m c) of each gyroradius, where an electric field is to act; infinite for rest masses that do not matter.
+    charge_sign : {1, -1}
+        Negative particles gyrate the other way.
 
     Returns
     -------
     xarray.Dataset
         ``x y z``, ``vx vy vz`` (unit vector), ``key``, over ``gyroradius`` (where several) and
-        ``particle``; ``reference_field`` a scalar.
+        ``particle``; ``reference_field`` a scalar; ``beta_gamma`` where it is finite.
 
     Raises
     ------
@@ -70,6 +76,8 @@ def isotropic(
         np.ndim(gyroradius) == 0,
         reference_strength(field, reference_field),
         {"seed": int(seed), "distribution": "isotropic", "reference_field_kind": str(reference_field)},
+        beta_gamma,
+        charge_sign,
     )
 
 
@@ -83,12 +91,14 @@ def beam(
     reference_field: float | str = "rms",
     positions: str | Any = "uniform",
     direction: str | Sequence[float] | None = None,
+    beta_gamma: float | Sequence[float] = np.inf,
+    charge_sign: int = 1,
 ) -> xr.Dataset:
     """Particles of one pitch angle and random gyrophase.
 
     Parameters
     ----------
-    n, gyroradius, seed, field, reference_field, positions
+    n, gyroradius, seed, field, reference_field, positions, beta_gamma, charge_sign
         As :func:`isotropic`.
     pitch_angle : float
         Angle between momentum and mean field [rad], 0 to pi.
@@ -108,6 +118,8 @@ def beam(
     if not 0 <= pitch_angle <= np.pi:
         raise SnapshotError(f"pitch_angle={pitch_angle!r}: an angle in radians from 0 to pi is needed")
     radii, position, draws, keys = _start(n, gyroradius, seed, field, positions)
+    if direction is None and hasattr(field, "mean_field"):
+        direction = field.mean_field
     along = mean_direction(field, direction)
     phase = xr.DataArray(2 * np.pi * draws[..., 4], dims=("gyroradius", "particle"))
     turned = xr.apply_ufunc(
@@ -132,6 +144,8 @@ def beam(
             "distribution": f"beam at {pitch_angle:.6g} rad",
             "reference_field_kind": str(reference_field),
         },
+        beta_gamma,
+        charge_sign,
     )
 
 
@@ -154,7 +168,7 @@ def _start(
     if not isinstance(seed, int | np.integer) or seed < 0:
         raise SnapshotError(f"seed={seed!r}: a whole number from 0 on is needed")
     radii = _radii(gyroradius)
-    limits = {"x": (0.0, 1.0), "y": (0.0, 1.0), "z": (0.0, 1.0), **box(field)}
+    limits = field.limits() if hasattr(field, "limits") else dict.fromkeys(SPATIAL, (0.0, 1.0)) | box(field)
     low = np.array([limits[d][0] for d in SPATIAL])
     high = np.array([limits[d][1] for d in SPATIAL])
     draws = np.stack([np.random.default_rng([seed, g]).random((n, 5)) for g in range(len(radii))])
@@ -188,6 +202,8 @@ def from_arrays(
     gyroradius: float | Sequence[float],
     reference_field: float,
     seed: int = 0,
+    beta_gamma: float | Sequence[float] = np.inf,
+    charge_sign: int = 1,
 ) -> xr.Dataset:
     """Particles at given positions and with given directions.
 
@@ -203,6 +219,8 @@ def from_arrays(
         B_ref in the field's unit.
     seed : int
         The particles' keys follow from it.
+    beta_gamma, charge_sign
+        As :func:`isotropic`.
 
     Returns
     -------
@@ -240,6 +258,8 @@ def from_arrays(
         single,
         xr.DataArray(float(reference_field)),
         {"seed": int(seed), "distribution": "given", "reference_field_kind": "given"},
+        beta_gamma,
+        charge_sign,
     )
 
 
@@ -261,7 +281,7 @@ def reference_strength(field: xr.Dataset, reference: float | str) -> xr.DataArra
 
     Parameters
     ----------
-    field : xarray.Dataset
+    field : xarray.Dataset or PlaneWaves
         Snapshot with ``Bx By Bz``.
     reference : float, "rms" or "mean"
         A number in the field's unit, the rms of the full vector, or the strength of the mean field.
@@ -276,9 +296,11 @@ def reference_strength(field: xr.Dataset, reference: float | str) -> xr.DataArra
     SnapshotError
         If it is none of these; when computed, if the mean field is below 1e-3 of the rms field.
     """
-    names = list(components(field))
-    dims = spatial_dims(field)
     if reference in ("rms", "mean"):
+        if hasattr(field, "strength"):
+            return field.strength(reference)
+        names = list(components(field))
+        dims = spatial_dims(field)
         wide = [field[c].astype(np.longdouble) for c in names]
         square = sum((w**2).mean(dims) for w in wide)
         mean = sum(w.mean(dims) ** 2 for w in wide)
@@ -313,14 +335,24 @@ def _ensemble(
     single: bool,
     reference: xr.DataArray,
     attrs: dict[str, Any],
+    beta_gamma: float | Sequence[float],
+    charge_sign: int,
 ) -> xr.Dataset:
+    if charge_sign not in (1, -1):
+        raise SnapshotError(f"charge_sign={charge_sign!r}: 1 or -1 is needed; its size is in the gyroradius")
+    ratio = np.asarray(beta_gamma, float)
+    if ratio.shape not in ((), radii.shape) or not (ratio > 0).all():
+        raise SnapshotError(f"beta_gamma={beta_gamma!r}: a positive number, or one for each gyroradius, is needed")
     dims = ("gyroradius", "particle")
     variables: dict[str, Any] = {}
+    if np.isfinite(ratio).any():
+        variables["beta_gamma"] = ("gyroradius", np.broadcast_to(ratio, radii.shape), {"long_name": "p/(m c)"})
     for i, dim in enumerate(SPATIAL):
         variables[dim] = (dims, position[..., i], {"long_name": f"position along {dim}"})
         variables[f"v{dim}"] = (dims, direction[..., i], {"long_name": f"direction along {dim}"})
     variables["key"] = (dims, keys, {"long_name": "random key of the particle"})
     notes = {"long_name": "gyroradius p c / (q B_ref)"}
+    attrs = attrs | ({"charge_sign": -1} if charge_sign < 0 else {})
     ds = xr.Dataset(variables, {"gyroradius": ("gyroradius", radii, notes)}, attrs)
     ds["reference_field"] = reference.drop_vars(list(reference.coords))
     return ds.isel(gyroradius=0) if single else ds
@@ -414,7 +446,7 @@ def from_trajectories(trajectories: xr.Dataset, *, at: int = -1) -> xr.Dataset:
     Returns
     -------
     xarray.Dataset
-        As :func:`isotropic`, with ``path_start``, and ``steps`` and ``alive`` where the run has them.
+        As :func:`isotropic`, with ``path_start``, and ``steps``, ``alive`` and ``momentum`` where the run has them.
 
     Raises
     ------
@@ -428,8 +460,8 @@ def from_trajectories(trajectories: xr.Dataset, *, at: int = -1) -> xr.Dataset:
     if not -saves <= at < saves:
         raise SnapshotError(f"at={at}: {saves} points are saved")
     last = trajectories.isel(path=at)
-    names = [n for n in (*needed[:7], "reference_field", "steps", "alive") if n in last]
+    names = [n for n in (*needed[:7], "reference_field", "steps", "alive", "momentum", "beta_gamma") if n in last]
     out = last[names].reset_coords("path", drop=True)
     out["path_start"] = float(trajectories["path"][at])
-    kept = ("seed", "distribution", "reference_field_kind")
+    kept = ("seed", "distribution", "reference_field_kind", "charge_sign")
     return out.assign_attrs({k: v for k, v in trajectories.attrs.items() if k in kept})

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from mmfields.kernels import interpolate, layers, scatter
-from mmfields.kernels.interpolate import CUBIC, LANES, LINEAR, NEAREST, Grid
+from mmfields.kernels import push as pushers
+from mmfields.kernels.interpolate import CUBIC, FACES, LANES, LINEAR, NEAREST, WAVES, Grid
 from mmfields.kernels.push import boris
-from mmfields.kernels.trace import OPEN, REFLECTING, Scatter, trace_block
+from mmfields.kernels.trace import OPEN, REFLECTING, Electric, Scatter, trace_block
 
 WALLS = (0, 0, 0)
 
@@ -23,13 +24,28 @@ def uniform(strength=(0.0, 0.0, 1.0)):
 
 
 def traced(
-    field, position, direction, rigidity, step, count, saves=1, scattering=None, pace=(0.0, 0.0), taken=0, **options
+    field,
+    position,
+    direction,
+    rigidity,
+    step,
+    count,
+    saves=1,
+    scattering=None,
+    pace=(0.0, 0.0),
+    taken=0,
+    electric=None,
+    pusher=pushers.NONE,
+    mass=0.0,
+    **options,
 ):
+    other = np.zeros(1) if electric is None else grid_of(electric).data
+    other.flags.writeable = False
     return trace_block(
         grid_of(field, **options),
         scattering or Scatter(scatter.NONE, 0.0, 0.0, 0.0, np.zeros((1, 1, 1), np.uint8)),
-        np.array([position], float),
-        np.array([direction], float),
+        Electric(other, pusher, float(mass)),
+        np.array([[*position, *direction, 1.0]], float),
         np.array([12345678901234567890], np.uint64),
         np.array([taken], np.int64),
         float(rigidity),
@@ -154,6 +170,96 @@ def test_deflections_have_the_exact_mean_cosine_and_are_isotropic_about_the_dire
     along = np.array([0.48, -0.6, 0.64])
     assert mean @ along == pytest.approx(np.exp(-(angle**2) / 2), abs=4 * 0.16 / np.sqrt(n))
     assert np.linalg.norm(mean - (mean @ along) * along) < 4 * 0.47 / np.sqrt(n)
+
+
+def test_waves_are_cosines():
+    rng = np.random.default_rng(2)
+    k, a, phase = rng.normal(size=(3, 5)), rng.normal(size=(3, 5)), rng.random(5)
+    data = np.vstack([k, phase, a]).ravel()
+    grid = Grid(data, (1, 1, 5), np.zeros(3), np.ones(3), np.zeros(3, int), WAVES)
+    places, out = rng.normal(size=(40, 3)) * 30, np.empty((40, 3))
+    interpolate.sample(grid, places, out)
+    want = np.cos(2 * np.pi * (places @ k + phase)) @ a.T
+    np.testing.assert_allclose(out, want, atol=2e-12)
+    turns = np.linspace(-0.5, 0.5, 101)
+    got = [interpolate.cosine(t) for t in turns]
+    np.testing.assert_allclose(got, np.cos(2 * np.pi * turns), atol=3e-16)
+
+
+@pytest.mark.parametrize("walls", [(0, 0, 0), (1, 1, 1)])
+def test_faces_give_each_component_between_its_two(walls):
+    """B = (x, -3 y, 2 z) is linear along each axis and free of divergence, and comes back exactly."""
+    z, y, x = np.meshgrid(np.arange(4.0), np.arange(5.0), np.arange(6.0), indexing="ij")
+    field = np.stack([x, -3 * y, 2 * z], -1)  # on lower faces, one cell more than the box of 3 x 4 x 5
+    grid = Grid(np.append(field.ravel(), 0.0), (3, 4, 5), np.zeros(3), np.array([5.0, 4, 3]), np.array(walls), FACES)
+    places = np.array([[0.3, 1.7, 2.2], [4.9, 3.1, 0.0], [0.0, 0.0, 1.0], [4.999, 3.999, 2.999]])
+    out = np.empty((4, 3))
+    interpolate.sample(grid, places, out)
+    np.testing.assert_allclose(out, places * [1, -3, 2], atol=1e-12)
+    interpolate.sample(grid, np.array([[5.0, 4.0, 3.0]]), out[:1])
+    np.testing.assert_allclose(out[0], [5, -12, 6] if walls[0] else [0, 0, 0], atol=1e-12)
+
+
+@pytest.mark.parametrize("pusher", [pushers.BORIS, pushers.HIGUERA_CARY, pushers.VAY])
+def test_an_electric_field_along_the_motion_does_the_work_that_it_should(pusher):
+    """In E alone p grows by q E t, and the kinetic energy by the work, whatever the mass."""
+    e = np.broadcast_to([0.0, 0.0, 0.3], (2, 3, 4, 3)).copy()
+    for mass in (0.0, 2.0, 50.0):
+        rows = traced(
+            uniform((0, 0, 0)), (0, 0, 0), (0, 0, 1), 2.0, 0.05, 20, saves=5,
+            electric=e, pusher=pusher, mass=mass
+        )  # fmt: skip
+        time = np.arange(1, 6)
+        p = 1 + 0.3 * time / 2.0
+        np.testing.assert_allclose(rows[10], p, rtol=1e-13)
+        kinetic = np.sqrt(mass**2 + p**2) - mass
+        np.testing.assert_allclose(rows[11], kinetic / (np.sqrt(mass**2 + 1) - mass), rtol=1e-10)
+        # the path in light's path: the integral of p/sqrt(m² + p²), second order in the step
+        way = (np.sqrt(mass**2 + p**2) - np.sqrt(mass**2 + 1)) / 0.15
+        np.testing.assert_allclose(rows[2], way, rtol=1e-5)
+
+
+@pytest.mark.parametrize("pusher", [pushers.BORIS, pushers.HIGUERA_CARY, pushers.VAY])
+def test_without_an_electric_field_momentum_stays_and_the_orbit_is_a_circle(pusher):
+    rows = traced(uniform(), (0, 0, 0), (1, 0, 0), 2.0, 0.05, 500, electric=uniform((0, 0, 0)), pusher=pusher, mass=3.0)
+    assert rows[10, 0] == pytest.approx(1, abs=1e-13)
+    speed = 1 / np.sqrt(10)
+    centre = np.array([0.0, -2.0])  # gyroradius 2 whatever the mass
+    assert np.hypot(*(rows[:2, 0] - centre)) == pytest.approx(2, rel=2e-4)
+    angle = 500 * 2 * np.arctan(0.05 / (2 * 2.0) * speed)
+    assert np.arctan2(rows[3, 0], rows[4, 0]) == pytest.approx(
+        np.arctan2(np.cos(angle), -np.sin(angle)), abs=1e-3 if pusher == pushers.VAY else 1e-4
+    )
+
+
+@pytest.mark.parametrize(
+    ("pusher", "exact"), [(pushers.BORIS, False), (pushers.HIGUERA_CARY, True), (pushers.VAY, True)]
+)
+def test_where_electric_and_magnetic_forces_cancel_a_particle_flies_straight(pusher, exact):
+    """A relativistic particle at the drift speed E/B: what Boris misses and the other two were made for."""
+    drift = 0.8  # E along y = v_x B_z / c
+    mass = 0.75  # p = 1 at v = 0.8
+    e = np.broadcast_to([0.0, drift, 0.0], (2, 3, 4, 3)).copy()
+    rows = traced(uniform(), (0, 0, 0), (1, 0, 0), 1.0, 1.5, 40, electric=e, pusher=pusher, mass=mass)
+    if exact:
+        assert rows[10, 0] == pytest.approx(1, abs=1e-10)
+        assert rows[0, 0] == pytest.approx(drift * 60, rel=1e-10)
+        assert abs(rows[1, 0]) < 1e-8
+    else:
+        assert abs(rows[1, 0]) > 0.01
+
+
+def test_drift_across_crossed_fields_is_e_over_b():
+    """Slow particles, even in steps of 1.5 rad."""
+    e = np.broadcast_to([0.0, 1e-4, 0.0], (2, 3, 4, 3)).copy()
+    mass, count = 1000.0, 100 if interpolate.config.DISABLE_JIT else 40000
+    for pusher in (pushers.BORIS, pushers.HIGUERA_CARY, pushers.VAY):
+        step = 1.5 * mass  # Omega = 1 / (rigidity 1 x gamma mass)
+        rows = traced(
+            uniform(), (0, 0, 0), (1, 0, 0), 1.0, step, count, electric=e, pusher=pusher, mass=mass
+        )  # fmt: skip
+        assert rows[0, 0] == pytest.approx(1e-4 * count * step, abs=2.5)  # two gyroradii at most
+        assert abs(rows[1, 0]) < 2.5
 
 
 def test_flights_through_layers_reverse_at_the_rate_of_the_layer():

@@ -15,10 +15,11 @@ from numba.extending import intrinsic
 LANES = 32
 
 # Interpolations by number, as the kernels take them.
-NEAREST, LINEAR, CUBIC = range(3)
+NEAREST, LINEAR, CUBIC, FACES, WAVES = range(5)
 
 # A field: flat (z, y, x, 3) data and one number more, its shape, the faces of the box in x, y, z order, what happens
-# there (see `trace`), and the interpolation.
+# there (see `trace`), and the interpolation.  From FACES, data hold the value on the lower face of each cell and have
+# one cell more along every axis; WAVES are not on a grid: see `waves`.
 Grid = namedtuple("Grid", "data shape low high walls kind")
 PERIODIC = 0
 
@@ -173,6 +174,18 @@ def locate_cubic(x, inverse, shift, n, periodic, cells, weights):
     spread(np.int32(n), periodic, cells)
 
 
+@njit(nogil=True, cache=True, error_model="numpy")
+def locate_faces(x, inverse, shift, n, periodic, cells, weights):
+    """The cell that each position of a batch lies in, and its weights between the lower and the upper face."""
+    size, back = np.float64(n), 1.0 / n
+    for lane in range(LANES):
+        u = x[lane] * inverse - shift
+        u = u - size * np.floor(u * back) if periodic else min(max(u, 0.0), size)
+        low = min(np.floor(u), size - 1.0)
+        weights[0, lane], weights[1, lane] = 1.0 - (u - low), u - low
+        cells[0, lane], cells[1, lane] = np.int32(low), np.int32(low) + np.int32(1)
+
+
 @njit(nogil=True, cache=True)
 def ahead(data, ny, nx, reach, kx, ky, kz):
     """Ask for the memory of all rows of cells of a batch."""
@@ -230,25 +243,88 @@ def gather_cubic(data, ny, nx, kx, ky, kz, wx, wy, wz, bx, by, bz):
         bx[lane], by[lane], bz[lane] = sx, sy, sz
 
 
+@njit(nogil=True, cache=True, error_model="numpy")
+def gather_faces(data, ny, nx, kx, ky, kz, wx, wy, wz, bx, by, bz):
+    """Each component between its two faces of the cell: its divergence in there is that of the faces."""
+    row = np.intp(3 * (nx + 1))
+    plane = (ny + 1) * row
+    for lane in range(LANES):
+        place = np.intp(kz[0, lane]) * plane + np.intp(ky[0, lane]) * row + 3 * np.intp(kx[0, lane])
+        bx[lane] = wx[0, lane] * data[place] + wx[1, lane] * data[place + 3]
+        by[lane] = wy[0, lane] * data[place + 1] + wy[1, lane] * data[place + row + 1]
+        bz[lane] = wz[0, lane] * data[place + 2] + wz[1, lane] * data[place + plane + 2]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def waves(data, count, x, y, z, bx, by, bz):
+    """Sum of plane waves a cos(2 pi (k·x + phase)) at a batch of positions.
+
+    Parameters
+    ----------
+    data : flat array
+        k along x, y, z and phase [turns], then a along x, y, z: `count` numbers of each.
+    """
+    bx[:], by[:], bz[:] = 0.0, 0.0, 0.0
+    for m in range(count):
+        kx, ky, kz, phase = data[m], data[count + m], data[2 * count + m], data[3 * count + m]
+        ax, ay, az = data[4 * count + m], data[5 * count + m], data[6 * count + m]
+        for lane in range(LANES):
+            t = kx * x[lane] + ky * y[lane] + kz * z[lane] + phase
+            t -= np.floor(t + 0.5)
+            c = cosine(t)
+            bx[lane] += ax * c
+            by[lane] += ay * c
+            bz[lane] += az * c
+
+
+@njit(nogil=True, cache=True, inline="always")
+def cosine(t):
+    """Cosine of up to half a turn either way, as the sine of what is left to a quarter; to rounding."""
+    r = (0.25 - abs(t)) * 6.283185307179586
+    q = r * r
+    s = 1 / 355687428096000.0 + q * (-1 / 1.21645100408832e17 + q / 5.109094217170944e19)
+    s = 1 / 6227020800 + q * (-1 / 1307674368000 + q * s)
+    s = 1 / 362880 + q * (-1 / 39916800 + q * s)
+    return r + r * q * (-1 / 6 + q * (1 / 120 + q * (-1 / 5040 + q * s)))
+
+
+@njit(nogil=True, cache=True, inline="always")
+def gather(data, shape, kind, kx, ky, kz, wx, wy, wz, bx, by, bz):
+    """Values from the cells and weights that have been found."""
+    _, ny, nx = shape
+    if kind == CUBIC:
+        ahead(data, ny, nx, 4, kx, ky, kz)
+        gather_cubic(data, ny, nx, kx, ky, kz, wx, wy, wz, bx, by, bz)
+    elif kind == FACES:
+        gather_faces(data, ny, nx, kx, ky, kz, wx, wy, wz, bx, by, bz)
+    else:
+        ahead(data, ny, nx, 2, kx, ky, kz)
+        if kind == LINEAR:
+            gather_linear(data, ny, nx, kx, ky, kz, wx, wy, wz, bx, by, bz)
+        else:
+            gather_nearest(data, ny, nx, kx, ky, kz, wx, wy, wz, bx, by, bz)
+
+
 @njit(nogil=True, cache=True, inline="always")
 def interpolate(data, shape, inverse, shift, wraps, kind, x, y, z, kx, ky, kz, wx, wy, wz, bx, by, bz):
     """Field of a batch of positions; cells and weights, (4, LANES) an axis, are left filled."""
     nz, ny, nx = shape
+    if kind == WAVES:
+        waves(data, nx, x, y, z, bx, by, bz)
+        return
     if kind == CUBIC:
         locate_cubic(x, inverse[0], shift[0], nx, wraps[0], kx, wx)
         locate_cubic(y, inverse[1], shift[1], ny, wraps[1], ky, wy)
         locate_cubic(z, inverse[2], shift[2], nz, wraps[2], kz, wz)
-        ahead(data, ny, nx, 4, kx, ky, kz)
-        gather_cubic(data, ny, nx, kx, ky, kz, wx, wy, wz, bx, by, bz)
-        return
-    locate_linear(x, inverse[0], shift[0], nx, wraps[0], kx, wx)
-    locate_linear(y, inverse[1], shift[1], ny, wraps[1], ky, wy)
-    locate_linear(z, inverse[2], shift[2], nz, wraps[2], kz, wz)
-    ahead(data, ny, nx, 2, kx, ky, kz)
-    if kind == LINEAR:
-        gather_linear(data, ny, nx, kx, ky, kz, wx, wy, wz, bx, by, bz)
+    elif kind == FACES:
+        locate_faces(x, inverse[0], shift[0] - 0.5, nx, wraps[0], kx, wx)
+        locate_faces(y, inverse[1], shift[1] - 0.5, ny, wraps[1], ky, wy)
+        locate_faces(z, inverse[2], shift[2] - 0.5, nz, wraps[2], kz, wz)
     else:
-        gather_nearest(data, ny, nx, kx, ky, kz, wx, wy, wz, bx, by, bz)
+        locate_linear(x, inverse[0], shift[0], nx, wraps[0], kx, wx)
+        locate_linear(y, inverse[1], shift[1], ny, wraps[1], ky, wy)
+        locate_linear(z, inverse[2], shift[2], nz, wraps[2], kz, wz)
+    gather(data, shape, kind, kx, ky, kz, wx, wy, wz, bx, by, bz)
 
 
 @njit(nogil=True, cache=True)

@@ -1,13 +1,13 @@
 """Random small-angle scattering, from numbers that are a function of particle and step alone."""
 
-from math import pi, sqrt
+from math import pi
 
 import numpy as np
 from llvmlite import ir
 from numba import config, njit, types
 from numba.extending import intrinsic
 
-from mmfields.kernels.interpolate import CUBIC, LANES
+from mmfields.kernels.interpolate import CUBIC, FACES, LANES
 
 # Where scattering acts, by number: nowhere, everywhere, where |B| is at least a threshold, where a mask is set.
 NONE, UNIFORM, THRESHOLD, MASK = range(4)
@@ -192,25 +192,31 @@ def deflect(vx, vy, vz, angle, words, room):
 @njit(nogil=True, cache=True, inline="always")
 def nearest(cells, weights, kind, lane):
     """The cell of a position along an axis, from its interpolation."""
+    if kind == FACES:
+        return cells[0, lane]
     near = 1 if kind == CUBIC else 0
     return cells[near + 1, lane] if weights[near + 1, lane] >= weights[near, lane] else cells[near, lane]
 
 
-@njit(nogil=True, cache=True, inline="always")
-def deviation(rate, half):
-    """Standard deviation of the polar angle in a step [turns], from its rate and half its length."""
-    return f32(sqrt(2.0 * half * rate) * 0.15915494309189535)
+@njit(nogil=True, cache=True)
+def above(inside, outside, threshold, bx, by, bz, out):
+    """Rates by whether |B| is at least a threshold."""
+    least, low, high = threshold * threshold, f32(outside), f32(inside)
+    for lane in range(LANES):
+        square = bx[lane] * bx[lane] + by[lane] * by[lane] + bz[lane] * bz[lane]
+        out[lane] = high if square >= least else low
 
 
 @njit(nogil=True, cache=True)
-def angles(where, inside, outside, threshold, mask, kind, kx, ky, kz, wx, wy, wz, bx, by, bz, half, out):
-    """Standard deviations of the polar angle in a step [turns], by the phase that a particle is in."""
+def marked(inside, outside, mask, kind, kx, ky, kz, wx, wy, wz, out):
+    """Rates by whether the cell of a particle is marked."""
     for lane in range(LANES):
-        rate = inside
-        if where == THRESHOLD:
-            square = bx[lane] * bx[lane] + by[lane] * by[lane] + bz[lane] * bz[lane]
-            rate = inside if square >= threshold * threshold else outside
-        elif where == MASK:
-            i, j, k = nearest(kx, wx, kind, lane), nearest(ky, wy, kind, lane), nearest(kz, wz, kind, lane)
-            rate = inside if mask[k, j, i] else outside
-        out[lane] = deviation(rate, half[lane])
+        i, j, k = nearest(kx, wx, kind, lane), nearest(ky, wy, kind, lane), nearest(kz, wz, kind, lane)
+        out[lane] = inside if mask[k, j, i] else outside
+
+
+@njit(nogil=True, cache=True)
+def deviations(half, out):
+    """From rates to standard deviations of the polar angle in a step [turns], sqrt(rate times step)."""
+    for lane in range(LANES):
+        out[lane] = np.sqrt(f32(half[lane]) * out[lane]) * f32(2.0**0.5 * 0.5 / pi)

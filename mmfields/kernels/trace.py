@@ -6,23 +6,27 @@ from math import sqrt
 import numpy as np
 from numba import njit
 
-from mmfields.kernels.interpolate import LANES, PERIODIC, interpolate, scales
-from mmfields.kernels.push import boris, drift, reflect
-from mmfields.kernels.scatter import NONE, UNIFORM, angles, deflect, draw
+from mmfields.kernels import push
+from mmfields.kernels.interpolate import LANES, PERIODIC, gather, interpolate, locate_linear, scales
+from mmfields.kernels.push import boris, drift, reaches, reflect
+from mmfields.kernels.scatter import MASK, NONE, THRESHOLD, UNIFORM, above, deflect, deviations, draw, marked
 
 # Rows of the result of `trace_block`.
-ROWS = ("x", "y", "z", "vx", "vy", "vz", "mu", "B", "alive", "steps")
+ROWS = ("x", "y", "z", "vx", "vy", "vz", "mu", "B", "alive", "steps", "momentum", "energy")
 
 # What happens at the faces of the box, by number; 0 is periodic.
 OPEN, REFLECTING = 1, 2
 
 # where: as in `scatter`; inside, outside: rates per path length; mask (z, y, x), of one cell where it is not used.
 Scatter = namedtuple("Scatter", "where inside outside threshold mask")
+# An electric field: flat data as those of the grid (one number without one), which pusher, m c over the momentum at the
+# start.
+Electric = namedtuple("Electric", "data pusher mass")
 # A batch: positions, directions, half the steps, half the angles per field, field, cells and weights of each axis.
 Batch = namedtuple("Batch", "x y z vx vy vz half turn bx by bz kx ky kz wx wy wz")
-# What else a batch has: rows (6, LANES) to restore, steps taken, whether it moves on; random keys and counters in two
-# halves, random words, scattering angles, and room for their work.
-Extra = namedtuple("Extra", "kept taken alive key0 key1 count0 count1 words angle room")
+# What else a batch has: rows (7, LANES) to restore, steps taken, whether it moves on; random keys and counters in two
+# halves, random words, scattering angles, and room for their work; momenta, paths in half a step, electric field.
+Extra = namedtuple("Extra", "kept taken alive key0 key1 count0 count1 words angle room p reach ex ey ez")
 
 
 @njit(nogil=True, cache=True)
@@ -32,8 +36,9 @@ def new_batch():
     w = np.empty((3, 4, LANES))
     batch = Batch(f[0], f[1], f[2], f[3], f[4], f[5], f[6], f[7], f[8], f[9], f[10], i[0], i[1], i[2], w[0], w[1], w[2])
     taken, alive, u = np.empty(LANES, np.int64), np.empty(LANES, np.bool_), np.empty((6, LANES), np.uint32)
-    room = np.empty((5, LANES), np.float32)
-    return batch, Extra(np.empty((6, LANES)), taken, alive, u[0], u[1], u[2], u[3], u[4:], room[4], room[:4])
+    room, e = np.empty((5, LANES), np.float32), np.empty((5, LANES))
+    more = taken, alive, u[0], u[1], u[2], u[3], u[4:], room[4], room[:4], e[0], e[1], e[2], e[3], e[4]
+    return batch, Extra(np.empty((7, LANES)), *more)
 
 
 @njit(nogil=True, cache=True)
@@ -42,6 +47,16 @@ def look(grid, batch):
     inverse, shift, wraps = scales(grid.shape, grid.low, grid.high, grid.walls)
     x, y, z, _, _, _, _, _, bx, by, bz, kx, ky, kz, wx, wy, wz = batch
     interpolate(grid.data, grid.shape, inverse, shift, wraps, grid.kind, x, y, z, kx, ky, kz, wx, wy, wz, bx, by, bz)
+
+
+@njit(nogil=True, cache=True)
+def locate(grid, batch):
+    """Cells between which the positions of a batch lie."""
+    inverse, shift, wraps = scales(grid.shape, grid.low, grid.high, grid.walls)
+    nz, ny, nx = grid.shape
+    locate_linear(batch.x, inverse[0], shift[0], nx, wraps[0], batch.kx, batch.wx)
+    locate_linear(batch.y, inverse[1], shift[1], ny, wraps[1], batch.ky, batch.wy)
+    locate_linear(batch.z, inverse[2], shift[2], nz, wraps[2], batch.kz, batch.wz)
 
 
 @njit(nogil=True, cache=True)
@@ -64,15 +79,15 @@ def counters(taken, count0, count1):
 
 
 @njit(nogil=True, cache=True)
-def keep(x, y, z, vx, vy, vz, kept):
+def keep(x, y, z, vx, vy, vz, p, kept):
     """Remember a batch as it is."""
     for lane in range(LANES):
         kept[0, lane], kept[1, lane], kept[2, lane] = x[lane], y[lane], z[lane]
-        kept[3, lane], kept[4, lane], kept[5, lane] = vx[lane], vy[lane], vz[lane]
+        kept[3, lane], kept[4, lane], kept[5, lane], kept[6, lane] = vx[lane], vy[lane], vz[lane], p[lane]
 
 
 @njit(nogil=True, cache=True)
-def hold(walls, low, high, x, y, z, vx, vy, vz, half, alive, kept):
+def hold(walls, low, high, x, y, z, vx, vy, vz, p, half, alive, kept):
     """Take back the step of what has left through an open wall, which stops there, and of what stood still."""
     for lane in range(LANES):
         out = walls[0] == OPEN and not low[0] <= x[lane] <= high[0]
@@ -81,7 +96,7 @@ def hold(walls, low, high, x, y, z, vx, vy, vz, half, alive, kept):
         alive[lane] = alive[lane] and not out
         if not alive[lane] or half[lane] == 0.0:
             x[lane], y[lane], z[lane] = kept[0, lane], kept[1, lane], kept[2, lane]
-            vx[lane], vy[lane], vz[lane] = kept[3, lane], kept[4, lane], kept[5, lane]
+            vx[lane], vy[lane], vz[lane], p[lane] = kept[3, lane], kept[4, lane], kept[5, lane], kept[6, lane]
 
 
 @njit(nogil=True, cache=True)
@@ -98,43 +113,109 @@ def run_plain(grid, batch, count):
 
 
 @njit(nogil=True, cache=True)
-def run_guarded(grid, scatter, batch, extra, count):
-    """As `run_plain`, with walls, and with scattering at the end of a step by the phase that its middle lay in."""
+def count_steps(half, taken):
+    """One more step for all that move."""
+    for lane in range(LANES):
+        taken[lane] += half[lane] != 0.0
+
+
+@njit(nogil=True, cache=True)
+def run_guarded(grid, scatter, electric, batch, extra, held, count):
+    """As `run_plain`, with walls, an electric field, and scattering by the phase that the middle of a step lay in."""
     inverse, shift, wraps = scales(grid.shape, grid.low, grid.high, grid.walls)
     data, shape, kind = grid.data, grid.shape, grid.kind
     where, inside, outside, threshold, mask = scatter
+    other, pusher, mass = electric
     x, y, z, vx, vy, vz, half, turn, bx, by, bz, kx, ky, kz, wx, wy, wz = batch
-    kept, taken, alive, key0, key1, count0, count1, words, angle, room = extra
-    open_walls, walls = (grid.walls == OPEN).any(), (grid.walls == REFLECTING).any()
+    kept, taken, alive, key0, key1, count0, count1, words, angle, room, p, reach, ex, ey, ez = extra
+    mirrors = (grid.walls == REFLECTING).any()
     for step in range(count):
-        if open_walls:
-            keep(x, y, z, vx, vy, vz, kept)
-        drift(x, y, z, vx, vy, vz, half)
+        if held:
+            keep(x, y, z, vx, vy, vz, p, kept)
+        if pusher != push.NONE:
+            reaches(p, mass, half, reach)
+        drift(x, y, z, vx, vy, vz, reach)
         interpolate(data, shape, inverse, shift, wraps, kind, x, y, z, kx, ky, kz, wx, wy, wz, bx, by, bz)
-        boris(vx, vy, vz, bx, by, bz, turn)
-        drift(x, y, z, vx, vy, vz, half)
-        if walls:
+        if pusher != push.NONE:
+            gather(other, shape, kind, kx, ky, kz, wx, wy, wz, ex, ey, ez)
+            push.push(pusher, vx, vy, vz, p, ex, ey, ez, bx, by, bz, turn, mass)
+            reaches(p, mass, half, reach)
+        else:
+            boris(vx, vy, vz, bx, by, bz, turn)
+        drift(x, y, z, vx, vy, vz, reach)
+        if mirrors:
             bounce(grid, batch)
-        if step == 0 or where > UNIFORM:
-            angles(where, inside, outside, threshold, mask, kind, kx, ky, kz, wx, wy, wz, bx, by, bz, half, angle)
+        if where == THRESHOLD:
+            above(inside, outside, threshold, bx, by, bz, angle)
+        elif where == MASK:
+            marked(inside, outside, mask, kind, kx, ky, kz, wx, wy, wz, angle)
+        elif where == UNIFORM and (step == 0 or pusher != push.NONE):
+            angle[:] = inside
+        if where > UNIFORM or step == 0 or pusher != push.NONE:
+            deviations(reach, angle)
         if where != NONE:
             counters(taken, count0, count1)
             draw(key0, key1, count0, count1, words)
             deflect(vx, vy, vz, angle, words, room)
-        for lane in range(LANES):
-            taken[lane] += 1
-        if open_walls:
-            hold(grid.walls, grid.low, grid.high, x, y, z, vx, vy, vz, half, alive, kept)
+        count_steps(half, taken)
+        if held:
+            hold(grid.walls, grid.low, grid.high, x, y, z, vx, vy, vz, p, half, alive, kept)
 
 
 @njit(nogil=True, cache=True)
-def run_fixed(grid, scatter, batch, extra, rigidity, length, count):
-    """So many steps of one length."""
+def before(electric, batch, extra, held):
+    """The first half of a step, where the field comes from elsewhere."""
+    b, e = batch, extra
+    if held:
+        keep(b.x, b.y, b.z, b.vx, b.vy, b.vz, e.p, e.kept)
+    if electric.pusher != push.NONE:
+        reaches(e.p, electric.mass, b.half, e.reach)
+    drift(b.x, b.y, b.z, b.vx, b.vy, b.vz, e.reach)
+
+
+@njit(nogil=True, cache=True)
+def after(grid, scatter, electric, batch, extra, held):
+    """The second half of a step, where the field comes from elsewhere; a mask goes by the cells of `locate`."""
+    x, y, z, vx, vy, vz, half, turn, bx, by, bz, kx, ky, kz, wx, wy, wz = batch
+    e, p, mass = extra, extra.p, electric.mass
+    if scatter.where == MASK:
+        locate(grid, batch)
+    if electric.pusher != push.NONE:
+        push.push(electric.pusher, vx, vy, vz, p, e.ex, e.ey, e.ez, bx, by, bz, turn, mass)
+        reaches(p, mass, half, e.reach)
+    else:
+        boris(vx, vy, vz, bx, by, bz, turn)
+    drift(x, y, z, vx, vy, vz, e.reach)
+    bounce(grid, batch)
+    if scatter.where != NONE:
+        e.angle[:] = scatter.inside
+        if scatter.where == THRESHOLD:
+            above(scatter.inside, scatter.outside, scatter.threshold, bx, by, bz, e.angle)
+        elif scatter.where == MASK:
+            marked(scatter.inside, scatter.outside, scatter.mask, grid.kind, kx, ky, kz, wx, wy, wz, e.angle)
+        deviations(e.reach, e.angle)
+        counters(e.taken, e.count0, e.count1)
+        draw(e.key0, e.key1, e.count0, e.count1, e.words)
+        deflect(vx, vy, vz, e.angle, e.words, e.room)
+    count_steps(half, e.taken)
+    if held:
+        hold(grid.walls, grid.low, grid.high, x, y, z, vx, vy, vz, p, half, e.alive, e.kept)
+
+
+@njit(nogil=True, cache=True)
+def set_fixed(batch, extra, rigidity, length):
+    """Steps of one length."""
     for lane in range(LANES):
-        batch.half[lane] = 0.5 * length
+        batch.half[lane] = extra.reach[lane] = 0.5 * length
         batch.turn[lane] = batch.half[lane] / rigidity
-    if scatter.where != NONE or (grid.walls != PERIODIC).any():
-        run_guarded(grid, scatter, batch, extra, count)
+
+
+@njit(nogil=True, cache=True)
+def run_fixed(grid, scatter, electric, batch, extra, rigidity, length, count):
+    """So many steps of one length."""
+    set_fixed(batch, extra, rigidity, length)
+    if scatter.where != NONE or electric.pusher != push.NONE or (grid.walls != PERIODIC).any():
+        run_guarded(grid, scatter, electric, batch, extra, (grid.walls == OPEN).any(), count)
         return
     run_plain(grid, batch, count)
     for lane in range(LANES):
@@ -142,39 +223,37 @@ def run_fixed(grid, scatter, batch, extra, rigidity, length, count):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def run_local(grid, scatter, batch, extra, rigidity, interval, fraction, longest):
-    """Steps of a fraction of the local gyroradius, no longer than `longest`, to the end of an interval."""
-    left = np.full(LANES, interval)
-    open_walls = (grid.walls == OPEN).any()
-    look(grid, batch)
-    while True:
-        moving = False
-        for lane in range(LANES):
-            bx, by, bz = batch.bx[lane], batch.by[lane], batch.bz[lane]
-            step = min(fraction * rigidity / sqrt(bx * bx + by * by + bz * bz), longest)
-            # a last step as long as what is left; no sliver behind it
-            step = left[lane] if step >= left[lane] * (1.0 - 1e-12) else step
-            step = step if extra.alive[lane] else 0.0
-            left[lane] = 0.0 if step == left[lane] else left[lane] - step
-            batch.half[lane] = 0.5 * step
-            batch.turn[lane] = batch.half[lane] / rigidity
-            moving = moving or step > 0.0
-        if not moving:
-            return
-        b, e = batch, extra
-        if not open_walls:
-            keep(b.x, b.y, b.z, b.vx, b.vy, b.vz, e.kept)
-        run_guarded(grid, scatter, batch, extra, 1)
-        if not open_walls:
-            hold(grid.walls, grid.low, grid.high, b.x, b.y, b.z, b.vx, b.vy, b.vz, b.half, e.alive, e.kept)
-        for lane in range(LANES):
-            extra.taken[lane] -= batch.half[lane] == 0.0
+def set_local(batch, extra, rigidity, fraction, longest, left):
+    """Steps of a fraction of the local gyroradius, no longer than `longest`; whether any particle is to move.
+
+    `left`, what each has left of its interval, is shortened by them.
+    """
+    moving = False
+    for lane in range(LANES):
+        bx, by, bz = batch.bx[lane], batch.by[lane], batch.bz[lane]
+        step = min(fraction * abs(rigidity) * extra.p[lane] / sqrt(bx * bx + by * by + bz * bz), longest)
+        # a last step as long as what is left; no sliver behind it
+        step = left[lane] if step >= left[lane] * (1.0 - 1e-12) else step
+        step = step if extra.alive[lane] else 0.0
+        left[lane] = 0.0 if step == left[lane] else left[lane] - step
+        batch.half[lane] = extra.reach[lane] = 0.5 * step
+        batch.turn[lane] = batch.half[lane] / rigidity
+        moving = moving or step > 0.0
+    return moving
 
 
 @njit(nogil=True, cache=True)
-def record(grid, batch, extra, first, save, out):
-    """Rows of the result at a saved point."""
+def run_local(grid, scatter, electric, batch, extra, rigidity, interval, fraction, longest):
+    """Steps by the local gyroradius to the end of an interval."""
+    left = np.full(LANES, interval)
     look(grid, batch)
+    while set_local(batch, extra, rigidity, fraction, longest, left):
+        run_guarded(grid, scatter, electric, batch, extra, True, 1)
+
+
+@njit(nogil=True, cache=True)
+def record(batch, extra, mass, first, save, out):
+    """Rows of the result at a saved point, where the field has been looked up."""
     filled = min(LANES, out.shape[2] - first)
     for row, values in enumerate((batch.x, batch.y, batch.z, batch.vx, batch.vy, batch.vz)):
         for lane in range(filled):
@@ -187,25 +266,48 @@ def record(grid, batch, extra, first, save, out):
         out[save, 7, first + lane] = strength
         out[save, 8, first + lane] = 1.0 if extra.alive[lane] else 0.0
         out[save, 9, first + lane] = extra.taken[lane]
+        p = extra.p[lane]
+        out[save, 10, first + lane] = p
+        # kinetic energies in a form that does not cancel for slow particles
+        out[save, 11, first + lane] = p * p * (sqrt(mass * mass + 1.0) + mass) / (sqrt(mass * mass + p * p) + mass)
 
 
 @njit(nogil=True, cache=True)
-def trace_block(grid, scatter, position, direction, keys, taken, rigidity, intervals, counts, fraction, longest):
-    """Trace particles by drift-kick-drift Boris steps through a static field.
+def load(batch, extra, start, keys, taken, first):
+    """Fill a batch from the particles from `first` on."""
+    n = start.shape[0]
+    for lane in range(LANES):  # the last batch is filled up: a lane is computed the same whatever its neighbours
+        i = min(first + lane, n - 1)
+        batch.x[lane], batch.y[lane], batch.z[lane] = start[i, 0], start[i, 1], start[i, 2]
+        batch.vx[lane], batch.vy[lane], batch.vz[lane], extra.p[lane] = (
+            start[i, 3],
+            start[i, 4],
+            start[i, 5],
+            start[i, 6],
+        )
+        extra.key0[lane], extra.key1[lane] = np.uint32(keys[i] & np.uint64(0xFFFFFFFF)), keys[i] >> np.uint64(32)
+        extra.alive[lane] = taken[i] >= 0
+        extra.taken[lane] = taken[i] if taken[i] >= 0 else -1 - taken[i]
+
+
+@njit(nogil=True, cache=True)
+def trace_block(grid, scatter, electric, start, keys, taken, rigidity, intervals, counts, fraction, longest):
+    """Trace particles by drift-kick-drift steps through a static field.
 
     Parameters
     ----------
     grid : Grid
     scatter : Scatter
-    position, direction : (n, 3) float arrays
-        Start, and unit vector of the momentum.
+    electric : Electric
+    start : (n, 7) float array
+        Position, unit vector of the momentum, and momentum over that at the start of the run.
     keys : (n,) uint64 array
     taken : (n,) int64 array
         Steps taken before; for a particle that has stopped, -1 less their number.
     rigidity : float
         Gyroradius times reference field.
     intervals : (s,) float array
-        Path between saved points.
+        Path between saved points; light's path where there is an electric field.
     counts : (s,) int array
         Steps of each interval, where they have one length.
     fraction, longest : float
@@ -213,24 +315,21 @@ def trace_block(grid, scatter, position, direction, keys, taken, rigidity, inter
 
     Returns
     -------
-    (10, n, s) float array
-        The rows of `ROWS`: unwrapped position, direction, pitch-angle cosine, |B|, 1 or 0, and steps taken.
+    (12, n, s) float array
+        The rows of `ROWS`: unwrapped position, direction, pitch-angle cosine, |B|, 1 or 0, steps taken, momentum and
+        kinetic energy over those at the start.
     """
-    n, saves = position.shape[0], intervals.shape[0]
-    out = np.empty((saves, 10, n))
+    n, saves = start.shape[0], intervals.shape[0]
+    out = np.empty((saves, 12, n))
     batch, extra = new_batch()
     for first in range(0, n, LANES):
-        for lane in range(LANES):  # the last batch is filled up: a lane is computed the same whatever its neighbours
-            p = min(first + lane, n - 1)
-            batch.x[lane], batch.y[lane], batch.z[lane] = position[p, 0], position[p, 1], position[p, 2]
-            batch.vx[lane], batch.vy[lane], batch.vz[lane] = direction[p, 0], direction[p, 1], direction[p, 2]
-            extra.key0[lane], extra.key1[lane] = np.uint32(keys[p] & np.uint64(0xFFFFFFFF)), keys[p] >> np.uint64(32)
-            extra.alive[lane] = taken[p] >= 0
-            extra.taken[lane] = taken[p] if taken[p] >= 0 else -1 - taken[p]
+        load(batch, extra, start, keys, taken, first)
         for save in range(saves):
             if fraction > 0.0:
-                run_local(grid, scatter, batch, extra, rigidity, intervals[save], fraction, longest)
+                run_local(grid, scatter, electric, batch, extra, rigidity, intervals[save], fraction, longest)
             elif counts[save] > 0:
-                run_fixed(grid, scatter, batch, extra, rigidity, intervals[save] / counts[save], counts[save])
-            record(grid, batch, extra, first, save, out)
+                length = intervals[save] / counts[save]
+                run_fixed(grid, scatter, electric, batch, extra, rigidity, length, counts[save])
+            look(grid, batch)
+            record(batch, extra, electric.mass, first, save, out)
     return out.transpose(1, 2, 0)

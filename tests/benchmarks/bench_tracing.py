@@ -17,7 +17,7 @@ from numba import njit
 import mmfields as mm
 from mmfields.kernels import scatter
 from mmfields.kernels.interpolate import CUBIC, LINEAR, NEAREST, Grid
-from mmfields.kernels.trace import OPEN, REFLECTING, Scatter, trace_block
+from mmfields.kernels.trace import OPEN, REFLECTING, Electric, Scatter, trace_block
 
 PARTICLES, STEPS, RADIUS = 1000, 1000, 5.0
 
@@ -68,13 +68,16 @@ def kernels(n: int) -> None:
     direction = rng.normal(size=(PARTICLES, 3))
     direction /= np.linalg.norm(direction, axis=1)[:, None]
     keys, taken = rng.integers(0, 2**63, PARTICLES).astype(np.uint64), np.zeros(PARTICLES, np.int64)
+    start = np.hstack([position, direction, np.ones((PARTICLES, 1))])
+    none = Electric(np.zeros(1, np.float32), 0, 0.0)
+    none.data.flags.writeable = False
     step, mask, out = 0.1 * RADIUS, np.zeros((1, 1, 1), np.uint8), np.empty((PARTICLES, 3))
 
     def lockstep(kind=LINEAR, where=scatter.NONE, wall=0, saves=1, steps=STEPS):
         grid = Grid(flat, (n, n, n), np.zeros(3), np.full(3, float(n)), np.full(3, wall), kind)
         counts = np.full(saves, steps // saves)
         model = Scatter(where, 1e-3, 0.0, 1.0, mask)
-        trace_block(grid, model, position, direction, keys, taken, RADIUS, counts * step, counts, 0.0, 0.0)
+        trace_block(grid, model, none, start, keys, taken, RADIUS, counts * step, counts, 0.0, 0.0)
 
     calls = {
         "naive loop": lambda: naive(field, position, direction, RADIUS, step, STEPS, out),
@@ -110,7 +113,7 @@ def under_dask() -> None:
         lazy.compute()
         ratios = []
         inside = []
-        own = mm.tracing._trace_task
+        own = mm.tracing.run_task
 
         def timed(*args, **kwargs):
             began = time.perf_counter()
@@ -118,14 +121,14 @@ def under_dask() -> None:
             inside.append(time.perf_counter() - began)
             return result
 
-        mm.tracing._trace_task = timed
+        mm.tracing.run_task = timed
         try:
             lazy = mm.trace(ds, p, **options).x
             for _ in range(5):
                 inside.clear()
                 ratios.append(seconds(lazy.compute) / sum(inside))
         finally:
-            mm.tracing._trace_task = own
+            mm.tracing.run_task = own
     print(f"under Dask, a block of {sum(inside):.1f} s: {statistics.median(ratios):.3f} times the kernel; at most 1.05")
 
 

@@ -1,0 +1,341 @@
+"""Field and particles to trajectories, lazily: ``mm.trace``."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from mmfields.conventions import SPATIAL, SnapshotError, components, saved_lengths
+from mmfields.scattering import Scattering
+from mmfields.tracing.source import INTERPOLATIONS, SPECTRAL, Source, of_snapshot, of_waves
+from mmfields.tracing.task import run_task
+from mmfields.turbulence import PlaneWaves
+
+__all__ = ["trace"]
+
+STEP_UNITS = ("length", "gyroradius", "local")
+PUSHERS = ("boris", "higuera-cary", "vay")
+KEPT_ATTRS = ("seed", "distribution", "reference_field_kind", "charge_sign")
+LONG_NAMES = {
+    **{d: f"unwrapped position along {d}" for d in SPATIAL},
+    **{f"v{d}": f"direction along {d}" for d in SPATIAL},
+    "mu": "pitch-angle cosine in the local field",
+    "B": "field strength at the particle",
+    "alive": "the particle is still in the box",
+    "steps": "steps taken since the start",
+    "momentum": "momentum over that at the start",
+    "energy": "kinetic energy over that at the start",
+    "key": "random key of the particle",
+}
+
+
+def trace(
+    field: xr.Dataset | PlaneWaves,
+    particles: xr.Dataset,
+    *,
+    step: float,
+    distance: float,
+    save: int | Sequence[float] = 100,
+    step_unit: str = "length",
+    interpolation: str = "linear",
+    scattering: Scattering | None = None,
+    pusher: str | None = None,
+    light_speed: float | None = None,
+    particles_per_task: int = 64,
+) -> xr.Dataset:
+    """Trace charged particles through a static field, lazily.
+
+    Drift-kick-drift steps through the interpolated magnetic field alone, unless `pusher` is given: then the
+    electric field of the snapshot acts too.  Between two saved points the step is the largest that divides
+    the interval and does not exceed `step`.  Results do not depend on `particles_per_task`, chunks, scheduler
+    or workers, and a run continued from any saved point (:func:`mmfields.particles.from_trajectories`) equals
+    one without a break, to the bit.
+
+    Parameters
+    ----------
+    field : xarray.Dataset or PlaneWaves
+        Snapshot with ``Bx By Bz``, or several along ``time``, each traced through on its own; missing
+        spatial dims are ignorable axes.  Periodic axes wrap and positions are not brought back; a particle
+        that would leave through an open face stops and is flagged; a reflecting face mirrors it.  Plane
+        waves of :mod:`mmfields.turbulence` are evaluated at the particles and have no walls.
+    particles : xarray.Dataset
+        From :mod:`mmfields.particles`.
+    step : float
+        Longest step.
+    distance : float
+        Path length to trace, counted from the original start.  With an electric field this and `step`, `save`
+        and the ``path`` that comes back are light's path c t.
+    save : int or sequence of float
+        So many evenly spaced points after the start, which is saved too; or the path lengths.
+    step_unit : {"length", "gyroradius", "local"}
+        What `step` counts: the field's length unit, each particle's gyroradius in the reference field, or
+        its gyroradius in the field that it saw in the step before; the latter is no longer than a cell, or an
+        eighth of the shortest wave.
+    interpolation : {"nearest", "linear", "cubic", "faces", "spectral"}
+        Of a snapshot: the nearest cell; trilinear; a tricubic B-spline through the cells, twice continuously
+        differentiable; the staggered ``Bx_f By_f Bz_f``, each linear along its own axis, free of divergence
+        within a cell where they are (Yee 1966); or all Fourier modes of a periodic box (by finufft), exact for
+        a field that the grid holds, slow, and a reference for the others.
+    scattering : Scattering, optional
+        From :mod:`mmfields.scattering`, at the end of every step.
+    pusher : {"boris", "higuera-cary", "vay"}, optional
+        Use ``Ex Ey Ez`` too, relativistically: Boris (1970), Higuera & Cary (2017) or Vay (2008).  Particles
+        have the ``beta_gamma`` that they were made with.
+    light_speed : float, optional
+        Speed of light in the unit of E over that of B; found from their units where these are known.
+    particles_per_task : int
+        Particles of one Dask task; multiples of 32 leave no lane of a batch idle.
+
+    Returns
+    -------
+    xarray.Dataset
+        Over (``time``,) (``gyroradius``,) ``particle``, ``path``: unwrapped ``x y z``, direction ``vx vy vz``,
+        ``mu``, ``B``, ``alive`` where a face is open, ``steps`` where they are random or local, and with an
+        electric field ``momentum`` and kinetic ``energy`` over those at the start; ``key`` of each particle;
+        scalars ``mean_Bx|y|z``, ``B_rms`` and ``reference_field``; coordinate ``path`` the path length in the
+        field's length unit.
+
+    Raises
+    ------
+    SnapshotError
+        If field, particles or steps are unusable; when computed, if the field is not finite.
+    """
+    known = (*INTERPOLATIONS, SPECTRAL)
+    for name, value, allowed in (
+        ("interpolation", interpolation, known),
+        ("step_unit", step_unit, STEP_UNITS),
+        ("pusher", pusher, (None, *PUSHERS)),
+    ):
+        if value not in allowed:
+            raise SnapshotError(f"{name}={value!r}: one of {', '.join(map(str, allowed))} is needed")
+    if scattering is not None and not isinstance(scattering, Scattering):
+        raise SnapshotError(f"scattering={scattering!r}: mm.scattering.small_angle(...) or .patchy(...) is needed")
+    if not isinstance(particles_per_task, int | np.integer) or particles_per_task < 1:
+        raise SnapshotError(f"particles_per_task={particles_per_task!r}: a positive number is needed")
+    _check_particles(particles)
+    rule = _Rule(step, step_unit, interpolation, scattering, pusher)
+    path = {"distance": distance, "save": save, "per_task": int(particles_per_task)}
+    if isinstance(field, PlaneWaves):
+        if pusher is not None:
+            raise SnapshotError("plane waves have no electric field: leave pusher out")
+        return _trace_one(of_waves(field, scattering), particles, rule, **path)
+    names = components(field)
+    if extra := [d for d in field[names[0]].dims if d not in SPATIAL]:
+        return _over(field, particles, str(extra[0]), rule, light_speed, path)
+    return _trace_one(_source(field, rule, light_speed), particles, rule, **path)
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """How steps are made; parameters of :func:`trace`."""
+
+    step: float
+    unit: str
+    interpolation: str
+    scattering: Scattering | None
+    pusher: str | None
+
+
+def _source(field: xr.Dataset, rule: _Rule, light_speed: float | None) -> Source:
+    c = None if rule.pusher is None else _light_speed(field, light_speed)
+    return of_snapshot(field, rule.interpolation, rule.scattering, c)
+
+
+def _light_speed(field: xr.Dataset, given: float | None) -> float:
+    """Speed of light in the unit of E over that of B."""
+    from astropy import constants, units
+
+    electric, magnetic = (field[name].attrs.get("units", "1") for name in (components(field, "E")[0], "Bx"))
+    if given is not None:
+        if isinstance(given, str) or not (np.isfinite(given) and given > 0):
+            raise SnapshotError(f"light_speed={given!r}: a positive number is needed")
+        return float(given)
+    try:
+        if electric != "1" and magnetic != "1":
+            return float((constants.c / (units.Unit(electric) / units.Unit(magnetic))).to(""))
+    except (ValueError, units.UnitsError):
+        pass
+    raise SnapshotError(
+        f"E in {electric!r} and B in {magnetic!r} do not say what the speed of light is: give light_speed=..., in the "
+        "unit of E over that of B (1 where both have one unit)"
+    )
+
+
+def _over(
+    field: xr.Dataset, particles: xr.Dataset, dim: str, rule: _Rule, light_speed: float | None, path: dict[str, Any]
+) -> xr.Dataset:
+    """One run per snapshot along a dim; all of them take the same particles, unless those have the dim too."""
+    runs = []
+    for i in range(field.sizes[dim]):
+        own = particles.isel({dim: i}, drop=True) if dim in particles.dims else particles
+        runs.append(_trace_one(_source(field.isel({dim: i}, drop=True), rule, light_speed), own, rule, **path))
+    labels = field[dim] if dim in field.coords else dim
+    return xr.concat(runs, labels, data_vars="all", coords="minimal", compat="override", combine_attrs="override")
+
+
+def _check_particles(particles: xr.Dataset) -> None:
+    needed = ("x", "y", "z", "vx", "vy", "vz", "key", "reference_field", "gyroradius")
+    if not isinstance(particles, xr.Dataset) or any(name not in particles.variables for name in needed):
+        raise SnapshotError(
+            f"particles must hold {', '.join(needed)}: make them with mm.particles.isotropic or from_arrays"
+        )
+
+
+def _trace_one(
+    source: Source,
+    particles: xr.Dataset,
+    rule: _Rule,
+    *,
+    distance: float,
+    save: int | Sequence[float],
+    per_task: int,
+) -> xr.Dataset:
+    single = "gyroradius" not in particles.dims
+    reference = particles["reference_field"]
+    ensemble = particles.drop_vars(["reference_field", "path_start"], errors="ignore")
+    ensemble = ensemble.expand_dims("gyroradius") if single else ensemble
+    start = float(particles["path_start"]) if "path_start" in particles else 0.0
+    path = saved_lengths(distance, save, start)
+    rows = _rows(source, ensemble, reference, np.diff(path, prepend=start), rule, per_task)
+    kind = "light's path c t" if rule.pusher else "path length"
+    coords = {"gyroradius": ensemble["gyroradius"], "path": ("path", path, {**source.length, "long_name": kind})}
+    result = xr.Dataset(_variables(rows, source, rule), coords, _attrs(particles, rule))
+    result["key"] = ensemble["key"].transpose("gyroradius", "particle").drop_attrs()
+    result["key"].attrs["long_name"] = LONG_NAMES["key"]
+    for name, value in source.means.items():
+        result[name] = value.drop_attrs()
+    result["reference_field"] = reference.drop_attrs()
+    if rule.pusher:
+        result["beta_gamma"] = _beta_gamma(ensemble)
+    return result.isel(gyroradius=0) if single else result
+
+
+def _variables(rows: Any, source: Source, rule: _Rule) -> dict[str, Any]:
+    """Those rows of the kernel's result that say something, with their attrs."""
+    from mmfields.kernels.trace import ROWS
+
+    kept = {
+        "alive": "open" in source.walls,
+        "steps": rule.scattering is not None or rule.unit == "local",
+        "momentum": rule.pusher is not None,
+        "energy": rule.pusher is not None,
+    }
+    units = {**dict.fromkeys(SPATIAL, source.length), "B": source.strength, "mu": {"units": "1"}}
+    dims, variables = ("gyroradius", "particle", "path"), {}
+    for row, name in zip(rows, ROWS, strict=True):
+        if kept.get(name, True):
+            values = row.astype({"alive": bool, "steps": np.int64}.get(name, float))
+            variables[name] = (dims, values, {"long_name": LONG_NAMES[name], **units.get(name, {})})
+    return variables
+
+
+def _beta_gamma(ensemble: xr.Dataset) -> xr.DataArray:
+    """p/(m c) at the start over ``gyroradius``; infinite for particles that do not say."""
+    if "beta_gamma" not in ensemble:
+        return xr.full_like(ensemble["gyroradius"], np.inf, float).drop_attrs()
+    return ensemble["beta_gamma"]
+
+
+def _attrs(particles: xr.Dataset, rule: _Rule) -> dict[str, Any]:
+    rules = {
+        "length": "fixed path length",
+        "gyroradius": "fixed fraction of the gyroradius in the reference field",
+        "local": "fraction of the gyroradius in the field of the step before, at most one cell",
+    }
+    names = {None: "Boris", "boris": "Boris with E", "higuera-cary": "Higuera-Cary with E", "vay": "Vay with E"}
+    return {
+        "pusher": f"{names[rule.pusher]}, drift-kick-drift",
+        "interpolation": rule.interpolation,
+        "step": float(rule.step),
+        "step_unit": rule.unit,
+        "step_rule": rules[rule.unit],
+        "scattering": rule.scattering.label() if rule.scattering is not None else "none",
+        **{k: v for k, v in particles.attrs.items() if k in KEPT_ATTRS},
+    }
+
+
+def _counts(intervals: np.ndarray, step: float, unit: str, radii: np.ndarray) -> np.ndarray:
+    """Number of steps of each interval, (gyroradius, save); not used where steps are local."""
+    if isinstance(step, str) or not (np.isfinite(step) and step > 0):
+        raise SnapshotError(f"step={step!r}: a positive length is needed")
+    longest = step * radii if unit == "gyroradius" else np.full(len(radii), step)
+    return np.ceil(intervals / longest[:, None] * (1 - 1e-12)).astype(np.int64)
+
+
+def _rows(
+    source: Source, ensemble: xr.Dataset, reference: xr.DataArray, intervals: np.ndarray, rule: _Rule, per_task: int
+) -> Any:
+    """Dask array (row, gyroradius, particle, path): one task per block of particles and gyroradius."""
+    import dask.array as da
+
+    from mmfields.kernels.trace import ROWS
+
+    chunks, radii = (1, per_task), ensemble["gyroradius"].values.astype(float)
+    arranged = ensemble.transpose("gyroradius", "particle", ...)
+    counts = _counts(intervals, rule.step, rule.unit, radii)
+    taken = arranged["steps"] if "steps" in arranged else xr.zeros_like(arranged["key"], np.int64)
+    if "alive" in arranged:
+        taken = taken.where(arranged["alive"], -1 - taken)
+    return da.blockwise(
+        run_task,
+        "rgps",
+        source.data,
+        None,
+        source.electric,
+        None,
+        source.mask,
+        None,
+        _apart(_start(arranged, chunks)),
+        "gpc",
+        da.asarray(arranged["key"].data).rechunk(chunks),
+        "gp",
+        da.asarray(taken.data).astype(np.int64).rechunk(chunks),
+        "gp",
+        da.from_array(radii * ensemble.attrs.get("charge_sign", 1), chunks=1),
+        "g",
+        da.from_array(1 / _beta_gamma(ensemble).values, chunks=1),
+        "g",
+        da.asarray(reference.data),
+        "",
+        da.from_array(intervals, chunks=-1),
+        "s",
+        da.from_array(counts, chunks=(1, -1)),
+        "gs",
+        geometry=source.geometry,
+        kind=source.kind,
+        pace=(float(rule.step), source.cell) if rule.unit == "local" else (0.0, 0.0),
+        scattering=rule.scattering,
+        pusher=(None, *PUSHERS).index(rule.pusher),
+        new_axes={"r": len(ROWS)},
+        dtype=float,
+        concatenate=True,
+        meta=np.empty((0, 0, 0, 0)),
+    )
+
+
+def _start(arranged: xr.Dataset, chunks: tuple[int, int]) -> Any:
+    """Positions, directions and momenta side by side, (gyroradius, particle, 7)."""
+    import dask.array as da
+
+    momentum = arranged["momentum"] if "momentum" in arranged else xr.ones_like(arranged["x"], float)
+    parts = [*(arranged[n].data for n in ("x", "y", "z", "vx", "vy", "vz")), momentum.data]
+    if any(hasattr(p, "dask") for p in parts):
+        return da.stack([p.astype(float) for p in parts], -1).rechunk((*chunks, -1))
+    return da.from_array(np.stack(parts, -1).astype(float), chunks=(*chunks, -1))
+
+
+def _apart(array: Any) -> Any:
+    """The same array, each of its blocks a task of its own.
+
+    A cluster runs those on all its workers, and what needs them where they are; tasks that need nothing but the
+    field would all be sent to the worker that holds it.
+    """
+    import dask.array as da
+    from dask.highlevelgraph import HighLevelGraph
+
+    name = f"apart-{array.name}"
+    tasks = {(name, *index): (np.copy, (array.name, *index)) for index in np.ndindex(*array.numblocks)}
+    graph = HighLevelGraph.from_collections(name, tasks, [array])
+    return da.Array(graph, name, array.chunks, meta=array._meta)

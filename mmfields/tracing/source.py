@@ -1,0 +1,257 @@
+"""What the tracing kernel takes of a field: a snapshot packed once for all tasks, or plane waves as they are."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from mmfields.conventions import (
+    SPATIAL,
+    SnapshotError,
+    boundaries,
+    box,
+    components,
+    mean_field,
+    spacing,
+    spatial_dims,
+    unit_attrs,
+)
+from mmfields.io._shared import Mapped, create, one_host, view
+from mmfields.particles import reference_strength
+from mmfields.scattering import Scattering
+from mmfields.turbulence import PlaneWaves
+
+# In the order of the kernel's numbers, and the one that it does not know.
+INTERPOLATIONS = ("nearest", "linear", "cubic", "faces")
+SPECTRAL = "spectral"
+WAVES = 4
+WALLS = ("periodic", "open", "reflecting")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A field for the kernel, and what trajectories remember of it.
+
+    Parameters
+    ----------
+    data, electric, mask
+        Delayed arrays, or small ones.
+    geometry : tuple
+        Shape (z, y, x); low and high faces and walls in x, y, z order.
+    kind : int or "spectral"
+        Interpolation.
+    cell : float
+        Longest step that follows the local field.
+    walls : tuple of str
+    means : dict
+        ``mean_Bx|y|z`` and ``B_rms``.
+    length, strength : dict
+        Attrs with the units of lengths and of the field.
+    """
+
+    data: Any
+    electric: Any
+    mask: Any
+    geometry: tuple[Any, ...]
+    kind: int | str
+    cell: float
+    walls: tuple[str, ...]
+    means: dict[str, xr.DataArray]
+    length: dict[str, str]
+    strength: dict[str, str]
+
+
+def of_waves(waves: PlaneWaves, scattering: Scattering | None) -> Source:
+    """Plane waves, which have no walls."""
+    if scattering is not None and scattering.mask is not None:
+        raise SnapshotError("plane waves have no cells that a mask could mark: give threshold=... instead")
+    shape = (1, 1, waves.modes.sizes["mode"] + 1)
+    means = {f"mean_B{d}": xr.DataArray(float(m)) for d, m in zip(SPATIAL, waves.mean_field, strict=True)}
+    return Source(
+        waves.packed(),
+        np.zeros(1),
+        np.zeros((1, 1, 1), np.uint8),
+        (shape, np.zeros(3), np.ones(3), np.zeros(3, np.int64)),
+        WAVES,
+        waves.shortest / 8,
+        (),
+        {**means, "B_rms": waves.strength("rms")},
+        {"units": "1"},
+        unit_attrs(waves.modes["ax"]),
+    )
+
+
+def of_snapshot(
+    field: xr.Dataset, interpolation: str, scattering: Scattering | None, light_speed: float | None
+) -> Source:
+    """A snapshot; with its electric field where the speed of light is given."""
+    names = components(field)
+    if interpolation == SPECTRAL and (bad := [d for d, kind in boundaries(field).items() if kind != "periodic"]):
+        raise SnapshotError(f"interpolation='spectral' needs periodic axes, and {bad} are not: use 'cubic'")
+    single = _single([field[name] for name in (*names, *(f"E{d}" for d in SPATIAL if light_speed is not None))])
+    electric: Any = np.zeros(1)
+    if light_speed is not None:
+        if interpolation == "faces":
+            raise SnapshotError("interpolation='faces' is for B alone: use 'linear' or 'cubic' with an electric field")
+        electric = _packed([field[f"E{d}"] / light_speed for d in SPATIAL], field, interpolation, "E", single)
+    parts = _faces(field) if interpolation == "faces" else [field[name] for name in names]
+    means = {f"mean_{name}": value for name, value in mean_field(field).data_vars.items()}
+    kind = SPECTRAL if interpolation == SPECTRAL else INTERPOLATIONS.index(interpolation)
+    return Source(
+        _packed(parts, field, interpolation, "B", single),
+        electric,
+        _mask(field, scattering),
+        _geometry(field),
+        kind,
+        min(spacing(field).values()),
+        tuple(boundaries(field).values()),
+        {**means, "B_rms": reference_strength(field, "rms")},
+        unit_attrs(field[spatial_dims(field)[0]]),
+        unit_attrs(field[names[0]]),
+    )
+
+
+def _packed(vector: Sequence[xr.DataArray], field: xr.Dataset, interpolation: str, letter: str, single: bool) -> Any:
+    """A vector as the kernel takes it: one delayed flat array, made once and handed to all tasks as it is.
+
+    (As an array of one chunk it would be copied for every task.)
+    """
+    import dask
+
+    parts = [_grid_order(part) for part in vector]
+    names = [f"{letter}{d}" for d in SPATIAL]
+    if interpolation == SPECTRAL:
+        return dask.delayed(_modes, pure=True)(*parts, names=names)
+    kinds = boundaries(field)
+    modes = tuple("grid-wrap" if kinds.get(d, "periodic") == "periodic" else "mirror" for d in SPATIAL[::-1])
+    options = {"modes": modes if interpolation == "cubic" else (), "kind": np.float32 if single else np.float64}
+    if one_host():
+        return _mapped(parts, 3 * int(np.prod(parts[0].shape)) + 1, names=names, **options)
+    return dask.delayed(_pack, pure=True)(*parts, names=names, **options)
+
+
+def _single(parts: Sequence[xr.DataArray]) -> bool:
+    return np.result_type(*(p.dtype for p in parts)) in (np.float16, np.float32)
+
+
+def _mapped(parts: Sequence[Any], size: int, *, names: Sequence[str], modes: tuple[str, ...], kind: Any) -> Any:
+    """As `_pack`, into a file that the processes of a host share, block by block; a delayed `Mapped`."""
+    import dask
+
+    path = dask.delayed(create, pure=False)(size, kind)
+    write, written = dask.delayed(_write, pure=True), []
+    for c, part in enumerate(parts):
+        part = part.rechunk(-1) if modes else part
+        corners = np.array(np.meshgrid(*[np.cumsum((0, *n[:-1])) for n in part.chunks], indexing="ij")).reshape(3, -1).T
+        for block, corner in zip(part.to_delayed().ravel(), corners.tolist(), strict=True):
+            written.append(write(path, block, tuple(corner), c, names[c], part.shape, modes, kind))
+    return dask.delayed(_filled, pure=True)(path, written, kind)
+
+
+def _write(
+    path: str, block: np.ndarray, corner: tuple[int, ...], c: int, name: str, shape: tuple, modes: tuple, kind: Any
+) -> None:
+    """One block of one component into the shared file."""
+    _require_finite(block, name, corner)
+    out = view(path, kind, "r+")[:-1].reshape(*shape, 3)
+    region = tuple(slice(a, a + n) for a, n in zip(corner, block.shape, strict=True))
+    out[(*region, c)] = _coefficients(block, modes) if modes else block
+
+
+def _filled(path: str, _: Any, kind: Any) -> Mapped:
+    return Mapped(path, kind)
+
+
+def _require_finite(part: np.ndarray, name: str, corner: tuple[int, ...] = (0, 0, 0)) -> None:
+    if not np.isfinite(part).all():
+        where = np.argwhere(~np.isfinite(part))[0] + np.array(corner)
+        raise SnapshotError(f"{name} is not finite at (z, y, x) = {tuple(where.tolist())}: fill it before tracing")
+
+
+def _grid_order(array: xr.DataArray) -> Any:
+    """Dask array over (z, y, x), with one cell along an axis that is missing."""
+    import dask.array as da
+
+    order = SPATIAL[::-1]
+    return da.asarray(array.expand_dims([d for d in order if d not in array.dims]).transpose(*order).data)
+
+
+def _faces(field: xr.Dataset) -> list[xr.DataArray]:
+    """Components on the lower faces of their cells, with one cell more along every axis."""
+    kinds, parts = boundaries(field), []
+    for d, name in zip(SPATIAL, components(field), strict=True):
+        staggered = f"{name}_f" in field
+        if d in kinds and not staggered:
+            raise SnapshotError(f"interpolation='faces' needs {name}_f: open the file with staggered=True")
+        own = field[f"{name}_f"].rename({f"{d}_f": d}) if staggered else field[name]
+        own = own.drop_vars(list(own.coords))
+        for axis in SPATIAL:
+            n = field.sizes.get(axis, 1)
+            own = own if axis in own.dims else own.expand_dims(axis)
+            if own.sizes[axis] == n and axis == d and kinds.get(d, "periodic") != "periodic":
+                raise SnapshotError(
+                    f"{name}_f has {n} faces along {d}, which is {kinds[d]}: {n + 1} are needed, with the last"
+                )
+            if own.sizes[axis] == n:  # across it is never read; along it a periodic axis closes
+                own = xr.concat([own, own.isel({axis: slice(0, 1)})], axis)
+            if own.sizes[axis] != n + 1:
+                raise SnapshotError(f"{name}_f has {own.sizes[axis]} faces along {axis} for {n} cells")
+        parts.append(own)
+    return parts
+
+
+def _pack(*parts: np.ndarray, names: Sequence[str], modes: tuple[str, ...], kind: Any) -> np.ndarray:
+    """Components side by side, (z, y, x, 3) made flat and one number more; spline coefficients for a cubic."""
+    flat = np.zeros(3 * parts[0].size + 1, kind)
+    out = flat[:-1].reshape(*parts[0].shape, 3)
+    for c, (part, name) in enumerate(zip(parts, names, strict=True)):
+        _require_finite(part, name)
+        out[..., c] = _coefficients(part, modes) if modes else part
+    flat.flags.writeable = False
+    return flat
+
+
+def _modes(*parts: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Fourier coefficients (3, z, y, x) in the order of the transform."""
+    from scipy import fft
+
+    for part, name in zip(parts, names, strict=True):
+        _require_finite(part, name)
+    return np.stack([fft.fftn(part.astype(np.float64), norm="forward") for part in parts])
+
+
+def _coefficients(part: np.ndarray, modes: tuple[str, ...]) -> np.ndarray:
+    """Coefficients of the cubic B-spline through the cells."""
+    from scipy.ndimage import spline_filter1d
+
+    values = part.astype(np.float64)
+    for axis, mode in enumerate(modes):
+        if values.shape[axis] > 1:
+            values = spline_filter1d(values, 3, axis, mode=mode)
+    return values
+
+
+def _mask(field: xr.Dataset, scattering: Scattering | None) -> Any:
+    """Patches as bytes over (z, y, x), delayed; one cell where none are needed."""
+    import dask
+
+    if scattering is None or scattering.mask is None:
+        return np.zeros((1, 1, 1), np.uint8)
+    if scattering.mask not in field:
+        raise SnapshotError(f"mask {scattering.mask!r} is not among {list(field.data_vars)}: ds.assign it first")
+    array = _grid_order(field[scattering.mask])
+    if array.shape != _grid_order(field[components(field)[0]]).shape:
+        raise SnapshotError(f"mask {scattering.mask!r} has shape {array.shape}, not that of the field")
+    return dask.delayed(np.ascontiguousarray, pure=True)((array != 0).astype(np.uint8))
+
+
+def _geometry(field: xr.Dataset) -> tuple[tuple[int, ...], np.ndarray, np.ndarray, np.ndarray]:
+    """Shape (z, y, x); faces and walls in x, y, z order; an ignorable axis is one periodic cell."""
+    limits, kinds = box(field), boundaries(field)
+    shape = tuple(int(field.sizes.get(d, 1)) for d in SPATIAL[::-1])
+    low = np.array([limits[d][0] if d in limits else 0.0 for d in SPATIAL])
+    high = np.array([limits[d][1] if d in limits else 1.0 for d in SPATIAL])
+    walls = np.array([WALLS.index(kinds.get(d, "periodic")) for d in SPATIAL])
+    return shape, low, high, walls
