@@ -240,7 +240,11 @@ def spectrum2d(
 
 
 def running_diffusion(
-    kappa: xr.Dataset, ax: "Axes | None" = None, *, names: Sequence[str] = ("kappa_par", "kappa_perp")
+    kappa: xr.Dataset,
+    ax: "Axes | None" = None,
+    *,
+    names: Sequence[str] = ("kappa_par", "kappa_perp"),
+    plateau: xr.Dataset | None = None,
 ) -> list:
     """Running diffusion coefficients against path length, one colour per gyroradius, with error bands.
 
@@ -251,6 +255,8 @@ def running_diffusion(
     ax : Axes, optional
     names : sequence of str
         Coefficients to draw, solid then dashed then dotted; all-NaN ones are left out.
+    plateau : xarray.Dataset, optional
+        From ``mm.transport.diffusion``: a heavy bar over its window, at its value.
 
     Returns
     -------
@@ -258,8 +264,10 @@ def running_diffusion(
     """
     ax = ax or _new_axes()
     kappa = kappa.compute()
+    plateau = plateau.compute() if plateau is not None else None
     if "gyroradius" not in kappa.dims:
         kappa = kappa.expand_dims("gyroradius")
+        plateau = plateau.expand_dims("gyroradius") if plateau is not None else None
     lengths = kappa["path_length"] if "path_length" in kappa.coords else kappa["path"]
     shown = [n for n in names if np.isfinite(kappa[n]).any()] or ["kappa"]
     artists = []
@@ -272,6 +280,12 @@ def running_diffusion(
             artists += ax.plot(length, row[name], style, color=colour, label=label)
             low, high = row[name] - row[f"{name}_error"], row[name] + row[f"{name}_error"]
             artists.append(ax.fill_between(length, low, high, color=colour, alpha=0.25, linewidth=0))
+            if plateau is not None:
+                end = plateau.isel(gyroradius=g)
+                span = [float(end["window_start"]), float(end["window_end"])]
+                artists += ax.plot(span, [float(end[name])] * 2, style, color=colour, linewidth=5, alpha=0.5)
+    if plateau is not None:
+        ax.plot([], [], color="0.5", linewidth=5, alpha=0.5, label="plateau and its window")
     ax.set(xscale="log", yscale="log")
     ax.set_xlabel(f"path length $s$ [{_length_name(kappa)}]")
     ax.set_ylabel(rf"$\kappa(s)$ [$v$ × {_length_name(kappa)}]")

@@ -401,7 +401,7 @@ def _transport(tr: xr.Dataset, direction: Any, page: _Page) -> tuple[xr.Dataset,
     )
     panels = plot._new_axes(tr.sizes["field"], 4.6, 4.4, sharey=True)
     for panel, name in zip(panels, tr["field"].values, strict=True):
-        plot.running_diffusion(run.sel(field=name), panel)
+        plot.running_diffusion(run.sel(field=name), panel, plateau=end.sel(field=name))
         panel.set_title(str(name))
     page.figure("running_diffusion", panels[0].figure, "Running coefficients along and across the mean field.")
     ax = plot._new_axes(1, 6.4, 4.8)

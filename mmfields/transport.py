@@ -14,7 +14,9 @@ PREFACTOR = (
 UNITS_NOTE = "particle speed times length unit"
 
 
-def running_diffusion(trajectories: xr.Dataset, *, direction: str | Sequence[float] | None = None) -> xr.Dataset:
+def running_diffusion(
+    trajectories: xr.Dataset, *, direction: str | Sequence[float] | None = None, frame: str = "mean"
+) -> xr.Dataset:
     """Running diffusion coefficients against path length.
 
     Parameters
@@ -24,6 +26,10 @@ def running_diffusion(trajectories: xr.Dataset, *, direction: str | Sequence[flo
         left the box are left out from then on.
     direction : str or three numbers, optional
         What parallel means; the mean field of the box by default.
+    frame : {"mean", "local"}
+        ``local``: each piece of path between two saved points is split along the field that the particle saw at
+        its ends; ``kappa_par`` is of the sum along, ``kappa_perp`` of the vector sum across.  Trace with
+        ``local_field=True``, and save more than once per gyration or per bend of the field lines.
 
     Returns
     -------
@@ -37,14 +43,19 @@ def running_diffusion(trajectories: xr.Dataset, *, direction: str | Sequence[flo
     Raises
     ------
     SnapshotError
-        If there are fewer than two saved points or two particles.
+        If there are fewer than two saved points or two particles, or no local field for ``local``.
     """
-    squares, length = _squares(trajectories, direction)
+    squares, length = _squares(trajectories, direction, frame)
+    direction = direction or ("z" if frame == "local" else None)  # along and across exist without a mean field
     return _mean_and_error(squares / length, trajectories, "running", direction)
 
 
 def diffusion(
-    trajectories: xr.Dataset, *, window: float = 0.5, direction: str | Sequence[float] | None = None
+    trajectories: xr.Dataset,
+    *,
+    window: float = 0.5,
+    direction: str | Sequence[float] | None = None,
+    frame: str = "mean",
 ) -> xr.Dataset:
     """Plateau of the diffusion coefficients.
 
@@ -57,8 +68,8 @@ def diffusion(
         From ``mm.trace``.
     window : float
         The plateau is taken from this fraction of the path on.
-    direction : str or three numbers, optional
-        What parallel means; the mean field of the box by default.
+    direction, frame
+        As :func:`running_diffusion`.
 
     Returns
     -------
@@ -67,14 +78,16 @@ def diffusion(
         displacements ∝ s^a in the window: ``exponent`` of <dr^2>, ``exponent_par``, ``exponent_perp``.
         1 is diffusion, 2 free flight, 0 confinement: away from 1 the coefficient is no plateau, and its
         error, which is over particles alone, does not know.  ``too_short`` where the run is shorter than
-        the mean free path 3 kappa that it shows.  Attrs record the window.
+        the mean free path 3 kappa that it shows.  ``window_start`` and ``window_end`` are path lengths, for
+        ``mm.plot.running_diffusion(…, plateau=…)``; attrs record the rule.
 
     Raises
     ------
     SnapshotError
         If the window holds fewer than two saved points.
     """
-    squares, length = _windowed(trajectories, window, direction)
+    squares, length = _windowed(trajectories, window, direction, frame)
+    direction = direction or ("z" if frame == "local" else None)
     result = _mean_and_error((squares / length).mean("path"), trajectories, "plateau", direction)
     for name in ("kappa", "kappa_par", "kappa_perp"):
         exponent = name.replace("kappa", "exponent")
@@ -92,6 +105,9 @@ def diffusion(
     )
     result.attrs["window_from"] = float(window)
     result.attrs["window_rule"] = "the last part of the path, from this fraction of it on"
+    for name, place in (("window_start", 0), ("window_end", -1)):
+        notes = {**trajectories["path"].attrs, "long_name": f"{name.split('_')[1]} of the plateau's window"}
+        result[name] = ((), float(length[place]), notes)
     return result
 
 
@@ -103,22 +119,46 @@ def _exponent(squares: xr.DataArray, length: xr.DataArray) -> xr.DataArray:
     return (growth * abscissa).sum("path") / (abscissa**2).sum("path")
 
 
-def _squares(tr: xr.Dataset, direction: str | Sequence[float] | None) -> tuple[xr.Dataset, xr.DataArray]:
+def _squares(
+    tr: xr.Dataset, direction: str | Sequence[float] | None, frame: str = "mean"
+) -> tuple[xr.Dataset, xr.DataArray]:
     """Squared displacements over their prefactors, per particle, and the path lengths they belong to."""
+    if frame not in ("mean", "local") or (frame == "local" and direction is not None):
+        raise SnapshotError(f"frame={frame!r}, direction={direction!r}: 'mean', or 'local' without a direction")
     _check(tr)
     length = (tr["path"] - tr["path"][0]).isel(path=slice(1, None))
     steps = {d: tr[d].isel(path=slice(1, None)) - tr[d].isel(path=0, drop=True) for d in SPATIAL}
     if "alive" in tr:
         steps = {d: s.where(tr["alive"].isel(path=slice(1, None))) for d, s in steps.items()}
-    along = _along(tr, steps, direction)
     total = sum(s**2 for s in steps.values())
+    if frame == "local":
+        along, across = _local(tr)
+        across = across.where(total.notnull())
+        along = along.where(total.notnull())
+    else:
+        along = _along(tr, steps, direction) ** 2
+        across = total - along
     squares = {
         "kappa": total / 6,
-        "kappa_par": along**2 / 2,
-        "kappa_perp": (total - along**2) / 4,
+        "kappa_par": along / 2,
+        "kappa_perp": across / 4,
         **{f"kappa_{d}{d}": s**2 / 2 for d, s in steps.items()},
     }
     return xr.Dataset(squares), length
+
+
+def _local(tr: xr.Dataset) -> tuple[xr.DataArray, xr.DataArray]:
+    """Squares of the path along the local field and of the vector path across it."""
+    if missing := [f"b{d}" for d in SPATIAL if f"b{d}" not in tr]:
+        raise SnapshotError(f"frame='local' needs {missing}: trace with local_field=True")
+    pieces = {d: tr[d].diff("path") for d in SPATIAL}
+    b = {d: tr[f"b{d}"] + tr[f"b{d}"].shift(path=1) for d in SPATIAL}
+    b = {d: v.isel(path=slice(1, None)) for d, v in b.items()}
+    strength = sum(v**2 for v in b.values()) ** 0.5
+    along = sum(pieces[d] * b[d] for d in SPATIAL) / strength
+    across = {d: (pieces[d] - along * b[d] / strength).cumsum("path") for d in SPATIAL}
+    along = along.cumsum("path").assign_coords(path=strength["path"])
+    return along**2, sum(v**2 for v in across.values()).assign_coords(path=strength["path"])
 
 
 def _check(tr: xr.Dataset, *more: str) -> None:
@@ -190,6 +230,7 @@ def bootstrap(
     over: str = "particle",
     window: float = 0.5,
     direction: str | Sequence[float] | None = None,
+    frame: str = "mean",
 ) -> xr.Dataset:
     """Plateau with errors by the bootstrap: particles, or whole realizations, drawn again with replacement.
 
@@ -204,7 +245,7 @@ def bootstrap(
     over : str
         Dim that is drawn from: ``particle``, or that of realizations or snapshots, such as ``time``, whose
         scatter contains what particles in one field have in common.
-    window, direction
+    window, direction, frame
         As :func:`diffusion`.
 
     Returns
@@ -221,7 +262,8 @@ def bootstrap(
         raise SnapshotError(
             f"over={over!r}: a dim with at least two realizations among {dict(trajectories.sizes)} is needed"
         )
-    squares, length = _windowed(trajectories, window, direction)
+    squares, length = _windowed(trajectories, window, direction, frame)
+    direction = direction or ("z" if frame == "local" else None)
     each = (squares / length).mean("path")
     if over != "particle":
         each = each.mean("particle")
@@ -235,11 +277,11 @@ def bootstrap(
 
 
 def _windowed(
-    tr: xr.Dataset, window: float, direction: str | Sequence[float] | None
+    tr: xr.Dataset, window: float, direction: str | Sequence[float] | None, frame: str = "mean"
 ) -> tuple[xr.Dataset, xr.DataArray]:
     if not 0 <= window < 1:
         raise SnapshotError(f"window={window!r}: a fraction of the path from 0 to below 1 is needed")
-    squares, length = _squares(tr, direction)
+    squares, length = _squares(tr, direction, frame)
     inside = (length >= window * length[-1]).values
     if inside.sum() < 2:
         raise SnapshotError(f"window={window} holds {inside.sum()} saved points: save more, or widen it")

@@ -52,6 +52,7 @@ def traced(
         np.full(saves, float(step * count)),
         np.full(saves, count),
         *pace,
+        15,
     )[:, 0]
 
 

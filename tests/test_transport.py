@@ -216,3 +216,37 @@ def test_all_of_it_is_lazy_and_streams_over_particles(scattered, no_compute):
         result = call(lazy)
         with dask.config.set(scheduler="threads"):
             xr.testing.assert_allclose(result.compute(), call(scattered), rtol=1e-9)
+
+
+def test_the_local_frame_follows_a_bent_field(no_compute):
+    """In a field that turns with z, orbits of small gyroradius: their way along it is mu s, and none across."""
+    n, turns = 64, 2 * np.pi / 64
+    z = (np.arange(n) + 0.5).reshape(-1, 1, 1) * np.ones((1, 2, 2))
+    ds = mm.io.from_arrays(
+        Bx=np.sin(turns * z), By=np.cos(turns * z), Bz=0 * z + 0.3, spacing={"z": 1.0, "y": 1.0, "x": 1.0},
+        dims=("z", "y", "x")
+    )  # fmt: skip
+    p = mm.particles.isotropic(200, gyroradius=0.05, seed=1, field=ds)
+    options = {"step": 0.02, "distance": 40.0, "save": 800}
+    lazy = mm.trace(ds, p, **options, local_field=True, interpolation="cubic")
+    running = mm.transport.running_diffusion(lazy, frame="local")
+    with dask.config.set(scheduler="threads"):
+        tr = lazy.compute()
+        running = running.compute()
+    np.testing.assert_allclose(tr.bx**2 + tr.by**2 + tr.bz**2, 1, atol=1e-12)
+    way = (tr.mu.isel(path=slice(1, None)).values + tr.mu.isel(path=slice(None, -1)).values) / 2 * 0.05
+    want = (way.cumsum(1) ** 2).mean(0) / 2 / tr.path.values[1:]
+    np.testing.assert_allclose(running.kappa_par[20:], want[20:], rtol=0.02)
+    assert float(running.kappa_perp[-1]) < 2e-3 * float(running.kappa_par[-1])
+    mean = mm.transport.running_diffusion(tr)
+    assert float(mean.kappa_par[-1]) < 0.2 * float(running.kappa_par[-1])  # the mean field is the weak z component
+    with pytest.raises(mm.SnapshotError, match="local_field=True"):
+        mm.transport.diffusion(tr.drop_vars("bx"), frame="local")
+    with pytest.raises(mm.SnapshotError, match="without a direction"):
+        mm.transport.running_diffusion(tr, frame="local", direction="x")
+
+
+def test_the_window_of_the_plateau_is_recorded():
+    k = mm.transport.diffusion(walk(n=50), window=0.6)
+    assert (float(k.window_start), float(k.window_end)) == (18.0, 30.0)
+    assert "last part" in k.attrs["window_rule"]

@@ -33,10 +33,40 @@ if config.DISABLE_JIT:
                 total += outer * inner * data[row + cell : row + cell + 3]
         return total[0], total[1], total[2]
 
+    def weighted_rows(data, rows, weights):
+        """Twelve numbers in a row, four cells, summed over rows, each with its weight."""
+        return tuple(sum(w * data[row : row + 12].astype(np.float64) for row, w in zip(rows, weights, strict=True)))
+
     def prefetch(data, place):
         """Nothing, interpreted."""
 
 else:
+    VECTOR, I32 = ir.VectorType(ir.DoubleType(), 4), ir.IntType(32)
+
+    def spread_of(builder, tuple_, index):
+        """A number of a tuple in all lanes of a vector."""
+        empty = ir.Constant(VECTOR, ir.Undefined)
+        first = builder.insert_element(empty, builder.extract_value(tuple_, index), I32(0))
+        return builder.shuffle_vector(first, empty, ir.Constant(ir.VectorType(I32, 4), [0] * 4))
+
+    def loader(context, builder, signature, args):
+        """A function that loads four numbers of the first argument, a flat array, from a place on."""
+        array = context.make_array(signature.args[0])(context, builder, args[0])
+        single = signature.args[0].dtype == types.float32
+        stored = ir.VectorType(ir.FloatType() if single else ir.DoubleType(), 4)
+
+        def load(place):
+            values = builder.load(builder.bitcast(builder.gep(array.data, [place]), stored.as_pointer()))
+            values.align = 4 if single else 8
+            return builder.fpext(values, VECTOR) if single else values
+
+        return load
+
+    def adder(builder):
+        """A function for a weight times a vector, and the sum so far if there is one."""
+        kind = ir.FunctionType(VECTOR, [VECTOR] * 3)
+        fma = cgutils.get_or_insert_function(builder.module, kind, "llvm.fmuladd.v4f64")
+        return lambda w, v, total: builder.fmul(w, v) if total is None else builder.call(fma, [w, v, total])
 
     @intrinsic
     def weighted_sum(typingctx, data, rows, cells, row_weights, cell_weights):
@@ -47,39 +77,36 @@ else:
         out = types.UniTuple(types.float64, 3)
 
         def codegen(context, builder, signature, args):
-            array = context.make_array(signature.args[0])(context, builder, args[0])
-            single = signature.args[0].dtype == types.float32
-            stored = ir.VectorType(ir.FloatType() if single else ir.DoubleType(), 4)
-            vector, i32 = ir.VectorType(ir.DoubleType(), 4), ir.IntType(32)
-            fma = cgutils.get_or_insert_function(
-                builder.module, ir.FunctionType(vector, [vector] * 3), "llvm.fmuladd.v4f64"
-            )
-
-            def spread(tuple_, index):
-                single_lane = builder.insert_element(
-                    ir.Constant(vector, ir.Undefined), builder.extract_value(tuple_, index), i32(0)
-                )
-                every = ir.Constant(ir.VectorType(i32, 4), [0] * 4)
-                return builder.shuffle_vector(single_lane, ir.Constant(vector, ir.Undefined), every)
-
-            def load(row, cell):
-                place = builder.add(builder.extract_value(args[1], row), builder.extract_value(args[2], cell))
-                values = builder.load(builder.bitcast(builder.gep(array.data, [place]), stored.as_pointer()))
-                values.align = 4 if single else 8
-                return builder.fpext(values, vector) if single else values
-
-            inner = [spread(args[4], cell) for cell in range(len(signature.args[2]))]
+            load, add = loader(context, builder, signature, args), adder(builder)
+            inner = [spread_of(builder, args[4], cell) for cell in range(len(signature.args[2]))]
             total = None
             for row in range(len(signature.args[1])):
-                line = builder.fmul(inner[0], load(row, 0))
-                for cell in range(1, len(inner)):
-                    line = builder.call(fma, [inner[cell], load(row, cell), line])
-                weight = spread(args[3], row)
-                total = builder.fmul(weight, line) if total is None else builder.call(fma, [weight, line, total])
-            parts = [builder.extract_element(total, i32(c)) for c in range(3)]
+                line = None
+                for cell, weight in enumerate(inner):
+                    place = builder.add(builder.extract_value(args[1], row), builder.extract_value(args[2], cell))
+                    line = add(weight, load(place), line)
+                total = add(spread_of(builder, args[3], row), line, total)
+            parts = [builder.extract_element(total, I32(c)) for c in range(3)]
             return context.make_tuple(builder, out, parts)
 
         return out(data, rows, cells, row_weights, cell_weights), codegen
+
+    @intrinsic
+    def weighted_rows(typingctx, data, rows, weights):
+        """Twelve numbers in a row, four cells, summed over rows, each with its weight."""
+        out = types.UniTuple(types.float64, 12)
+
+        def codegen(context, builder, signature, args):
+            load, add = loader(context, builder, signature, args), adder(builder)
+            totals = [None] * 3
+            for row in range(len(signature.args[1])):
+                weight, place = spread_of(builder, args[2], row), builder.extract_value(args[1], row)
+                for i in range(3):
+                    totals[i] = add(weight, load(builder.add(place, place.type(4 * i))), totals[i])
+            parts = [builder.extract_element(totals[c // 4], I32(c % 4)) for c in range(12)]
+            return context.make_tuple(builder, out, parts)
+
+        return out(data, rows, weights), codegen
 
     @intrinsic
     def prefetch(typingctx, data, place):
@@ -159,17 +186,17 @@ def spread(n, periodic, cells):
 @njit(nogil=True, cache=True, error_model="numpy")
 def locate_cubic(x, inverse, shift, n, periodic, cells, weights):
     """As `locate_linear`, the four cells and weights of a cubic B-spline, mirrored at the edge of an open axis."""
-    size, back = np.float64(n), 1.0 / n
+    size, back, sixth = np.float64(n), 1.0 / n, 1.0 / 6.0
     for lane in range(LANES):
         u = x[lane] * inverse - shift
         u = u - size * np.floor(u * back) if periodic else min(max(u, -2.0), size + 1.0)
         low = np.floor(u)
         t = u - low
         s = 1.0 - t
-        weights[0, lane] = s * s * s / 6.0
-        weights[1, lane] = (4.0 + t * t * (3.0 * t - 6.0)) / 6.0
-        weights[2, lane] = (4.0 + s * s * (3.0 * s - 6.0)) / 6.0
-        weights[3, lane] = t * t * t / 6.0
+        weights[0, lane] = s * s * s * sixth
+        weights[1, lane] = 4.0 * sixth + t * t * (0.5 * t - 1.0)
+        weights[2, lane] = 4.0 * sixth + s * s * (0.5 * s - 1.0)
+        weights[3, lane] = t * t * t * sixth
         cells[1, lane] = np.int32(low)
     spread(np.int32(n), periodic, cells)
 
@@ -187,24 +214,45 @@ def locate_faces(x, inverse, shift, n, periodic, cells, weights):
 
 
 @njit(nogil=True, cache=True)
-def ahead(data, ny, nx, reach, kx, ky, kz):
-    """Ask for the memory of all rows of cells of a batch."""
+def ahead(data, ny, nx, kx, ky, kz):
+    """Ask for the memory of the rows of cells of a batch that `gather_linear` reads."""
+    row = 3 * np.intp(nx)
     for lane in range(LANES):
         cell = 3 * np.intp(kx[0, lane])
-        for a in range(reach):
-            for b in range(reach):
-                prefetch(data, (np.intp(kz[a, lane]) * ny + ky[b, lane]) * nx * 3 + cell)
+        y0, y1 = cell + np.intp(ky[0, lane]) * row, cell + np.intp(ky[1, lane]) * row
+        z0, z1 = np.intp(kz[0, lane]) * ny * row, np.intp(kz[1, lane]) * ny * row
+        prefetch(data, z0 + y0)
+        prefetch(data, z0 + y1)
+        prefetch(data, z1 + y0)
+        prefetch(data, z1 + y1)
+
+
+@njit(nogil=True, cache=True)
+def far_ahead(data, ny, nx, kx, ky, kz):
+    """The same for `gather_cubic`."""
+    row = 3 * np.intp(nx)
+    for lane in range(LANES):
+        cell = 3 * np.intp(kx[0, lane])
+        y0, y1 = cell + np.intp(ky[0, lane]) * row, cell + np.intp(ky[1, lane]) * row
+        y2, y3 = cell + np.intp(ky[2, lane]) * row, cell + np.intp(ky[3, lane]) * row
+        for a in range(4):
+            plane = np.intp(kz[a, lane]) * ny * row
+            prefetch(data, plane + y0)
+            prefetch(data, plane + y1)
+            prefetch(data, plane + y2)
+            prefetch(data, plane + y3)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def gather_nearest(data, ny, nx, kx, ky, kz, wx, wy, wz, bx, by, bz):
     """Values of the nearest cell, from cells and weights of `locate_linear`."""
     for lane in range(LANES):
-        i = kx[1, lane] if wx[1, lane] >= 0.5 else kx[0, lane]
-        j = ky[1, lane] if wy[1, lane] >= 0.5 else ky[0, lane]
-        k = kz[1, lane] if wz[1, lane] >= 0.5 else kz[0, lane]
+        # no branches, which could not be predicted
+        i = kx[np.intp(wx[1, lane] >= 0.5), lane]
+        j = ky[np.intp(wy[1, lane] >= 0.5), lane]
+        k = kz[np.intp(wz[1, lane] >= 0.5), lane]
         place = 3 * ((np.intp(k) * ny + j) * nx + i)
-        bx[lane], by[lane], bz[lane] = data[place], data[place + 1], data[place + 2]
+        bx[lane], by[lane], bz[lane] = weighted_sum(data, (place,), (0,), (1.0,), (1.0,))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -229,18 +277,38 @@ def gather_cubic(data, ny, nx, kx, ky, kz, wx, wy, wz, bx, by, bz):
     """Tricubic values of a flat (z, y, x, 3) field of spline coefficients for a batch."""
     row = np.intp(3 * nx)
     for lane in range(LANES):
-        across = 3 * np.intp(kx[0, lane]), 3 * np.intp(kx[1, lane]), 3 * np.intp(kx[2, lane]), 3 * np.intp(kx[3, lane])
+        first, last = 3 * np.intp(kx[0, lane]), 3 * np.intp(kx[3, lane])
+        across = first, 3 * np.intp(kx[1, lane]), 3 * np.intp(kx[2, lane]), last
         inner = wx[0, lane], wx[1, lane], wx[2, lane], wx[3, lane]
         y0, y1, y2, y3 = ky[0, lane] * row, ky[1, lane] * row, ky[2, lane] * row, ky[3, lane] * row
-        outer = wy[0, lane], wy[1, lane], wy[2, lane], wy[3, lane]
-        sx = sy = sz = 0.0
-        for a in range(4):
-            plane = np.intp(kz[a, lane]) * ny * row
-            px, py, pz = weighted_sum(data, (plane + y0, plane + y1, plane + y2, plane + y3), across, outer, inner)
-            sx += wz[a, lane] * px
-            sy += wz[a, lane] * py
-            sz += wz[a, lane] * pz
-        bx[lane], by[lane], bz[lane] = sx, sy, sz
+        z0, z1, z2, z3 = kz[0, lane] * ny * row, kz[1, lane] * ny * row, kz[2, lane] * ny * row, kz[3, lane] * ny * row
+        a, b, c, d = wz[0, lane], wz[1, lane], wz[2, lane], wz[3, lane]
+        e, f, g, h = wy[0, lane], wy[1, lane], wy[2, lane], wy[3, lane]
+        rows = (
+            z0 + y0, z0 + y1, z0 + y2, z0 + y3, z1 + y0, z1 + y1, z1 + y2, z1 + y3,
+            z2 + y0, z2 + y1, z2 + y2, z2 + y3, z3 + y0, z3 + y1, z3 + y2, z3 + y3,
+        )  # fmt: skip
+        weights = (
+            a * e, a * f, a * g, a * h, b * e, b * f, b * g, b * h,
+            c * e, c * f, c * g, c * h, d * e, d * f, d * g, d * h,
+        )  # fmt: skip
+        if last == first + 9:  # side by side, as all are but at the edges
+            beside = shifted(rows, first)
+            p = weighted_rows(data, beside, weights)
+            bx[lane] = inner[0] * p[0] + inner[1] * p[3] + inner[2] * p[6] + inner[3] * p[9]
+            by[lane] = inner[0] * p[1] + inner[1] * p[4] + inner[2] * p[7] + inner[3] * p[10]
+            bz[lane] = inner[0] * p[2] + inner[1] * p[5] + inner[2] * p[8] + inner[3] * p[11]
+        else:
+            bx[lane], by[lane], bz[lane] = weighted_sum(data, rows, across, weights, inner)
+
+
+@njit(nogil=True, cache=True, inline="always")
+def shifted(r, by):
+    """Sixteen places, each so much further on."""
+    return (
+        r[0] + by, r[1] + by, r[2] + by, r[3] + by, r[4] + by, r[5] + by, r[6] + by, r[7] + by,
+        r[8] + by, r[9] + by, r[10] + by, r[11] + by, r[12] + by, r[13] + by, r[14] + by, r[15] + by,
+    )  # fmt: skip
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -293,12 +361,12 @@ def gather(data, shape, kind, kx, ky, kz, wx, wy, wz, bx, by, bz):
     """Values from the cells and weights that have been found."""
     _, ny, nx = shape
     if kind == CUBIC:
-        ahead(data, ny, nx, 4, kx, ky, kz)
+        far_ahead(data, ny, nx, kx, ky, kz)
         gather_cubic(data, ny, nx, kx, ky, kz, wx, wy, wz, bx, by, bz)
     elif kind == FACES:
         gather_faces(data, ny, nx, kx, ky, kz, wx, wy, wz, bx, by, bz)
     else:
-        ahead(data, ny, nx, 2, kx, ky, kz)
+        ahead(data, ny, nx, kx, ky, kz)
         if kind == LINEAR:
             gather_linear(data, ny, nx, kx, ky, kz, wx, wy, wz, bx, by, bz)
         else:

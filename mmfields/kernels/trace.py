@@ -12,7 +12,7 @@ from mmfields.kernels.push import boris, drift, reaches, reflect
 from mmfields.kernels.scatter import MASK, NONE, THRESHOLD, UNIFORM, above, deflect, deviations, draw, marked
 
 # Rows of the result of `trace_block`.
-ROWS = ("x", "y", "z", "vx", "vy", "vz", "mu", "B", "alive", "steps", "momentum", "energy")
+ROWS = ("x", "y", "z", "vx", "vy", "vz", "mu", "B", "alive", "steps", "momentum", "energy", "bx", "by", "bz")
 
 # What happens at the faces of the box, by number; 0 is periodic.
 OPEN, REFLECTING = 1, 2
@@ -100,11 +100,10 @@ def hold(walls, low, high, x, y, z, vx, vy, vz, p, half, alive, kept):
 
 
 @njit(nogil=True, cache=True)
-def run_plain(grid, batch, count):
+def run_plain(
+    data, shape, inverse, shift, wraps, kind, x, y, z, vx, vy, vz, half, turn, bx, by, bz, kx, ky, kz, wx, wy, wz, count
+):
     """So many steps through a periodic box without scattering: half a drift, a rotation halfway, half a drift."""
-    inverse, shift, wraps = scales(grid.shape, grid.low, grid.high, grid.walls)
-    data, shape, kind = grid.data, grid.shape, grid.kind
-    x, y, z, vx, vy, vz, half, turn, bx, by, bz, kx, ky, kz, wx, wy, wz = batch
     for _ in range(count):
         drift(x, y, z, vx, vy, vz, half)
         interpolate(data, shape, inverse, shift, wraps, kind, x, y, z, kx, ky, kz, wx, wy, wz, bx, by, bz)
@@ -145,15 +144,16 @@ def run_guarded(grid, scatter, electric, batch, extra, held, count):
         drift(x, y, z, vx, vy, vz, reach)
         if mirrors:
             bounce(grid, batch)
-        if where == THRESHOLD:
-            above(inside, outside, threshold, bx, by, bz, angle)
-        elif where == MASK:
-            marked(inside, outside, mask, kind, kx, ky, kz, wx, wy, wz, angle)
-        elif where == UNIFORM and (step == 0 or pusher != push.NONE):
-            angle[:] = inside
-        if where > UNIFORM or step == 0 or pusher != push.NONE:
-            deviations(reach, angle)
         if where != NONE:
+            again = step == 0 or pusher != push.NONE
+            if where == THRESHOLD:
+                above(inside, outside, threshold, bx, by, bz, angle)
+            elif where == MASK:
+                marked(inside, outside, mask, kind, kx, ky, kz, wx, wy, wz, angle)
+            elif again:
+                angle[:] = inside
+            if where > UNIFORM or again:
+                deviations(reach, angle)
             counters(taken, count0, count1)
             draw(key0, key1, count0, count1, words)
             deflect(vx, vy, vz, angle, words, room)
@@ -203,23 +203,11 @@ def after(grid, scatter, electric, batch, extra, held):
 
 
 @njit(nogil=True, cache=True)
-def set_fixed(batch, extra, rigidity, length):
+def set_fixed(half, reach, turn, rigidity, length):
     """Steps of one length."""
     for lane in range(LANES):
-        batch.half[lane] = extra.reach[lane] = 0.5 * length
-        batch.turn[lane] = batch.half[lane] / rigidity
-
-
-@njit(nogil=True, cache=True)
-def run_fixed(grid, scatter, electric, batch, extra, rigidity, length, count):
-    """So many steps of one length."""
-    set_fixed(batch, extra, rigidity, length)
-    if scatter.where != NONE or electric.pusher != push.NONE or (grid.walls != PERIODIC).any():
-        run_guarded(grid, scatter, electric, batch, extra, (grid.walls == OPEN).any(), count)
-        return
-    run_plain(grid, batch, count)
-    for lane in range(LANES):
-        extra.taken[lane] += count
+        half[lane] = reach[lane] = 0.5 * length
+        turn[lane] = half[lane] / rigidity
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -251,25 +239,45 @@ def run_local(grid, scatter, electric, batch, extra, rigidity, interval, fractio
         run_guarded(grid, scatter, electric, batch, extra, True, 1)
 
 
-@njit(nogil=True, cache=True)
-def record(batch, extra, mass, first, save, out):
-    """Rows of the result at a saved point, where the field has been looked up."""
+@njit(nogil=True, cache=True, inline="always")
+def put(values, out, save, row, first):
+    """One row of a batch into the result."""
+    for lane in range(min(LANES, out.shape[2] - first)):
+        out[save, row, first + lane] = values[lane]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def record(x, y, z, vx, vy, vz, bx, by, bz, p, alive, taken, mass, first, save, out):
+    """Rows of the result at a saved point, where the field has been looked up; those from 10 on if there is room."""
     filled = min(LANES, out.shape[2] - first)
-    for row, values in enumerate((batch.x, batch.y, batch.z, batch.vx, batch.vy, batch.vz)):
-        for lane in range(filled):
-            out[save, row, first + lane] = values[lane]
+    put(x, out, save, 0, first)
+    put(y, out, save, 1, first)
+    put(z, out, save, 2, first)
+    put(vx, out, save, 3, first)
+    put(vy, out, save, 4, first)
+    put(vz, out, save, 5, first)
     for lane in range(filled):
-        bx, by, bz = batch.bx[lane], batch.by[lane], batch.bz[lane]
-        strength = sqrt(bx * bx + by * by + bz * bz)
-        along = batch.vx[lane] * bx + batch.vy[lane] * by + batch.vz[lane] * bz
+        square = bx[lane] * bx[lane] + by[lane] * by[lane] + bz[lane] * bz[lane]
+        along = vx[lane] * bx[lane] + vy[lane] * by[lane] + vz[lane] * bz[lane]
+        strength = sqrt(square)
         out[save, 6, first + lane] = along / strength if strength > 0.0 else np.nan
         out[save, 7, first + lane] = strength
-        out[save, 8, first + lane] = 1.0 if extra.alive[lane] else 0.0
-        out[save, 9, first + lane] = extra.taken[lane]
-        p = extra.p[lane]
-        out[save, 10, first + lane] = p
+    for lane in range(filled):
+        out[save, 8, first + lane] = 1.0 if alive[lane] else 0.0
+        out[save, 9, first + lane] = taken[lane]
+    if out.shape[1] == 10:
+        return
+    for lane in range(filled):
         # kinetic energies in a form that does not cancel for slow particles
-        out[save, 11, first + lane] = p * p * (sqrt(mass * mass + 1.0) + mass) / (sqrt(mass * mass + p * p) + mass)
+        energy = sqrt(mass * mass + p[lane] * p[lane])
+        out[save, 11, first + lane] = p[lane] * p[lane] * (sqrt(mass * mass + 1.0) + mass) / (energy + mass)
+    put(p, out, save, 10, first)
+    for lane in range(filled):
+        strength = sqrt(bx[lane] * bx[lane] + by[lane] * by[lane] + bz[lane] * bz[lane])
+        inverse = 1.0 / strength if strength > 0.0 else np.nan
+        out[save, 12, first + lane] = bx[lane] * inverse
+        out[save, 13, first + lane] = by[lane] * inverse
+        out[save, 14, first + lane] = bz[lane] * inverse
 
 
 @njit(nogil=True, cache=True)
@@ -291,7 +299,7 @@ def load(batch, extra, start, keys, taken, first):
 
 
 @njit(nogil=True, cache=True)
-def trace_block(grid, scatter, electric, start, keys, taken, rigidity, intervals, counts, fraction, longest):
+def trace_block(grid, scatter, electric, start, keys, taken, rigidity, intervals, counts, fraction, longest, rows):
     """Trace particles by drift-kick-drift steps through a static field.
 
     Parameters
@@ -312,24 +320,41 @@ def trace_block(grid, scatter, electric, start, keys, taken, rigidity, intervals
         Steps of each interval, where they have one length.
     fraction, longest : float
         Of the local gyroradius, and longest step, where `fraction` is positive.
+    rows : int
+        How many to give back: 10, or all 15.
 
     Returns
     -------
-    (12, n, s) float array
-        The rows of `ROWS`: unwrapped position, direction, pitch-angle cosine, |B|, 1 or 0, steps taken, momentum and
-        kinetic energy over those at the start.
+    (rows, n, s) float array
+        Those of `ROWS`: unwrapped position, direction, pitch-angle cosine, |B|, 1 or 0, steps taken, momentum and
+        kinetic energy over those at the start, direction of the field.
     """
     n, saves = start.shape[0], intervals.shape[0]
-    out = np.empty((saves, 12, n))
+    out = np.empty((saves, rows, n))
     batch, extra = new_batch()
+    # all of it taken apart here: each call with a tuple of arrays counts references to all of them
+    data, shape, low, high, walls, kind = grid
+    inverse, shift, wraps = scales(shape, low, high, walls)
+    x, y, z, vx, vy, vz, half, turn, bx, by, bz, kx, ky, kz, wx, wy, wz = batch
+    p, reach, alive, reached = extra.p, extra.reach, extra.alive, extra.taken
+    held = (walls == OPEN).any()
+    plain = scatter.where == NONE and electric.pusher == push.NONE and not (walls != PERIODIC).any()
     for first in range(0, n, LANES):
         load(batch, extra, start, keys, taken, first)
         for save in range(saves):
+            count = counts[save]
             if fraction > 0.0:
                 run_local(grid, scatter, electric, batch, extra, rigidity, intervals[save], fraction, longest)
-            elif counts[save] > 0:
-                length = intervals[save] / counts[save]
-                run_fixed(grid, scatter, electric, batch, extra, rigidity, length, counts[save])
-            look(grid, batch)
-            record(batch, extra, electric.mass, first, save, out)
+            elif count > 0:
+                set_fixed(half, reach, turn, rigidity, intervals[save] / count)
+                if plain:
+                    run_plain(
+                        data, shape, inverse, shift, wraps, kind, x, y, z, vx, vy, vz, half, turn, bx, by, bz,
+                        kx, ky, kz, wx, wy, wz, count
+                    )  # fmt: skip
+                    reached += count
+                else:
+                    run_guarded(grid, scatter, electric, batch, extra, held, count)
+            interpolate(data, shape, inverse, shift, wraps, kind, x, y, z, kx, ky, kz, wx, wy, wz, bx, by, bz)
+            record(x, y, z, vx, vy, vz, bx, by, bz, p, alive, reached, electric.mass, first, save, out)
     return out.transpose(1, 2, 0)

@@ -27,6 +27,7 @@ LONG_NAMES = {
     "steps": "steps taken since the start",
     "momentum": "momentum over that at the start",
     "energy": "kinetic energy over that at the start",
+    **{f"b{d}": f"direction of the field at the particle along {d}" for d in SPATIAL},
     "key": "random key of the particle",
 }
 
@@ -43,6 +44,7 @@ def trace(
     scattering: Scattering | None = None,
     pusher: str | None = None,
     light_speed: float | None = None,
+    local_field: bool = False,
     particles_per_task: int = 64,
 ) -> xr.Dataset:
     """Trace charged particles through a static field, lazily.
@@ -85,6 +87,9 @@ def trace(
         have the ``beta_gamma`` that they were made with.
     light_speed : float, optional
         Speed of light in the unit of E over that of B; found from their units where these are known.
+    local_field : bool
+        Save the direction of the field at the particle too, ``bx by bz``, which transport along the local field
+        needs.
     particles_per_task : int
         Particles of one Dask task; multiples of 32 leave no lane of a batch idle.
 
@@ -93,7 +98,8 @@ def trace(
     xarray.Dataset
         Over (``time``,) (``gyroradius``,) ``particle``, ``path``: unwrapped ``x y z``, direction ``vx vy vz``,
         ``mu``, ``B``, ``alive`` where a face is open, ``steps`` where they are random or local, and with an
-        electric field ``momentum`` and kinetic ``energy`` over those at the start; ``key`` of each particle;
+        electric field ``momentum`` and kinetic ``energy`` over those at the start; ``bx by bz`` where asked for;
+        ``key`` of each particle;
         scalars ``mean_Bx|y|z``, ``B_rms`` and ``reference_field``; coordinate ``path`` the path length in the
         field's length unit.
 
@@ -115,7 +121,7 @@ def trace(
     if not isinstance(particles_per_task, int | np.integer) or particles_per_task < 1:
         raise SnapshotError(f"particles_per_task={particles_per_task!r}: a positive number is needed")
     _check_particles(particles)
-    rule = _Rule(step, step_unit, interpolation, scattering, pusher)
+    rule = _Rule(step, step_unit, interpolation, scattering, pusher, bool(local_field))
     path = {"distance": distance, "save": save, "per_task": int(particles_per_task)}
     if isinstance(field, PlaneWaves):
         if pusher is not None:
@@ -136,6 +142,12 @@ class _Rule:
     interpolation: str
     scattering: Scattering | None
     pusher: str | None
+    local_field: bool
+
+    @property
+    def rows(self) -> int:
+        """Rows of the kernel's result that are needed."""
+        return 15 if self.pusher or self.local_field else 10
 
 
 def _source(field: xr.Dataset, rule: _Rule, light_speed: float | None) -> Source:
@@ -221,10 +233,12 @@ def _variables(rows: Any, source: Source, rule: _Rule) -> dict[str, Any]:
         "steps": rule.scattering is not None or rule.unit == "local",
         "momentum": rule.pusher is not None,
         "energy": rule.pusher is not None,
+        **{f"b{d}": rule.local_field for d in SPATIAL},
     }
     units = {**dict.fromkeys(SPATIAL, source.length), "B": source.strength, "mu": {"units": "1"}}
+    units |= {f"b{d}": {"units": "1"} for d in SPATIAL}
     dims, variables = ("gyroradius", "particle", "path"), {}
-    for row, name in zip(rows, ROWS, strict=True):
+    for row, name in zip(rows, ROWS, strict=False):
         if kept.get(name, True):
             values = row.astype({"alive": bool, "steps": np.int64}.get(name, float))
             variables[name] = (dims, values, {"long_name": LONG_NAMES[name], **units.get(name, {})})
@@ -270,8 +284,6 @@ def _rows(
     """Dask array (row, gyroradius, particle, path): one task per block of particles and gyroradius."""
     import dask.array as da
 
-    from mmfields.kernels.trace import ROWS
-
     chunks, radii = (1, per_task), ensemble["gyroradius"].values.astype(float)
     arranged = ensemble.transpose("gyroradius", "particle", ...)
     counts = _counts(intervals, rule.step, rule.unit, radii)
@@ -308,7 +320,8 @@ def _rows(
         pace=(float(rule.step), source.cell) if rule.unit == "local" else (0.0, 0.0),
         scattering=rule.scattering,
         pusher=(None, *PUSHERS).index(rule.pusher),
-        new_axes={"r": len(ROWS)},
+        rows=rule.rows,
+        new_axes={"r": rule.rows},
         dtype=float,
         concatenate=True,
         meta=np.empty((0, 0, 0, 0)),

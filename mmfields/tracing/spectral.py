@@ -61,6 +61,7 @@ def trace_spectral(
     counts: np.ndarray,
     fraction: float,
     longest: float,
+    rows: int,
 ) -> np.ndarray:
     """As the kernel `trace_block`, all batches abreast; parameters as there."""
     from mmfields.kernels import trace as kernel
@@ -76,7 +77,7 @@ def trace_spectral(
         kernel.load(batch, extra, start, keys, taken, i * LANES)
     magnetic = sampler(modes, low, high)
     push = sampler(electric_modes, low, high) if electric_modes is not None else None
-    out = np.empty((len(intervals), len(kernel.ROWS), len(start)))
+    out = np.empty((len(intervals), rows, len(start)))
 
     def steps(held: bool) -> None:
         for batch, extra in batches:
@@ -94,12 +95,13 @@ def trace_spectral(
                 steps(True)
         elif count > 0:
             for batch, extra in batches:
-                kernel.set_fixed(batch, extra, rigidity, interval / count)
+                kernel.set_fixed(batch.half, extra.reach, batch.turn, rigidity, interval / count)
             for _ in range(count):
                 steps(False)
         _look(batches, magnetic, None)
         for i, (batch, extra) in enumerate(batches):
-            kernel.record(batch, extra, mass, i * LANES, save, out)
+            state = (*batch[:6], batch.bx, batch.by, batch.bz, extra.p, extra.alive, extra.taken)
+            kernel.record(*state, mass, i * LANES, save, out)
     return out.transpose(1, 2, 0)
 
 

@@ -28,6 +28,7 @@ def run_task(
     pace: tuple[float, float],
     scattering: Scattering | None,
     pusher: int,
+    rows: int,
 ) -> np.ndarray:
     """NumPy adaptor of the kernel for one block: (row, 1, particle, save)."""
     from mmfields.kernels.interpolate import Grid
@@ -46,6 +47,7 @@ def run_task(
         np.ascontiguousarray(intervals),
         np.ascontiguousarray(counts[0]),
         *pace,
+        rows,
     )
     scatter, mass = _scatter(scattering, mask), float(mass[0])
     if isinstance(kind, str):
@@ -53,8 +55,7 @@ def run_task(
         return trace_spectral(field, electric, geometry, scatter, pusher, mass, *numbers)[:, None]
     data = _as_kernel_takes_it(field)
     other = _as_kernel_takes_it(electric if pusher else np.zeros(1, data.dtype))
-    rows = trace_block(Grid(data, *geometry, kind), scatter, Electric(other, pusher, mass), *numbers)
-    return rows[:, None]
+    return trace_block(Grid(data, *geometry, kind), scatter, Electric(other, pusher, mass), *numbers)[:, None]
 
 
 def _as_kernel_takes_it(field: Any) -> np.ndarray:

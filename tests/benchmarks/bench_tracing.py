@@ -77,7 +77,7 @@ def kernels(n: int) -> None:
         grid = Grid(flat, (n, n, n), np.zeros(3), np.full(3, float(n)), np.full(3, wall), kind)
         counts = np.full(saves, steps // saves)
         model = Scatter(where, 1e-3, 0.0, 1.0, mask)
-        trace_block(grid, model, none, start, keys, taken, RADIUS, counts * step, counts, 0.0, 0.0)
+        trace_block(grid, model, none, start, keys, taken, RADIUS, counts * step, counts, 0.0, 0.0, 10)
 
     calls = {
         "naive loop": lambda: naive(field, position, direction, RADIUS, step, STEPS, out),
@@ -107,7 +107,7 @@ def kernels(n: int) -> None:
 def under_dask() -> None:
     """Blocks of about 2 s of work each, on one thread, against the kernel called directly for the same particles."""
     ds, p = run_of(64, 256)
-    options = {"step": 0.1, "step_unit": "gyroradius", "distance": 0.5 * 150_000, "save": 1, "particles_per_task": 256}
+    options = {"step": 0.1, "step_unit": "gyroradius", "distance": 0.5 * 350_000, "save": 1, "particles_per_task": 256}
     with dask.config.set(scheduler="synchronous"):
         lazy = mm.trace(ds, p, **options).x
         lazy.compute()
@@ -176,11 +176,44 @@ def processes() -> None:
               f"{memory:.2f} GB of memory in all (at most 2.5), packing the field included")  # fmt: skip
 
 
+def streaming() -> None:
+    """Running coefficients of a million particles with a hundred saved points, from a store, in another process."""
+    import subprocess
+    import sys
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        for code in (MAKE, RUN):
+            out = subprocess.run(
+                [sys.executable, "-c", code, f"{folder}/tr.zarr"], capture_output=True, text=True, check=True
+            )
+        print(out.stdout.strip())
+
+
+MAKE = """
+import sys, dask.array as da, numpy as np, xarray as xr
+rng = da.random.default_rng(0)
+path = np.linspace(0.0, 100.0, 101)
+tr = {d: (("particle", "path"), rng.normal(size=(10**6, 101), chunks=(20_000, 101)).cumsum(1)) for d in "xyz"}
+fixed = {"mean_Bx": 1.0, "mean_By": 0.0, "mean_Bz": 0.0, "B_rms": 1.0, "reference_field": 1.0}
+xr.Dataset({**tr, **{k: ((), v) for k, v in fixed.items()}}, {"path": path}).to_zarr(sys.argv[1])
+"""
+
+RUN = """
+import resource, sys, xarray as xr, mmfields as mm
+k = mm.transport.running_diffusion(xr.open_zarr(sys.argv[1])).compute(scheduler="threads", num_workers=2)
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+print(f"running_diffusion of 10^6 particles x 100 saves: kappa_xx = {float(k.kappa_xx[-1]):.3f} (0.5), "
+      f"peak {peak:.2f} GB resident (at most 1)")
+"""
+
+
 def main() -> None:
     kernels(64)
     kernels(256)
     under_dask()
     processes()
+    streaming()
 
 
 if __name__ == "__main__":
