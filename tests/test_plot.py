@@ -40,6 +40,10 @@ def test_diffusion_figures():
     p = mm.particles.isotropic(20, gyroradius=[5.0, 10.0], seed=1, field=ds)
     tr = mm.trace(ds, p, step=1.0, distance=200.0, save=20).compute()
     lines = mm.plot.running_diffusion(mm.transport.running_diffusion(tr))
+    with_plateau = mm.plot.running_diffusion(mm.transport.running_diffusion(tr), plateau=mm.transport.diffusion(tr))
+    bars = [a for a in with_plateau if getattr(a, "get_linewidth", lambda: 0)() == 5]
+    assert len(bars) == 4
+    np.testing.assert_allclose(bars[0].get_xdata(), [100, 200])
     assert lines[0].axes.get_xscale() == "log"
     bars = mm.plot.diffusion(mm.transport.diffusion(tr))
     assert len(bars) == 2

@@ -17,6 +17,9 @@ LANES = 32
 # Interpolations by number, as the kernels take them.
 NEAREST, LINEAR, CUBIC, FACES, WAVES = range(5)
 
+# So many particles ahead memory is asked for.
+AHEAD = 16
+
 # A field: flat (z, y, x, 3) data and one number more, its shape, the faces of the box in x, y, z order, what happens
 # there (see `trace`), and the interpolation.  From FACES, data hold the value on the lower face of each cell and have
 # one cell more along every axis; WAVES are not on a grid: see `waves`.
@@ -213,39 +216,35 @@ def locate_faces(x, inverse, shift, n, periodic, cells, weights):
         cells[0, lane], cells[1, lane] = np.int32(low), np.int32(low) + np.int32(1)
 
 
-@njit(nogil=True, cache=True)
-def ahead(data, ny, nx, kx, ky, kz):
-    """Ask for the memory of the rows of cells of a batch that `gather_linear` reads."""
-    row = 3 * np.intp(nx)
-    for lane in range(LANES):
-        cell = 3 * np.intp(kx[0, lane])
-        y0, y1 = cell + np.intp(ky[0, lane]) * row, cell + np.intp(ky[1, lane]) * row
-        z0, z1 = np.intp(kz[0, lane]) * ny * row, np.intp(kz[1, lane]) * ny * row
-        prefetch(data, z0 + y0)
-        prefetch(data, z0 + y1)
-        prefetch(data, z1 + y0)
-        prefetch(data, z1 + y1)
+@njit(nogil=True, cache=True, inline="always")
+def ask(data, ny, row, kx, ky, kz, lane):
+    """Ask for the memory of the four rows of cells that `gather_linear` reads for a particle, both ends of each."""
+    cell = 3 * np.intp(kx[0, lane])
+    y0, y1 = cell + np.intp(ky[0, lane]) * row, cell + np.intp(ky[1, lane]) * row
+    z0, z1 = np.intp(kz[0, lane]) * ny * row, np.intp(kz[1, lane]) * ny * row
+    for place in (z0 + y0, z0 + y1, z1 + y0, z1 + y1):
+        prefetch(data, place)
+        prefetch(data, place + 5)
 
 
-@njit(nogil=True, cache=True)
-def far_ahead(data, ny, nx, kx, ky, kz):
-    """The same for `gather_cubic`."""
-    row = 3 * np.intp(nx)
-    for lane in range(LANES):
-        cell = 3 * np.intp(kx[0, lane])
-        y0, y1 = cell + np.intp(ky[0, lane]) * row, cell + np.intp(ky[1, lane]) * row
-        y2, y3 = cell + np.intp(ky[2, lane]) * row, cell + np.intp(ky[3, lane]) * row
-        for a in range(4):
-            plane = np.intp(kz[a, lane]) * ny * row
-            prefetch(data, plane + y0)
-            prefetch(data, plane + y1)
-            prefetch(data, plane + y2)
-            prefetch(data, plane + y3)
+@njit(nogil=True, cache=True, inline="always")
+def ask_more(data, ny, row, kx, ky, kz, lane):
+    """The same of the sixteen rows of `gather_cubic`."""
+    cell = 3 * np.intp(kx[0, lane])
+    y0, y1 = cell + np.intp(ky[0, lane]) * row, cell + np.intp(ky[1, lane]) * row
+    y2, y3 = cell + np.intp(ky[2, lane]) * row, cell + np.intp(ky[3, lane]) * row
+    for a in range(4):
+        plane = np.intp(kz[a, lane]) * ny * row
+        for place in (plane + y0, plane + y1, plane + y2, plane + y3):
+            prefetch(data, place)
+            prefetch(data, place + 11)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def gather_nearest(data, ny, nx, kx, ky, kz, wx, wy, wz, bx, by, bz):
     """Values of the nearest cell, from cells and weights of `locate_linear`."""
+    for lane in range(LANES):
+        ask(data, ny, np.intp(3 * nx), kx, ky, kz, lane)
     for lane in range(LANES):
         # no branches, which could not be predicted
         i = kx[np.intp(wx[1, lane] >= 0.5), lane]
@@ -259,7 +258,11 @@ def gather_nearest(data, ny, nx, kx, ky, kz, wx, wy, wz, bx, by, bz):
 def gather_linear(data, ny, nx, kx, ky, kz, wx, wy, wz, bx, by, bz):
     """Trilinear values of a flat (z, y, x, 3) field for a batch."""
     row = np.intp(3 * nx)
+    for lane in range(AHEAD):
+        ask(data, ny, row, kx, ky, kz, lane)
     for lane in range(LANES):
+        if lane < LANES - AHEAD:
+            ask(data, ny, row, kx, ky, kz, lane + AHEAD)
         z0, z1 = np.intp(kz[0, lane]) * ny, np.intp(kz[1, lane]) * ny
         y0, y1 = np.intp(ky[0, lane]), np.intp(ky[1, lane])
         a0, a1, b0, b1 = wz[0, lane], wz[1, lane], wy[0, lane], wy[1, lane]
@@ -276,7 +279,11 @@ def gather_linear(data, ny, nx, kx, ky, kz, wx, wy, wz, bx, by, bz):
 def gather_cubic(data, ny, nx, kx, ky, kz, wx, wy, wz, bx, by, bz):
     """Tricubic values of a flat (z, y, x, 3) field of spline coefficients for a batch."""
     row = np.intp(3 * nx)
+    for lane in range(AHEAD):
+        ask_more(data, ny, row, kx, ky, kz, lane)
     for lane in range(LANES):
+        if lane < LANES - AHEAD:
+            ask_more(data, ny, row, kx, ky, kz, lane + AHEAD)
         first, last = 3 * np.intp(kx[0, lane]), 3 * np.intp(kx[3, lane])
         across = first, 3 * np.intp(kx[1, lane]), 3 * np.intp(kx[2, lane]), last
         inner = wx[0, lane], wx[1, lane], wx[2, lane], wx[3, lane]
@@ -361,16 +368,13 @@ def gather(data, shape, kind, kx, ky, kz, wx, wy, wz, bx, by, bz):
     """Values from the cells and weights that have been found."""
     _, ny, nx = shape
     if kind == CUBIC:
-        far_ahead(data, ny, nx, kx, ky, kz)
         gather_cubic(data, ny, nx, kx, ky, kz, wx, wy, wz, bx, by, bz)
     elif kind == FACES:
         gather_faces(data, ny, nx, kx, ky, kz, wx, wy, wz, bx, by, bz)
+    elif kind == LINEAR:
+        gather_linear(data, ny, nx, kx, ky, kz, wx, wy, wz, bx, by, bz)
     else:
-        ahead(data, ny, nx, kx, ky, kz)
-        if kind == LINEAR:
-            gather_linear(data, ny, nx, kx, ky, kz, wx, wy, wz, bx, by, bz)
-        else:
-            gather_nearest(data, ny, nx, kx, ky, kz, wx, wy, wz, bx, by, bz)
+        gather_nearest(data, ny, nx, kx, ky, kz, wx, wy, wz, bx, by, bz)
 
 
 @njit(nogil=True, cache=True, inline="always")

@@ -130,9 +130,13 @@ def sine_cosine(turns):
 
 @njit(nogil=True, cache=True)
 def draw(key0, key1, count0, count1, words):
-    """Random words (2, LANES) of particles and their steps."""
+    """Random words (2, LANES) of particles and their steps, whose numbers go on to the next."""
     for lane in range(LANES):
-        words[0, lane], words[1, lane] = threefry(key0[lane], key1[lane], count0[lane], count1[lane])
+        low, high = count0[lane], count1[lane]
+        words[0, lane], words[1, lane] = threefry(key0[lane], key1[lane], low, high)
+        low = np.uint32(low + np.uint32(1))
+        count0[lane] = low
+        count1[lane] = np.uint32(high + np.uint32(low == np.uint32(0)))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

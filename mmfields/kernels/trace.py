@@ -8,7 +8,7 @@ from numba import njit
 
 from mmfields.kernels import push
 from mmfields.kernels.interpolate import LANES, PERIODIC, gather, interpolate, locate_linear, scales
-from mmfields.kernels.push import boris, drift, reaches, reflect
+from mmfields.kernels.push import boris, drift, drift_twice, reaches, reflect
 from mmfields.kernels.scatter import MASK, NONE, THRESHOLD, UNIFORM, above, deflect, deviations, draw, marked
 
 # Rows of the result of `trace_block`.
@@ -104,18 +104,20 @@ def run_plain(
     data, shape, inverse, shift, wraps, kind, x, y, z, vx, vy, vz, half, turn, bx, by, bz, kx, ky, kz, wx, wy, wz, count
 ):
     """So many steps through a periodic box without scattering: half a drift, a rotation halfway, half a drift."""
-    for _ in range(count):
-        drift(x, y, z, vx, vy, vz, half)
+    drift(x, y, z, vx, vy, vz, half)
+    for step in range(count):
         interpolate(data, shape, inverse, shift, wraps, kind, x, y, z, kx, ky, kz, wx, wy, wz, bx, by, bz)
         boris(vx, vy, vz, bx, by, bz, turn)
-        drift(x, y, z, vx, vy, vz, half)
+        if step < count - 1:
+            drift_twice(x, y, z, vx, vy, vz, half)
+    drift(x, y, z, vx, vy, vz, half)
 
 
 @njit(nogil=True, cache=True)
-def count_steps(half, taken):
-    """One more step for all that move."""
+def count_steps(half, taken, count):
+    """So many more steps for all that move."""
     for lane in range(LANES):
-        taken[lane] += half[lane] != 0.0
+        taken[lane] += count * (half[lane] != 0.0)
 
 
 @njit(nogil=True, cache=True)
@@ -128,6 +130,7 @@ def run_guarded(grid, scatter, electric, batch, extra, held, count):
     x, y, z, vx, vy, vz, half, turn, bx, by, bz, kx, ky, kz, wx, wy, wz = batch
     kept, taken, alive, key0, key1, count0, count1, words, angle, room, p, reach, ex, ey, ez = extra
     mirrors = (grid.walls == REFLECTING).any()
+    counters(taken, count0, count1)
     for step in range(count):
         if held:
             keep(x, y, z, vx, vy, vz, p, kept)
@@ -154,12 +157,11 @@ def run_guarded(grid, scatter, electric, batch, extra, held, count):
                 angle[:] = inside
             if where > UNIFORM or again:
                 deviations(reach, angle)
-            counters(taken, count0, count1)
             draw(key0, key1, count0, count1, words)
             deflect(vx, vy, vz, angle, words, room)
-        count_steps(half, taken)
         if held:
             hold(grid.walls, grid.low, grid.high, x, y, z, vx, vy, vz, p, half, alive, kept)
+    count_steps(half, taken, count)
 
 
 @njit(nogil=True, cache=True)
@@ -197,7 +199,7 @@ def after(grid, scatter, electric, batch, extra, held):
         counters(e.taken, e.count0, e.count1)
         draw(e.key0, e.key1, e.count0, e.count1, e.words)
         deflect(vx, vy, vz, e.angle, e.words, e.room)
-    count_steps(half, e.taken)
+    count_steps(half, e.taken, 1)
     if held:
         hold(grid.walls, grid.low, grid.high, x, y, z, vx, vy, vz, p, half, e.alive, e.kept)
 
