@@ -283,7 +283,7 @@ def running_diffusion(
             if plateau is not None:
                 end = plateau.isel(gyroradius=g)
                 span = [float(end["window_start"]), float(end["window_end"])]
-                artists += ax.plot(span, [float(end[name])] * 2, style, color=colour, linewidth=5, alpha=0.5)
+                artists += ax.plot(span, [float(end[name])] * 2, color=colour, linewidth=5, alpha=0.5)
     if plateau is not None:
         ax.plot([], [], color="0.5", linewidth=5, alpha=0.5, label="plateau and its window")
     ax.set(xscale="log", yscale="log")
