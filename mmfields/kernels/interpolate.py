@@ -12,7 +12,7 @@ from numba import config, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-LANES = 32
+LANES = 64
 
 # Interpolations by number, as the kernels take them.
 NEAREST, LINEAR, CUBIC, FACES, WAVES = range(5)

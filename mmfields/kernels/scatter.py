@@ -16,6 +16,9 @@ PARITY = np.uint32(0x1BD11BDA)
 
 f32 = np.float32
 
+# Bits of the root of 1/2, and of a sign.
+ROOT_HALF, SIGN = np.int32(0x3F3504F3), np.int32(-2147483648)
+
 
 @njit(nogil=True, cache=True, inline="always")
 def turned(x, by):
@@ -80,11 +83,9 @@ else:
 @njit(nogil=True, cache=True, inline="always")
 def logarithm(x):
     """Natural logarithm of a positive, normal float32, to its rounding; unlike the library's it is vectorized."""
-    i = bits(x)
-    exponent = f32(np.int32(i >> np.int32(23)) - np.int32(127))
-    m = from_bits(np.int32((i & np.int32(0x7FFFFF)) | np.int32(0x3F800000)))
-    exponent = exponent + f32(1.0) if m > f32(1.4142135) else exponent
-    m = f32(0.5) * m if m > f32(1.4142135) else m
+    i = np.int32(bits(x) - ROOT_HALF)  # so that m is between the roots of 1/2 and of 2
+    exponent = f32(np.int32(i >> np.int32(23)))
+    m = from_bits(np.int32(np.int32(i & np.int32(0x7FFFFF)) + ROOT_HALF))
     s = (m - f32(1.0)) / (m + f32(1.0))
     q = s * s
     series = f32(1 / 3) + q * (f32(1 / 5) + q * (f32(1 / 7) + q * f32(1 / 9)))
@@ -120,11 +121,12 @@ def sine_cosine(turns):
     quarter = np.floor(u + f32(0.5))
     r = (u - quarter) * f32(1.5707964)
     s, c = sine_of_eighth(r), cosine_of_eighth(r)
-    part = quarter - f32(4.0) * np.floor(f32(0.25) * quarter)
-    odd = (part > f32(0.5)) & (part < f32(1.5)) | (part > f32(2.5))
-    sine, cosine = c if odd else s, s if odd else c
-    sine = -sine if part > f32(1.5) else sine
-    cosine = -cosine if (part > f32(0.5)) & (part < f32(2.5)) else cosine
+    n = np.int32(quarter)
+    even = np.int32(n & np.int32(1)) == 0
+    sine, cosine = s if even else c, c if even else s
+    sine = from_bits(np.int32(bits(sine) ^ np.int32(np.int32(n << np.int32(30)) & SIGN)))
+    n = np.int32(n + np.int32(1))
+    cosine = from_bits(np.int32(bits(cosine) ^ np.int32(np.int32(n << np.int32(30)) & SIGN)))
     return sine, cosine
 
 
@@ -169,12 +171,8 @@ def deflect(vx, vy, vz, angle, words, room):
         turn = (word & np.int32(0x2000)) == 0
         first, second = s if turn else c, c if turn else s
         # the signs of both are bits of their own
-        room[2, lane] = from_bits(
-            np.int32(bits(first) ^ np.int32(np.int32(word << np.int32(16)) & np.int32(-2147483648)))
-        )
-        room[3, lane] = from_bits(
-            np.int32(bits(second) ^ np.int32(np.int32(word << np.int32(17)) & np.int32(-2147483648)))
-        )
+        room[2, lane] = from_bits(np.int32(bits(first) ^ np.int32(np.int32(word << np.int32(16)) & SIGN)))
+        room[3, lane] = from_bits(np.int32(bits(second) ^ np.int32(np.int32(word << np.int32(17)) & SIGN)))
     for lane in range(LANES):
         room[0, lane], room[1, lane] = sine_cosine(room[0, lane])
     for lane in range(LANES):

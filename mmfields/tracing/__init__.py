@@ -91,7 +91,7 @@ def trace(
         Save the direction of the field at the particle too, ``bx by bz``, which transport along the local field
         needs.
     particles_per_task : int
-        Particles of one Dask task; multiples of 32 leave no lane of a batch idle.
+        Particles of one Dask task; multiples of 64 leave no lane of a batch idle.
 
     Returns
     -------

@@ -65,12 +65,14 @@ class Source:
 
 def of_waves(waves: PlaneWaves, scattering: Scattering | None) -> Source:
     """Plane waves, which have no walls."""
+    import dask
+
     if scattering is not None and scattering.mask is not None:
         raise SnapshotError("plane waves have no cells that a mask could mark: give threshold=... instead")
     shape = (1, 1, waves.modes.sizes["mode"] + 1)
     means = {f"mean_B{d}": xr.DataArray(float(m)) for d, m in zip(SPATIAL, waves.mean_field, strict=True)}
     return Source(
-        waves.packed(),
+        dask.delayed(PlaneWaves.packed, pure=False)(waves),
         np.zeros(1),
         np.zeros((1, 1, 1), np.uint8),
         (shape, np.zeros(3), np.ones(3), np.zeros(3, np.int64)),
