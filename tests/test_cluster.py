@@ -110,7 +110,7 @@ def test_two_processes_share_one_copy_of_the_field(address, monkeypatch):
     p = mm.particles.isotropic(40, gyroradius=10.0, seed=1, field=ds, reference_field=1.0)
     options = {"step": 1.0, "distance": 50.0, "save": 2, "particles_per_task": 8}
     with monkeypatch.context() as alone:
-        alone.setattr(mm.tracing, "one_host", lambda: False)
+        alone.setattr(mm.tracing.source, "one_host", lambda: False)
         want = {
             kind: mm.trace(ds, p, interpolation=kind, **options).compute(scheduler="threads")
             for kind in ("linear", "cubic")
