@@ -338,9 +338,12 @@ def _ensemble(
     beta_gamma: float | Sequence[float],
     charge_sign: int,
 ) -> xr.Dataset:
-    if charge_sign not in (1, -1):
+    if not isinstance(charge_sign, int | np.integer) or charge_sign not in (1, -1):
         raise SnapshotError(f"charge_sign={charge_sign!r}: 1 or -1 is needed; its size is in the gyroradius")
-    ratio = np.asarray(beta_gamma, float)
+    try:
+        ratio = np.asarray(beta_gamma, float)
+    except (TypeError, ValueError):
+        ratio = np.zeros(())
     if ratio.shape not in ((), radii.shape) or not (ratio > 0).all():
         raise SnapshotError(f"beta_gamma={beta_gamma!r}: a positive number, or one for each gyroradius, is needed")
     dims = ("gyroradius", "particle")

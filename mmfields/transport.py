@@ -46,7 +46,7 @@ def running_diffusion(
         If there are fewer than two saved points or two particles, or no local field for ``local``.
     """
     squares, length = _squares(trajectories, direction, frame)
-    direction = direction or ("z" if frame == "local" else None)  # along and across exist without a mean field
+    direction = "z" if frame == "local" else direction  # along and across exist without a mean field
     return _mean_and_error(squares / length, trajectories, "running", direction)
 
 
@@ -87,7 +87,7 @@ def diffusion(
         If the window holds fewer than two saved points.
     """
     squares, length = _windowed(trajectories, window, direction, frame)
-    direction = direction or ("z" if frame == "local" else None)
+    direction = "z" if frame == "local" else direction
     result = _mean_and_error((squares / length).mean("path"), trajectories, "plateau", direction)
     for name in ("kappa", "kappa_par", "kappa_perp"):
         exponent = name.replace("kappa", "exponent")
@@ -263,7 +263,7 @@ def bootstrap(
             f"over={over!r}: a dim with at least two realizations among {dict(trajectories.sizes)} is needed"
         )
     squares, length = _windowed(trajectories, window, direction, frame)
-    direction = direction or ("z" if frame == "local" else None)
+    direction = "z" if frame == "local" else direction
     each = (squares / length).mean("path")
     if over != "particle":
         each = each.mean("particle")

@@ -41,6 +41,8 @@ class PlaneWaves:
             raise SnapshotError(f"modes: at least one, along the dim 'mode', is needed; found {dict(self.modes.sizes)}")
         if bad := [n for n in WAVE_VARIABLES if not np.isfinite(self.modes[n].values).all()]:
             raise SnapshotError(f"modes: {bad} is not finite")
+        if not self.wavenumbers().any():
+            raise SnapshotError("modes: every wavenumber is 0, so that there are no waves")
         if np.shape(self.mean_field) != (3,) or not np.isfinite(self.mean_field).all():
             raise SnapshotError(f"mean_field={self.mean_field!r}: three finite numbers (x, y, z) are needed")
 
@@ -138,6 +140,13 @@ def plane_waves(
     """
     if not isinstance(modes, int | np.integer) or modes < 2:
         raise SnapshotError(f"modes={modes!r}: at least two are needed")
+    if any(isinstance(v, str) for v in (k_min, k_max, spectrum, rms)) or np.shape(mean_field) != (3,):
+        raise SnapshotError(
+            f"k_min={k_min!r}, k_max={k_max!r}, spectrum={spectrum!r}, rms={rms!r}: numbers are needed, "
+            f"and three of them in mean_field={mean_field!r}"
+        )
+    if not isinstance(seed, int | np.integer) or seed < 0:
+        raise SnapshotError(f"seed={seed!r}: a whole number from 0 on is needed")
     if not (np.isfinite(k_max) and 0 < k_min < k_max):
         raise SnapshotError(f"k_min={k_min!r}, k_max={k_max!r}: two ascending, positive wavenumbers are needed")
     if not (np.isfinite(spectrum) and np.isfinite(rms) and rms > 0):

@@ -313,3 +313,64 @@ def test_the_mean_path_in_a_box_is_its_mean_chord():
         ).compute()
         inside = tr.alive.sum("path") * 0.01 + 0.005
         assert float(inside.mean()) == pytest.approx(2 / 3, abs=4 * float(inside.std()) / n**0.5 + 0.003)
+
+
+@pytest.mark.parametrize("kind", ["nearest", "linear", "cubic"])
+def test_what_cannot_be_traced_is_refused(kind):
+    """Positions, steps and forces out of all proportion: one clear error, and no memory but the field's is read."""
+    fields = {f"B{c}": np.random.default_rng(0).normal(size=(7, 7, 7)) for c in "xyz"}
+    fields |= {f"E{c}": np.ones((7, 7, 7)) for c in "xyz"}
+    ds = mm.io.from_arrays(**fields, spacing=dict.fromkeys("xyz", 1.0))
+    p = mm.particles.isotropic(3, gyroradius=1.0, seed=1, field=ds, reference_field=1.0)
+    options = {"step": 0.1, "distance": 1.0, "save": 1, "interpolation": kind}
+    far, none = p.assign(x=p.x + 1e16), p.assign(x=p.x * np.nan)
+    tiny = mm.particles.isotropic(2, gyroradius=1e-200, seed=1, field=ds, reference_field=1.0)
+    for particles, more, message in (
+        (far, {}, "length unit"),
+        (none, {}, "finite numbers"),
+        (p, {"step": 1e17, "distance": 1e20}, "length unit"),
+        (tiny, {}, "not finite"),
+        (p, {"pusher": "higuera-cary", "light_speed": 1e-200}, "not finite"),
+    ):
+        with pytest.raises(mm.SnapshotError, match=message):
+            mm.trace(ds, particles, **{**options, **more}).x.compute()
+    walled = ds.assign_attrs(boundary_y="reflecting")
+    with pytest.raises(mm.SnapshotError, match="outside the walls"):
+        mm.trace(walled, p.assign(y=p.y + 7), **options).x.compute()
+    with pytest.raises(mm.SnapshotError, match="longer than the box"):
+        mm.trace(walled, p, **{**options, "step": 20.0, "distance": 40.0}).x.compute()
+
+
+def test_a_particle_that_an_electric_field_stops_turns_round():
+    ds = with_electric()
+    ds = ds.assign(Ez=ds.Ez - 0.5)
+    p = one(v=(0, 0, 1.0), gyroradius=0.1, reference_field=1.0, beta_gamma=1.0)
+    tr = mm.trace(
+        ds, p, step=0.1, step_unit="local", distance=1.0, save=5, pusher="boris", light_speed=1.0
+    ).compute()  # fmt: skip
+    np.testing.assert_allclose(tr.momentum[0], [1, 0, 1, 2, 3, 4], atol=1e-2)
+    assert float(tr.vz[0, -1]) == -1
+
+
+def test_particles_keep_what_an_electric_field_needs():
+    ds = with_electric(0.1)
+    p = mm.particles.isotropic(3, gyroradius=1.0, seed=1, field=ds, beta_gamma=0.1)
+    plain = mm.trace(ds, p, step=0.1, distance=1.0, save=2).compute()
+    assert float(mm.particles.from_trajectories(plain).beta_gamma) == 0.1
+    pushed = mm.trace(ds, p, step=0.1, distance=1.0, save=2, pusher="vay", light_speed=1.0).compute()
+    with pytest.raises(mm.SnapshotError, match="give pusher"):
+        mm.trace(ds, mm.particles.from_trajectories(pushed), step=0.1, distance=2.0)
+    with pytest.raises(mm.SnapshotError, match="beta_gamma='a'"):
+        mm.particles.isotropic(3, gyroradius=1.0, seed=1, field=ds, beta_gamma="a")
+    with pytest.raises(mm.SnapshotError, match="charge_sign"):
+        mm.particles.isotropic(3, gyroradius=1.0, seed=1, field=ds, charge_sign=np.array([1, -1]))
+
+
+def test_steps_of_the_stopped_are_not_counted():
+    ds = with_electric().assign_attrs(boundary_x="open")
+    p = one(x=2.0, gyroradius=1e6, reference_field=1.0)
+    scattering = mm.scattering.small_angle(nu=1e-9)
+    tr = mm.trace(ds, p, step=0.1, distance=6.0, save=3, scattering=scattering).compute()
+    assert tr.alive[0].values.tolist() == [True, True, False, False]
+    assert tr.steps[0].values.tolist()[0] == 0 and 20 <= tr.steps[0].values[2] <= 21
+    assert tr.steps[0].values[3] == tr.steps[0].values[2]

@@ -98,6 +98,19 @@ def test_cubic_passes_through_the_samples_and_their_slopes(walls):
     assert got[0, 1] == pytest.approx(field[3, 2, 1, 1])
 
 
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5])
+def test_cubic_is_mirrored_at_the_edges_of_any_number_of_cells(n):
+    from scipy.ndimage import map_coordinates, spline_filter1d
+
+    values = np.random.default_rng(n).normal(size=n)
+    coefficients = spline_filter1d(values, 3, mode="mirror") if n > 1 else values
+    field = np.zeros((4, 4, n, 3)) + coefficients[:, None]
+    x = np.linspace(0.01, n - 0.01, 23)
+    got = values_at(field, [(u, 1.5, 2.5) for u in x], walls=(1, 0, 0), kind=CUBIC)
+    want = map_coordinates(values, [x - 0.5], order=3, mode="mirror") if n > 1 else values[0] + 0 * x
+    np.testing.assert_allclose(got[:, 0], want, atol=1e-12)
+
+
 def test_open_axes_keep_the_edge_value():
     got = values_at(polynomial(), [(0.1, 0.5, 0.5), (5.9, 0.5, 0.5)], walls=(OPEN, OPEN, OPEN))
     np.testing.assert_allclose(got[:, 0], [1, 11])

@@ -107,6 +107,10 @@ def test_bad_calls():
 
 
 def test_a_direction_may_be_given():
+    xr.testing.assert_identical(
+        mm.transport.diffusion(walk(n=20), direction=np.array([0, 0, 1.0])),
+        mm.transport.diffusion(walk(n=20), direction="z"),
+    )
     k = mm.transport.diffusion(walk(mean=(0.0, 0.0, 0.0)), direction="z")
     assert float(k.kappa_par) == pytest.approx(float(k.kappa_zz))
     assert float(k.kappa_perp) == pytest.approx(float(k.kappa_xx + k.kappa_yy) / 2)

@@ -153,7 +153,7 @@ def locate_linear(x, inverse, shift, n, periodic, cells, weights):
             u = u - size if u >= size else u
             low = np.floor(u)
             weights[0, lane], weights[1, lane] = 1.0 - (u - low), u - low
-            lower = np.int32(low)
+            lower = min(max(np.int32(low), np.int32(0)), last)  # whatever u is, NaN too
             cells[0, lane] = lower
             cells[1, lane] = np.int32(0) if lower == last else lower + np.int32(1)
         return
@@ -164,6 +164,15 @@ def locate_linear(x, inverse, shift, n, periodic, cells, weights):
         lower = np.int32(low)
         cells[0, lane] = min(max(lower, np.int32(0)), last)
         cells[1, lane] = min(max(lower + np.int32(1), np.int32(0)), last)
+
+
+@njit(nogil=True, cache=True, inline="always")
+def folded(i, n):
+    """A cell mirrored at the first and the last until it is one of n."""
+    if n == 1:
+        return 0
+    i = i % (2 * (n - 1))
+    return 2 * (n - 1) - i if i >= n else i
 
 
 @njit(nogil=True, cache=True)
@@ -178,12 +187,13 @@ def spread(n, periodic, cells):
             else:
                 i = -i if i < 0 else i
                 i = 2 * (n - 1) - i if i >= n else i
+                i = max(i, 0) if n >= 4 else i  # three cells beyond the edge of four
             cells[c, lane] = i
     if n < 4:  # so few that they may be wrapped or mirrored more than once
         for c in range(4):
             for lane in range(LANES):
                 i = cells[c, lane]
-                cells[c, lane] = i % n if periodic else min(max(i, 0), n - 1)
+                cells[c, lane] = i % n if periodic else folded(i, n)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -200,7 +210,8 @@ def locate_cubic(x, inverse, shift, n, periodic, cells, weights):
         weights[1, lane] = 4.0 * sixth + t * t * (0.5 * t - 1.0)
         weights[2, lane] = 4.0 * sixth + s * s * (0.5 * s - 1.0)
         weights[3, lane] = t * t * t * sixth
-        cells[1, lane] = np.int32(low)
+        # a cell or two beyond an edge, whatever u is, NaN too
+        cells[1, lane] = min(max(np.int32(low), np.int32(-2)), np.int32(n + 1))
     spread(np.int32(n), periodic, cells)
 
 
@@ -213,7 +224,8 @@ def locate_faces(x, inverse, shift, n, periodic, cells, weights):
         u = u - size * np.floor(u * back) if periodic else min(max(u, 0.0), size)
         low = min(np.floor(u), size - 1.0)
         weights[0, lane], weights[1, lane] = 1.0 - (u - low), u - low
-        cells[0, lane], cells[1, lane] = np.int32(low), np.int32(low) + np.int32(1)
+        lower = min(max(np.int32(low), np.int32(0)), np.int32(n - 1))  # whatever u is, NaN too
+        cells[0, lane], cells[1, lane] = lower, lower + np.int32(1)
 
 
 @njit(nogil=True, cache=True, inline="always")

@@ -17,6 +17,9 @@ ROWS = ("x", "y", "z", "vx", "vy", "vz", "mu", "B", "alive", "steps", "momentum"
 # What happens at the faces of the box, by number; 0 is periodic.
 OPEN, REFLECTING = 1, 2
 
+# Momentum over that at the start below which steps that follow the local gyroradius shrink no further.
+SLOWEST = 1e-3
+
 # where: as in `scatter`; inside, outside: rates per path length; mask (z, y, x), of one cell where it is not used.
 Scatter = namedtuple("Scatter", "where inside outside threshold mask")
 # An electric field: flat data as those of the grid (one number without one), which pusher, m c over the momentum at the
@@ -114,10 +117,10 @@ def run_plain(
 
 
 @njit(nogil=True, cache=True)
-def count_steps(half, taken, count):
+def count_steps(half, alive, taken, count):
     """So many more steps for all that move."""
     for lane in range(LANES):
-        taken[lane] += count * (half[lane] != 0.0)
+        taken[lane] += count * (alive[lane] and half[lane] != 0.0)
 
 
 @njit(nogil=True, cache=True)
@@ -160,8 +163,10 @@ def run_guarded(grid, scatter, electric, batch, extra, held, count):
             draw(key0, key1, count0, count1, words)
             deflect(vx, vy, vz, angle, words, room)
         if held:
+            count_steps(half, alive, taken, 1)
             hold(grid.walls, grid.low, grid.high, x, y, z, vx, vy, vz, p, half, alive, kept)
-    count_steps(half, taken, count)
+    if not held:
+        count_steps(half, alive, taken, count)
 
 
 @njit(nogil=True, cache=True)
@@ -199,7 +204,7 @@ def after(grid, scatter, electric, batch, extra, held):
         counters(e.taken, e.count0, e.count1)
         draw(e.key0, e.key1, e.count0, e.count1, e.words)
         deflect(vx, vy, vz, e.angle, e.words, e.room)
-    count_steps(half, e.taken, 1)
+    count_steps(half, e.alive, e.taken, 1)
     if held:
         hold(grid.walls, grid.low, grid.high, x, y, z, vx, vy, vz, p, half, e.alive, e.kept)
 
@@ -221,7 +226,9 @@ def set_local(batch, extra, rigidity, fraction, longest, left):
     moving = False
     for lane in range(LANES):
         bx, by, bz = batch.bx[lane], batch.by[lane], batch.bz[lane]
-        step = min(fraction * abs(rigidity) * extra.p[lane] / sqrt(bx * bx + by * by + bz * bz), longest)
+        # a particle that an electric field has brought to rest is not to wait for ever
+        p = max(extra.p[lane], SLOWEST)
+        step = min(fraction * abs(rigidity) * p / sqrt(bx * bx + by * by + bz * bz), longest)
         # a last step as long as what is left; no sliver behind it
         step = left[lane] if step >= left[lane] * (1.0 - 1e-12) else step
         step = step if extra.alive[lane] else 0.0

@@ -1,7 +1,7 @@
 """Field and particles to trajectories, lazily: ``mm.trace``."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -121,12 +121,16 @@ def trace(
     if not isinstance(particles_per_task, int | np.integer) or particles_per_task < 1:
         raise SnapshotError(f"particles_per_task={particles_per_task!r}: a positive number is needed")
     _check_particles(particles)
+    if pusher is None and (light_speed is not None or "momentum" in particles):
+        raise SnapshotError(
+            f"light_speed={light_speed!r}, or particles that an electric field has moved: give pusher=... too"
+        )
     rule = _Rule(step, step_unit, interpolation, scattering, pusher, bool(local_field))
     path = {"distance": distance, "save": save, "per_task": int(particles_per_task)}
     if isinstance(field, PlaneWaves):
         if pusher is not None:
             raise SnapshotError("plane waves have no electric field: leave pusher out")
-        return _trace_one(of_waves(field, scattering), particles, rule, **path)
+        return _trace_one(of_waves(field, scattering), particles, replace(rule, interpolation="sum of waves"), **path)
     names = components(field)
     if extra := [d for d in field[names[0]].dims if d not in SPATIAL]:
         return _over(field, particles, str(extra[0]), rule, light_speed, path)
@@ -219,7 +223,7 @@ def _trace_one(
     for name, value in source.means.items():
         result[name] = value.drop_attrs()
     result["reference_field"] = reference.drop_attrs()
-    if rule.pusher:
+    if rule.pusher or "beta_gamma" in ensemble:
         result["beta_gamma"] = _beta_gamma(ensemble)
     return result.isel(gyroradius=0) if single else result
 

@@ -92,13 +92,13 @@ def of_snapshot(
     names = components(field)
     if interpolation == SPECTRAL and (bad := [d for d, kind in boundaries(field).items() if kind != "periodic"]):
         raise SnapshotError(f"interpolation='spectral' needs periodic axes, and {bad} are not: use 'cubic'")
-    single = _single([field[name] for name in (*names, *(f"E{d}" for d in SPATIAL if light_speed is not None))])
+    parts = _faces(field) if interpolation == "faces" else [field[name] for name in names]
+    single = _single([*parts, *(field[f"E{d}"] for d in SPATIAL if light_speed is not None)])
     electric: Any = np.zeros(1)
     if light_speed is not None:
         if interpolation == "faces":
             raise SnapshotError("interpolation='faces' is for B alone: use 'linear' or 'cubic' with an electric field")
         electric = _packed([field[f"E{d}"] / light_speed for d in SPATIAL], field, interpolation, "E", single)
-    parts = _faces(field) if interpolation == "faces" else [field[name] for name in names]
     means = {f"mean_{name}": value for name, value in mean_field(field).data_vars.items()}
     kind = SPECTRAL if interpolation == SPECTRAL else INTERPOLATIONS.index(interpolation)
     return Source(

@@ -7,7 +7,11 @@ import numpy as np
 from mmfields.conventions import SnapshotError
 from mmfields.io._shared import Mapped
 from mmfields.scattering import Scattering
+from mmfields.tracing.source import WALLS, WAVES
 from mmfields.tracing.spectral import trace_spectral
+
+# Cells from the origin beyond which float64 does not place a particle within its cell.
+FARTHEST = 2.0**40
 
 
 def run_task(
@@ -39,6 +43,7 @@ def run_task(
         raise SnapshotError(
             f"gyroradius times reference field is {rigidity}: give particles a positive reference_field"
         )
+    _check_start(start[0], taken[0], geometry, kind, intervals, counts[0])
     numbers = (
         np.ascontiguousarray(start[0]),
         np.ascontiguousarray(keys[0]),
@@ -52,10 +57,47 @@ def run_task(
     scatter, mass = _scatter(scattering, mask), float(mass[0])
     if isinstance(kind, str):
         electric = electric if pusher else None
-        return trace_spectral(field, electric, geometry, scatter, pusher, mass, *numbers)[:, None]
+        return _finite(trace_spectral(field, electric, geometry, scatter, pusher, mass, *numbers))[:, None]
     data = _as_kernel_takes_it(field)
     other = _as_kernel_takes_it(electric if pusher else np.zeros(1, data.dtype))
-    return trace_block(Grid(data, *geometry, kind), scatter, Electric(other, pusher, mass), *numbers)[:, None]
+    return _finite(trace_block(Grid(data, *geometry, kind), scatter, Electric(other, pusher, mass), *numbers))[:, None]
+
+
+def _check_start(
+    start: np.ndarray,
+    taken: np.ndarray,
+    geometry: tuple[Any, ...],
+    kind: int | str,
+    intervals: np.ndarray,
+    counts: np.ndarray,
+) -> None:
+    """Refuse starts that are not finite, outside walls, or too far for the cells to be told apart."""
+    shape, low, high, walls = geometry
+    if not np.isfinite(start).all():
+        bad = int(np.argwhere(~np.isfinite(start))[0, 0])
+        raise SnapshotError(f"particle {bad} of a block starts at {start[bad].tolist()}: finite numbers are needed")
+    position, walled = start[:, :3], walls > 0
+    outside = ((position < low) | (position > high))[:, walled].any(axis=1) & (taken >= 0)
+    if outside.any():
+        place = position[outside][0].tolist()
+        raise SnapshotError(f"a particle starts at {place}, outside the walls of a box from {low} to {high}")
+    cells, reached = (high - low) / shape[::-1], np.abs(position).max(axis=0) + intervals.sum()
+    if kind != WAVES and (reached > FARTHEST * cells).any():
+        raise SnapshotError(
+            f"positions and paths of up to {reached.max():.3g} are beyond what can be told apart in cells of "
+            f"{cells.tolist()}: are they in the field's length unit?"
+        )
+    steps = intervals[counts > 0] / counts[counts > 0]
+    if (walls == WALLS.index("reflecting")).any() and (steps.max(initial=0.0) > (high - low)[walled]).any():
+        raise SnapshotError(f"steps of {steps.max():g} are longer than the box between its walls: make them shorter")
+
+
+def _finite(rows: np.ndarray) -> np.ndarray:
+    if not np.isfinite(rows[:6]).all():
+        raise SnapshotError(
+            "an orbit is not finite: gyroradius, reference field, or light speed is out of all proportion to the field"
+        )
+    return rows
 
 
 def _as_kernel_takes_it(field: Any) -> np.ndarray:
