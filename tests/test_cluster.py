@@ -1,5 +1,6 @@
 """A real cluster: scheduler and two workers, each a process started by its own command."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -129,11 +130,12 @@ def test_two_processes_share_one_copy_of_the_field(address, monkeypatch):
         folders = client.run(lambda dask_worker: dask_worker.local_directory).values()
 
         def left() -> list[str]:
+            client.run(gc.collect)
             return [name for folder in folders for name in os.listdir(folder) if name.endswith(".field")]
 
-        deadline = time.monotonic() + 20
-        while len(left()) > 1:  # that of the run that failed may stay until the cluster closes
-            assert time.monotonic() < deadline, left()
+        deadline = time.monotonic() + 60
+        while left():
+            assert time.monotonic() < deadline, f"files are left: {left()}"
             time.sleep(0.2)
 
 

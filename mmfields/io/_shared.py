@@ -1,5 +1,6 @@
 """One copy of an array for all processes of a host: a file that each of them maps into its memory."""
 
+import contextlib
 import os
 import tempfile
 import weakref
@@ -46,14 +47,15 @@ class Mapped:
     def __init__(self, path: str, dtype: Any) -> None:
         self.path, self.dtype = path, np.dtype(dtype)
         self.array = view(path, dtype)
-        weakref.finalize(self, _forget, path)
+        weakref.finalize(self, forget, path)
 
     def __reduce__(self) -> Any:
         return _mapped, (self.path, self.dtype.str)
 
 
-def _forget(path: str) -> None:
-    if os.path.exists(path):
+def forget(path: str) -> None:
+    """Remove a file that may be gone already."""
+    with contextlib.suppress(FileNotFoundError):
         os.remove(path)
 
 

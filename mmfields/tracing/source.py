@@ -18,7 +18,7 @@ from mmfields.conventions import (
     spatial_dims,
     unit_attrs,
 )
-from mmfields.io._shared import Mapped, create, one_host, view
+from mmfields.io._shared import Mapped, create, forget, one_host, view
 from mmfields.particles import reference_strength
 from mmfields.scattering import Scattering
 from mmfields.turbulence import PlaneWaves
@@ -155,9 +155,16 @@ def _mapped(parts: Sequence[Any], size: int, *, names: Sequence[str], modes: tup
 def _write(
     path: str, block: np.ndarray, corner: tuple[int, ...], c: int, name: str, shape: tuple, modes: tuple, kind: Any
 ) -> None:
-    """One block of one component into the shared file."""
-    _require_finite(block, name, corner)
-    out = view(path, kind, "r+")[:-1].reshape(*shape, 3)
+    """One block of one component into the shared file, which goes with the first block that is refused."""
+    try:
+        _require_finite(block, name, corner)
+    except SnapshotError:
+        forget(path)
+        raise
+    try:
+        out = view(path, kind, "r+")[:-1].reshape(*shape, 3)
+    except FileNotFoundError:
+        return  # another block was refused, and says so; without the file nothing runs on
     region = tuple(slice(a, a + n) for a, n in zip(corner, block.shape, strict=True))
     out[(*region, c)] = _coefficients(block, modes) if modes else block
 
