@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -165,8 +166,10 @@ def binned(
             f.expand_dims({d: sizes[d] for d in lead if d not in f.dims}).transpose(*lead, *bins.dims) for f in (a, b)
         ]
         spectra = [_modes(wide[0].data, len(bins.dims), str(a.name))]
-        spectra.append(spectra[0] if a is b else _modes(wide[1].data, len(bins.dims), str(b.name)))
-        total = total + _sum_modes(spectra, along.data, bins, not flat)
+        if a is not b:
+            spectra.append(_modes(wide[1].data, len(bins.dims), str(b.name)))
+        size = (bins.size, 1 if flat else bins.size)
+        total = total + sum_modes(spectra, along.data, bins, _Add(bins.width, not flat), size)
         del spectra  # before there is another one
     dims = [*lead, *(["k"] if flat else ["k_perp", "k_par"])]
     return xr.DataArray(total[..., 0] if flat else total, dims=dims) * bins.scale
@@ -176,43 +179,157 @@ def _modes(array: Any, rank: int, name: str) -> Any:
     return forward_modes(array, rank, name, level=level_of(array, rank))
 
 
-def _sum_modes(spectra: Sequence[Any], along: Any, bins: Bins, two_dimensional: bool) -> Any:
-    """Sums over all modes, (…, bin, bin or 1); NumPy or Dask as the spectra are."""
-    waves = waves_of(bins.dims, bins.shape, bins.widths)
-    k = [np.ascontiguousarray(c.ravel()) for c in (*waves.k, *waves.nyquist)]
-    weight = half_weights(bins.shape[-1])
-    options = {"bins": (bins.width, bins.size), "dims": bins.dims, "two_dimensional": two_dimensional}
+@dataclass(frozen=True)
+class _Add:
+    """Add the products of two spectra to bins of |k|, or of k_perp and |k_par|."""
+
+    width: float
+    two_dimensional: bool
+
+    def __call__(self, spectra: Sequence[np.ndarray], *numbers: np.ndarray, out: np.ndarray) -> None:
+        from mmfields.kernels.binning import bin_modes
+
+        bin_modes(spectra[0], spectra[-1], *numbers, self.width, self.two_dimensional, out)
+
+
+def sum_modes(spectra: Sequence[Any], along: Any, bins: Bins, work: Callable[..., None], size: tuple[int, int]) -> Any:
+    """Sums over all modes of spectra of a snapshot.
+
+    Parameters
+    ----------
+    spectra : sequence of NumPy or Dask arrays (…, modes)
+    along : (…, 3) array
+        Direction that parallel means.
+    bins : Bins
+        Its grid alone is used.
+    work : callable
+        Takes blocks of the spectra, of three axes; wavenumbers along them; which are Nyquist ones; how many
+        modes each stands for; the direction along them; and adds to `out`.
+    size : (int, int)
+        Shape of the sums.
+
+    Returns
+    -------
+    (…, *size) array
+        NumPy or Dask as the spectra are.
+    """
+    options = {"work": work, "size": size, "dims": bins.dims}
+    numbers = _numbers(bins)
     if not any(hasattr(a, "dask") for a in (*spectra, along)):
-        return _sum_block(*spectra, along, *k, weight, **options, threads=os.cpu_count() or 1)
+        return _sum_block(*spectra, along, *numbers, **options, threads=os.cpu_count() or 1)
     import dask.array as da
 
-    spectra = [da.asarray(s) for s in spectra]
-    rank, lead = len(bins.dims), spectra[0].ndim - len(bins.dims)
-    spectra = [s.rechunk((*(1,) * lead, *s.chunks[lead:])) for s in spectra]
-    letters = "abcdefgh"[:lead]
-    axes = letters + "xyz"[:rank]
-    numbers = []
-    for letter, values, chunk in zip(2 * "xyz"[:rank], k, 2 * spectra[0].chunks[lead:], strict=True):
-        numbers += [da.from_array(values, chunks=(chunk,)), letter]
-    numbers += [da.from_array(weight, chunks=(spectra[0].chunks[-1],)), "xyz"[rank - 1]]
+    spectra, lead, letters, axes = _laid_out(spectra, bins)
     blocks = da.blockwise(
         _sum_block_kept,
         axes + "pq",
-        spectra[0],
-        axes,
-        spectra[1],
-        axes,
+        *(item for s in spectra for item in (s, axes)),
         da.asarray(along).rechunk((*(1,) * lead, -1)),
         letters + "m",
-        *numbers,
-        new_axes={"p": bins.size, "q": bins.size if two_dimensional else 1},
-        adjust_chunks={letter: 1 for letter in "xyz"[:rank]},
+        *_chunked_numbers(numbers, spectra[0].chunks[lead:]),
+        new_axes=dict(zip("pq", size, strict=True)),
+        adjust_chunks=dict.fromkeys(axes[lead:], 1),
         concatenate=True,
         dtype=np.float64,
         meta=np.empty((0,) * (len(axes) + 2)),
         **options,
     )
-    return blocks.sum(axis=tuple(range(lead, lead + rank)))
+    return blocks.sum(axis=tuple(range(lead, len(axes))))
+
+
+def weigh_modes(spectrum: Any, along: Any, bins: Bins, work: Callable[..., None]) -> Any:
+    """Another spectrum of the same shape, from one and its wavevectors.
+
+    Parameters
+    ----------
+    spectrum : NumPy or Dask array (…, modes)
+    along : (…, 3 or more) array
+        Direction that parallel means, and further numbers.
+    bins : Bins
+        Its grid alone is used.
+    work : callable
+        Takes a block of three axes; wavenumbers along them; which are Nyquist ones; the direction along them;
+        the further numbers; and writes `out`.
+
+    Returns
+    -------
+    array
+        NumPy or Dask as the spectrum is.
+    """
+    options = {"work": work, "dims": bins.dims}
+    numbers = _numbers(bins)
+    if not any(hasattr(a, "dask") for a in (spectrum, along)):
+        return _weigh_block(spectrum, along, *numbers, **options, threads=os.cpu_count() or 1)
+    import dask.array as da
+
+    (spectrum,), lead, letters, axes = _laid_out([spectrum], bins)
+    return da.blockwise(
+        _weigh_block,
+        axes,
+        spectrum,
+        axes,
+        da.asarray(along).rechunk((*(1,) * lead, -1)),
+        letters + "m",
+        *_chunked_numbers(numbers, spectrum.chunks[lead:]),
+        concatenate=True,
+        dtype=spectrum.dtype,
+        meta=spectrum._meta,
+        **options,
+    )
+
+
+def _numbers(bins: Bins) -> list[np.ndarray]:
+    """Wavenumbers of a grid along each axis, which are Nyquist ones, and the weights of the half axis."""
+    waves = waves_of(bins.dims, bins.shape, bins.widths)
+    return [*(np.ascontiguousarray(c.ravel()) for c in (*waves.k, *waves.nyquist)), half_weights(bins.shape[-1])]
+
+
+def _laid_out(spectra: Sequence[Any], bins: Bins) -> tuple[list[Any], int, str, str]:
+    """Dask spectra one leading place a block, how many axes lead, and letters for these and for all."""
+    import dask.array as da
+
+    spectra = [da.asarray(s) for s in spectra]
+    rank = len(bins.dims)
+    lead = spectra[0].ndim - rank
+    letters = "abcdefgh"[:lead]
+    return [s.rechunk((*(1,) * lead, *s.chunks[lead:])) for s in spectra], lead, letters, letters + "xyz"[:rank]
+
+
+def _chunked_numbers(numbers: Sequence[np.ndarray], chunks: Sequence[Any]) -> list[Any]:
+    """`_numbers` in the chunks of a spectrum, for `da.blockwise`."""
+    import dask.array as da
+
+    letters = "xyz"[: len(chunks)]
+    items: list[Any] = []
+    for letter, values, chunk in zip(2 * letters + letters[-1], numbers, (*chunks, *chunks, chunks[-1]), strict=True):
+        items += [da.from_array(values, chunks=(chunk,)), letter]
+    return items
+
+
+def _weigh_block(
+    spectrum: np.ndarray,
+    along: np.ndarray,
+    *numbers: np.ndarray,
+    work: Callable[..., None],
+    dims: tuple[str, ...],
+    threads: int = 1,
+) -> np.ndarray:
+    """NumPy adaptor: for up to three axes, over leading ones; rows shared among threads."""
+    rank, lead = len(dims), spectrum.shape[: spectrum.ndim - len(dims)]
+    missing = 3 - rank
+    k = [*[np.zeros(1)] * missing, *numbers[:rank], *[np.zeros(1, bool)] * missing, *numbers[rank : 2 * rank]]
+    out = np.empty_like(spectrum, order="C")
+    for index in np.ndindex(*lead):
+        direction = np.array([0.0] * missing + [along[index][SPATIAL.index(d)] for d in dims])
+        block, target = (a[index].reshape((1,) * missing + a.shape[len(lead) :]) for a in (spectrum, out))
+
+        def rows(part: slice, block=block, target=target, index=index, direction=direction) -> float:
+            first, last = (k[0][part], *k[1:3]), (k[3][part], *k[4:])
+            work(block[part], *first, *last, direction, along[index][3:], out=target[part])
+            return 0.0
+
+        _shared(rows, len(k[0]), threads)
+    return out
 
 
 def _sum_block_kept(*arrays: np.ndarray, dims: tuple[str, ...], **options: Any) -> np.ndarray:
@@ -223,33 +340,28 @@ def _sum_block_kept(*arrays: np.ndarray, dims: tuple[str, ...], **options: Any) 
 
 
 def _sum_block(
-    a: np.ndarray,
-    b: np.ndarray,
-    along: np.ndarray,
-    *rest: np.ndarray,
-    bins: tuple[float, int],
+    *arrays: np.ndarray,
+    work: Callable[..., None],
+    size: tuple[int, int],
     dims: tuple[str, ...],
-    two_dimensional: bool,
     threads: int = 1,
 ) -> np.ndarray:
-    """NumPy adaptor of the kernel, for up to three axes, over leading ones; rows shared among threads."""
-    from mmfields.kernels.binning import bin_modes
-
-    *k, weight = rest
-    width, size = bins
+    """NumPy adaptor: for up to three axes, over leading ones; rows shared among threads."""
+    rank = len(dims)
+    *rest, weight = arrays
+    spectra, along, k = rest[: -2 * rank - 1], rest[-2 * rank - 1], rest[-2 * rank :]
     require_direction(along)
-    rank, lead = len(dims), a.shape[: a.ndim - len(dims)]
-    missing = 3 - rank
+    lead, missing = spectra[0].shape[: spectra[0].ndim - rank], 3 - rank
     k = [*[np.zeros(1)] * missing, *k[:rank], *[np.zeros(1, bool)] * missing, *k[rank:]]
-    out = np.zeros((*lead, size, size if two_dimensional else 1))
+    out = np.zeros((*lead, *size))
     for index in np.ndindex(*lead):
         direction = np.array([0.0] * missing + [along[index][SPATIAL.index(d)] for d in dims])
-        x, y = (s[index].reshape((1,) * missing + s.shape[len(lead) :]) for s in (a, b))
+        parts = [s[index].reshape((1,) * missing + s.shape[len(lead) :]) for s in spectra]
 
-        def rows(part: slice, x=x, y=y, direction=direction) -> np.ndarray:
-            own = np.zeros(out.shape[-2:])
+        def rows(part: slice, parts=parts, direction=direction) -> np.ndarray:
+            own = np.zeros(size)
             first, last = (k[0][part], *k[1:3]), (k[3][part], *k[4:])
-            bin_modes(x[part], y[part], *first, *last, weight, direction, width, two_dimensional, own)
+            work([p[part] for p in parts], *first, *last, weight, direction, out=own)
             return own
 
         out[index] = _shared(rows, len(k[0]), threads)

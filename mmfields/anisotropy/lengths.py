@@ -1,0 +1,399 @@
+"""Scales, strengths and shape of the fluctuations along and across the mean field."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from mmfields.anisotropy.subvolumes import aligned, group_sums, jackknife, require_subvolumes
+from mmfields.conventions import (
+    SPATIAL,
+    SnapshotError,
+    components,
+    mean,
+    mean_direction,
+    require_direction,
+    require_periodic,
+    spatial_dims,
+    unit_attrs,
+    wavenumber_attrs,
+)
+from mmfields.fourier.transform import backward_modes, forward_modes, level_of
+from mmfields.spectra import area_to_first_zero
+from mmfields.spectra.bins import Bins, sum_modes, weigh_modes
+
+LENGTHS = ("l_par", "l_perp", "l_par_cutoff", "l_perp_cutoff")
+WAVENUMBERS = ("k_par_rms", "k_perp_rms")
+STRENGTHS = ("dB_par_rms", "dB_perp_rms")
+# In the order in which `_values` gives them.
+SCALES = {
+    "l_par": "integral scale of dB_par along the mean field, to l_par_cutoff",
+    "l_perp": "integral scale of dB_par across the mean field, to l_perp_cutoff",
+    "k_par_rms": "rms parallel wavenumber of dB_par",
+    "k_perp_rms": "rms perpendicular wavenumber of dB_par",
+    "aspect_k": "k_perp_rms / k_par_rms",
+    "aspect_l": "l_par / l_perp",
+    "dB_par_rms": "rms fluctuation along the mean field",
+    "dB_perp_rms": "rms fluctuation across the mean field, both components",
+    "dB_perp2_over_dB_par2": "power across over power along the mean field",
+    "dB_over_B0": "rms fluctuation over mean field strength",
+    "skewness": "skewness of dB_par",
+    "kurtosis": "kurtosis of dB_par, 3 for a Gaussian",
+    "correlation_dn": "correlation coefficient of dB_par with the density",
+}
+CUTOFFS = {
+    "l_par_cutoff": "first zero of the correlation of dB_par along the mean field, or half the box",
+    "l_perp_cutoff": "first zero of the correlation of dB_par across the mean field, or half the box",
+}
+
+# Bins of wavenumber per step of the box's lowest: a mode's phase at half the box is known to a fraction of 1/FINE.
+FINE = 32
+# Lags whose correlation is computed together, until it has a zero.
+LAGS = 64
+
+
+def scales(
+    ds: xr.Dataset,
+    *,
+    direction: str | Sequence[float] | None = None,
+    density: str | None = None,
+    subvolumes: int = 3,
+) -> xr.Dataset:
+    """Length scales, amplitudes and shape of the fluctuations, along and across the mean field.
+
+    Wavenumbers and integral scales are those of dB_par; across the field they are means over all directions.
+    An integral scale is the integral of the correlation function R(s)/R(0) from 0 to its first zero, or to half
+    the box where it has none: the full periodic integral would see k = 0 alone.  The two aspect ratios are not
+    interchangeable.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Periodic snapshot with ``Bx By Bz``; lazy where it is, and of any size where it is chunked.
+    direction : str or three numbers, optional
+        What parallel means; the mean field by default.
+    density : str, optional
+        Variable that dB_par is correlated with; ``n`` or ``rho`` by default, where there is one.
+    subvolumes : int
+        Per axis, for the errors: what leaving out one after the other of these parts of the box does (jackknife).
+        The densities of wavenumbers and scales are those of the whole box, which takes four transforms; 0 does
+        without errors and them.
+
+    Returns
+    -------
+    xarray.Dataset
+        Scalars (per ``time`` where there are several): ``l_par``, ``l_perp``, ``k_par_rms``, ``k_perp_rms``,
+        ``aspect_k``, ``aspect_l``, ``dB_par_rms``, ``dB_perp_rms``, ``dB_perp2_over_dB_par2``, ``dB_over_B0``,
+        ``skewness``, ``kurtosis``, with a density ``correlation_dn``, each with its ``…_error`` (that of the
+        scales at the given cut-off); and the cut-offs ``l_par_cutoff``, ``l_perp_cutoff``.
+
+    Raises
+    ------
+    SnapshotError
+        If an axis is open or not uniform, or the density is missing; and when it is computed, without a mean
+        field where no direction is given, or if the field is not finite.
+    """
+    require_periodic(ds, "a length scale")
+    require_subvolumes(subvolumes)
+    dims, names = spatial_dims(ds), list(components(ds))
+    bins, rank = Bins(ds), len(dims)
+    fields = [ds[name] for name in (*names, *_density(ds, density))]
+    lead, arrays, (along,) = aligned(fields, [mean_direction(ds, direction)], dims)
+    level = _joined([level_of(a, rank) for a in arrays], rank)
+    par = _projected(arrays, level, along, rank)
+    spectrum = forward_modes(par, rank, "Bx, By or Bz")
+    lines = sum_modes([spectrum], along, bins, _Lines(_fine(bins)), _size(bins))
+    grid = {"dims": bins.dims, "shape": bins.shape, "widths": bins.widths, "fine": _fine(bins)}
+    exact = _vectorized(_lengths, lead, [(lines, 2), (along, 1)], 6, **grid)
+    moments = group_sums(_moments, arrays, [level, along], rank=rank, groups=max(subvolumes, 1), columns=12)
+    sums = [moments]
+    if subvolumes:
+        cuts, nothing = _concatenated([along, exact[..., 4:6]]), [along[..., :0]]
+        for which in range(4):
+            density = backward_modes(weigh_modes(spectrum, cuts, bins, _Density(which)), bins.shape, _chunks(par, rank))
+            sums.append(group_sums(_products, [par, density], nothing, rank=rank, groups=subvolumes, columns=1))
+    count = len(SCALES) - (len(arrays) == 3)
+    both = _vectorized(_values, lead, [(exact, 1), (level, 1), *((s, 2) for s in sums)], 2 * count, count=count)
+    out = xr.Dataset(attrs={"subvolumes": subvolumes} if subvolumes else {})
+    for i, (name, meaning) in enumerate(list(SCALES.items())[:count]):
+        out[name] = (lead, both[..., i], {"long_name": meaning, **_unit(ds, name)})
+        if subvolumes:
+            notes = {"long_name": f"error of {name}", **_unit(ds, name)}
+            out[f"{name}_error"] = (lead, both[..., count + i], notes)
+    for i, (name, meaning) in enumerate(CUTOFFS.items()):
+        out[name] = (lead, exact[..., 4 + i], {"long_name": meaning, **_unit(ds, name)})
+    return out.assign_coords({d: ds[d] for d in lead if d in ds.coords})
+
+
+def _unit(ds: xr.Dataset, name: str) -> dict[str, str]:
+    if name in LENGTHS:
+        return unit_attrs(ds[spatial_dims(ds)[0]])
+    if name in WAVENUMBERS:
+        return wavenumber_attrs(ds)
+    return unit_attrs(ds["Bx"]) if name in STRENGTHS else {"units": "1"}
+
+
+def _density(ds: xr.Dataset, name: str | None) -> list[str]:
+    if name is None:
+        return [n for n in ("n", "rho") if n in ds][:1]
+    if name not in ds:
+        raise SnapshotError(f"no density {name!r} among {list(ds.data_vars)}")
+    return [name]
+
+
+def fluctuation(ds: xr.Dataset, *, direction: str | Sequence[float] | None = None) -> xr.DataArray:
+    """Fluctuation dB_par = (B - <B>) · b along the mean field, lazily.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Snapshot with ``Bx By Bz``.
+    direction : str or three numbers, optional
+        What parallel means; the mean field by default.
+
+    Returns
+    -------
+    xarray.DataArray
+        ``dB_par`` over the dims of the field, in its unit.
+
+    Raises
+    ------
+    SnapshotError
+        Without a mean field, when it is computed, where no direction is given.
+    """
+    along = mean_direction(ds, direction)
+    dims = spatial_dims(ds)
+    parts = [(ds[name] - mean(ds[name], dims)) * along.isel(component=i) for i, name in enumerate(components(ds))]
+    kind = ds["Bx"].dtype if ds["Bx"].dtype.kind == "f" else np.float64
+    result = sum(parts[1:], parts[0]).astype(kind).rename("dB_par").drop_attrs(deep=False)
+    return result.assign_attrs(**unit_attrs(ds["Bx"]), long_name="fluctuation of B along the mean field")
+
+
+def _joined(levels: Sequence[Any], rank: int) -> Any:
+    """Levels of several fields, (…, 1, 1, 1) each, as one small array (…, fields)."""
+    return _concatenated([level.reshape(*level.shape[: level.ndim - rank], 1) for level in levels])
+
+
+def _concatenated(arrays: Sequence[Any]) -> Any:
+    import dask.array as da
+
+    if not any(hasattr(a, "dask") for a in arrays):
+        return np.concatenate([np.asarray(a) for a in arrays], axis=-1)
+    return da.concatenate([da.asarray(a) for a in arrays], axis=-1).rechunk({-1: -1})
+
+
+def _projected(arrays: Sequence[Any], level: Any, along: Any, rank: int) -> Any:
+    """Fluctuation along the direction, about a level."""
+    kind = np.result_type(*(a.dtype for a in arrays[:3]), np.float32)
+    if not any(hasattr(a, "dask") for a in (*arrays, along)):
+        return _project(*arrays[:3], level, along, kind=kind)
+    import dask.array as da
+
+    lead = arrays[0].ndim - rank
+    first = next(a for a in arrays if hasattr(a, "dask"))
+    chunks = (*(1,) * lead, *first.chunks[lead:])
+    letters, axes = "abcdefgh"[:lead], "xyz"[:rank]
+    return da.blockwise(
+        _project,
+        letters + axes,
+        *(item for a in arrays[:3] for item in (da.asarray(a).rechunk(chunks), letters + axes)),
+        *(item for s in (level, along) for item in (da.asarray(s).rechunk((*(1,) * lead, -1)), letters + "m")),
+        concatenate=True,
+        align_arrays=False,
+        dtype=kind,
+        meta=np.empty((0,) * (lead + rank), kind),
+        kind=kind,
+    )
+
+
+def _project(*arrays: np.ndarray, kind: np.dtype) -> np.ndarray:
+    """NumPy adaptor of the kernel, over leading axes."""
+    from mmfields.kernels.moments import project
+
+    *fields, level, along = arrays
+    require_direction(along)
+    out = np.empty(fields[0].shape, kind)
+    for index in np.ndindex(*along.shape[:-1]):
+        flat = [np.ascontiguousarray(f[index]).ravel() for f in fields]
+        project(*flat, level[index][:3].astype(float), np.ascontiguousarray(along[index]), out[index].reshape(-1))
+    return out
+
+
+def _moments(fields: list[np.ndarray], small: list[np.ndarray], edges: list[np.ndarray], out: np.ndarray) -> None:
+    from mmfields.kernels.moments import add_moments
+
+    level, along = small
+    none = np.empty((*fields[0].shape[:2], 0), fields[0].dtype)
+    wide = np.zeros(4)
+    wide[: len(level)] = level
+    three = [np.ascontiguousarray(f) for f in (*fields, none)[:4]]
+    add_moments(*three, wide, along, *edges, out)
+
+
+def _products(fields: list[np.ndarray], _: Any, edges: list[np.ndarray], out: np.ndarray) -> None:
+    from mmfields.kernels.moments import add_products
+
+    add_products(*(np.ascontiguousarray(f) for f in fields), *edges, out[..., 0])
+
+
+def _fine(bins: Bins) -> float:
+    return bins.width / FINE
+
+
+def _size(bins: Bins) -> tuple[int, int]:
+    from mmfields.kernels.scales import COLUMNS
+
+    return bins.size * FINE + 2, COLUMNS
+
+
+@dataclass(frozen=True)
+class _Lines:
+    """Add the power of a spectrum to fine bins of k_perp and |k_par|."""
+
+    width: float
+
+    def __call__(self, spectra: Sequence[np.ndarray], *numbers: np.ndarray, out: np.ndarray) -> None:
+        from mmfields.kernels.scales import power_on_lines
+
+        power_on_lines(spectra[0], *numbers, self.width, out)
+
+
+def _vectorized(
+    work: Callable[..., np.ndarray], lead: list[str], arrays: Sequence[tuple[Any, int]], size: int, **options: Any
+) -> Any:
+    """The seam for small arrays: `work` on the last axes of each, given with their number, for all leading ones."""
+    labelled = [
+        xr.DataArray(a, dims=[*lead, *(f"axis_{n}_{i}" for i in range(rank))]) for n, (a, rank) in enumerate(arrays)
+    ]
+    result = xr.apply_ufunc(
+        work,
+        *labelled,
+        input_core_dims=[a.dims[len(lead) :] for a in labelled],
+        output_core_dims=[["value"]],
+        kwargs=options,
+        vectorize=True,
+        dask="parallelized",
+        output_dtypes=[np.float64],
+        dask_gufunc_kwargs={"allow_rechunk": True, "output_sizes": {"value": size}},
+    )
+    return result.transpose(*lead, "value").data
+
+
+def _lengths(lines: np.ndarray, along: np.ndarray, *, dims, shape, widths, fine) -> np.ndarray:
+    """l_par, l_perp, k_par_rms, k_perp_rms and the two cut-offs, of power on lines."""
+    require_direction(along)
+    total = lines[:-1, 0].sum()
+    out = np.full(6, np.nan)
+    if not total > 0:
+        return out
+    out[2], out[3] = np.sqrt(lines[-1, 1] / total), np.sqrt(lines[-1, 0] / total)
+    for i, (column, kernel) in enumerate(((2, np.cos), (0, _bessel))):
+        reach = _reach(shape, widths, dims, along, along_field=i == 0)
+        if reach > 0:
+            out[i], out[4 + i] = _integral_scale(lines[:-1, column : column + 2], kernel, reach, min(widths))
+    return out
+
+
+def _bessel(x: np.ndarray) -> np.ndarray:
+    from scipy.special import j0
+
+    return j0(x)
+
+
+def _reach(
+    shape: Sequence[int], widths: Sequence[float], dims: Sequence[str], direction: np.ndarray, *, along_field: bool
+) -> float:
+    """Half the box along (or across) the mean field: 0 where the box does not extend that way."""
+    parts = [abs(direction[SPATIAL.index(d)]) for d in dims]
+    parts = parts if along_field else [float(np.sqrt(max(1.0 - p**2, 0.0))) for p in parts]
+    lengths = [n * w / p for n, w, p in zip(shape, widths, parts, strict=True) if p > 1e-3 and n > 1]
+    return min(lengths) / 2 if lengths else 0.0
+
+
+def _integral_scale(line: np.ndarray, kernel: Callable, reach: float, cell: float) -> tuple[float, float]:
+    """Integral of the correlation sum_k w kernel(k r) from 0 to its first zero, at most to `reach`; and where it ends.
+
+    `line` has power, and power times wavenumber, in bins: their means are the wavenumbers, exact on a grid axis.
+    """
+    mass = line[:, 0]
+    keep = mass > 0
+    mass, k = mass[keep], line[keep, 1] / mass[keep]
+    r = np.linspace(0.0, reach, 4 * max(8, round(reach / cell)) + 1)
+    correlation: list[float] = []
+    while len(correlation) < len(r) and not (correlation and min(correlation) <= 0):
+        correlation += [np.dot(mass, kernel(k * s)) for s in r[len(correlation) : len(correlation) + LAGS]]
+    values = np.array(correlation)
+    below = np.flatnonzero(values <= 0)
+    if not len(below):
+        return float(area_to_first_zero(values, step=float(r[1]))), reach
+    a, b = values[below[0] - 1], values[below[0]]
+    return float(area_to_first_zero(values, step=float(r[1]))), float(r[below[0] - 1] + r[1] * a / (a - b))
+
+
+@dataclass(frozen=True)
+class _Density:
+    """Weigh a spectrum so that its product with the field has the mean l_par, l_perp, k_par² or k_perp² <dB_par²>."""
+
+    which: int
+
+    def __call__(self, spectrum: np.ndarray, *numbers: np.ndarray, out: np.ndarray) -> None:
+        from mmfields.kernels.scales import weigh_density
+
+        *k, along, cuts = numbers
+        cuts = np.nan_to_num(cuts)
+        table, steps = _partial_integrals(cuts[1], float(np.sqrt(sum((c**2).max() for c in k[:3]))))
+        weigh_density(spectrum, *k, along, self.which, cuts[0], table, steps, out)
+
+
+def _chunks(array: Any, rank: int) -> tuple[Any, ...]:
+    return array.chunks[-rank:] if hasattr(array, "dask") else ()
+
+
+def _partial_integrals(cut: float, highest: float) -> tuple[np.ndarray, float]:
+    """Table of the integral of J0(k r) over r from 0 to the cut-off, against k, and its entries per unit of k."""
+    step = 0.05
+    x = np.arange(0.0, highest * cut + 3 * step, step)
+    values = _bessel(x)
+    whole = np.concatenate([[0.0], np.cumsum(values[1:] + values[:-1]) * step / 2])
+    table = np.divide(whole, x, out=np.ones_like(x), where=x > 0) * cut
+    return table, cut / step
+
+
+def _values(exact: np.ndarray, level: np.ndarray, moments: np.ndarray, *products: np.ndarray, count: int) -> np.ndarray:
+    """All scales and their errors, in the order of `SCALES`."""
+    strength = np.linalg.norm(level[:3])
+    sums = np.concatenate([moments, *products], axis=-1)
+    values, errors = jackknife(sums, lambda s: _statistics(s, level))
+    tiny = not values[6] ** 2 > 1e-24 * max(strength**2, np.finfo(float).tiny)  # a uniform field: rounding
+    values[:4] = exact[:4]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        values[4:6] = exact[3] / exact[2], exact[0] / exact[1]
+    if tiny:
+        values[[0, 1, 2, 3, 4, 5, 8, 10, 11, 12]] = np.nan
+    return np.concatenate([values[:count], errors[:count]])
+
+
+def _statistics(sums: np.ndarray, level: np.ndarray) -> np.ndarray:
+    """Scales of (…, columns) sums; those of the spectrum are NaN where the sums of the densities are missing."""
+    n = sums[..., 0]
+    m1, m2, m3, m4, *parts, square, dn, dn2, cross = (sums[..., i] / n for i in range(1, 12))
+    variance = np.maximum(m2 - m1**2, 0.0)
+    means = np.stack(parts, axis=-1)
+    total = np.maximum(square - (means**2).sum(axis=-1), 0.0)
+    across = np.maximum(total - variance, 0.0)
+    third = m3 - 3 * m1 * m2 + 2 * m1**3
+    fourth = m4 - 4 * m1 * m3 + 6 * m1**2 * m2 - 3 * m1**4
+    strength = np.linalg.norm(means + level[:3], axis=-1)
+    if sums.shape[-1] > 12:
+        l_par, l_perp, k2_par, k2_perp = (sums[..., i] / sums[..., 0] / m2 for i in range(12, 16))
+    else:
+        l_par, l_perp, k2_par, k2_perp = np.full((4, *n.shape), np.nan)
+    k_par, k_perp = np.sqrt(np.maximum(k2_par, 0.0)), np.sqrt(np.maximum(k2_perp, 0.0))
+    values = [
+        *(l_par, l_perp, k_par, k_perp, k_perp / k_par, l_par / l_perp),
+        *(np.sqrt(variance), np.sqrt(across), across / variance, np.sqrt(total) / strength),
+        *(third / variance**1.5, fourth / variance**2, (cross - m1 * dn) / np.sqrt(variance * (dn2 - dn**2))),
+    ]
+    return np.stack(values, axis=-1)

@@ -1,0 +1,163 @@
+"""Sums over the sub-volumes of a snapshot, chunk by chunk, and the errors that their scatter gives."""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from mmfields.conventions import SnapshotError
+
+# (fields, small arrays, edges of the boxes along three axes, sums to add to)
+Work = Callable[[list[np.ndarray], list[np.ndarray], list[np.ndarray], np.ndarray], None]
+
+
+def require_subvolumes(subvolumes: int) -> None:
+    """Refuse what is no number of sub-volumes per axis.
+
+    Raises
+    ------
+    SnapshotError
+        Unless it is 0 (no errors) or a whole number from 2 on.
+    """
+    if isinstance(subvolumes, bool) or not isinstance(subvolumes, int | np.integer) or subvolumes in (1, -1):
+        raise SnapshotError(f"subvolumes={subvolumes!r}: a whole number per axis is needed, 2 or more, or 0 for none")
+    if subvolumes < 0:
+        raise SnapshotError(f"subvolumes={subvolumes}: 2 or more per axis are needed, or 0 for no errors")
+
+
+def aligned(
+    fields: Sequence[xr.DataArray], small: Sequence[xr.DataArray], dims: Sequence[str], last: str = "component"
+) -> tuple[list[str], list[Any], list[Any]]:
+    """Leading dims (time), fields over (lead, dims), and small arrays over (lead, last), as NumPy or Dask arrays."""
+    everything = (*fields, *small)
+    lead = list(dict.fromkeys(d for a in everything for d in a.dims if d not in (*dims, last)))
+    sizes = {d: n for a in everything for d, n in a.sizes.items()}
+
+    def wide(array: xr.DataArray, own: Sequence[str]) -> Any:
+        new = {d: sizes[d] for d in lead if d not in array.dims}
+        return array.expand_dims(new).transpose(*lead, *own).data
+
+    return lead, [wide(f, dims) for f in fields], [wide(s, [last]) for s in small]
+
+
+def group_sums(work: Work, fields: Sequence[Any], small: Sequence[Any], *, rank: int, groups: int, columns: int) -> Any:
+    """Sums of `columns` numbers over the groups^rank sub-volumes of fields.
+
+    Parameters
+    ----------
+    work : callable
+        Adds the sums of one block, of three axes.
+    fields : sequence of NumPy or Dask arrays (…, spatial axes)
+    small : sequence of arrays (…, m)
+        Over the same leading axes.
+    rank, groups, columns : int
+
+    Returns
+    -------
+    (…, groups, columns) array
+        Lazy where the fields are.
+    """
+    shape = fields[0].shape[-rank:]
+    counts = tuple(min(groups, n) for n in shape)
+    options = {"work": work, "count": len(fields), "shape": shape, "counts": counts, "columns": columns}
+    if not any(hasattr(a, "dask") for a in (*fields, *small)):
+        return _sums(*fields, *small, *map(np.arange, shape), **options, threads=os.cpu_count() or 1)
+    import dask.array as da
+
+    lead = fields[0].ndim - rank
+    first = next(f for f in fields if hasattr(f, "dask"))
+    chunks = (*(1,) * lead, *first.chunks[lead:])
+    letters, axes = "abcdefgh"[:lead], "xyz"[:rank]
+    blocks = da.blockwise(
+        _sums_kept,
+        letters + axes + "gq",
+        *(item for f in fields for item in (da.asarray(f).rechunk(chunks), letters + axes)),
+        *(item for s in small for item in (da.asarray(s).rechunk((*(1,) * lead, -1)), letters + "m")),
+        *(i for n, c, a in zip(shape, chunks[lead:], axes, strict=True) for i in (da.arange(n, chunks=(c,)), a)),
+        new_axes={"g": int(np.prod(counts)), "q": columns},
+        adjust_chunks=dict.fromkeys(axes, 1),
+        concatenate=True,
+        align_arrays=False,
+        dtype=np.float64,
+        meta=np.empty((0,) * (lead + rank + 2)),
+        **options,
+    )
+    return blocks.sum(axis=tuple(range(lead, lead + rank)))
+
+
+def _sums_kept(*arrays: np.ndarray, shape: tuple[int, ...], **options: Any) -> np.ndarray:
+    """As `_sums`, with the spatial axes kept as 1."""
+    sums = _sums(*arrays, shape=shape, **options)
+    return sums.reshape(*sums.shape[:-2], *(1,) * len(shape), *sums.shape[-2:])
+
+
+def _sums(*arrays: np.ndarray, work, count, shape, counts, columns, threads: int = 1) -> np.ndarray:
+    """One block: for three axes, over leading ones; the first axis shared among threads."""
+    rank = len(shape)
+    fields, small, places = arrays[:count], arrays[count:-rank], arrays[-rank:]
+    lead = fields[0].shape[:-rank]
+    missing = 3 - rank
+    edges = [np.array([[0, 1, 0]])] * missing
+    edges += [_edges(p, n, g) for p, n, g in zip(places, shape, counts, strict=True)]
+    boxes = (*(1,) * missing, *counts)
+    out = np.zeros((*lead, *boxes, columns))
+    for index in np.ndindex(*lead):
+        parts = [f[index].reshape((1,) * missing + f.shape[len(lead) :]) for f in fields]
+        numbers = [np.ascontiguousarray(s[index]) for s in small]
+
+        def rows(part: np.ndarray, parts=parts, numbers=numbers) -> np.ndarray:
+            own = np.zeros((*boxes, columns))
+            work(parts, numbers, [part, *edges[1:]], own)
+            return own
+
+        with ThreadPoolExecutor(threads) as pool:
+            out[index] = sum(pool.map(rows, _shares(edges[0], threads)))
+    return out.reshape(*lead, -1, columns)
+
+
+def _edges(place: np.ndarray, n: int, groups: int) -> np.ndarray:
+    """First and last cell and number of each box that a block's cells, given by their place, lie in."""
+    number = place * groups // n
+    cuts = np.flatnonzero(np.diff(number)) + 1
+    starts = np.concatenate([[0], cuts])
+    return np.stack([starts, np.concatenate([cuts, [len(place)]]), number[starts]], axis=1)
+
+
+def _shares(edges: np.ndarray, threads: int) -> list[np.ndarray]:
+    """The same boxes cut into as many shares as there are threads."""
+    cuts = np.linspace(edges[0, 0], edges[-1, 1], threads + 1).astype(int)
+    shares = []
+    for low, high in pairwise(cuts.tolist()):
+        part = edges.copy()
+        part[:, :2] = np.clip(part[:, :2], low, high)
+        shares.append(part[part[:, 1] > part[:, 0]])
+    return [s for s in shares if len(s)]
+
+
+def jackknife(sums: np.ndarray, statistic: Callable[[np.ndarray], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """A statistic of the sums over all groups, and its error from leaving out one group after the other.
+
+    Parameters
+    ----------
+    sums : (…, groups, columns) array
+    statistic : callable
+        From (…, columns) sums to (…, values).
+
+    Returns
+    -------
+    value, error : (…, values) arrays
+        The error is NaN where there is one group.
+    """
+    total = sums.sum(axis=-2, keepdims=True)
+    groups = sums.shape[-2]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = statistic(total[..., 0, :])
+        if groups < 2:
+            return value, np.full_like(value, np.nan)
+        each = statistic(total - sums)
+        spread = each - each.mean(axis=-2, keepdims=True)
+        return value, np.sqrt((groups - 1) / groups * (spread**2).sum(axis=-2))

@@ -1,0 +1,103 @@
+"""Sums over boxes of cells, for the moments of a field and their scatter between sub-volumes."""
+
+from numba import njit
+
+# Sums that `add_moments` makes of every box.
+MOMENTS = 12
+
+# Sums may run in any order, several at a time; NaN stays NaN.
+REORDERED = {"reassoc", "nsz", "contract"}
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def project(a, b, c, mean, along, out):
+    """Fluctuation along a direction, (B - mean) · along, of flat arrays."""
+    for m in range(out.size):
+        out[m] = (a[m] - mean[0]) * along[0] + (b[m] - mean[1]) * along[1] + (c[m] - mean[2]) * along[2]
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=REORDERED)
+def moments_of_row(a, b, c, density, level, along, sums):
+    """Add the sums of one row; the density may be empty."""
+    s1 = s2 = s3 = s4 = sx = sy = sz = square = sn = snn = spn = 0.0
+    for m in range(a.size):
+        x, y, z = a[m] - level[0], b[m] - level[1], c[m] - level[2]
+        p = x * along[0] + y * along[1] + z * along[2]
+        s1 += p
+        s2 += p * p
+        s3 += p * p * p
+        s4 += (p * p) * (p * p)
+        sx += x
+        sy += y
+        sz += z
+        square += x * x + y * y + z * z
+    for m in range(density.size):
+        p = (a[m] - level[0]) * along[0] + (b[m] - level[1]) * along[1] + (c[m] - level[2]) * along[2]
+        n = density[m] - level[3]
+        sn += n
+        snn += n * n
+        spn += n * p
+    sums[0] += a.size
+    sums[1] += s1
+    sums[2] += s2
+    sums[3] += s3
+    sums[4] += s4
+    sums[5] += sx
+    sums[6] += sy
+    sums[7] += sz
+    sums[8] += square
+    sums[9] += sn
+    sums[10] += snn
+    sums[11] += spn
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def add_moments(a, b, c, density, level, along, edges0, edges1, edges2, out):
+    """Add what the moments of a fluctuation need, box by box.
+
+    Parameters
+    ----------
+    a, b, c : (n0, n1, n2) arrays
+        Components of the field.
+    density : (n0, n1, n2 or 0) array
+        Empty along the last axis where there is none.
+    level : (4,) float array
+        About the means of the three and of the density, taken out first.
+    along : (3,) float array
+        Direction that parallel means.
+    edges0, edges1, edges2 : (m, 3) int arrays
+        First cell, cell after the last, and number of the box along each axis.
+    out : (boxes, boxes, boxes, MOMENTS) float array
+        Cells; sums of the parallel fluctuation to its powers 1 to 4; of the three components; of their squares;
+        of the density, of its square and of its product with the parallel fluctuation.
+    """
+    dense = min(density.shape[2], 1)
+    for e0 in edges0:
+        for i in range(e0[0], e0[1]):
+            for e1 in edges1:
+                for j in range(e1[0], e1[1]):
+                    for e2 in edges2:
+                        low, high = e2[0], e2[1]
+                        row = density[i, j, low * dense : high * dense]
+                        sums = out[e0[2], e1[2], e2[2]]
+                        moments_of_row(a[i, j, low:high], b[i, j, low:high], c[i, j, low:high], row, level, along, sums)
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=REORDERED)
+def product_of_row(a, b):
+    """Sum of a times b."""
+    total = 0.0
+    for m in range(a.size):
+        total += float(a[m]) * float(b[m])
+    return total
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def add_products(a, b, edges0, edges1, edges2, out):
+    """Add the product of two fields, box by box: (n0, n1, n2) arrays, and (boxes, boxes, boxes) sums."""
+    for e0 in edges0:
+        for i in range(e0[0], e0[1]):
+            for e1 in edges1:
+                for j in range(e1[0], e1[1]):
+                    for e2 in edges2:
+                        out[e0[2], e1[2], e2[2]] += product_of_row(a[i, j, e2[0] : e2[1]], b[i, j, e2[0] : e2[1]])

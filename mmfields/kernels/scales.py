@@ -1,0 +1,136 @@
+"""Power of a spectrum on lines of k_par and k_perp, and the densities that scales are means of."""
+
+from math import sin, sqrt
+
+import numpy as np
+from numba import njit
+
+# What `line_row` adds to a bin: power and power times wavenumber, of k_perp and of k_par.
+COLUMNS = 4
+
+# What `weigh_density` makes densities of.
+L_PAR, L_PERP, K2_PAR, K2_PERP = range(4)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def line_row(power, square, parallel, along2, k2, inverse, share, out):
+    """Add a row of modes to fine bins of their k_perp and |k_par|, and to the sums of k^2 in the last row."""
+    top = np.int64(out.shape[0] - 2)
+    perp2 = par2 = 0.0
+    for m in range(k2.size):
+        value = share * power[m]
+        k_par = abs(parallel + k2[m] * along2)
+        total = square + k2[m] * k2[m]
+        rest = total - k_par * k_par
+        k_perp = sqrt(rest) if rest > 1e-12 * total else 0.0
+        first, second = min(np.int64(k_perp * inverse + 0.5), top), min(np.int64(k_par * inverse + 0.5), top)
+        out[first, 0] += value
+        out[first, 1] += value * k_perp
+        out[second, 2] += value
+        out[second, 3] += value * k_par
+        perp2 += value * k_perp * k_perp
+        par2 += value * k_par * k_par
+    out[-1, 0] += perp2
+    out[-1, 1] += par2
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def power_on_lines(a, k0, k1, k2, n0, n1, n2, weight, along, width, out):
+    """Add the power of every mode to lines of k_perp and |k_par|; k = 0 is left out.
+
+    A Nyquist wavenumber stands for both signs, and its modes are shared among them.
+
+    Parameters
+    ----------
+    a : (n0, n1, n2) complex array
+        Spectrum.
+    k0, k1, k2 : float arrays
+        Wavenumbers along its axes.
+    n0, n1, n2 : bool arrays
+        Which are Nyquist wavenumbers; along the last axis none but the last.
+    weight : (n2,) float array
+        How many modes each of the half axis stands for.
+    along : (3,) float array
+        Direction that parallel means, along the same axes.
+    width : float
+        Of the bins; bin n holds wavenumbers within half a width of n widths.
+    out : (bins + 1, COLUMNS) float array
+        The last row takes the sums of power times k_perp^2 and times k_par^2.
+    """
+    power, inverse, last = np.empty(k2.size), 1.0 / width, k2.size - 1
+    plain = last if n2[last] else k2.size
+    for i in range(k0.size):
+        for j in range(k1.size):
+            for m in range(k2.size):
+                value = a[i, j, m]
+                power[m] = weight[m] * (np.float64(value.real) ** 2 + np.float64(value.imag) ** 2)
+            if k0[i] == 0.0 and k1[j] == 0.0 and k2[0] == 0.0:
+                power[0] = 0.0
+            square = k0[i] * k0[i] + k1[j] * k1[j]
+            signs0, signs1 = (2 if n0[i] else 1), (2 if n1[j] else 1)
+            share = 1.0 / (signs0 * signs1)
+            for r in range(signs0):
+                for s in range(signs1):
+                    par = k0[i] * along[0] * (1 - 2 * r) + k1[j] * along[1] * (1 - 2 * s)
+                    line_row(power[:plain], square, par, along[2], k2[:plain], inverse, share, out)
+                    for t in range(2 if plain == last else 0):
+                        slope = along[2] * (1 - 2 * t)
+                        line_row(power[plain:], square, par, slope, k2[plain:], inverse, 0.5 * share, out)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def density_row(which, square, parallel, along2, k2, cut, table, steps, share, out):
+    """Add a share of the weights of one row."""
+    for m in range(k2.size):
+        k_par = abs(parallel + k2[m] * along2)
+        if which == L_PAR:
+            out[m] += share * (sin(k_par * cut) / k_par if k_par * cut > 1e-4 else cut)
+        elif which == K2_PAR:
+            out[m] += share * k_par * k_par
+        else:
+            total = square + k2[m] * k2[m]
+            rest = total - k_par * k_par
+            rest = rest if rest > 1e-12 * total else 0.0
+            if which == K2_PERP:
+                out[m] += share * rest
+            else:
+                place = sqrt(rest) * steps
+                n = min(np.int64(place), table.size - 2)
+                out[m] += share * (table[n] + (table[n + 1] - table[n]) * min(place - n, 1.0))
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def weigh_density(a, k0, k1, k2, n0, n1, n2, along, which, cut, table, steps, out):
+    """Multiply a spectrum by what makes its product with the field a density of a scale or of k^2.
+
+    Parameters
+    ----------
+    a, k0, k1, k2, n0, n1, n2, along
+        As :func:`power_on_lines`.
+    which : int
+        ``L_PAR``, ``L_PERP``, ``K2_PAR`` or ``K2_PERP``.
+    cut : float
+        Where the integral of the correlation along the field ends: of a mode it is sin(k_par cut) / k_par.
+    table : float array
+        The same across the field, against k_perp.
+    steps : float
+        Entries of the table per unit of k_perp.
+    out : (n0, n1, n2) complex array
+    """
+    last, values = k2.size - 1, np.empty(k2.size)
+    plain = last if n2[last] else k2.size
+    for i in range(k0.size):
+        for j in range(k1.size):
+            values[:] = 0.0
+            square = k0[i] * k0[i] + k1[j] * k1[j]
+            signs0, signs1 = (2 if n0[i] else 1), (2 if n1[j] else 1)
+            share = 1.0 / (signs0 * signs1)
+            for r in range(signs0):
+                for s in range(signs1):
+                    par = k0[i] * along[0] * (1 - 2 * r) + k1[j] * along[1] * (1 - 2 * s)
+                    density_row(which, square, par, along[2], k2[:plain], cut, table, steps, share, values[:plain])
+                    for t in range(2 if plain == last else 0):
+                        slope, rest, half = along[2] * (1 - 2 * t), values[plain:], 0.5 * share
+                        density_row(which, square, par, slope, k2[plain:], cut, table, steps, half, rest)
+            for m in range(k2.size):
+                out[i, j, m] = a[i, j, m] * values[m]
