@@ -3,13 +3,22 @@
 from mmfields.anisotropy.elongation import scale_anisotropy
 from mmfields.anisotropy.increments import structure_function
 from mmfields.anisotropy.lengths import LENGTHS, STRENGTHS, WAVENUMBERS, fluctuation, scales
+from mmfields.anisotropy.plasma import brazil, compression, curvature, pressure, pressure_tensor
+from mmfields.anisotropy.regions import patches, threshold_curve
 
 __all__ = [
     "LENGTHS",
     "STRENGTHS",
     "WAVENUMBERS",
+    "brazil",
+    "compression",
+    "curvature",
     "fluctuation",
+    "patches",
+    "pressure",
+    "pressure_tensor",
     "scale_anisotropy",
     "scales",
     "structure_function",
+    "threshold_curve",
 ]

@@ -18,7 +18,7 @@ from mmfields.conventions import (
 )
 from mmfields.fourier.labelled import fft, ifft
 from mmfields.fourier.tapering import taper
-from mmfields.fourier.transfer import ALL, Transfer, Weigh, band, high_pass, low_pass, passes_any
+from mmfields.fourier.transfer import ALL, Transfer, Weigh, band, gaussian, high_pass, low_pass, passes_any
 from mmfields.fourier.transform import Waves, map_modes, waves_of
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "divergence",
     "fft",
     "filter",
+    "gaussian",
     "helmholtz",
     "high_pass",
     "ifft",

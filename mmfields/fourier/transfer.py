@@ -331,3 +331,33 @@ def high_pass(k: float, *, edge: str = "sharp", width: float | None = None, orde
     below = low_pass(k, edge=edge, width=width, order=order, keep_mean=True)
     label, limits = below.label.replace("low_pass", "high_pass"), (ALL, ALL, (float(k), np.inf))
     return Transfer(_Complement(below), label, 0.0, limits=limits, isotropic=True)
+
+
+@dataclass(frozen=True)
+class _Gaussian:
+    length: float
+
+    def __call__(self, k_par: np.ndarray, k_perp: np.ndarray) -> np.ndarray:
+        return np.exp(-0.5 * self.length**2 * (np.asarray(k_par) ** 2 + np.asarray(k_perp) ** 2))
+
+
+def gaussian(length: float) -> Transfer:
+    """Smoothing with a Gaussian, exp(-k² length² / 2), which keeps the mean.
+
+    Parameters
+    ----------
+    length : float
+        Standard deviation in space, in the length unit.
+
+    Returns
+    -------
+    Transfer
+
+    Raises
+    ------
+    SnapshotError
+        If it is not positive.
+    """
+    if not 0 < length < np.inf:
+        raise SnapshotError(f"length={length!r}: a positive number is needed")
+    return Transfer(_Gaussian(float(length)), f"gaussian({length:g})", 1.0, isotropic=True)

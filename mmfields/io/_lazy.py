@@ -316,6 +316,25 @@ class Quotient:
 
 
 @dataclass(frozen=True)
+class Total:
+    """Sum of sources of one shape, as the pressure of all species."""
+
+    parts: tuple[Source, ...]
+    shape: tuple[int, ...] = field(init=False)
+    dtype: np.dtype = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shape", self.parts[0].shape)
+        object.__setattr__(self, "dtype", np.result_type(*(p.dtype for p in self.parts)))
+
+    def read(self, region: Region) -> np.ndarray:
+        total = self.parts[0].read(region).astype(self.dtype)
+        for part in self.parts[1:]:
+            total += part.read(region)
+        return total
+
+
+@dataclass(frozen=True)
 class Centred:
     """Two-point mean of a staggered source along `axis`: cell i from its faces i and i+1.
 

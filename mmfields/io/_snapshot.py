@@ -3,6 +3,7 @@
 import functools
 import math
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,7 +13,7 @@ import xarray as xr
 from xarray.core import indexing
 
 from mmfields.conventions import LONG_NAMES, SPATIAL, SnapshotError, boundary_attrs
-from mmfields.io._lazy import LazyArray, Quotient, Source
+from mmfields.io._lazy import LazyArray, Quotient, Source, Total
 
 # An axis longer than this is a corrupt header, not a simulation.
 LONGEST_AXIS = 2_000_000
@@ -29,6 +30,14 @@ ATHENA_NAMES = {
     **{f"{b}{i + 1}": f"B{c}" for b in ("Bcc", "bcc", "B") for i, c in enumerate(SPATIAL)},
     **{f"Ecc{i + 1}": f"E{c}" for i, c in enumerate(SPATIAL)},
 }
+
+# Pressures as codes call them, such as pxx, Pxy_ions, prs12, pyzS1, p_par, prs_prp; a scalar pressure is none of them.
+PRESSURE = re.compile(
+    r"(?:p|prs|pres|press|pressure)[_/]?"
+    r"(?:(?P<i>[xyz123])(?P<j>[xyz123])|(?P<along>par(?:a|allel)?|prl|perp(?:endicular)?|prp))"
+    r"(?:s(?P<number>\d+)|_(?P<kind>[a-z]\w*))?"
+)
+AXES = str.maketrans("123", "xyz")
 
 
 @dataclass(frozen=True)
@@ -117,6 +126,7 @@ def build(
     drop: Sequence[str] | str | None = None,
 ) -> xr.Dataset:
     """Assemble a snapshot from lazy fields; nothing is read."""
+    fields = with_pressures(fields)
     axes = _bounded_chunks(fields, axes)
     dropped = {drop} if isinstance(drop, str) else set(drop or ())
     variables = {}
@@ -165,6 +175,41 @@ def with_velocities(fields: dict[str, Field]) -> dict[str, Field]:
             code_name = f"{momentum}/{fields['rho'].code_name}"
             fields[name] = Field(top.dims, Quotient(top.source, fields["rho"].source), code_name)
     return fields
+
+
+def pressure_name(name: str) -> tuple[str, str] | None:
+    """Canonical name of a pressure, and its species ("" for the whole plasma), of a code's name; None for others."""
+    found = PRESSURE.fullmatch(name.strip().lower())
+    if found is None:
+        return None
+    i, j, along, species = found["i"], found["j"], found["along"], found["kind"] or found["number"] or ""
+    if along:
+        return ("p_par" if along.startswith(("par", "prl")) else "p_perp"), species
+    first, second = sorted(str(axis).translate(AXES) for axis in (i, j))
+    return f"P{first}{second}", species
+
+
+def with_pressures(fields: Mapping[str, Field]) -> dict[str, Field]:
+    """Give pressures their canonical names; those of several species stay, and their sum is added."""
+    groups: dict[str, dict[str, str]] = {}
+    for name in fields:
+        if known := pressure_name(name):
+            groups.setdefault(known[0], {}).setdefault(known[1], name)
+    whole = {wanted: species[""] for wanted, species in groups.items() if "" in species and wanted not in fields}
+    out = {}
+    for name, item in fields.items():
+        new = next((wanted for wanted, old in whole.items() if old == name), name)
+        out[new] = item
+    for wanted, species in groups.items():
+        if wanted in out:
+            continue
+        items = [fields[name] for name in species.values()]
+        if len({(i.dims, i.source.shape, i.units) for i in items}) > 1:
+            continue
+        code_name = " + ".join(i.code_name for i in items)
+        source = items[0].source if len(items) == 1 else Total(tuple(i.source for i in items))
+        out[wanted] = replace(items[0], source=source, code_name=code_name)
+    return out
 
 
 def guarded(engine: str) -> Callable:
