@@ -241,7 +241,7 @@ def _mean_field(ds: xr.Dataset, options: Options, page: _Page) -> tuple[Any, dic
             ("rms fluctuation", f"{delta:.4g} {unit}"),
         ]
     )
-    panels = plot._new_axes(3, 4.0, 3.8)
+    panels = plot.base.new_axes(3, 4.0, 3.8)
     plot.slices(anisotropy.fluctuation(ds, direction=direction), panels)
     page.figure("slices", panels[0].figure, "Fluctuation along the mean field on the mid-planes of the box.")
     return direction, {"strength": strength, "rms": rms, "delta": delta}
@@ -267,7 +267,7 @@ def _spectrum(
         f"Band of the mirrors ({chosen}): k_par {band['k_par'][0]:.4g} to {band['k_par'][1]:.4g}, "
         f"k_perp {band['k_perp'][0]:.4g} to {band['k_perp'][1]:.4g}.",
     )
-    ax = plot._new_axes(1, 6.2, 4.8)
+    ax = plot.base.new_axes(1, 6.2, 4.8)
     power = spectra.power2d(ds, direction=direction).compute()
     plot.spectrum2d(power, ax, **band)
     page.figure("spectrum", ax.figure, "Annular-summed power of the three components of B.")
@@ -335,7 +335,7 @@ def _rotation(ds: xr.Dataset, options: Options, page: _Page) -> xr.DataArray:
             ("mean of the map", f"{float(rm.mean()):.4g} rad/m2"),
         ]
     )
-    ax = plot._new_axes()
+    ax = plot.base.new_axes()
     plot.rotation_measure(rm, ax)
     page.figure("rotation_measure", ax.figure, "Rotation measure through the box, the observer at its upper end.")
     return rm
@@ -399,12 +399,12 @@ def _transport(tr: xr.Dataset, direction: Any, page: _Page) -> tuple[xr.Dataset,
         "particles. Where the exponent a of the displacements, proportional to s^a, is off 1 by more than 0.3 the "
         "number is no plateau: above 1 the protons still run freely and it is a lower limit, below 1 an upper one.",
     )
-    panels = plot._new_axes(tr.sizes["field"], 4.6, 4.4, sharey=True)
+    panels = plot.base.new_axes(tr.sizes["field"], 4.6, 4.4, sharey=True)
     for panel, name in zip(panels, tr["field"].values, strict=True):
         plot.running_diffusion(run.sel(field=name), panel, plateau=end.sel(field=name))
         panel.set_title(str(name))
     page.figure("running_diffusion", panels[0].figure, "Running coefficients along and across the mean field.")
-    ax = plot._new_axes(1, 6.4, 4.8)
+    ax = plot.base.new_axes(1, 6.4, 4.8)
     plot.diffusion(end, ax)
     page.figure("diffusion", ax.figure, "Coefficients over the second half of each run; open markers: no plateau.")
     page.table(_kappa_rows(end))

@@ -9,6 +9,7 @@ import xarray as xr
 
 from mmfields.anisotropy.subvolumes import aligned, group_sums, jackknife, require_subvolumes
 from mmfields.conventions import (
+    MEAN_FIELD_FLOOR,
     SPATIAL,
     SnapshotError,
     components,
@@ -38,7 +39,7 @@ SCALES = {
     "dB_par_rms": "rms fluctuation along the mean field",
     "dB_perp_rms": "rms fluctuation across the mean field, both components",
     "dB_perp2_over_dB_par2": "power across over power along the mean field",
-    "dB_over_B0": "rms fluctuation over mean field strength",
+    "dB_over_B0": "rms fluctuation over mean field strength, NaN where there is no mean field",
     "skewness": "skewness of dB_par",
     "kurtosis": "kurtosis of dB_par, 3 for a Gaussian",
     "correlation_dn": "correlation coefficient of dB_par with the density",
@@ -370,6 +371,8 @@ def _values(exact: np.ndarray, level: np.ndarray, moments: np.ndarray, *products
     values[:4] = exact[:4]
     with np.errstate(divide="ignore", invalid="ignore"):
         values[4:6] = exact[3] / exact[2], exact[0] / exact[1]
+    if values[9] * MEAN_FIELD_FLOOR > 1:  # there is no mean field to compare with
+        values[9] = errors[9] = np.nan
     if tiny:
         values[[0, 1, 2, 3, 4, 5, 8, 10, 11, 12]] = np.nan
     return np.concatenate([values[:count], errors[:count]])

@@ -1,0 +1,22 @@
+"""Figures: (data, ax) -> artists.  Nothing is computed here beyond what drawing needs."""
+
+from mmfields.plot.anisotropy import brazil, scale_anisotropy, structure_function, threshold_curve
+from mmfields.plot.base import COLOURS
+from mmfields.plot.fields import compare, rotation_measure, slices
+from mmfields.plot.spectra import spectrum, spectrum2d
+from mmfields.plot.transport import diffusion, running_diffusion
+
+__all__ = [
+    "COLOURS",
+    "brazil",
+    "compare",
+    "diffusion",
+    "rotation_measure",
+    "running_diffusion",
+    "scale_anisotropy",
+    "slices",
+    "spectrum",
+    "spectrum2d",
+    "structure_function",
+    "threshold_curve",
+]

@@ -1,0 +1,132 @@
+"""Planes and maps of fields."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+
+from mmfields.conventions import SnapshotError, spatial_dims
+from mmfields.plot.base import new_axes, unit_label
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def slices(data: xr.Dataset | xr.DataArray, ax: "Sequence[Axes] | None" = None, *, variable: str | None = None) -> list:
+    """Mid-planes of a three-dimensional field, one panel per axis cut.
+
+    Parameters
+    ----------
+    data : xarray.Dataset or DataArray
+        Snapshot or one of its fields, without ``time``.
+    ax : three Axes, optional
+    variable : str, optional
+        Of a Dataset; its first by default.
+
+    Returns
+    -------
+    list of artists
+
+    Raises
+    ------
+    SnapshotError
+        If the field is not three-dimensional.
+    """
+    if isinstance(data, xr.Dataset):
+        data = data[variable or next(iter(data.data_vars))]
+    dims = spatial_dims(data)
+    if len(dims) != 3 or data.ndim != 3:
+        raise SnapshotError(f"slices draws a three-dimensional field; this one has dims {data.dims}: select the others")
+    panels = new_axes(3, 4.0, 3.8) if ax is None else ax
+    data = data.compute()
+    limit = float(np.abs(data).max())
+    signed = float(data.min()) < 0 < float(data.max())
+    low, colours = (-limit, "RdBu_r") if signed else (float(data.min()), "cividis")
+    artists = []
+    for panel, cut in zip(panels, ("z", "y", "x"), strict=True):
+        across, up = (d for d in ("x", "y", "z") if d != cut)
+        plane = data.isel({cut: data.sizes[cut] // 2}).transpose(up, across)
+        artists.append(
+            panel.pcolormesh(plane[across], plane[up], plane, vmin=low, vmax=limit, cmap=colours, rasterized=True)
+        )
+        panel.set_aspect("equal")
+        panel.set_xlabel(f"${across}${unit_label(data[across])}")
+        panel.set_ylabel(f"${up}${unit_label(data[up])}")
+        panel.set_title(f"${cut}$ = {float(plane[cut]):.4g}", fontsize=10)
+    panels[-1].figure.colorbar(
+        artists[-1], ax=list(panels), label=f"{_field_label(data)}{unit_label(data)}", shrink=0.85
+    )
+    return artists
+
+
+def compare(fields: Mapping[str, xr.DataArray], ax: "Sequence[Axes] | None" = None, *, cut: str = "z") -> list:
+    """Mid-planes of several fields side by side on one colour scale: before, after and residual of a filter.
+
+    Parameters
+    ----------
+    fields : mapping
+        Three-dimensional fields by title, of one quantity; without ``time``.
+    ax : sequence of Axes, optional
+        One each.
+    cut : {"x", "y", "z"}
+        Axis that the planes cut at its middle.
+
+    Returns
+    -------
+    list of artists
+
+    Raises
+    ------
+    SnapshotError
+        If a field is not three-dimensional.
+    """
+    if cut not in ("x", "y", "z") or not fields:
+        raise SnapshotError(f"cut={cut!r} of {len(fields)} fields: an axis, and at least one field are needed")
+    if bad := {name: field.dims for name, field in fields.items() if set(field.dims) != {"x", "y", "z"}}:
+        raise SnapshotError(f"three-dimensional fields are needed, and {bad} are not: select the other dims")
+    panels = np.atleast_1d(new_axes(len(fields), 4.4, 3.8) if ax is None else ax)
+    across, up = (d for d in ("x", "y", "z") if d != cut)
+    planes = {n: f.isel({cut: f.sizes[cut] // 2}).transpose(up, across).compute() for n, f in fields.items()}
+    limit = max(float(np.abs(plane).max()) for plane in planes.values())
+    options = {"vmin": -limit, "vmax": limit, "cmap": "RdBu_r", "rasterized": True}
+    artists = []
+    for panel, (name, plane) in zip(panels, planes.items(), strict=True):
+        artists.append(panel.pcolormesh(plane[across], plane[up], plane, **options))
+        panel.set(title=name, aspect="equal", xlabel=f"${across}${unit_label(plane[across])}")
+        panel.set_ylabel(f"${up}${unit_label(plane[up])}")
+    label = f"{_field_label(plane)}{unit_label(plane)}"
+    panels[0].figure.colorbar(artists[0], ax=list(panels), label=label, shrink=0.85)
+    return artists
+
+
+def _field_label(field: xr.DataArray) -> str:
+    return {"dB_par": r"$\delta B_\parallel$"}.get(str(field.name), str(field.name))
+
+
+def rotation_measure(rm: xr.DataArray, ax: "Axes | None" = None) -> list:
+    """Map of the rotation measure.
+
+    Parameters
+    ----------
+    rm : xarray.DataArray
+        From ``mm.faraday.rotation_measure``.
+    ax : Axes, optional
+
+    Returns
+    -------
+    list of artists
+    """
+    ax = ax or new_axes()
+    rm = rm.compute()
+    across, up = (d for d in ("x", "y", "z") if d in rm.dims)
+    limit = float(np.abs(rm).max()) or 1.0
+    image = ax.pcolormesh(
+        rm[across], rm[up], rm.transpose(up, across), vmin=-limit, vmax=limit, cmap="RdBu_r", rasterized=True
+    )
+    ax.set_aspect("equal")
+    ax.set_xlabel(f"${across}${unit_label(rm[across])}")
+    ax.set_ylabel(f"${up}${unit_label(rm[up])}")
+    ax.set_title(f"line of sight {rm.attrs.get('line_of_sight', '')}", fontsize=10)
+    ax.figure.colorbar(image, ax=ax, label="rotation measure [rad m$^{-2}$]")
+    return [image]
