@@ -31,9 +31,9 @@ ATHENA_NAMES = {
     **{f"Ecc{i + 1}": f"E{c}" for i, c in enumerate(SPATIAL)},
 }
 
-# Pressures as codes call them, such as pxx, Pxy_ions, prs12, pyzS1, p_par, prs_prp; a scalar pressure is none of them.
+# Pressures as codes call them, such as pxx, Pxy_ions, p_ions_xy, prs12, pyzS1, p_par, prs_prp; a scalar pressure is none of them.
 PRESSURE = re.compile(
-    r"(?:p|prs|pres|press|pressure)[_/]?"
+    r"(?:p|prs|pres|press|pressure)(?:_(?P<before>[a-z]\w*))??[_/]?"
     r"(?:(?P<i>[xyz123])(?P<j>[xyz123])|(?P<along>par(?:a|allel)?|prl|perp(?:endicular)?|prp))"
     r"(?:s(?P<number>\d+)|_(?P<kind>[a-z]\w*))?"
 )
@@ -182,7 +182,12 @@ def pressure_name(name: str) -> tuple[str, str] | None:
     found = PRESSURE.fullmatch(name.strip().lower())
     if found is None:
         return None
-    i, j, along, species = found["i"], found["j"], found["along"], found["kind"] or found["number"] or ""
+    i, j, along, species = (
+        found["i"],
+        found["j"],
+        found["along"],
+        found["kind"] or found["number"] or found["before"] or "",
+    )
     if along:
         return ("p_par" if along.startswith(("par", "prl")) else "p_perp"), species
     first, second = sorted(str(axis).translate(AXES) for axis in (i, j))
