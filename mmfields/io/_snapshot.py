@@ -31,9 +31,9 @@ ATHENA_NAMES = {
     **{f"Ecc{i + 1}": f"E{c}" for i, c in enumerate(SPATIAL)},
 }
 
-# Pressures as codes call them, such as pxx, Pxy_ions, p_ions_xy, prs12, pyzS1, p_par, prs_prp; a scalar pressure is none of them.
+# Pressures as codes call them: pxx, Pxy_ions, p_ions_xy, prs12, pyzS1, p_par, prs_prp; a scalar pressure is none.
 PRESSURE = re.compile(
-    r"(?:p|prs|pres|press|pressure)(?:_(?P<before>[a-z]\w*))??[_/]?"
+    r"(?:p|prs|pres|press|pressure)(?:_(?P<before>[a-z](?:\w*[a-z0-9])?))??[_/]?"
     r"(?:(?P<i>[xyz123])(?P<j>[xyz123])|(?P<along>par(?:a|allel)?|prl|perp(?:endicular)?|prp))"
     r"(?:s(?P<number>\d+)|_(?P<kind>[a-z]\w*))?"
 )

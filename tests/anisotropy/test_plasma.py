@@ -157,7 +157,7 @@ def test_moments_of_the_real_file_become_the_pressures_of_the_sample(shared):
 def test_circular_field_lines_have_the_curvature_of_their_radius(boundary, no_compute):
     n = 48
     centre = np.arange(n) + 0.5 - n / 2
-    z, y, x = np.meshgrid(np.arange(6.0), centre, centre, indexing="ij")
+    _z, y, x = np.meshgrid(np.arange(6.0), centre, centre, indexing="ij")
     ds = mm.io.from_arrays(
         Bx=-y, By=x, Bz=0 * x, spacing={"z": 1.0, "y": 0.5, "x": 0.5}, dims=("z", "y", "x"), boundary=boundary
     )
