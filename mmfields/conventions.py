@@ -405,6 +405,51 @@ def _normalised(mean: np.ndarray, mean_square: np.ndarray) -> np.ndarray:
     return mean / strength[..., None]
 
 
+def require_whole(value: Any, name: str, low: int) -> int:
+    """A whole number from `low` on.
+
+    Raises
+    ------
+    SnapshotError
+        If it is none; `name` says which.
+    """
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer) or value < low:
+        raise SnapshotError(f"{name}={value!r}: a whole number from {low} on is needed")
+    return int(value)
+
+
+def require_number(value: Any, name: str, low: float = -np.inf, high: float = np.inf) -> float:
+    """A finite number within limits, which are included.
+
+    Raises
+    ------
+    SnapshotError
+        If it is none; `name` says which.
+    """
+    good = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if not good or not np.isfinite(value) or not low <= value <= high:
+        limits = "" if np.isinf(low) and np.isinf(high) else f" from {low:g} to {high:g}"
+        raise SnapshotError(f"{name}={value!r}: a finite number{limits} is needed")
+    return float(value)
+
+
+def require_values(given: Any, name: str) -> np.ndarray:
+    """Finite numbers in one dimension, at least one of them.
+
+    Raises
+    ------
+    SnapshotError
+        If they are none; `name` says which.
+    """
+    try:
+        array = np.asarray(given, dtype=float)
+    except (TypeError, ValueError):
+        array = np.empty((0, 0))
+    if array.ndim != 1 or not array.size or not np.isfinite(array).all():
+        raise SnapshotError(f"{name}: finite numbers in one dimension are needed, not {given!r}")
+    return array
+
+
 def keys_of(seed: int, group: int, n: int) -> np.ndarray:
     """One 64-bit random key per particle, independent of how many there are and of chunks.
 

@@ -33,6 +33,9 @@ def scale_anisotropy(structure: xr.Dataset, *, l_range: tuple[float, float] = (0
     SnapshotError
         If it is of several orders, or has one angle.
     """
+    limits = np.asarray(l_range, dtype=float) if np.ndim(l_range) == 1 else np.empty(0)
+    if limits.shape != (2,) or not limits[0] < limits[1]:
+        raise SnapshotError(f"l_range={l_range!r}: two ascending limits are needed")
     if "structure_angle" not in structure:
         raise SnapshotError(f"no structure_angle among {list(structure)}: a structure function is needed")
     value = structure["structure_angle"]

@@ -18,6 +18,9 @@ from mmfields.conventions import (
     components,
     mean_direction,
     require_direction,
+    require_number,
+    require_values,
+    require_whole,
     spacing,
     spatial_dims,
     unit_attrs,
@@ -82,7 +85,9 @@ def structure_function(
         Instead of samples, all pairs of the lattice at all separations up to `reach`, or at those given
         (x, y, z, in cells).
     reach : float, optional
-        Longest separation; by default a quarter of the shortest axis with two points, an eighth with five.
+        Longest separation, at most half the shortest axis with two points, an eighth with five.  By default half
+        of the former, all of the latter, but no more than 64 cells with two and 32 with five: a block of a chunked
+        field is read with twice as much of its surroundings, so that longer separations need larger blocks.
     bins : int or ascending edges
         Of l_par, l_perp and l; a number asks for one from 0 to half a cell and the others even in the logarithm.
     angles : int or ascending edges [degrees]
@@ -106,9 +111,11 @@ def structure_function(
     """
     plan = _planned(ds, order, points, frame, pairs, seed, lags, reach, bins, angles, subvolumes)
     dims = spatial_dims(ds)
-    names = list(components(ds, of)) if f"{of}x" in ds else [of]
-    if names == [of] and of not in ds:
-        raise SnapshotError(f"of={of!r}: the letter of a vector or one of {list(ds.data_vars)} is needed")
+    names = list(components(ds, of)) if isinstance(of, str) and f"{of}x" in ds else [of]
+    if names == [of] and (not isinstance(of, str) or of not in ds or not set(dims) <= set(ds[of].dims)):
+        raise SnapshotError(
+            f"of={of!r}: a vector's letter or a variable over {dims}, of {list(ds.data_vars)}, is needed"
+        )
     order_of_axes = [*dims[::-1], *(d for d in SPATIAL if d not in dims)]  # as the kernels count them
     field = [f"B{d}" for d in order_of_axes] if frame == "local" else []
     taken = field if set(names) == set(field) else [*field, *names]
@@ -151,10 +158,12 @@ def _planned(ds, order, points, frame, pairs, seed, lags, reach, bins, angles, s
     """Check the arguments; nothing is computed."""
     components(ds)
     require_subvolumes(subvolumes)
-    orders = (order,) if isinstance(order, int | np.integer) else tuple(order)
-    if not orders or any(o not in range(1, HIGHEST_ORDER + 1) for o in orders) or len(set(orders)) < len(orders):
+    orders = tuple(order) if isinstance(order, list | tuple | np.ndarray) else (order,)
+    orders = tuple(require_whole(o, "order", 1) for o in orders)
+    if not orders or max(orders) > HIGHEST_ORDER or len(set(orders)) < len(orders):
         raise SnapshotError(f"order={order!r}: different whole numbers from 1 to {HIGHEST_ORDER} are needed")
-    if points not in POINTS or frame not in FRAMES:
+    require_whole(pairs, "pairs", 1), require_whole(seed, "seed", 0)
+    if not isinstance(points, int) or points not in POINTS or frame not in FRAMES:
         raise SnapshotError(f"points={points!r}, frame={frame!r}: 2 or 5, and one of {', '.join(FRAMES)}, are needed")
     dims, widths, kinds = spatial_dims(ds), spacing(ds), boundaries(ds)
     shape = tuple(ds.sizes[d] for d in dims)
@@ -163,7 +172,8 @@ def _planned(ds, order, points, frame, pairs, seed, lags, reach, bins, angles, s
     if not lengths:
         raise SnapshotError("a snapshot of one cell has no increments")
     given = lags is not None and not isinstance(lags, str)
-    reach = _reach(reach, min(lengths), min(w for d, w in widths.items() if ds.sizes[d] > 1), points)
+    if not given:
+        reach = _reach(reach, min(lengths), min(w for d, w in widths.items() if ds.sizes[d] > 1), points)
     cells = np.array([1.0] * (3 - len(dims)) + [widths[d] for d in dims])
     axes = np.array([0] * (3 - len(dims)) + [int(n > 1) for n in shape])
     if given:
@@ -172,8 +182,6 @@ def _planned(ds, order, points, frame, pairs, seed, lags, reach, bins, angles, s
     elif lags == "all":
         table = _all_lags(reach, cells, axes)
     elif lags is None:
-        if isinstance(pairs, bool) or not isinstance(pairs, int | np.integer) or not 0 < pairs < 1 << 45:
-            raise SnapshotError(f"pairs={pairs!r}: a positive whole number is needed")
         table = _drawn_lags(reach, cells, axes, seed)
     else:
         raise SnapshotError(f"lags={lags!r}: 'all', or an array (m, 3) of whole numbers of cells, is needed")
@@ -198,7 +206,10 @@ def _planned(ds, order, points, frame, pairs, seed, lags, reach, bins, angles, s
 def _reach(reach: float | None, shortest: float, cell: float, points: int) -> float:
     """Longest separation, checked: all points of a pair lie within half the box."""
     longest = shortest / (2 if points == 2 else 8)
-    value = min(longest, shortest / 4) if reach is None else float(reach)
+    if reach is None:
+        value = max(cell, min(shortest / (4 if points == 2 else 8), cell * (64 if points == 2 else 32)))
+    else:
+        value = require_number(reach, "reach")
     if not cell <= value <= longest * (1 + 1e-12):
         raise SnapshotError(
             f"reach={value:g}: with {points} points it lies between the cell, {cell:g}, and {longest:g}, so that all "
@@ -232,14 +243,23 @@ def _all_lags(reach: float, cells: np.ndarray, axes: np.ndarray) -> np.ndarray:
 
 
 def _given_lags(lags: Any, dims: Sequence[str], shape: Sequence[int], extent: int) -> np.ndarray:
-    table = np.asarray(lags)
-    if table.ndim != 2 or table.shape[1] != 3 or table.dtype.kind not in "iu" or not table.any(axis=1).all():
+    try:
+        table = np.asarray(lags)
+    except ValueError:
+        table = np.empty(0)
+    if (
+        table.ndim != 2
+        or table.shape[1] != 3
+        or table.dtype.kind not in "iu"
+        or not len(table)
+        or not table.any(axis=1).all()
+    ):
         raise SnapshotError(
             "lags: an array (m, 3) of whole numbers of cells along x, y, z is needed, none of them zero"
         )
     sizes = dict(zip(dims, shape, strict=True))
     most = np.array([(sizes.get(d, 1) - 1) // extent if extent > 1 else sizes.get(d, 1) - 1 for d in SPATIAL])
-    if (bad := (np.abs(table) > most).any(axis=1)).any():
+    if (bad := ((table > most) | (table < -most)).any(axis=1)).any():
         raise SnapshotError(f"lag {table[bad][0].tolist()} (x, y, z) does not fit: {most.tolist()} cells is the most")
     order = [d for d in SPATIAL if d not in dims] + list(dims)
     return np.unique(_half(table[:, [SPATIAL.index(d) for d in order]].astype(np.int64)), axis=0)
@@ -247,8 +267,7 @@ def _given_lags(lags: Any, dims: Sequence[str], shape: Sequence[int], extent: in
 
 def _edges(bins: Any, reach: float, cells: np.ndarray, axes: np.ndarray) -> np.ndarray:
     if isinstance(bins, int | np.integer):
-        if bins < 2:
-            raise SnapshotError(f"bins={bins}: at least 2 are needed")
+        require_whole(bins, "bins", 2)
         low = cells[axes == 1].min() / 2
         return np.concatenate([[0.0], np.geomspace(low, reach * (1 + 1e-9), int(bins))])
     return _ascending("bins", bins, 0.0, np.inf)
@@ -257,18 +276,16 @@ def _edges(bins: Any, reach: float, cells: np.ndarray, axes: np.ndarray) -> np.n
 def _turns(angles: Any) -> np.ndarray:
     """Edges of the angle [degrees]."""
     if isinstance(angles, int | np.integer):
-        if angles < 1:
-            raise SnapshotError(f"angles={angles}: at least one bin is needed")
+        require_whole(angles, "angles", 1)
         return np.linspace(0.0, 90.0, int(angles) + 1)
     return _ascending("angles", angles, 0.0, 90.0)
 
 
 def _ascending(name: str, edges: Any, low: float, high: float) -> np.ndarray:
-    values = np.asarray(edges, dtype=float)
-    good = values.ndim == 1 and len(values) > 1 and np.isfinite(values).all()
-    if not good or (np.diff(values) <= 0).any() or values[0] < low or values[-1] > high:
+    found = require_values(edges, name)
+    if len(found) < 2 or (np.diff(found) <= 0).any() or found[0] < low or found[-1] > high:
         raise SnapshotError(f"{name}: ascending edges within {low:g} and {high:g} are needed")
-    return values
+    return found
 
 
 def _summed(arrays: Sequence[Any], along: Any, plan: _Plan) -> Any:
@@ -290,24 +307,31 @@ def _summed(arrays: Sequence[Any], along: Any, plan: _Plan) -> Any:
 def _whole(fields: Sequence[np.ndarray], along: np.ndarray, plan: _Plan) -> np.ndarray:
     """The box as one block, its tiles shared among threads."""
     cores = tuple((0, n) for n in plan.shape)
-    return _block(*fields, along, plan=plan, core=cores, threads=os.cpu_count() or 1)
+    return _block(_packed(*fields, plan=plan), along, plan=plan, core=cores, threads=os.cpu_count() or 1)
 
 
 def _lazy(fields: Sequence[Any], along: Any, plan: _Plan) -> Any:
-    """Block by block, each read with its surroundings."""
+    """Block by block, each read with its surroundings from the packed field."""
     import dask
     import dask.array as da
 
     block, asked = dask.delayed(_block, pure=True), dask.delayed(plan, pure=True, traverse=False)
     fields = [da.asarray(f) for f in fields]
+    kind = _kind(fields)
+    cells = da.map_blocks(
+        _packed,
+        *(f.rechunk(fields[0].chunks) for f in fields),
+        plan=plan,
+        new_axis=fields[0].ndim,
+        chunks=(*fields[0].chunks, (_width(plan),)),
+        dtype=kind,
+        meta=np.empty((0,) * (fields[0].ndim + 1), kind),
+    )
     shape = (int(np.prod([min(plan.groups, n) for n in plan.shape])), _numbers(plan))
-    sizes = _core(plan, sum(f.dtype.itemsize for f in fields))
-    sums = []
+    sizes, sums = _core(plan, kind.itemsize), []
     for corner in product(*(range(0, n, c) for n, c in zip(plan.shape, sizes, strict=True))):
         core = tuple((a, min(a + c, n)) for a, c, n in zip(corner, sizes, plan.shape, strict=True))
-        around = _around(core, plan)
-        parts = [_cut(f, around) for f in fields]
-        one = block(*parts, along, plan=asked, core=core)
+        one = block(_cut(cells, _around(core, plan)), along, plan=asked, core=core)
         sums.append(da.from_delayed(one, shape, np.float64, meta=np.empty((0, 0))))
     return da.stack(sums).sum(axis=0) if len(sums) > 1 else sums[0]
 
@@ -341,21 +365,23 @@ def _cut(field: Any, around: Sequence[tuple[int, int]]) -> Any:
 
 
 def _core(plan: _Plan, size: int) -> tuple[int, ...]:
-    """Sizes of the blocks, multiples of a tile: those that read least of their surroundings and fit into memory."""
+    """Sizes of the blocks, multiples of a tile.
+
+    Those that read least of their surroundings and fit into memory; larger ones where they would read too much.
+    """
     from mmfields.kernels.increments import TILE
 
     choices = []
     for n in plan.shape:
-        halves = {min(n, -(-n // parts // TILE) * TILE or TILE) for parts in (1, 2, 4, 8, 16, 32, 64)}
-        choices.append(sorted(halves))
+        choices.append(sorted({min(n, max(1, -(-n // parts // TILE)) * TILE) for parts in (1, 2, 4, 8, 16, 32, 64)}))
     best = None
     for sizes in product(*choices):
         read = [b - a for a, b in _around([(0, c) for c in sizes], plan)]
-        held = float(np.prod(read)) * (size + 4 * _width(plan))
+        held = float(np.prod(read)) * size * _width(plan)
         cost = float(np.prod([r / c for r, c in zip(read, sizes, strict=True)]))
-        rank = (held > BLOCK_BYTES, held if held > BLOCK_BYTES else cost, held)
-        best = min(best, (rank, sizes)) if best else (rank, sizes)
-    return best[1]
+        rank = (cost * max(1.0, held / BLOCK_BYTES) ** 2, held, sizes)
+        best = min(best, rank) if best else rank
+    return best[-1]
 
 
 def _width(plan: _Plan) -> int:
@@ -363,15 +389,15 @@ def _width(plan: _Plan) -> int:
     return 1 << (len(plan.names) - 1).bit_length()
 
 
-def _block(*arrays: np.ndarray, plan: _Plan, core: Sequence[tuple[int, int]], threads: int = 1) -> np.ndarray:
-    """NumPy adaptor of the kernels: sums of one block, for up to three axes."""
+def _block(
+    cells: np.ndarray, along: np.ndarray, *, plan: _Plan, core: Sequence[tuple[int, int]], threads: int = 1
+) -> np.ndarray:
+    """NumPy adaptor of the kernels: sums of one block of the packed field, for up to three axes."""
     from mmfields.kernels import increments
 
-    *fields, along = arrays
     require_direction(along)
     missing = 3 - len(plan.dims)
     around = _around(core, plan)
-    cells = _packed(fields, plan, [a for a, _ in around])
     shape = np.array([1] * missing + [b - a for a, b in around])
     wraps = np.array(
         [1] * missing + [int(p and b - a == n) for p, (a, b), n in zip(plan.periodic, around, plan.shape, strict=True)]
@@ -393,10 +419,12 @@ def _block(*arrays: np.ndarray, plan: _Plan, core: Sequence[tuple[int, int]], th
     lags = np.concatenate([plan.lags, rings[:, None]], axis=1).astype(np.int32)
     groups, many, one = int(np.prod([min(plan.groups, n) for n in plan.shape])), len(edges), 1 + len(plan.orders)
 
+    flat = np.ascontiguousarray(cells).reshape(-1)
+
     def share(own: np.ndarray) -> np.ndarray:
         annuli, wedges = np.zeros((groups, many**2, one)), np.zeros((groups, many * len(plan.turns), one))
         kernel(
-            cells, columns, shape, wraps, own, key, lags, spacing_, steps, weights, direction, edges, *_table(edges),
+            flat, columns, shape, wraps, own, key, lags, spacing_, steps, weights, direction, edges, *_table(edges),
             cosines, *_table(cosines), norm, np.array(plan.orders), annuli, wedges,
         )  # fmt: skip
         return np.concatenate([annuli.reshape(groups, -1), wedges.reshape(groups, -1)], axis=1)
@@ -418,16 +446,20 @@ def _table(edges: np.ndarray) -> tuple[np.ndarray, float]:
     return np.maximum(np.searchsorted(edges, np.arange(TABLE + 1) / scale, side="right") - 1, 0), scale
 
 
-def _packed(fields: Sequence[np.ndarray], plan: _Plan, corner: Sequence[int]) -> np.ndarray:
-    """Fields side by side in every cell, flat."""
-    kind = np.float32 if np.result_type(*fields) in (np.float16, np.float32) else np.float64
-    out = np.zeros((*fields[0].shape, _width(plan)), kind)
+def _kind(fields: Sequence[Any]) -> np.dtype:
+    return np.result_type(*(f.dtype for f in fields))
+
+
+def _packed(*fields: np.ndarray, plan: _Plan, block_info: Any = None) -> np.ndarray:
+    """Fields side by side in every cell."""
+    out = np.zeros((*fields[0].shape, _width(plan)), _kind(fields))
     for c, (field, name) in enumerate(zip(fields, plan.names, strict=True)):
         if not np.isfinite(field).all():
-            where = (np.argwhere(~np.isfinite(field))[0] + corner) % plan.shape
-            raise SnapshotError(f"{name} is not finite at index {tuple(where.tolist())}: fill it before its increments")
+            corner = [a for a, _ in block_info[0]["array-location"]] if block_info else [0] * field.ndim
+            where = tuple((np.argwhere(~np.isfinite(field))[0] + corner).tolist())
+            raise SnapshotError(f"{name} is not finite at index {where}: fill it before its increments")
         out[..., c] = field
-    return out.reshape(-1)
+    return out
 
 
 def _groups(place: np.ndarray, plan: _Plan) -> np.ndarray:

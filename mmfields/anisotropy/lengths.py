@@ -79,7 +79,8 @@ def scales(
         Variable that dB_par is correlated with; ``n`` or ``rho`` by default, where there is one.
     subvolumes : int
         Per axis, for the errors: what leaving out one after the other of these parts of the box does (jackknife).
-        The densities of wavenumbers and scales are those of the whole box, which takes four transforms; 0 does
+        The densities of wavenumbers and scales are those of the whole box, which takes four transforms.  Where a
+        sub-volume is only few scales wide the errors of the scales are too small, by a factor of 2 or 3; 0 does
         without errors and them.
 
     Returns
@@ -108,7 +109,14 @@ def scales(
     lines = sum_modes([spectrum], along, bins, _Lines(_fine(bins)), _size(bins))
     grid = {"dims": bins.dims, "shape": bins.shape, "widths": bins.widths, "fine": _fine(bins)}
     exact = _vectorized(_lengths, lead, [(lines, 2), (along, 1)], 6, **grid)
-    moments = group_sums(_moments, arrays, [level, along], rank=rank, groups=max(subvolumes, 1), columns=12)
+    moments = group_sums(
+        _Moments(tuple(f.name for f in fields)),
+        arrays,
+        [level, along],
+        rank=rank,
+        groups=max(subvolumes, 1),
+        columns=12,
+    )
     sums = [moments]
     if subvolumes:
         cuts, nothing = _concatenated([along, exact[..., 4:6]]), [along[..., :0]]
@@ -139,8 +147,8 @@ def _unit(ds: xr.Dataset, name: str) -> dict[str, str]:
 def _density(ds: xr.Dataset, name: str | None) -> list[str]:
     if name is None:
         return [n for n in ("n", "rho") if n in ds][:1]
-    if name not in ds:
-        raise SnapshotError(f"no density {name!r} among {list(ds.data_vars)}")
+    if not isinstance(name, str) or name not in ds or not set(spatial_dims(ds)) <= set(ds[name].dims):
+        raise SnapshotError(f"no density {name!r} over {spatial_dims(ds)} among {list(ds.data_vars)}")
     return [name]
 
 
@@ -222,15 +230,25 @@ def _project(*arrays: np.ndarray, kind: np.dtype) -> np.ndarray:
     return out
 
 
-def _moments(fields: list[np.ndarray], small: list[np.ndarray], edges: list[np.ndarray], out: np.ndarray) -> None:
-    from mmfields.kernels.moments import add_moments
+@dataclass(frozen=True)
+class _Moments:
+    """Add the moments of a block; `names` are the fields', for errors."""
 
-    level, along = small
-    none = np.empty((*fields[0].shape[:2], 0), fields[0].dtype)
-    wide = np.zeros(4)
-    wide[: len(level)] = level
-    three = [np.ascontiguousarray(f) for f in (*fields, none)[:4]]
-    add_moments(*three, wide, along, *edges, out)
+    names: tuple[str, ...]
+
+    def __call__(
+        self, fields: list[np.ndarray], small: list[np.ndarray], edges: list[np.ndarray], out: np.ndarray
+    ) -> None:
+        from mmfields.kernels.moments import add_moments
+
+        level, along = small
+        none = np.empty((*fields[0].shape[:2], 0), fields[0].dtype)
+        wide = np.zeros(4)
+        wide[: len(level)] = level
+        add_moments(*(np.ascontiguousarray(f) for f in (*fields, none)[:4]), wide, along, *edges, out)
+        if not np.isfinite(out).all():
+            name = next((n for n, f in zip(self.names, fields, strict=True) if not np.isfinite(f).all()), "B")
+            raise SnapshotError(f"{name} is not finite: fill it before its moments are taken")
 
 
 def _products(fields: list[np.ndarray], _: Any, edges: list[np.ndarray], out: np.ndarray) -> None:

@@ -8,7 +8,17 @@ import numpy as np
 import xarray as xr
 
 from mmfields.anisotropy.subvolumes import aligned, group_sums
-from mmfields.conventions import SPATIAL, SnapshotError, boundaries, components, spacing, spatial_dims, unit_attrs
+from mmfields.conventions import (
+    SPATIAL,
+    SnapshotError,
+    boundaries,
+    components,
+    require_number,
+    require_values,
+    spacing,
+    spatial_dims,
+    unit_attrs,
+)
 
 TENSOR = ("Pxx", "Pyy", "Pzz", "Pxy", "Pxz", "Pyz")
 RESULTS = {
@@ -64,6 +74,9 @@ def pressure(ds: xr.Dataset, *, ion_mass: Any = "proton") -> xr.Dataset:
                 f"{name} has no {', '.join(map(str, missing))}, which the field has, so its moments are of one of them "
                 f"alone: select it first, ds.isel({missing[0]}=...)"
             )
+    for group in (names, own):
+        if len(units := {n: ds[n].attrs.get("units", "1") for n in group}) > 1 and len(set(units.values())) > 1:
+            raise SnapshotError(f"units differ, {units}: bring them to one")
     factor = _beta_factor(ds, own[0])
     kind = np.result_type(*(ds[n].dtype for n in (*names, *own)), np.float32)
     results = xr.apply_ufunc(
@@ -92,21 +105,20 @@ def pressure(ds: xr.Dataset, *, ion_mass: Any = "proton") -> xr.Dataset:
 def _margins(*arrays: np.ndarray, factor: float, kind: np.dtype) -> tuple[np.ndarray, ...]:
     """p_par, p_perp and `RESULTS`, element by element."""
     *field, p = (*arrays[:3], arrays[3:])
-    square = sum(b.astype(kind) ** 2 for b in field)
+    square = sum(b.astype(np.float64) ** 2 for b in field)
     with np.errstate(divide="ignore", invalid="ignore"):
         if len(p) == 2:
             p_par, p_perp = (a.astype(kind) for a in p)
         else:
             xx, yy, zz, xy, xz, yz = (a.astype(kind) for a in p)
-            bx, by, bz = field
-            along = bx * bx * xx + by * by * yy + bz * bz * zz + 2 * (bx * by * xy + bx * bz * xz + by * bz * yz)
-            p_par = along / square
+            bx, by, bz = (b.astype(kind) / np.sqrt(square) for b in field)
+            p_par = bx * bx * xx + by * by * yy + bz * bz * zz + 2 * (bx * by * xy + bx * bz * xz + by * bz * yz)
             p_perp = (xx + yy + zz - p_par) / 2
         anisotropy = p_perp / p_par - 1
         beta_par, beta_perp = factor * p_par / square, factor * p_perp / square
         mirror, firehose = anisotropy - 1 / beta_perp, anisotropy + 2 / beta_par
-    values = np.broadcast_arrays(p_par, p_perp, anisotropy, beta_par, beta_perp, mirror, firehose)
-    return tuple(v.astype(kind, copy=False) for v in values)
+    results = np.broadcast_arrays(p_par, p_perp, anisotropy, beta_par, beta_perp, mirror, firehose)
+    return tuple(v.astype(kind, copy=False) for v in results)
 
 
 def _known_unit(ds: xr.Dataset, name: str, key: str) -> Any:
@@ -154,7 +166,7 @@ def _alfven_speed(ds: xr.Dataset, names: Sequence[str], ion_mass: Any) -> dict[s
     stated = [ds[n].attrs.get("units", "1") not in ("1", "") for n in (names[0], density)]
     if all(stated):
         b, n = _known_unit(ds, names[0], ""), _known_unit(ds, density, "")
-        mass = 1.0 if density == "rho" else constants.m_p if ion_mass == "proton" else u.Quantity(ion_mass)
+        mass = 1.0 if density == "rho" else _mass(ion_mass)
         try:
             scale = float((b.to("T") / np.sqrt(constants.mu0 * mass * n)).to_value("m / s"))
         except u.UnitsError as error:
@@ -204,15 +216,11 @@ def pressure_tensor(moments: xr.Dataset, *, density: xr.DataArray, species: str,
         If there are no moments of the species, or neither its mean u nor a current.
     """
     from astropy import constants
-    from astropy import units as u
 
     pairs = {f"P{i}{j}": f"u{i}{j}_{species}" for i in SPATIAL for j in SPATIAL if i <= j}
     if not (found := {p: name for p, name in pairs.items() if name in moments}):
         raise SnapshotError(f"no second moments {pairs['Pxx']} among {list(moments.data_vars)}")
-    masses = {"proton": constants.m_p, "electron": constants.m_e}
-    energy = float(
-        (u.Quantity(masses.get(mass, mass) if isinstance(mass, str) else mass) * constants.c**2).to_value("J")
-    )
+    energy = float((_mass(mass) * constants.c**2).to_value("J"))
     charge, light = float(constants.e.si.value), float(constants.c.value)
     flow = {}
     for d in SPATIAL:
@@ -300,16 +308,22 @@ def brazil(
 
 
 def _positive(name: str, edges: Any) -> np.ndarray:
-    values = np.asarray(edges, dtype=float)
-    if (
-        values.ndim != 1
-        or len(values) < 2
-        or not np.isfinite(values).all()
-        or (np.diff(values) <= 0).any()
-        or values[0] <= 0
-    ):
+    found = require_values(edges, name)
+    if len(found) < 2 or (np.diff(found) <= 0).any() or found[0] <= 0:
         raise SnapshotError(f"{name}: ascending, positive edges are needed")
-    return values
+    return found
+
+
+def _mass(given: Any) -> Any:
+    """Mass of a particle by its name or as a quantity."""
+    from astropy import constants
+    from astropy import units as u
+
+    named = {"proton": constants.m_p, "electron": constants.m_e}
+    try:
+        return u.Quantity(named[given] if isinstance(given, str) else given).to("kg")
+    except (KeyError, TypeError, u.UnitsError) as error:
+        raise SnapshotError(f"mass {given!r}: 'proton', 'electron' or an astropy Quantity is needed") from error
 
 
 @dataclass(frozen=True)
@@ -426,12 +440,12 @@ def compression(
     SnapshotError
         If a time is negative, beta is not positive, or there are not one or two exponents with a positive sum.
     """
-    t, powers = np.atleast_1d(np.asarray(time, dtype=float)), np.asarray(exponents, dtype=float)
-    if powers.shape not in ((1,), (2,)) or not np.isfinite(powers).all() or not powers.sum() > 0:
+    t, powers = require_values(np.atleast_1d(time), "time"), require_values(exponents, "exponents")
+    if len(powers) > 2 or not powers.sum() > 0:
         raise SnapshotError(f"exponents={exponents!r}: one or two numbers with a positive sum are needed")
-    if t.ndim != 1 or not np.isfinite(t).all() or (t < 0).any():
+    if (t < 0).any():
         raise SnapshotError("time: numbers from 0 on, in units of tau, are needed")
-    if not (np.isfinite(beta) and beta > 0):
+    if require_number(beta, "beta") <= 0:
         raise SnapshotError(f"beta={beta!r}: a positive number is needed")
     growth = (1 + t) ** powers.sum()
     values = {

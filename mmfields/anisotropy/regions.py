@@ -15,6 +15,9 @@ from mmfields.conventions import (
     as_real,
     boundaries,
     components,
+    require_number,
+    require_values,
+    require_whole,
     spacing,
     spatial_dims,
     unit_attrs,
@@ -70,9 +73,10 @@ def patches(
     xarray.Dataset
         ``mask``; ``label``, 0 outside and 1, 2, … inside from the largest patch on; ``threshold``;
         ``filling_fraction`` (f_mm); ``count`` of the patches; ``surface``, and ``mean_chord`` = 4 V/S (pi A/P in two
-        dims), from the crossings of lines in 13 (4) directions; over ``patch``, for as many as asked for and NaN
-        beyond their count: ``volume``, and ``size_x|y|z``, the mean length of the patch's chords along each axis
-        (infinite where it wraps around the box).  Numbering and all results do not depend on the chunks.
+        dims), from the crossings of lines in 13 (4) directions: right for surfaces of all directions, and within 10 %
+        for a plane along a face of cubic cells; over ``patch``, for as many as asked for and NaN beyond their count:
+        ``volume``, and ``size_x|y|z``, the mean length of the patch's chords along each axis (infinite where it wraps
+        around the box).  Numbering and all results do not depend on the chunks.
 
     Raises
     ------
@@ -80,8 +84,7 @@ def patches(
         If there is not one threshold, a number is not possible, or what the criterion needs is missing; and when it
         is computed, if the field is not finite.
     """
-    if largest < 1:
-        raise SnapshotError(f"largest={largest}: at least one patch is needed")
+    require_whole(largest, "largest", 1)
     score, level = _criterion(ds, kind, threshold, quantile, filling, smoothing, direction)
     dims, kinds, widths = spatial_dims(ds), boundaries(ds), spacing(ds)
     (lead, (array,), _), shape = aligned([score], [], dims), tuple(score.sizes[d] for d in dims)
@@ -155,13 +158,13 @@ def threshold_curve(
         As :func:`patches`, or if the thresholds are not ascending.
     """
     score, _ = _criterion(ds, kind, 0.0, None, None, smoothing, direction)
-    number = isinstance(thresholds, int | np.integer)
-    given = None if number else np.asarray(thresholds, dtype=float)
-    if (number and thresholds < 2) or (given is not None and (given.ndim != 1 or (np.diff(given) <= 0).any())):
-        raise SnapshotError(f"thresholds={thresholds!r}: at least 2, or ascending values, are needed")
+    points = require_whole(thresholds, "thresholds", 2) if isinstance(thresholds, int | np.integer) else 0
+    given = None if points else require_values(thresholds, "thresholds")
+    if given is not None and (np.diff(given) <= 0).any():
+        raise SnapshotError("thresholds: ascending values are needed")
     dims = spatial_dims(ds)
     lead, (array,), _ = aligned([score], [], dims)
-    parts = [_curve(array[i], given, int(thresholds) if number else 0) for i in np.ndindex(*array.shape[: len(lead)])]
+    parts = [_curve(array[i], given, points) for i in np.ndindex(*array.shape[: len(lead)])]
     import dask.array as da
 
     stack = da.stack if hasattr(parts[0], "dask") else np.stack
@@ -188,7 +191,7 @@ def _powered(length: dict[str, str], power: int) -> dict[str, str]:
 
 def _criterion(ds, kind, threshold, quantile, filling, smoothing, direction) -> tuple[xr.DataArray, tuple[str, float]]:
     """What is compared with the threshold, and how that is given: its value, or the fraction of cells below it."""
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise SnapshotError(f"kind={kind!r}: one of {', '.join(KINDS)} is needed")
     if kind == "mirror" and threshold is None and quantile is None and filling is None:
         threshold = 0.0
@@ -197,14 +200,14 @@ def _criterion(ds, kind, threshold, quantile, filling, smoothing, direction) -> 
     if len(given) != 1:
         raise SnapshotError(f"one of threshold, quantile and filling is needed, not {list(given) or 'none'}")
     ((name, value),) = given.items()
-    if not np.isfinite(value) or (name != "threshold" and not 0 <= value <= 1):
-        raise SnapshotError(f"{name}={value!r}: a number{'' if name == 'threshold' else ' from 0 to 1'} is needed")
-    if smoothing is not None and (kind != "fluctuation" or not 0 < smoothing < np.inf):
+    require_number(value, name, *((-np.inf, np.inf) if name == "threshold" else (0.0, 1.0)))
+    if smoothing is not None and (kind != "fluctuation" or require_number(smoothing, "smoothing") <= 0):
         raise SnapshotError(f"smoothing={smoothing!r}: a positive length, and kind='fluctuation', are needed")
     if direction is not None and kind != "fluctuation":
         raise SnapshotError("direction is for kind='fluctuation' alone")
     if kind == "mirror":
-        return pressure(ds)["mirror_margin"], (name, float(value))
+        margin = pressure(ds)["mirror_margin"]
+        return margin.copy(data=finite(margin.data, "the mirror margin")), (name, float(value))
     names = components(ds)
     strength = _strength(ds, names)
     if kind == "field":
@@ -287,14 +290,14 @@ def _of_one(array: Any, grid: _Grid, level: tuple[str, float], strict: bool, lar
     measures = []
     for i in blocks:
         place = tuple(int(s[n]) for s, n in zip(starts, i, strict=True))
-        measures.append(call(_measure)(labels[i], around[i], place, grid.shape, grid.wraps))
+        measures.append(call(_measure)(labels[i], around[i], place, grid.shape))
     crossings = [call(_crossings)(a, grid.steps()[0]) for a in around.values()]
     order, touching = list(blocks), []
-    for number, i in enumerate(order):
+    for place, i in enumerate(order):
         for axis, after in _after(i, starts, grid):
-            touching.append(call(_touching)(labels[i], labels[after], axis, number, order.index(after)))
+            touching.append(call(_touching)(labels[i], labels[after], axis, place, order.index(after)))
     merged = call(_merged)(measures, touching, crossings, limit, grid, largest)
-    whole = {i: call(_renamed)(labels[i], merged, number) for number, i in enumerate(order)}
+    whole = {i: call(_renamed)(labels[i], merged, place) for place, i in enumerate(order)}
     if not lazy:
         shape = grid.shape[grid.missing :]
         return masks[0, 0, 0].reshape(shape), whole[0, 0, 0].reshape(shape), merged[1], merged[2]
@@ -340,23 +343,22 @@ def _neighbours(masks: dict, index: tuple[int, ...], starts: list[np.ndarray], g
 
 
 def _around(*near: np.ndarray | None) -> np.ndarray:
-    """A block with one cell around it; beyond the end of the box, what lies at the edge."""
-    own = near[13]
-    out = np.pad(own, 1, mode="edge").astype(np.uint8)
+    """A block with one cell around it, 2 beyond the end of the box."""
+    out = np.full([n + 2 for n in near[13].shape], 2, np.uint8)
     for part, step in zip(near, product((-1, 0, 1), repeat=3), strict=True):
-        if part is not None and any(step):
+        if part is not None:
             to = tuple({-1: slice(0, 1), 0: slice(1, -1), 1: slice(-1, None)}[s] for s in step)
             of = tuple({-1: slice(-1, None), 0: slice(None), 1: slice(0, 1)}[s] for s in step)
             out[to] = part[of]
     return out
 
 
-def _measure(labels: np.ndarray, around: np.ndarray, place: Sequence[int], size: Sequence[int], wraps) -> np.ndarray:
+def _measure(labels: np.ndarray, around: np.ndarray, place: Sequence[int], size: Sequence[int]) -> np.ndarray:
     from mmfields.kernels.patches import measure
 
     out = np.zeros((int(labels.max(initial=0)), 5), np.int64)
     out[:, 1] = np.iinfo(np.int64).max
-    measure(labels, around, np.array(place), np.array(size), ~np.array(wraps), out)
+    measure(labels, around, np.array(place), np.array(size), out)
     return out
 
 

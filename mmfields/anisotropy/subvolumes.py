@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import SnapshotError
+from mmfields.conventions import SnapshotError, require_whole
 
 # (fields, small arrays, edges of the boxes along three axes, sums to add to)
 Work = Callable[[list[np.ndarray], list[np.ndarray], list[np.ndarray], np.ndarray], None]
@@ -23,10 +23,8 @@ def require_subvolumes(subvolumes: int) -> None:
     SnapshotError
         Unless it is 0 (no errors) or a whole number from 2 on.
     """
-    if isinstance(subvolumes, bool) or not isinstance(subvolumes, int | np.integer) or subvolumes in (1, -1):
-        raise SnapshotError(f"subvolumes={subvolumes!r}: a whole number per axis is needed, 2 or more, or 0 for none")
-    if subvolumes < 0:
-        raise SnapshotError(f"subvolumes={subvolumes}: 2 or more per axis are needed, or 0 for no errors")
+    if require_whole(subvolumes, "subvolumes", 0) == 1:
+        raise SnapshotError("subvolumes=1: 2 or more per axis are needed, or 0 for no errors")
 
 
 def aligned(
@@ -41,7 +39,15 @@ def aligned(
         new = {d: sizes[d] for d in lead if d not in array.dims}
         return array.expand_dims(new).transpose(*lead, *own).data
 
-    return lead, [wide(f, dims) for f in fields], [wide(s, [last]) for s in small]
+    return lead, [_native(wide(f, dims), f.name) for f in fields], [wide(s, [last]) for s in small]
+
+
+def _native(array: Any, name: Any) -> Any:
+    """Floats as kernels take them: float32 as it is, half precision as float32, all else as float64."""
+    if array.dtype.kind not in "fiub":
+        raise SnapshotError(f"{name} is {array.dtype}: real numbers are needed")
+    kind = np.float32 if array.dtype.kind == "f" and array.dtype.itemsize <= 4 else np.float64
+    return array.astype(kind, copy=False)
 
 
 def group_sums(work: Work, fields: Sequence[Any], small: Sequence[Any], *, rank: int, groups: int, columns: int) -> Any:

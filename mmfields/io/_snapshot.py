@@ -33,11 +33,12 @@ ATHENA_NAMES = {
 
 # Pressures as codes call them: pxx, Pxy_ions, p_ions_xy, prs12, pyzS1, p_par, prs_prp; a scalar pressure is none.
 PRESSURE = re.compile(
-    r"(?:p|prs|pres|press|pressure)(?:_(?P<before>[a-z](?:\w*[a-z0-9])?))??[_/]?"
+    r"(?:p|prs|pres|press|pressure)(?:_?tensor)?(?:_(?P<before>[a-z](?:\w*[a-z0-9])?))??[_/]?"
     r"(?:(?P<i>[xyz123])(?P<j>[xyz123])|(?P<along>par(?:a|allel)?|prl|perp(?:endicular)?|prp))"
-    r"(?:s(?P<number>\d+)|_(?P<kind>[a-z]\w*))?"
+    r"(?:[s_]?(?P<number>\d+)|(?P<letter>[ei])|_(?P<kind>[a-z]\w*))?"
 )
 AXES = str.maketrans("123", "xyz")
+NO_SPECIES = {"avg", "dt", "err", "error", "max", "mean", "min", "new", "old", "rms", "std", "var"}
 
 
 @dataclass(frozen=True)
@@ -182,12 +183,10 @@ def pressure_name(name: str) -> tuple[str, str] | None:
     found = PRESSURE.fullmatch(name.strip().lower())
     if found is None:
         return None
-    i, j, along, species = (
-        found["i"],
-        found["j"],
-        found["along"],
-        found["kind"] or found["number"] or found["before"] or "",
-    )
+    i, j, along = found["i"], found["j"], found["along"]
+    species = next((s for s in found.group("kind", "number", "letter", "before") if s), "")
+    if species in NO_SPECIES:
+        return None
     if along:
         return ("p_par" if along.startswith(("par", "prl")) else "p_perp"), species
     first, second = sorted(str(axis).translate(AXES) for axis in (i, j))
@@ -206,7 +205,8 @@ def with_pressures(fields: Mapping[str, Field]) -> dict[str, Field]:
         new = next((wanted for wanted, old in whole.items() if old == name), name)
         out[new] = item
     for wanted, species in groups.items():
-        if wanted in out:
+        kin = [set(groups[n]) for n in groups if n[0] == wanted[0]]  # the tensor, or the two pressures
+        if wanted in out or any(k != kin[0] for k in kin):
             continue
         items = [fields[name] for name in species.values()]
         if len({(i.dims, i.source.shape, i.units) for i in items}) > 1:

@@ -112,7 +112,8 @@ def add_powers(values, first, second, many, good, count, out):
 def locate(step, width, n0, n1, n2, open0, open1, open2, z, y, x, dz, dy, dx, places, good):
     """Places of one of the points of every pair in the flat array.
 
-    A pair with a point beyond the end of an axis that does not wrap (`open`, 1 or 0) is no longer good.
+    A pair with a point beyond the end of an axis that does not wrap (`open`, 1 or 0) is no longer good, and is
+    read where the array begins.
     """
     for n in range(LANES):
         a, b, c = z[n] + step * dz[n], y[n] + step * dy[n], x[n] + step * dx[n]
@@ -122,8 +123,10 @@ def locate(step, width, n0, n1, n2, open0, open1, open2, z, y, x, dz, dy, dx, pl
             np.int64(c < 0) - np.int64(c >= n2),
         )
         outside = open0 * fa * fa + open1 * fb * fb + open2 * fc * fc
-        good[n] *= np.int64(outside == 0)
-        places[n] = np.uint64((((a + fa * n0) * n1 + b + fb * n1) * n2 + c + fc * n2) * width)
+        inside = np.int64(outside == 0)
+        good[n] *= inside
+        place = ((a + fa * n0) * n1 + b + fb * n1) * n2 + c + fc * n2
+        places[n] = np.uint64(inside * place * width)
 
 
 @njit(nogil=True, cache=True)

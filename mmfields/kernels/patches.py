@@ -10,7 +10,7 @@ def count_crossings(mask, steps, out):
     Parameters
     ----------
     mask : (n0 + 2, n1 + 2, n2 + 2) uint8 array
-        1 inside, with one cell around the block.
+        1 inside, 0 outside, with one cell around the block; 2 beyond the end of the box.
     steps : (m, 3) int array
         To a neighbour, each of -1, 0, 1.
     out : (m,) int array
@@ -22,12 +22,12 @@ def count_crossings(mask, steps, out):
             for j in range(1, mask.shape[1] - 1):
                 here, there = mask[i, j], mask[i + a, j + b]
                 for k in range(1, mask.shape[2] - 1):
-                    total += here[k] ^ there[k + c]
+                    total += (here[k] != there[k + c]) & (there[k + c] < 2)
         out[s] += total
 
 
 @njit(nogil=True, cache=True)
-def measure(labels, mask, place, size, walls, out):
+def measure(labels, mask, place, size, out):
     """Cells, first cell and chords along each axis of every patch of a block.
 
     Parameters
@@ -38,10 +38,9 @@ def measure(labels, mask, place, size, walls, out):
         As :func:`count_crossings`.
     place, size : (3,) int arrays
         First cell of the block in the box, and the cells of the box.
-    walls : (3,) bool array
-        Axes that do not wrap, at whose beginning a chord begins too.
     out : (patches, 5) int array
-        Cells; first cell, in the order of the box, which begins with a number beyond all; chords along the axes.
+        Cells; first cell, in the order of the box, which begins with a number beyond all; chords along the axes,
+        which may begin where the box does.
     """
     for i in range(labels.shape[0]):
         for j in range(labels.shape[1]):
@@ -51,6 +50,6 @@ def measure(labels, mask, place, size, walls, out):
                     row[0] += 1
                     a, b, c = place[0] + i, place[1] + j, place[2] + k
                     row[1] = min(row[1], (a * size[1] + b) * size[2] + c)
-                    row[2] += mask[i, j + 1, k + 1] == 0 or (walls[0] and a == 0)
-                    row[3] += mask[i + 1, j, k + 1] == 0 or (walls[1] and b == 0)
-                    row[4] += mask[i + 1, j + 1, k] == 0 or (walls[2] and c == 0)
+                    row[2] += mask[i, j + 1, k + 1] != 1
+                    row[3] += mask[i + 1, j, k + 1] != 1
+                    row[4] += mask[i + 1, j + 1, k] != 1

@@ -293,3 +293,49 @@ def test_a_field_that_is_not_finite_is_refused_with_its_place(monkeypatch):
     lazy = mm.anisotropy.structure_function(still, frame="global", pairs=1000)
     with pytest.raises(mm.SnapshotError, match="say what parallel means"):
         lazy.compute()
+
+
+def test_a_lag_longer_than_the_last_block_of_an_open_box_reads_nothing_beyond(monkeypatch):
+    """The last block of an open axis has nothing behind it, and may be shorter than a lag."""
+    ds = snapshot((40, 16, 16), boundary="open")
+    monkeypatch.setattr(increments, "BLOCK_BYTES", 1 << 14)
+    options = {"lags": np.array([[0, 0, 20], [0, 0, 39]]), "bins": [0.0, 30.0], "angles": 1}
+    lazy = mm.anisotropy.structure_function(ds.chunk(z=8), **options).compute()
+    eager = mm.anisotropy.structure_function(ds, **options)
+    assert eager.pairs.item() == (20 + 1) * 16 * 16
+    np.testing.assert_array_equal(lazy.pairs, eager.pairs)
+    np.testing.assert_allclose(lazy.structure, eager.structure, rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", [">f4", ">f8", "f2", "i4"])
+def test_any_kind_of_numbers(kind):
+    ds = snapshot(kind=np.float32)
+    ds = (ds * 10).round().assign_attrs(ds.attrs) if kind in ("f2", "i4") else ds
+    want = mm.anisotropy.structure_function(ds, pairs=5000)
+    found = mm.anisotropy.structure_function(ds.map(lambda a: a.astype(kind)).assign_attrs(ds.attrs), pairs=5000)
+    np.testing.assert_allclose(found.structure, want.structure, rtol=1e-6)
+    scales = mm.anisotropy.scales(ds.map(lambda a: a.astype(kind)).assign_attrs(ds.attrs))
+    np.testing.assert_allclose(scales.l_par, mm.anisotropy.scales(ds).l_par, rtol=1e-5)
+
+
+def test_thin_boxes():
+    ds = snapshot((3, 32, 32))
+    assert mm.anisotropy.structure_function(ds, pairs=1000).pairs.sum() == 1000
+    assert mm.anisotropy.structure_function(ds, lags=np.array([[4, 0, 0]]), bins=[0, 2.0]).pairs.item() == ds.Bx.size
+
+
+def test_blocks_of_large_boxes_read_their_surroundings_a_few_times():
+    """By the plan alone; nothing of it is made."""
+    import dask.array as da
+
+    for n in (512, 1024, 2048):
+        field = da.zeros((n, n, n), dtype=np.float32, chunks=256)
+        ds = mm.io.from_arrays(Bx=field, By=field, Bz=field, spacing=dict.fromkeys("xyz", 1.0), dims=("z", "y", "x"))
+        for points in (2, 5):
+            plan = increments._planned(ds, 2, points, "local", 10**6, 0, None, None, 16, 6, 3)
+            plan = increments.replace(plan, names=("Bx", "By", "Bz"), values=(0, 3))
+            core = increments._core(plan, 4)
+            read = [b - a for a, b in increments._around([(0, c) for c in core], plan)]
+            assert 16 * np.prod(read) <= 1.1 * increments.BLOCK_BYTES
+            assert np.prod(read) / np.prod(core) < 5
+            assert np.prod([-(-n // c) for c in core]) <= 1000

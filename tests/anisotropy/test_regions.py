@@ -225,3 +225,16 @@ def test_a_field_that_is_not_finite_is_refused():
     for one in (ds, ds.chunk(z=3)):
         with pytest.raises(mm.SnapshotError, match=r"By is not finite at index \(3, 4, 5\)"):
             mm.anisotropy.patches(one, "field", threshold=1.0).compute()
+
+
+@pytest.mark.parametrize("boundary", ["open", {"x": "open", "y": "periodic", "z": "reflecting"}])
+def test_an_open_box_does_not_depend_on_chunks_either(boundary):
+    ds = of_strength(rough((7, 9, 11)), boundary)
+    eager = mm.anisotropy.patches(ds, "field", threshold=5.0)
+    lazy = mm.anisotropy.patches(ds.chunk(z=3, y=2, x=4), "field", threshold=5.0)
+    for name in eager:
+        np.testing.assert_array_equal(lazy[name].compute(), eager[name], err_msg=name)
+    wall = np.ones((6, 6, 6))
+    wall[:, :2] = 3.0  # a slab at the wall has one face in the box
+    slab = mm.anisotropy.patches(of_strength(wall, "open"), "field", threshold=2.0)
+    assert float(slab.size_y[0]) == 2.0

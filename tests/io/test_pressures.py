@@ -101,3 +101,13 @@ def test_an_openpmd_tensor_is_read_as_one(tmp_path):
     field = np.array([1.0, 2.0, 3.0]) / np.sqrt(14)
     tensor = 2.0 * np.array([[1, 4, 5], [4, 2, 6], [5, 6, 3]])
     assert float(found.p_par[0, 0, 0]) == pytest.approx(field @ tensor @ field, rel=1e-5)
+
+
+def test_what_does_not_belong_together_is_not_added():
+    ds = opened("Pxx_ions", "Pxx_electrons", "Pyy_ions", "p_par_ions", "p_par_err")
+    assert "Pxx" not in ds  # of the electrons Pyy is not known
+    assert float(ds.p_par[0, 0, 0]) == 4.0
+    assert pressure_name("p_par_err") is None
+    assert pressure_name("Pxx_0") == ("Pxx", "0")
+    assert pressure_name("pxxe") == ("Pxx", "e")
+    assert pressure_name("pressure_tensor_xy") == ("Pxy", "")
