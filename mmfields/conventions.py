@@ -377,7 +377,7 @@ def mean_direction(ds: xr.Dataset, direction: str | Iterable[float] | None = Non
         means, squares = (list(pool.map(lambda name, of=of: of(ds[name], dims), names)) for of in (mean, _mean_square))
     means, square = xr.concat(means, "component", coords="minimal"), sum(squares)
     return xr.apply_ufunc(
-        _normalised,
+        direction_of,
         means.drop_attrs(),
         square,
         input_core_dims=[["component"], []],
@@ -394,7 +394,14 @@ def _mean_square(array: xr.DataArray, dims: tuple[str, ...]) -> xr.DataArray:
     return rows.mean(dims[:-1], skipna=False) / array.sizes[dims[-1]]
 
 
-def _normalised(mean: np.ndarray, mean_square: np.ndarray) -> np.ndarray:
+def direction_of(mean: np.ndarray, mean_square: np.ndarray) -> np.ndarray:
+    """Unit vectors of mean fields (…, 3), given the mean squares of the field.
+
+    Raises
+    ------
+    SnapshotError
+        Where a mean field is below 1e-3 of the rms field.
+    """
     strength = np.linalg.norm(mean, axis=-1)
     rms = np.sqrt(np.asarray(mean_square))
     if np.any(strength <= MEAN_FIELD_FLOOR * rms):

@@ -417,22 +417,24 @@ def _block(
     columns = np.array([_width(plan), *plan.values, int(plan.local)])
     key = np.random.default_rng([plan.seed, 6]).integers(0, 1 << 32, 2, dtype=np.uint32)
     lags = np.concatenate([plan.lags, rings[:, None]], axis=1).astype(np.int32)
-    groups, many, one = int(np.prod([min(plan.groups, n) for n in plan.shape])), len(edges), 1 + len(plan.orders)
+    groups, many = int(np.prod([min(plan.groups, n) for n in plan.shape])), len(edges)
 
     flat = np.ascontiguousarray(cells).reshape(-1)
+    bins, orders = (many**2, many * len(plan.turns)), len(plan.orders)
 
     def share(own: np.ndarray) -> np.ndarray:
-        annuli, wedges = np.zeros((groups, many**2, one)), np.zeros((groups, many * len(plan.turns), one))
+        counts = [np.zeros((groups, b + 1), np.int64) for b in bins]
+        sums = [np.zeros((groups, orders, b + 1)) for b in bins]
         kernel(
-            flat, columns, shape, wraps, own, key, lags, spacing_, steps, weights, direction, edges, *_table(edges),
-            cosines, *_table(cosines), norm, np.array(plan.orders), annuli, wedges,
+            flat, columns, shape, wraps, own, key, lags, spacing_, steps, weights, direction, *_table(edges),
+            *_table(cosines), norm, np.array(plan.orders), counts[0], sums[0], counts[1], sums[1],
         )  # fmt: skip
-        return np.concatenate([annuli.reshape(groups, -1), wedges.reshape(groups, -1)], axis=1)
+        both = [np.concatenate([c[:, None], v], axis=1)[..., :-1] for c, v in zip(counts, sums, strict=True)]
+        return np.concatenate([t.swapaxes(1, 2).reshape(groups, -1) for t in both], axis=1)
 
+    shares = [p for p in np.array_split(parts, threads) if len(p)]
     with ThreadPoolExecutor(threads) as pool:
-        return sum(
-            pool.map(share, [p for p in np.array_split(parts, threads) if len(p)]), np.zeros((groups, _numbers(plan)))
-        )
+        return sum(pool.map(share, shares), np.zeros((groups, _numbers(plan))))
 
 
 def _bins(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
@@ -440,10 +442,12 @@ def _bins(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
     return np.where((found < 0) | (found >= len(edges) - 1), len(edges) - 1, found)
 
 
-def _table(edges: np.ndarray) -> tuple[np.ndarray, float]:
-    """Bins of the multiples of a small step, and how many of them there are in a unit."""
+def _table(edges: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """Edges closed by infinity, bins of the multiples of a small step, and how many of these there are in a unit."""
     scale = TABLE / edges[-1]
-    return np.maximum(np.searchsorted(edges, np.arange(TABLE + 1) / scale, side="right") - 1, 0), scale
+    place = (np.arange(TABLE + 1) - 1e-6) / scale  # a value may be rounded up to a multiple
+    table = np.maximum(np.searchsorted(edges, place, side="right") - 1, 0).astype(np.uint64)
+    return np.append(edges, np.inf), table, scale
 
 
 def _kind(fields: Sequence[Any]) -> np.dtype:
@@ -452,7 +456,8 @@ def _kind(fields: Sequence[Any]) -> np.dtype:
 
 def _packed(*fields: np.ndarray, plan: _Plan, block_info: Any = None) -> np.ndarray:
     """Fields side by side in every cell."""
-    out = np.zeros((*fields[0].shape, _width(plan)), _kind(fields))
+    out = np.empty((*fields[0].shape, _width(plan)), _kind(fields))  # not zeros: those get no huge pages
+    out[..., len(fields) :] = 0
     for c, (field, name) in enumerate(zip(fields, plan.names, strict=True)):
         if not np.isfinite(field).all():
             corner = [a for a, _ in block_info[0]["array-location"]] if block_info else [0] * field.ndim

@@ -13,6 +13,7 @@ from mmfields.conventions import (
     SPATIAL,
     SnapshotError,
     components,
+    direction_of,
     mean,
     mean_direction,
     require_direction,
@@ -102,7 +103,9 @@ def scales(
     dims, names = spatial_dims(ds), list(components(ds))
     bins, rank = Bins(ds), len(dims)
     fields = [ds[name] for name in (*names, *_density(ds, density))]
-    lead, arrays, (along,) = aligned(fields, [mean_direction(ds, direction)], dims)
+    given = [] if direction is None else [mean_direction(ds, direction)]
+    lead, arrays, small = aligned(fields, given, dims)
+    along = small[0] if given else _mean_direction(arrays[:3], lead, rank)
     level = _joined([level_of(a, rank) for a in arrays], rank)
     par = _projected(arrays, level, along, rank)
     spectrum = forward_modes(par, rank, "Bx, By or Bz")
@@ -178,6 +181,23 @@ def fluctuation(ds: xr.Dataset, *, direction: str | Sequence[float] | None = Non
     kind = ds["Bx"].dtype if ds["Bx"].dtype.kind == "f" else np.float64
     result = sum(parts[1:], parts[0]).astype(kind).rename("dB_par").drop_attrs(deep=False)
     return result.assign_attrs(**unit_attrs(ds["Bx"]), long_name="fluctuation of B along the mean field")
+
+
+def _mean_direction(arrays: Sequence[Any], lead: list[str], rank: int) -> Any:
+    """As `mean_direction`, in one pass over the field; (…, 3)."""
+    sums = [group_sums(_add_sums, [a], [], rank=rank, groups=1, columns=3)[..., 0, :] for a in arrays]
+    return _vectorized(_direction_of, lead, [(s, 1) for s in sums], 3)
+
+
+def _add_sums(fields: list[np.ndarray], _: Any, edges: list[np.ndarray], out: np.ndarray) -> None:
+    from mmfields.kernels.moments import add_sums
+
+    add_sums(np.ascontiguousarray(fields[0]), edges[0][0, 0], edges[0][-1, 1], out[0, 0, 0])
+
+
+def _direction_of(*sums: np.ndarray) -> np.ndarray:
+    means, squares = np.array([s[1] / s[0] for s in sums]), sum(s[2] / s[0] for s in sums)
+    return direction_of(means, squares)
 
 
 def _joined(levels: Sequence[Any], rank: int) -> Any:

@@ -1,6 +1,6 @@
 """Increments between points of a lattice, summed over bins of their separation along and across a mean field."""
 
-from math import sqrt
+from math import inf, sqrt
 
 import numpy as np
 from numba import njit
@@ -17,28 +17,27 @@ BITS = 4
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def bins_of(values, count, edges, table, scale, out):
-    """Bins of values among ascending edges, the number of bins outside of them.
+def bins_of(values, edges, table, scale, out):
+    """Bins of the values of a batch, from 0 on or infinite, among ascending edges, of which infinity is the last.
 
-    `table` has the bin of every multiple of 1/scale.
+    `table` has the bin of every multiple of 1/scale.  The last bin is that of all outside.
     """
-    last, top = edges.size - 1, table.size - 1
-    for n in range(count):
-        value = values[n]
-        if edges[0] <= value < edges[last]:
-            m = table[min(np.int64(value * scale), top)]
-            while value >= edges[m + 1]:
-                m += 1
-            out[n] = m
-        else:
-            out[n] = last
+    one, outside = np.uint64(1), np.uint64(edges.size - 2)
+    low, top = edges[0], np.float64(table.size - 1)
+    for n in range(LANES):
+        out[n] = np.uint64(min(values[n] * scale, top))
+    for n in range(LANES):
+        value, m = values[n], table[out[n]]
+        while value >= edges[m + one] and m < outside:
+            m += one
+        out[n] = m if value >= low else outside
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def own_differences(cells, places, weights, count, squares, bx, by, bz):
+def own_differences(cells, places, weights, squares, bx, by, bz):
     """Squares of the increments of the vector at the start of every cell, and its sums over the points of a pair."""
     one, two = np.uint64(1), np.uint64(2)
-    for n in range(count):
+    for n in range(LANES):
         x = y = z = dx = dy = dz = 0.0
         for k in range(len(weights)):
             place, weight = places[k, n], weights[k]
@@ -50,10 +49,10 @@ def own_differences(cells, places, weights, count, squares, bx, by, bz):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def differences(cells, places, weights, first, last, local, count, squares, bx, by, bz):
+def differences(cells, places, weights, first, last, local, squares, bx, by, bz):
     """As `own_differences`, of the numbers from `first` to `last` of every cell; the sums where the frame is local."""
     one, two = np.uint64(1), np.uint64(2)
-    for n in range(count):
+    for n in range(LANES):
         square = 0.0
         for c in range(first, last):
             d = 0.0
@@ -77,10 +76,12 @@ def separations(lx, ly, lz, bx, by, bz, along, across, cosine):
         strength = bx[n] * bx[n] + by[n] * by[n] + bz[n] * bz[n]
         parallel = lx[n] * bx[n] + ly[n] * by[n] + lz[n] * bz[n]
         square = lx[n] * lx[n] + ly[n] * ly[n] + lz[n] * lz[n]
-        share = min(parallel * parallel / (strength * square), 1.0)
-        share = 1.0 if share > 1.0 - 1e-12 else share
+        share = (
+            parallel * parallel / (strength * square) if strength > 0.0 else inf
+        )  # without a field there is no angle
+        share = 1.0 if abs(share - 1.0) < 1e-12 else share
         along[n] = sqrt(square * share)
-        across[n] = sqrt(square * (1.0 - share))
+        across[n] = sqrt(square * abs(1.0 - share))
         cosine[n] = sqrt(share)
 
 
@@ -98,14 +99,32 @@ def powers_of(squares, norm, orders, sizes, values):
 
 
 @njit(nogil=True, cache=True)
-def add_powers(values, first, second, many, good, count, out):
-    """Add one, and the powers of an increment, to the bins of every pair of a batch; `many` bins along the second."""
-    for n in range(count):
-        if good[n]:
-            place = first[n] * many + second[n]
-            out[place, 0] += 1.0
-            for o in range(len(values)):
-                out[place, 1 + o] += values[o, n]
+def cells_of(first, second, many, good, trash, out):
+    """Place of every pair in a flat table of `many` bins along the second axis; `trash` for those that are no good."""
+    for n in range(LANES):
+        place = first[n] * many + second[n]
+        out[n] = place if good[n] != 0 else trash
+
+
+@njit(nogil=True, cache=True)
+def count_up(place, counts):
+    """Count the pairs of a batch."""
+    for n in range(LANES):
+        counts[place[n]] += 1
+
+
+@njit(nogil=True, cache=True)
+def add_up(place, values, sums):
+    """Add the values of a batch."""
+    for n in range(LANES):
+        sums[place[n]] += values[n]
+
+
+@njit(nogil=True, cache=True)
+def ask(cells, places):
+    """Ask for the memory of places that are soon read."""
+    for n in range(LANES):
+        prefetch(cells, places[n])
 
 
 @njit(nogil=True, cache=True)
@@ -127,13 +146,6 @@ def locate(step, width, n0, n1, n2, open0, open1, open2, z, y, x, dz, dy, dx, pl
         good[n] *= inside
         place = ((a + fa * n0) * n1 + b + fb * n1) * n2 + c + fc * n2
         places[n] = np.uint64(inside * place * width)
-
-
-@njit(nogil=True, cache=True)
-def ask(cells, places, count):
-    """Ask for the memory of places that are soon read."""
-    for n in range(count):
-        prefetch(cells, places[n])
 
 
 @njit(nogil=True, cache=True)
@@ -195,8 +207,10 @@ def add_sampled(
     turn_scale,
     norm,
     orders,
-    annuli,
+    rings,
+    ring_sums,
     wedges,
+    wedge_sums,
 ):
     """Draw pairs in tiles and add their increments to bins.
 
@@ -224,9 +238,11 @@ def add_sampled(
     norm : float
         Squares of increments are multiplied by it.
     orders : (p,) int array
-    annuli, wedges : (groups, bins, 1 + p) float arrays
-        Pairs, and sums of the powers of their increments, in bins of (l_perp, l_par) and of (l, angle); the last
-        one along each takes what is outside of the edges.
+    rings, wedges : (groups, bins + 1) int arrays
+        Pairs in bins of (l_perp, l_par) and of (l, angle); the last one along each takes what is outside of the
+        edges, one more at the end what has no place in the box.
+    ring_sums, wedge_sums : (groups, p, bins + 1) float arrays
+        Sums of the powers of their increments.
     """
     places = np.zeros((len(steps), LANES), np.uint64)
     z, y, x, lag = (
@@ -236,14 +252,11 @@ def add_sampled(
         np.zeros(LANES, np.int64),
     )
     dz, dy, dx = np.zeros(LANES, np.int64), np.zeros(LANES, np.int64), np.zeros(LANES, np.int64)
-    i, j, ring, turn = (
-        np.zeros(LANES, np.int64),
-        np.zeros(LANES, np.int64),
-        np.zeros(LANES, np.int64),
-        np.zeros(LANES, np.int64),
-    )
+    lag = np.zeros(LANES, np.int64)
+    i, j, turn = np.zeros(LANES, np.uint64), np.zeros(LANES, np.uint64), np.zeros(LANES, np.uint64)
+    ring, good = np.zeros(LANES, np.uint64), np.ones(LANES, np.int64)
     one, other = np.zeros(LANES, np.uint32), np.zeros(LANES, np.uint32)
-    good, values = np.ones(LANES, np.int64), np.zeros((len(orders), LANES))
+    values = np.zeros((len(orders), LANES))
     lx, ly, lz, squares = np.ones(LANES), np.ones(LANES), np.ones(LANES), np.ones(LANES)
     sizes, along, across, cosine = np.ones(LANES), np.ones(LANES), np.ones(LANES), np.ones(LANES)
     width, first, last, local = columns[0], columns[1], columns[2], columns[3] == 1
@@ -258,21 +271,26 @@ def add_sampled(
             words_of(key[0], key[1], number, start, one, other)
             chosen(one, other, start, len(lags) / pairs, z0, y0, x0, sz, sy, sx, len(lags), z, y, x, lag)
             separated(lag, lags, spacing, dz, dy, dx, ring, lz, ly, lx)
-            good[:] = 1
+            good[:count], good[count:] = 1, 0
             for k in range(len(steps)):
                 locate(steps[k], width, n0, n1, n2, open0, open1, open2, z, y, x, dz, dy, dx, places[k], good)
-                ask(cells, places[k], count)
+                ask(cells, places[k])
             if own:
-                own_differences(cells, places, weights, count, squares, bx, by, bz)
+                own_differences(cells, places, weights, squares, bx, by, bz)
             else:
-                differences(cells, places, weights, first, last, local, count, squares, bx, by, bz)
+                differences(cells, places, weights, first, last, local, squares, bx, by, bz)
             separations(lx, ly, lz, bx, by, bz, along, across, cosine)
-            bins_of(across, count, edges, table, scale, i)
-            bins_of(along, count, edges, table, scale, j)
-            bins_of(cosine, count, turns, turn_table, turn_scale, turn)
             powers_of(squares, norm, orders, sizes, values)
-            add_powers(values, i, j, edges.size, good, count, annuli[box])
-            add_powers(values, ring, turn, turns.size, good, count, wedges[box])
+            bins_of(across, edges, table, scale, i)
+            bins_of(along, edges, table, scale, j)
+            bins_of(cosine, turns, turn_table, turn_scale, turn)
+            cells_of(i, j, np.uint64(edges.size - 1), good, np.uint64(rings.shape[1] - 1), i)
+            cells_of(ring, turn, np.uint64(turns.size - 1), good, np.uint64(wedges.shape[1] - 1), j)
+            count_up(i, rings[box])
+            count_up(j, wedges[box])
+            for o in range(len(orders)):
+                add_up(i, values[o], ring_sums[box, o])
+                add_up(j, values[o], wedge_sums[box, o])
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -296,8 +314,10 @@ def add_all(
     turn_scale,
     norm,
     orders,
-    annuli,
+    rings,
+    ring_sums,
     wedges,
+    wedge_sums,
 ):
     """Add the increments of all pairs at given lags; as `add_sampled`, with rows of cells for its tiles.
 
@@ -314,13 +334,10 @@ def add_all(
         np.zeros(LANES, np.int64),
     )
     dz, dy, dx = np.zeros(LANES, np.int64), np.zeros(LANES, np.int64), np.zeros(LANES, np.int64)
-    i, j, ring, turn = (
-        np.zeros(LANES, np.int64),
-        np.zeros(LANES, np.int64),
-        np.zeros(LANES, np.int64),
-        np.zeros(LANES, np.int64),
-    )
-    good, values = np.ones(LANES, np.int64), np.zeros((len(orders), LANES))
+    lag = np.zeros(LANES, np.int64)
+    i, j, turn = np.zeros(LANES, np.uint64), np.zeros(LANES, np.uint64), np.zeros(LANES, np.uint64)
+    ring, good = np.zeros(LANES, np.uint64), np.ones(LANES, np.int64)
+    values = np.zeros((len(orders), LANES))
     lx, ly, lz, squares = np.ones(LANES), np.ones(LANES), np.ones(LANES), np.ones(LANES)
     sizes, along, across, cosine = np.ones(LANES), np.ones(LANES), np.ones(LANES), np.ones(LANES)
     width, first, last, local = columns[0], columns[1], columns[2], columns[3] == 1
@@ -330,25 +347,30 @@ def add_all(
     bx, by, bz = np.full(LANES, direction[0]), np.full(LANES, direction[1]), np.full(LANES, direction[2])
     for m in range(len(lags)):
         lag[:] = m
-        separated(lag, lags, spacing, dz, dy, dx, ring, lz, ly, lx)
         for r in range(len(rows)):
             z[:], y[:], box = rows[r, 0], rows[r, 1], rows[r, 4]
             for start in range(0, rows[r, 3], LANES):
                 count = min(LANES, rows[r, 3] - start)
-                for n in range(count):
-                    x[n] = rows[r, 2] + start + n
-                good[:] = 1
+                for n in range(LANES):
+                    x[n] = rows[r, 2] + start + min(n, count - 1)
+                separated(lag, lags, spacing, dz, dy, dx, ring, lz, ly, lx)
+                good[:count], good[count:] = 1, 0
                 for k in range(len(steps)):
                     locate(steps[k], width, n0, n1, n2, open0, open1, open2, z, y, x, dz, dy, dx, places[k], good)
-                    ask(cells, places[k], count)
+                    ask(cells, places[k])
                 if own:
-                    own_differences(cells, places, weights, count, squares, bx, by, bz)
+                    own_differences(cells, places, weights, squares, bx, by, bz)
                 else:
-                    differences(cells, places, weights, first, last, local, count, squares, bx, by, bz)
+                    differences(cells, places, weights, first, last, local, squares, bx, by, bz)
                 separations(lx, ly, lz, bx, by, bz, along, across, cosine)
-                bins_of(across, count, edges, table, scale, i)
-                bins_of(along, count, edges, table, scale, j)
-                bins_of(cosine, count, turns, turn_table, turn_scale, turn)
                 powers_of(squares, norm, orders, sizes, values)
-                add_powers(values, i, j, edges.size, good, count, annuli[box])
-                add_powers(values, ring, turn, turns.size, good, count, wedges[box])
+                bins_of(across, edges, table, scale, i)
+                bins_of(along, edges, table, scale, j)
+                bins_of(cosine, turns, turn_table, turn_scale, turn)
+                cells_of(i, j, np.uint64(edges.size - 1), good, np.uint64(rings.shape[1] - 1), i)
+                cells_of(ring, turn, np.uint64(turns.size - 1), good, np.uint64(wedges.shape[1] - 1), j)
+                count_up(i, rings[box])
+                count_up(j, wedges[box])
+                for o in range(len(orders)):
+                    add_up(i, values[o], ring_sums[box, o])
+                    add_up(j, values[o], wedge_sums[box, o])

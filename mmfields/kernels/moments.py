@@ -9,6 +9,28 @@ MOMENTS = 12
 REORDERED = {"reassoc", "nsz", "contract"}
 
 
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=REORDERED)
+def sums_of_row(a):
+    """Sum of a row, and of its squares."""
+    total = square = 0.0
+    for m in range(a.size):
+        value = float(a[m])
+        total += value
+        square += value * value
+    return total, square
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def add_sums(a, first, last, out):
+    """Add cells, sum and sum of squares of the planes of a field from the first to the last one."""
+    for i in range(first, last):
+        for j in range(a.shape[1]):
+            total, square = sums_of_row(a[i, j])
+            out[0] += a.shape[2]
+            out[1] += total
+            out[2] += square
+
+
 @njit(nogil=True, cache=True, error_model="numpy")
 def project(a, b, c, mean, along, out):
     """Fluctuation along a direction, (B - mean) · along, of flat arrays."""
