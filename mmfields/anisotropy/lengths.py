@@ -124,8 +124,11 @@ def scales(
     if subvolumes:
         cuts, nothing = _concatenated([along, exact[..., 4:6]]), [along[..., :0]]
         for which in range(4):
-            density = backward_modes(weigh_modes(spectrum, cuts, bins, _Density(which)), bins.shape, _chunks(par, rank))
+            weighed = weigh_modes(spectrum, cuts, bins, _Density(which))
+            density = backward_modes(weighed, bins.shape, _chunks(par, rank), overwrite=True)
+            del weighed
             sums.append(group_sums(_products, [par, density], nothing, rank=rank, groups=subvolumes, columns=1))
+            del density
     count = len(SCALES) - (len(arrays) == 3)
     both = _vectorized(_values, lead, [(exact, 1), (level, 1), *((s, 2) for s in sums)], 2 * count, count=count)
     out = xr.Dataset(attrs={"subvolumes": subvolumes} if subvolumes else {})

@@ -516,14 +516,18 @@ def _narrowed(array: Any, plan: _Plan) -> tuple[Any, ...]:
     return normalize_chunks("auto", sizes, limit=rows, dtype=np.dtype(np.int8), previous_chunks=plan.lead)
 
 
-def backward_modes(array: Any, shape: Sequence[int], chunks: Sequence[Any]) -> Any:
-    """Real array of `shape` over the last axes from its spectrum, in the chunks given."""
+def backward_modes(array: Any, shape: Sequence[int], chunks: Sequence[Any], *, overwrite: bool = False) -> Any:
+    """Real array of `shape` over the last axes from its spectrum, in the chunks given.
+
+    A spectrum in memory that is not needed any more may be overwritten.
+    """
     from scipy import fft
 
     rank = len(shape)
     if not hasattr(array, "dask"):
         with fft.set_workers(os.cpu_count() or 1):
-            return fft.irfftn(array, s=tuple(shape), axes=tuple(range(array.ndim - rank, array.ndim)))
+            axes = tuple(range(array.ndim - rank, array.ndim))
+            return fft.irfftn(array, s=tuple(shape), axes=axes, overwrite_x=overwrite)
     lead = array.chunks[:-rank]
     chunks = (*lead, *(c if isinstance(c, tuple) else (c,) for c in chunks))
     plan = _plan(np.empty(0, array.dtype).real.dtype, chunks, rank)
