@@ -79,3 +79,29 @@ def test_before_after_and_residual_share_a_scale():
     assert (images[1].axes.get_xlabel(), images[1].axes.get_title()) == ("$x$ [$d_i$]", "half")
     with pytest.raises(mm.SnapshotError, match="three-dimensional fields"):
         mm.plot.compare({"flat": ds.By.isel(z=0)})
+
+
+def test_anisotropy_figures():
+    """Brazil plot, structure function, l_par(l_perp) and filling fractions draw what they are given, and refuse others."""
+    ds = mm.samples.load("micromirrors").isel(time=-1).compute()
+    counts = mm.anisotropy.brazil(mm.anisotropy.pressure(ds))
+    image, *thresholds = mm.plot.brazil(counts)
+    assert len(thresholds) == 2
+    assert image.get_array().count() == int((counts.cells > 0).sum())
+    structure = mm.anisotropy.structure_function(ds, pairs=50_000, bins=6)
+    assert mm.plot.structure_function(structure)[0].get_array().count() == int((structure.structure > 0).sum())
+    relation = mm.anisotropy.scale_anisotropy(structure)
+    bars, *_ = mm.plot.scale_anisotropy({"mirrors": relation})
+    assert len(bars.lines[0].get_xdata()) == int(np.isfinite(relation.l_par).sum())
+    curve, found = mm.anisotropy.threshold_curve(ds), mm.anisotropy.patches(ds, "field", filling=0.1)
+    line, point = mm.plot.threshold_curve(curve, marked=found)
+    np.testing.assert_array_equal(line.get_ydata(), curve.filling_fraction)
+    assert point.get_label().startswith("$f_{mm}$ = 0.1")
+    for call in (
+        lambda: mm.plot.brazil(counts.assign(cells=0 * counts.cells)),
+        lambda: mm.plot.brazil(counts.expand_dims("time")),
+        lambda: mm.plot.structure_function(mm.anisotropy.structure_function(ds, order=[1, 2], pairs=1000)),
+        lambda: mm.plot.scale_anisotropy(relation.assign(l_par=np.nan * relation.l_par)),
+    ):
+        with pytest.raises(mm.SnapshotError):
+            call()
