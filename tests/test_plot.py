@@ -82,7 +82,7 @@ def test_before_after_and_residual_share_a_scale():
 
 
 def test_anisotropy_figures():
-    """Brazil plot, structure function, l_par(l_perp) and filling fractions draw what they are given, and refuse others."""
+    """They draw what they are given, and refuse others."""
     ds = mm.samples.load("micromirrors").isel(time=-1).compute()
     counts = mm.anisotropy.brazil(mm.anisotropy.pressure(ds))
     image, *thresholds = mm.plot.brazil(counts)
