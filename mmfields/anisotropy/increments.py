@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mmfields.anisotropy.subvolumes import aligned, jackknife, require_subvolumes
+from mmfields.anisotropy.subvolumes import jackknife, require_subvolumes
 from mmfields.conventions import (
     SPATIAL,
     SnapshotError,
+    aligned,
     boundaries,
     components,
     mean_direction,

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mmfields.anisotropy.subvolumes import aligned, group_sums, jackknife, require_subvolumes
+from mmfields.anisotropy.subvolumes import group_sums, jackknife, require_subvolumes
 from mmfields.conventions import (
     MEAN_FIELD_FLOOR,
     SPATIAL,
     SnapshotError,
+    aligned,
     components,
     direction_of,
     mean,

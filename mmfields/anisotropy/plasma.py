@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mmfields.anisotropy.subvolumes import aligned, group_sums
+from mmfields.anisotropy.subvolumes import group_sums
 from mmfields.conventions import (
     SPATIAL,
     SnapshotError,
+    aligned,
     boundaries,
     components,
     require_number,

@@ -9,9 +9,9 @@ import xarray as xr
 
 from mmfields.anisotropy.lengths import fluctuation
 from mmfields.anisotropy.plasma import pressure
-from mmfields.anisotropy.subvolumes import aligned
 from mmfields.conventions import (
     SnapshotError,
+    aligned,
     as_real,
     boundaries,
     components,

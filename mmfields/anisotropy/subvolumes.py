@@ -7,7 +7,6 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import xarray as xr
 
 from mmfields.conventions import SnapshotError, require_whole
 
@@ -25,29 +24,6 @@ def require_subvolumes(subvolumes: int) -> None:
     """
     if require_whole(subvolumes, "subvolumes", 0) == 1:
         raise SnapshotError("subvolumes=1: 2 or more per axis are needed, or 0 for no errors")
-
-
-def aligned(
-    fields: Sequence[xr.DataArray], small: Sequence[xr.DataArray], dims: Sequence[str], last: str = "component"
-) -> tuple[list[str], list[Any], list[Any]]:
-    """Leading dims (time), fields over (lead, dims), and small arrays over (lead, last), as NumPy or Dask arrays."""
-    everything = (*fields, *small)
-    lead = list(dict.fromkeys(d for a in everything for d in a.dims if d not in (*dims, last)))
-    sizes = {d: n for a in everything for d, n in a.sizes.items()}
-
-    def wide(array: xr.DataArray, own: Sequence[str]) -> Any:
-        new = {d: sizes[d] for d in lead if d not in array.dims}
-        return array.expand_dims(new).transpose(*lead, *own).data
-
-    return lead, [_native(wide(f, dims), f.name) for f in fields], [wide(s, [last]) for s in small]
-
-
-def _native(array: Any, name: Any) -> Any:
-    """Floats as kernels take them: float32 as it is, half precision as float32, all else as float64."""
-    if array.dtype.kind not in "fiub":
-        raise SnapshotError(f"{name} is {array.dtype}: real numbers are needed")
-    kind = np.float32 if array.dtype.kind == "f" and array.dtype.itemsize <= 4 else np.float64
-    return array.astype(kind, copy=False)
 
 
 def group_sums(work: Work, fields: Sequence[Any], small: Sequence[Any], *, rank: int, groups: int, columns: int) -> Any:

@@ -1,0 +1,30 @@
+"""Faraday rotation and depolarization, from the simulation box to the telescope."""
+
+from mmfields.faraday.depth import faraday_depth, rotation_measure
+from mmfields.faraday.files import rm_synthesis, write_fits
+from mmfields.faraday.laws import burn_slab, external_dispersion, fit, internal_dispersion
+from mmfields.faraday.polarized import BANDS, band, depolarization, polarization
+from mmfields.faraday.sight import RM_CONSTANT
+from mmfields.faraday.stacking import stack
+from mmfields.faraday.statistics import beta_model, expected_angles, random_walk, statistics
+
+__all__ = [
+    "BANDS",
+    "RM_CONSTANT",
+    "band",
+    "beta_model",
+    "burn_slab",
+    "depolarization",
+    "expected_angles",
+    "external_dispersion",
+    "faraday_depth",
+    "fit",
+    "internal_dispersion",
+    "polarization",
+    "random_walk",
+    "rm_synthesis",
+    "rotation_measure",
+    "stack",
+    "statistics",
+    "write_fits",
+]

@@ -1,0 +1,203 @@
+"""Rotation measures and Faraday depths."""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from mmfields.faraday.sight import Columns, columns_of, map_of, require_density, straightened, towards
+
+LAYOUT = "lrc"
+
+
+def rotation_measure(
+    ds: xr.Dataset,
+    los: str | Sequence[float] = "z",
+    *,
+    density: Any = None,
+    field_unit: Any = None,
+    length_unit: Any = None,
+    redshift: float = 0.0,
+) -> xr.DataArray:
+    """Rotation-measure map RM = 0.8119 ∫ n_e B · dl [cm⁻³, µG, pc], dl from the source to the observer.
+
+    The observer is at the upper end of an axis `los`, so a field along +los gives a positive RM.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Snapshot; lazy where it is, and streamed chunk by chunk.
+    los : {"x", "y", "z"} or three numbers
+        Axis of the line of sight, or a vector towards the observer.  Oblique lines cross the box once along the
+        axis that is nearest to them, wrapping around the others, and are told apart by where they leave it; the map
+        is not foreshortened.
+    density : astropy Quantity or xarray.DataArray, optional
+        Electron density where the snapshot has no ``n``, or instead of it: a constant, or a profile with units over
+        some of the axes.
+    field_unit, length_unit : astropy Quantity or Unit, optional
+        What 1 stands for in a normalized snapshot; by default ``attrs["field_unit"]`` and
+        ``attrs["length_unit"]``.
+    redshift : float
+        Of the source; the observed RM is (1 + z)⁻² times that of its rest frame.
+
+    Returns
+    -------
+    xarray.DataArray
+        Over the dims that are left, in rad m⁻²; summed with twice the digits of a double, so that it does not
+        depend on the chunks.
+
+    Raises
+    ------
+    SnapshotError
+        If the axis or the density is missing or negative, or a unit is not known.
+    """
+    columns = columns_of(ds, los, density=density, field_unit=field_unit, length_unit=length_unit, redshift=redshift)
+    total = _summed(columns)
+    result = map_of(ds, columns, total).rename("rotation_measure")
+    return result.assign_attrs(
+        units="rad / m2", long_name="rotation measure", line_of_sight=_named(los), redshift=float(redshift)
+    )
+
+
+def _named(los: str | Sequence[float]) -> str:
+    return f"+{los}" if isinstance(los, str) else str(tuple(float(c) for c in los))
+
+
+def places_of(array: Any, rank: int) -> np.ndarray:
+    """Planes counted from the one nearest to the observer."""
+    return np.arange(array.shape[-rank])[::-1]
+
+
+def _summed(columns: Columns) -> Any:
+    """Depth of whole columns, (…, rows, columns)."""
+    rank = 1 + len(columns.dims)
+    arrays = [*columns.arrays, *([] if columns.density is None else [columns.density])]
+    lead = arrays[0].shape[:-rank]
+    options = {"columns": (columns.sight.direction, columns.shifts), "dense": columns.density is not None}
+    parts = []
+    for index in np.ndindex(*lead):
+        own = [a[index] for a in arrays]
+        if not any(hasattr(a, "dask") for a in own):
+            both = _column_sums(*own, places_of(own[0], rank), **options, threads=os.cpu_count() or 1)
+            parts.append(_combined(both, scale=columns.depth))
+            continue
+        import dask.array as da
+
+        own = [da.asarray(a) for a in own]
+        axes = LAYOUT[:rank]
+        if columns.sight.oblique:
+            own = [a.rechunk({1: -1, 2: -1}) for a in own]
+        own = [a.rechunk(own[0].chunks) for a in own]
+        both = da.blockwise(
+            _column_sums,
+            axes + "q",
+            *(item for a in own for item in (a, axes)),
+            da.from_array(places_of(own[0], rank), chunks=(own[0].chunks[0],)),
+            "l",
+            new_axes={"q": 2},
+            adjust_chunks={"l": 1},
+            concatenate=True,
+            align_arrays=False,
+            dtype=np.float64,
+            meta=np.empty((0,) * (rank + 1)),
+            **options,
+        )
+        whole = both.rechunk({0: -1})
+        parts.append(
+            whole.map_blocks(
+                _combined, scale=columns.depth, drop_axis=[0, rank], dtype=np.float64, meta=np.empty((0,) * (rank - 1))
+            )
+        )
+    if not lead:
+        return parts[0]
+    if hasattr(parts[0], "dask"):
+        import dask.array as da
+
+        return da.stack(parts).reshape(*lead, *parts[0].shape)
+    return np.stack(parts).reshape(*lead, *parts[0].shape)
+
+
+def _column_sums(*arrays: np.ndarray, columns: tuple, dense: bool, threads: int = 1) -> np.ndarray:
+    """Sums of density times field of one block, (1, rows, columns, 2): the sum and its last digits."""
+    from mmfields.kernels.faraday import add_depth
+
+    *fields, places = arrays
+    direction, shifts = columns
+    number = [require_density(fields.pop())] if dense else []
+    seen = [towards(fields, direction), *number]
+    shape = seen[0].shape[1:]
+    seen = [straightened(s, places, shifts).reshape(len(places), -1, shape[-1] if shape else 1) for s in seen]
+    seen = [np.ascontiguousarray(s) for s in seen] if dense else [np.ascontiguousarray(seen[0]), np.ones((1, 1, 1))]
+    sums = np.zeros((2, *seen[0].shape[1:]))
+    edges = np.linspace(0, seen[0].shape[1], threads + 1).astype(int).tolist()
+
+    def rows(part: slice) -> None:
+        density = seen[1] if seen[1].size == 1 else seen[1][:, part]
+        add_depth(seen[0][:, part], density, sums[0, part], sums[1, part])
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(rows, [slice(a, b) for a, b in pairwise(edges)]))
+    return np.moveaxis(sums, 0, -1).reshape(1, *shape, 2)
+
+
+def _combined(parts: np.ndarray, *, scale: float) -> np.ndarray:
+    """Blocks of a column added up, with twice the digits of a double."""
+    high, low = np.zeros(parts.shape[1:-1]), np.zeros(parts.shape[1:-1])
+    for part in parts:
+        total = high + part[..., 0]
+        rest = total - high
+        low += (high - (total - rest)) + (part[..., 0] - rest) + part[..., 1]
+        high = total
+    return (high + low) * scale
+
+
+def faraday_depth(
+    ds: xr.Dataset,
+    los: str | Sequence[float] = "z",
+    *,
+    density: Any = None,
+    field_unit: Any = None,
+    length_unit: Any = None,
+    redshift: float = 0.0,
+) -> xr.DataArray:
+    """Faraday depth of the middle of every cell: the rotation measure of what lies between it and the observer.
+
+    Parameters
+    ----------
+    ds, los, density, field_unit, length_unit, redshift
+        As :func:`rotation_measure`; `los` is an axis, or a vector along one.
+
+    Returns
+    -------
+    xarray.DataArray
+        Over the dims of the snapshot [rad m⁻²]; lazy where it is.
+
+    Raises
+    ------
+    SnapshotError
+        As :func:`rotation_measure`, or if the line of sight is oblique.
+    """
+    from mmfields.conventions import SnapshotError
+
+    columns = columns_of(ds, los, density=density, field_unit=field_unit, length_unit=length_unit, redshift=redshift)
+    if columns.sight.oblique:
+        raise SnapshotError(f"los={los!r}: a depth at every cell needs a line of sight along an axis")
+    axis = columns.sight.axis
+    dims = [*columns.lead, axis, *columns.dims]
+    field, density_ = (
+        None if a is None else xr.DataArray(a, dims=dims)
+        for a in (towards(columns.arrays[:3], columns.sight.direction), columns.density)
+    )
+    own = field.astype(np.float64) if density_ is None else field.astype(np.float64) * density_
+    total = own.isel({axis: slice(None, None, -1)}).cumsum(axis).isel({axis: slice(None, None, -1)})
+    depth = (total - 0.5 * own) * columns.depth
+    if columns.sight.backward:
+        depth = depth.isel({axis: slice(None, None, -1)})
+    depth = depth.assign_coords({d: ds[d] for d in dims if d in ds.coords}).transpose(*ds["Bx"].dims)
+    return depth.rename("faraday_depth").assign_attrs(
+        units="rad / m2", long_name="Faraday depth", line_of_sight=_named(los), redshift=float(redshift)
+    )

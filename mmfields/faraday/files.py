@@ -1,0 +1,124 @@
+"""FITS cubes that radio astronomers' tools read, and rotation-measure synthesis by one of them."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from mmfields.conventions import SnapshotError, axis_spacing
+from mmfields.faraday.polarized import LIGHT_SPEED
+from mmfields.faraday.units import quantity
+
+
+def write_fits(
+    data: xr.DataArray, folder: str | os.PathLike, *, pixel: Any, overwrite: bool = False
+) -> dict[str, Path]:
+    """Write a map as ``RM.fits``, or polarization as the cubes ``Q.fits``, ``U.fits`` and ``frequencies.txt`` [Hz].
+
+    The header has a tangential projection with east to the left; frequencies, which are not even, ascend along the
+    third axis and are listed in the text file, as RM-Tools wants them.
+
+    Parameters
+    ----------
+    data : xarray.DataArray
+        From :func:`rotation_measure` or :func:`polarization`, without ``time``; computed here.
+    folder : path
+        Made where it is not there.
+    pixel : astropy Quantity
+        Angle that a cell of the map's first axis covers.
+    overwrite : bool
+
+    Returns
+    -------
+    dict
+        Paths by name.
+
+    Raises
+    ------
+    SnapshotError
+        If the data are neither, the pixel is no angle, or a file is there.
+    """
+    from astropy import units as u
+    from astropy.io import fits
+
+    dims = [str(d) for d in data.dims if d in ("x", "y", "z")]
+    cube = "wavelength_sq" in data.dims
+    if len(dims) != 2 or data.ndim != 2 + cube:
+        raise SnapshotError(f"a map, with or without wavelength_sq, is needed; this has dims {data.dims}")
+    try:
+        size = quantity(pixel, "pixel").to_value("deg")
+    except u.UnitsError as error:
+        raise SnapshotError(f"pixel={pixel!r}: an angle is needed ({error})") from error
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    # north is the axis that follows the next one after the line of sight; the other one runs west
+    los = next(d for d in ("x", "y", "z") if d not in dims)
+    north = "xyz"[("xyz".index(los) + 2) % 3]
+    west = next(d for d in dims if d != north)
+    widths = {d: axis_spacing(data, d) for d in (north, west)}
+    scale = {d: size * widths[d] / widths[dims[0]] for d in widths}
+    header = fits.Header()
+    if cube:
+        data = data.sortby("wavelength_sq", ascending=False)
+    values = data.transpose(*(["wavelength_sq"] if cube else []), north, west).values
+    axes = [("RA---TAN", -scale[west], west), ("DEC--TAN", scale[north], north)]
+    for i, (kind, step, dim) in enumerate(axes, 1):
+        header[f"CTYPE{i}"], header[f"CUNIT{i}"] = kind, "deg"
+        header[f"CRPIX{i}"], header[f"CRVAL{i}"], header[f"CDELT{i}"] = (data.sizes[dim] + 1) / 2, 0.0, step
+    header["RADESYS"], header["EQUINOX"], header["ORIGIN"] = "ICRS", 2000.0, "mmfields"
+    written, tables = {}, {}
+    if cube:
+        frequency = LIGHT_SPEED / np.sqrt(data["wavelength_sq"].values)
+        header["CTYPE3"], header["CUNIT3"], header["CRPIX3"], header["CRVAL3"] = "FREQ", "Hz", 1.0, frequency[0]
+        header["CDELT3"] = float((frequency[-1] - frequency[0]) / max(1, len(frequency) - 1))
+        header["BUNIT"] = "1"
+        tables = {"Q": values.real, "U": values.imag}
+        written["frequencies"] = folder / "frequencies.txt"
+    else:
+        header["BUNIT"] = "rad/m2"
+        tables = {"RM": values}
+    for name in tables:
+        written[name] = folder / f"{name}.fits"
+    if not overwrite and (there := [str(p) for p in written.values() if p.exists()]):
+        raise SnapshotError(f"{there} are there already: give overwrite=True, or another folder")
+    for name, table in tables.items():
+        fits.PrimaryHDU(np.asarray(table, np.float32), header).writeto(written[name], overwrite=overwrite)
+    if cube:
+        np.savetxt(written["frequencies"], frequency)
+    return written
+
+
+def rm_synthesis(pol: xr.DataArray, *, noise: float) -> dict[str, Any]:
+    """Rotation-measure synthesis of one line of sight by RM-Tools.
+
+    Parameters
+    ----------
+    pol : xarray.DataArray
+        Complex, over ``wavelength_sq``; computed here.
+    noise : float
+        Standard deviation of Q and U.
+
+    Returns
+    -------
+    dict
+        What RM-Tools found, such as ``phiPeakPIfit_rm2`` [rad/m²] with its error ``dPhiPeakPIfit_rm2``.
+
+    Raises
+    ------
+    SnapshotError
+        If P has other dims, or RM-Tools is not installed.
+    """
+    if pol.dims != ("wavelength_sq",):
+        raise SnapshotError(f"one line of sight over wavelength_sq is needed, this has dims {pol.dims}: select it")
+    try:
+        from RMtools_1D.do_RMsynth_1D import run_rmsynth
+    except ImportError as error:
+        raise SnapshotError(f"RM-Tools is not installed ({error}): pip install RM-Tools") from error
+    pol = pol.sortby("wavelength_sq", ascending=False)
+    frequency = LIGHT_SPEED / np.sqrt(pol["wavelength_sq"].values)
+    one = np.full(len(frequency), noise)
+    data = [frequency, pol.values.real, pol.values.imag, one, one]
+    found, _ = run_rmsynth(data, verbose=False, showPlots=False)
+    return dict(found)

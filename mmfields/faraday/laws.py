@@ -1,0 +1,168 @@
+"""Closed laws of depolarization, and what fits them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from mmfields.conventions import SnapshotError
+
+
+def burn_slab(wavelength_sq: Any, depth: float, *, p0: float = 1.0, angle: float = 0.0) -> np.ndarray:
+    """P of a uniform slab that rotates and emits: p0 e^{2iχ0} e^{iRλ²} sin(Rλ²)/(Rλ²) (Burn 1966).
+
+    Parameters
+    ----------
+    wavelength_sq : array
+        λ² [m²].
+    depth : float
+        R, the depth of the whole slab [rad/m²]; the mean slope of the angle is R/2.
+    p0, angle : float
+        Intrinsic degree and angle [rad].
+
+    Returns
+    -------
+    complex array
+    """
+    x = depth * np.asarray(wavelength_sq, float)
+    return p0 * np.exp(2j * angle + 1j * x) * np.sinc(x / np.pi)
+
+
+def external_dispersion(
+    wavelength_sq: Any, depth: float, sigma: float, *, p0: float = 1.0, angle: float = 0.0
+) -> np.ndarray:
+    """P behind a turbulent screen: p0 e^{2iχ0} e^{2iRMλ² - 2σ²λ⁴}.
+
+    Parameters
+    ----------
+    wavelength_sq : array
+        λ² [m²].
+    depth, sigma : float
+        Mean and scatter of the screen's rotation measure [rad/m²].
+    p0, angle : float
+        Intrinsic degree and angle [rad].
+
+    Returns
+    -------
+    complex array
+    """
+    wave = np.asarray(wavelength_sq, float)
+    return p0 * np.exp(2j * angle + 2j * depth * wave - 2 * sigma**2 * wave**2)
+
+
+def internal_dispersion(
+    wavelength_sq: Any, depth: float, sigma: float, *, p0: float = 1.0, angle: float = 0.0
+) -> np.ndarray:
+    """P of a turbulent slab that rotates and emits: p0 e^{2iχ0} (1 - e^{-S})/S, S = 2σ²λ⁴ - 2iRλ² (Sokoloff 1998).
+
+    Parameters
+    ----------
+    wavelength_sq : array
+        λ² [m²].
+    depth, sigma : float
+        Depth of the whole slab, and its scatter [rad/m²]; without scatter this is :func:`burn_slab`.
+    p0, angle : float
+        Intrinsic degree and angle [rad].
+
+    Returns
+    -------
+    complex array
+    """
+    wave = np.asarray(wavelength_sq, float)
+    s = 2 * sigma**2 * wave**2 - 2j * depth * wave
+    small = abs(s) < 1e-6
+    safe = np.where(small, 1.0, s)
+    return p0 * np.exp(2j * angle) * np.where(small, 1 - s / 2, -np.expm1(-safe) / safe)
+
+
+LAWS: dict[str, tuple[Callable[..., np.ndarray], tuple[str, ...]]] = {
+    "burn": (burn_slab, ("depth",)),
+    "external": (external_dispersion, ("depth", "sigma")),
+    "internal": (internal_dispersion, ("depth", "sigma")),
+}
+
+
+def fit(pol: xr.DataArray, law: str, *, error: float | None = None) -> xr.Dataset:
+    """Fit a law of depolarization to P(λ²) of one line of sight, in Q and U together.
+
+    Parameters
+    ----------
+    pol : xarray.DataArray
+        Complex, over ``wavelength_sq``: a pixel, or the mean of a map; computed here.
+    law : {"burn", "external", "internal"}
+    error : float, optional
+        Of each Q and U; without it the errors follow from the scatter about the fit.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``p0``, ``angle`` [rad], ``depth`` and where the law has it ``sigma`` [rad/m²], each with ``…_error``;
+        ``chi_square`` per degree of freedom, and the fitted ``polarization``.
+
+    Raises
+    ------
+    SnapshotError
+        If P has other dims, there are fewer wavelengths than numbers to find, or no fit is found.
+    """
+    from scipy.optimize import least_squares
+
+    if law not in LAWS:
+        raise SnapshotError(f"law={law!r}: one of {', '.join(LAWS)} is needed")
+    if pol.dims != ("wavelength_sq",):
+        raise SnapshotError(f"one line of sight over wavelength_sq is needed, this has dims {pol.dims}: select it")
+    function, names = LAWS[law]
+    waves, values = pol["wavelength_sq"].values, pol.values
+    if 2 * len(waves) <= len(names) + 2:
+        raise SnapshotError(f"{len(waves)} wavelengths cannot give the {len(names) + 2} numbers of {law!r}")
+
+    def model(x: np.ndarray) -> np.ndarray:
+        return function(waves, *x[2:], p0=x[0], angle=x[1])
+
+    def residual(x: np.ndarray) -> np.ndarray:
+        rest = (model(x) - values) / (error or 1.0)
+        return np.concatenate([rest.real, rest.imag])
+
+    best = None
+    for start in _starts(waves, values, law):
+        found = least_squares(residual, start, x_scale=np.maximum(np.abs(start), 1e-3))
+        best = found if best is None or found.cost < best.cost else best
+    if best is None or not best.success:
+        raise SnapshotError(f"no fit of {law!r} was found")
+    freedom = 2 * len(waves) - len(best.x)
+    chi = 2 * best.cost / freedom
+    covariance = np.linalg.pinv(best.jac.T @ best.jac) * (1.0 if error else chi)
+    spread = np.sqrt(np.diag(covariance))
+    x = best.x.copy()
+    if x[0] < 0:
+        x[0], x[1] = -x[0], x[1] + np.pi / 2
+    x[1] = (x[1] + np.pi / 2) % np.pi - np.pi / 2
+    if len(x) > 3:
+        x[3] = abs(x[3])
+    units = {"p0": "1", "angle": "rad", "depth": "rad / m2", "sigma": "rad / m2"}
+    out = xr.Dataset(attrs={"law": law})
+    for name, value, deviation in zip(("p0", "angle", *names), x, spread, strict=True):
+        out[name] = ((), value, {"long_name": f"{name} of the fit", "units": units[name]})
+        out[f"{name}_error"] = ((), deviation, {"long_name": f"error of {name}", "units": units[name]})
+    out["chi_square"] = ((), chi, {"long_name": "chi square per degree of freedom", "units": "1"})
+    return out.assign(polarization=pol.copy(data=model(x)))
+
+
+def _starts(waves: np.ndarray, values: np.ndarray, law: str) -> list[np.ndarray]:
+    """Where to begin: depths at the peaks of |Σ P e^{-2iφλ²}|, and several dispersions."""
+    span = np.ptp(waves) or waves[0]
+    step = np.min(np.abs(np.diff(np.sort(waves)))) if len(waves) > 1 else span
+    depths = np.linspace(-1, 1, 2001) * min(np.pi / max(step, 1e-30), 2000 * np.pi / span / 4)
+    spectrum = np.exp(-2j * depths[:, None] * waves) @ values
+    best = depths[np.argsort(-abs(spectrum))[:3]]
+    starts = []
+    for depth in best:
+        phase = np.angle(np.sum(values * np.exp(-2j * depth * waves))) / 2
+        top = float(abs(values).max())
+        spreads = [s / waves.max() for s in (0.1, 0.5, 2.0)]
+        if law == "burn":
+            starts.append(np.array([top, phase, 2 * depth]))
+        else:
+            tried = (depth,) if law == "external" else (depth, 2 * depth)
+            starts += [np.array([top, phase, d, s]) for d in tried for s in spreads]
+    return starts

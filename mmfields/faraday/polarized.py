@@ -1,0 +1,453 @@
+"""Polarized emission through a Faraday-rotating medium, and what a telescope sees of it."""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from mmfields.conventions import SnapshotError, axis_spacing, require_number, require_values, require_whole
+from mmfields.faraday.depth import LAYOUT, places_of, rotation_measure
+from mmfields.faraday.sight import Columns, columns_of, map_of, require_density, straightened, towards
+
+EMISSIONS = ("background", "internal", "snapshot")
+LIGHT_SPEED = 299792458.0  # m/s
+# Limits [Hz] of the receivers.
+BANDS = {
+    "lofar-hba": (120e6, 168e6),
+    "ska-low": (50e6, 350e6),
+    "meerkat-l": (856e6, 1712e6),
+    "vla-l": (1e9, 2e9),
+    "vla-s": (2e9, 4e9),
+    "vla-c": (4e9, 8e9),
+    "vla-x": (8e9, 12e9),
+}
+# Nodes of the average over a channel, and planes that are taken together in memory.
+NODES = 5
+PLANES = 32
+
+
+def band(name: str, channels: int = 16) -> np.ndarray:
+    """Wavelengths squared [m²] of channels even in frequency across a receiver's band.
+
+    Parameters
+    ----------
+    name : str
+        ``lofar-hba``, ``ska-low``, ``meerkat-l``, ``vla-l``, ``vla-s``, ``vla-c`` or ``vla-x``.
+    channels : int
+
+    Returns
+    -------
+    (channels,) float array
+        Descending, as the frequencies ascend.
+
+    Raises
+    ------
+    SnapshotError
+        If there is no such band.
+    """
+    if name not in BANDS:
+        raise SnapshotError(f"no band {name!r}; there are {', '.join(BANDS)}")
+    low, high = BANDS[name]
+    width = (high - low) / require_whole(channels, "channels", 1)
+    return (LIGHT_SPEED / (low + (np.arange(channels) + 0.5) * width)) ** 2
+
+
+def polarization(
+    ds: xr.Dataset,
+    los: str | Sequence[float] = "z",
+    *,
+    wavelength_sq: float | Sequence[float] | str,
+    emission: str = "background",
+    p0: float | None = None,
+    angle: float = 0.0,
+    index: float = 2.5,
+    cosmic_rays: str | None = None,
+    beam: float | None = None,
+    channel_width: float | None = None,
+    noise: float | None = None,
+    seed: int = 0,
+    density: Any = None,
+    field_unit: Any = None,
+    length_unit: Any = None,
+    redshift: float = 0.0,
+) -> xr.DataArray:
+    """Complex polarization P(λ²) = Q + iU of every line of sight, in units of the mean total intensity.
+
+    Angles follow the IAU: from north to east, χ = χ0 + RM λ².  Every cell rotates its own emission too, exactly for
+    a uniform cell, so that a uniform slab is Burn's whatever its cells.
+
+    Parameters
+    ----------
+    ds, los, density, field_unit, length_unit, redshift
+        As :func:`rotation_measure`.
+    wavelength_sq : float, several, or the name of a band
+        Observed wavelengths squared [m²]; of a band (see :func:`band`) its 16 channels.
+    emission : {"background", "internal", "snapshot"}
+        A polarized source behind the box; uniform emission in it; or synchrotron emission of the field, in
+        proportion to n_CR B_⊥^((p+1)/2) and polarized across B_⊥.
+    p0 : float, optional
+        Intrinsic degree of polarization: 1 by default, for ``snapshot`` (p+1)/(p+7/3).
+    angle : float
+        Intrinsic angle χ0 [rad] for ``background`` and ``internal``.
+    index : float
+        Of the cosmic-ray electrons' spectrum, p.
+    cosmic_rays : str, optional
+        Variable with n_CR; uniform by default.
+    beam : float, optional
+        Full width at half maximum of a Gaussian beam, in the map's length unit: P is averaged, never angles.
+    channel_width : float, optional
+        Full width of the channels in λ² [m²], over which P is averaged numerically.
+    noise : float, optional
+        Standard deviation of the noise added to Q and to U.
+    seed : int
+        Of the noise.
+
+    Returns
+    -------
+    xarray.DataArray
+        Complex, over (``wavelength_sq``, map), lazy where the snapshot is.  Each chunk of the box is passed over
+        once for all wavelengths.
+
+    Raises
+    ------
+    SnapshotError
+        As :func:`rotation_measure`; if a wavelength is not positive, a name is not known, the beam is larger than
+        the map, or the map does not wrap and a beam is asked for.
+    """
+    waves = (
+        band(wavelength_sq)
+        if isinstance(wavelength_sq, str)
+        else require_values(np.atleast_1d(wavelength_sq), "wavelength_sq")
+    )
+    if (waves <= 0).any():
+        raise SnapshotError(f"wavelength_sq={waves.min():g}: wavelengths squared [m²] are above 0")
+    if emission not in EMISSIONS:
+        raise SnapshotError(f"emission={emission!r}: one of {', '.join(EMISSIONS)} is needed")
+    require_number(index, "index", 1.0, 10.0), require_number(angle, "angle")
+    p0 = ((index + 1) / (index + 7 / 3) if emission == "snapshot" else 1.0) if p0 is None else p0
+    require_number(p0, "p0", 0.0, 1.0)
+    if cosmic_rays is not None and (emission != "snapshot" or cosmic_rays not in ds):
+        raise SnapshotError(f"cosmic_rays={cosmic_rays!r}: a variable of the snapshot, with emission='snapshot'")
+    sampled, weights = _channels(waves, channel_width)
+    units = {"density": density, "field_unit": field_unit, "length_unit": length_unit, "redshift": redshift}
+    if emission == "background":
+        rm = rotation_measure(ds, los, **units)
+        result = xr.apply_ufunc(
+            _screen,
+            rm,
+            output_core_dims=[["sample"]],
+            kwargs={"waves": sampled},
+            dask="parallelized",
+            output_dtypes=[np.complex128],
+            dask_gufunc_kwargs={"output_sizes": {"sample": len(sampled)}},
+        ).transpose("sample", ...)
+    else:
+        columns = columns_of(ds, los, more=[cosmic_rays] if cosmic_rays else [], **units)
+        result = map_of(ds, columns, _emitted(columns, sampled, emission, index), extra=["sample"])
+        result = result.transpose("sample", ...)
+    values = xr.apply_ufunc(
+        _averaged,
+        result,
+        input_core_dims=[["sample"]],
+        output_core_dims=[["wavelength_sq"]],
+        kwargs={"weights": weights, "factor": p0 * np.exp(2j * angle) if emission != "snapshot" else p0},
+        dask="parallelized",
+        output_dtypes=[np.complex128],
+        dask_gufunc_kwargs={"output_sizes": {"wavelength_sq": len(waves)}, "allow_rechunk": True},
+    ).transpose("wavelength_sq", ...)
+    values = _seen(values, ds, beam, noise, seed)
+    notes = {"units": "1", "long_name": "complex polarization Q + iU, over mean intensity", "p0": float(p0)}
+    wave_notes = {"units": "m2", "long_name": "wavelength squared"}
+    values = values.assign_coords(wavelength_sq=("wavelength_sq", waves, wave_notes)).rename("polarization")
+    return values.assign_attrs({**notes, "emission": emission, "redshift": float(redshift)})
+
+
+def _channels(waves: np.ndarray, width: float | None) -> tuple[np.ndarray, np.ndarray]:
+    """Wavelengths squared at which P is computed, and the weights of a channel's."""
+    if width is None:
+        return waves, np.ones(1)
+    require_number(width, "channel_width", 0.0)
+    if (waves - width / 2 <= 0).any():
+        raise SnapshotError(f"channel_width={width:g}: half of it reaches below 0 from {waves.min():g} m²")
+    nodes, weights = np.polynomial.legendre.leggauss(NODES)
+    return (waves[:, None] + width / 2 * nodes).ravel(), weights / 2
+
+
+def _screen(rm: np.ndarray, *, waves: np.ndarray) -> np.ndarray:
+    return np.exp(2j * rm[..., None] * waves)
+
+
+def _averaged(samples: np.ndarray, *, weights: np.ndarray, factor: complex) -> np.ndarray:
+    return (samples.reshape(*samples.shape[:-1], -1, len(weights)) @ weights) * factor
+
+
+@dataclass(frozen=True)
+class _Emitter:
+    """What the cells of a block emit, and how deep they are."""
+
+    direction: tuple[float, ...]
+    north: tuple[float, ...]
+    east: tuple[float, ...]
+    shifts: tuple[float, float]
+    depth: float
+    dense: bool
+    emission: str
+    index: float
+    planes: int
+
+    def cells(self, arrays: Sequence[np.ndarray], places: np.ndarray) -> list[np.ndarray]:
+        """Depth, emission and its direction, for three axes."""
+        fields = list(arrays)
+        number = require_density(fields.pop()) if self.dense else None
+        parts = [
+            towards(fields[:3], self.direction) if number is None else towards(fields[:3], self.direction) * number
+        ]
+        if self.emission == "snapshot":
+            north, east = towards(fields[:3], self.north), towards(fields[:3], self.east)
+            parts += [north, east, *fields[3:4]]
+        parts = [straightened(p, places, self.shifts).astype(np.float64) for p in parts]
+        parts = [np.ascontiguousarray(p.reshape(len(places), -1, p.shape[-1] if p.ndim > 1 else 1)) for p in parts]
+        depth, one = parts[0] * self.depth, np.ones((1, 1, 1))
+        if self.emission == "internal":
+            return [depth, one / self.planes, one, 0 * one]
+        north, east, *cosmic = parts[1:]
+        square = north**2 + east**2
+        with np.errstate(divide="ignore", invalid="ignore"):  # emission is polarized across the field
+            real, imaginary = (np.where(square > 0, c / square, 0.0) for c in (east**2 - north**2, -2 * north * east))
+        strength = square ** ((self.index + 1) / 4) * (cosmic[0] if cosmic else 1.0)
+        return [depth, strength, real, imaginary]
+
+
+def _emitter(columns: Columns, emission: str, index: float) -> _Emitter:
+    north, east = columns.sight.north_east()
+    sizes = columns.arrays[0].shape
+    return _Emitter(
+        columns.sight.direction,
+        tuple(north),
+        tuple(east),
+        columns.shifts,
+        columns.depth,
+        columns.density is not None,
+        emission,
+        index,
+        sizes[len(columns.lead)],
+    )
+
+
+def _emitted(columns: Columns, waves: np.ndarray, emission: str, index: float) -> Any:
+    """Polarization over mean intensity, (…, wavelength, rows, columns)."""
+    emitter, rank = _emitter(columns, emission, index), 1 + len(columns.dims)
+    arrays = [*columns.arrays, *([] if columns.density is None else [columns.density])]
+    lead = arrays[0].shape[:-rank]
+    parts = []
+    for place in np.ndindex(*lead):
+        own = [a[place] for a in arrays]
+        if any(hasattr(a, "dask") for a in own):
+            parts.append(_lazy(own, waves, emitter, rank))
+        else:
+            one = _block(*own, places_of(own[0], rank), waves=waves, emitter=emitter, threads=os.cpu_count() or 1)
+            parts.append(_stacked(one, waves=waves))
+    if not lead:
+        return parts[0]
+    import dask.array as da
+
+    stack = da.stack if hasattr(parts[0], "dask") else np.stack
+    return stack(parts).reshape(*lead, *parts[0].shape)
+
+
+def _lazy(own: Sequence[Any], waves: np.ndarray, emitter: _Emitter, rank: int) -> Any:
+    """Each chunk's polarization as seen from its own near side, put behind what lies before it."""
+    import dask.array as da
+
+    own = [da.asarray(a) for a in own]
+    if emitter.shifts != (0.0, 0.0):
+        own = [a.rechunk({1: -1, 2: -1}) for a in own]
+    own = [a.rechunk(own[0].chunks) for a in own]
+    axes = LAYOUT[:rank]
+    blocks = da.blockwise(
+        _block,
+        "lw" + axes[1:],
+        *(item for a in own for item in (a, axes)),
+        da.from_array(places_of(own[0], rank), chunks=(own[0].chunks[0],)),
+        "l",
+        new_axes={"w": len(waves) + 2},
+        adjust_chunks={"l": 1},
+        concatenate=True,
+        align_arrays=False,
+        dtype=np.complex128,
+        meta=np.empty((0,) * (rank + 1), complex),
+        waves=waves,
+        emitter=emitter,
+    )
+    whole = blocks.rechunk({0: -1}).map_blocks(
+        _ordered, waves=waves, drop_axis=0, chunks=((len(waves) + 1,), *blocks.chunks[2:]), dtype=np.complex128,
+        meta=np.empty((0,) * rank, complex),
+    )  # fmt: skip
+    return whole[:-1] / whole[-1].real.mean()
+
+
+def _block(*arrays: np.ndarray, waves: np.ndarray, emitter: _Emitter, threads: int = 1) -> np.ndarray:
+    """Polarization of one block at all wavelengths, its depth and intensity: (1, wavelengths + 2, rows, columns)."""
+    from mmfields.kernels.faraday import polarized
+
+    *fields, places = arrays
+    shape = fields[0].shape[1:]
+    flat = (int(np.prod(shape[:-1])), shape[-1] if shape else 1)
+    real, imaginary = np.zeros((len(waves), *flat)), np.zeros((len(waves), *flat))
+    running, intensity = np.zeros(flat), np.zeros(flat)
+    edges = np.linspace(0, flat[0], threads + 1).astype(int).tolist()
+    for end in range(len(places), 0, -PLANES):
+        part = slice(max(end - PLANES, 0), end)
+        cells = emitter.cells([f[part] for f in fields], places[part])
+        intensity += cells[1].sum(axis=0) if cells[1].size > 1 else cells[1][0, 0, 0] * len(places[part])
+
+        def rows(own: slice, cells=cells) -> None:
+            few = [c if c.size == 1 else c[:, own] for c in cells]
+            polarized(*few, waves, running[own], real[:, own], imaginary[:, own])
+
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(rows, [slice(a, b) for a, b in pairwise(edges) if b > a]))
+    out = np.concatenate([real + 1j * imaginary, running[None], intensity[None]])
+    return out.reshape(1, len(waves) + 2, *shape)
+
+
+def _ordered(parts: np.ndarray, *, waves: np.ndarray) -> np.ndarray:
+    """Blocks one behind the other: the last one is nearest.  Polarization at all wavelengths, and intensity."""
+    rank = parts.ndim - 2
+    wide = waves.reshape(-1, *(1,) * rank)
+    before, total = np.zeros(parts.shape[2:]), np.zeros(parts.shape[1:], complex)[:-1]
+    for part in parts[::-1]:
+        total[:-1] += part[:-2] * np.exp(2j * wide * before)
+        total[-1] += part[-1]
+        before = before + part[-2].real
+    return total
+
+
+def _stacked(block: np.ndarray, *, waves: np.ndarray) -> np.ndarray:
+    whole = _ordered(block, waves=waves)
+    return whole[:-1] / whole[-1].real.mean()
+
+
+def _seen(values: xr.DataArray, ds: xr.Dataset, beam: float | None, noise: float | None, seed: int) -> xr.DataArray:
+    """Averaged over the beam, and with noise."""
+    dims = [d for d in values.dims if d in ("x", "y", "z")]
+    if beam is not None:
+        require_number(beam, "beam", 0.0)
+        widths = [axis_spacing(ds, d) for d in dims]
+        if beam > (least := min(values.sizes[d] * w for d, w in zip(dims, widths, strict=True))):
+            raise SnapshotError(f"beam={beam:g} is larger than the map, {least:g}: average the whole map instead")
+        if bad := [d for d in dims if values.attrs.get(f"boundary_{d}", ds.attrs.get(f"boundary_{d}")) != "periodic"]:
+            raise SnapshotError(f"a beam wraps around the map, and {bad} do not: make them periodic, or leave it out")
+        values = xr.apply_ufunc(
+            _blurred,
+            values,
+            input_core_dims=[dims],
+            output_core_dims=[dims],
+            kwargs={"sigmas": [beam / np.sqrt(8 * np.log(2)) / w for w in widths]},
+            dask="parallelized",
+            output_dtypes=[np.complex128],
+            dask_gufunc_kwargs={"allow_rechunk": True},
+        )
+    if noise is not None:
+        require_number(noise, "noise", 0.0), require_whole(seed, "seed", 0)
+        random = np.random.default_rng([seed, 7]).normal(scale=noise, size=(2, *values.shape))
+        values = values + xr.DataArray(random[0] + 1j * random[1], dims=values.dims)
+    return values
+
+
+def _blurred(array: np.ndarray, *, sigmas: Sequence[float]) -> np.ndarray:
+    """Periodic average over a Gaussian beam, over the last axes."""
+    from scipy import fft
+
+    axes = tuple(range(array.ndim - len(sigmas), array.ndim))
+    spectrum = fft.fftn(array, axes=axes)
+    for axis, sigma in zip(axes, sigmas, strict=True):
+        k = 2 * np.pi * np.fft.fftfreq(array.shape[axis])
+        spectrum *= np.exp(-0.5 * (k * sigma) ** 2).reshape([-1 if a == axis else 1 for a in range(array.ndim)])
+    return fft.ifftn(spectrum, axes=axes, overwrite_x=True)
+
+
+def depolarization(pol: xr.DataArray, *, patches: int = 4) -> xr.Dataset:
+    """How much of the polarization is left, and how far the angles scatter, against λ².
+
+    Parameters
+    ----------
+    pol : xarray.DataArray
+        From :func:`polarization`; lazy where it is.
+    patches : int
+        Per axis of the map, whose leaving out one by one gives the errors.
+
+    Returns
+    -------
+    xarray.Dataset
+        Over ``wavelength_sq``: ``fraction`` |⟨P⟩|/p0 of the whole map, as in one beam; ``resolved_fraction``
+        ⟨|P|⟩/p0 of its pixels; ``angle_dispersion`` [deg], rms of the pixels' angles about that of ⟨P⟩; each with
+        its ``…_error``.
+
+    Raises
+    ------
+    SnapshotError
+        If it has no ``wavelength_sq`` or no map.
+    """
+    dims = [d for d in pol.dims if d in ("x", "y", "z")]
+    if "wavelength_sq" not in pol.dims or not dims:
+        raise SnapshotError(f"P over wavelength_sq and a map is needed, this has dims {pol.dims}")
+    require_whole(patches, "patches", 1)
+    found = xr.apply_ufunc(
+        _depolarized,
+        pol.real,
+        pol.imag,
+        input_core_dims=[dims, dims],
+        output_core_dims=[["kind", "value"]],
+        kwargs={"p0": float(pol.attrs.get("p0", 1.0)), "patches": patches, "rank": len(dims)},
+        dask="parallelized",
+        output_dtypes=[np.float64],
+        dask_gufunc_kwargs={"allow_rechunk": True, "output_sizes": {"kind": 2, "value": 3}},
+    )
+    meanings = {
+        "fraction": ("polarization of the whole map over p0", "1"),
+        "resolved_fraction": ("mean polarization of its pixels over p0", "1"),
+        "angle_dispersion": ("rms scatter of polarization angles", "deg"),
+    }
+    out = xr.Dataset(attrs={k: v for k, v in pol.attrs.items() if k in ("p0", "emission", "redshift")})
+    for i, (name, (meaning, unit)) in enumerate(meanings.items()):
+        out[name] = found.isel(kind=0, value=i).assign_attrs(long_name=meaning, units=unit)
+        error = found.isel(kind=1, value=i).assign_attrs(long_name=f"error of {name}", units=unit)
+        out[f"{name}_error"] = error
+    return out
+
+
+def _depolarized(real: np.ndarray, imaginary: np.ndarray, *, p0: float, patches: int, rank: int) -> np.ndarray:
+    """Fractions and dispersion, and their jackknife errors, over the leading axes."""
+    array = real + 1j * imaginary
+    lead = array.shape[: array.ndim - rank]
+    labels = np.zeros(array.shape[-rank:], int)
+    for axis, n in enumerate(labels.shape):
+        count = min(patches, n)
+        place = (np.arange(n) * count // n).reshape([-1 if a == axis else 1 for a in range(rank)])
+        labels = labels * count + place
+    groups, flat = labels.ravel(), array.reshape(*lead, -1)
+    number = int(groups.max()) + 1
+    counts = np.bincount(groups)
+    out = np.empty((*lead, 2, 3))
+    for index in np.ndindex(*lead):
+        row = flat[index]
+        sums = np.stack([np.bincount(groups, v, number) for v in (row.real, row.imag, abs(row))])
+        turned = np.angle(row * np.conj(row.mean())) / 2
+        square = np.bincount(groups, turned**2, number)
+
+        def values(s: np.ndarray, q: np.ndarray, n: np.ndarray) -> np.ndarray:
+            return np.stack([np.hypot(s[0], s[1]) / n / p0, s[2] / n / p0, np.degrees(np.sqrt(q / n))], axis=-1)
+
+        out[(*index, 0)] = values(sums.sum(axis=1), square.sum(), counts.sum())
+        if number < 2:
+            out[(*index, 1)] = np.nan
+            continue
+        rest = values(sums.sum(axis=1, keepdims=True) - sums, square.sum() - square, counts.sum() - counts)
+        out[(*index, 1)] = np.sqrt((number - 1) * rest.var(axis=0))
+    return out

@@ -1,0 +1,232 @@
+"""Lines of sight through a snapshot, along an axis or oblique, and the columns that they see."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from mmfields.conventions import (
+    SPATIAL,
+    SnapshotError,
+    aligned,
+    axis_spacing,
+    boundaries,
+    components,
+    unit_attrs,
+    unit_vector,
+)
+from mmfields.faraday.units import factor, quantity
+
+# e^3 / (2 pi m_e^2 c^4) in rad m^-2 per (cm^-3 uG pc)
+RM_CONSTANT = 0.8119011615
+
+
+@dataclass(frozen=True)
+class Sight:
+    """A direction of view, from the source to the observer.
+
+    Parameters
+    ----------
+    axis : str
+        Along which planes follow each other.
+    direction : (x, y, z) tuple
+        Unit vector towards the observer.
+    rows, columns : str
+        Axes of the map.
+    """
+
+    axis: str
+    direction: tuple[float, ...]
+    rows: str
+    columns: str
+
+    def along(self, dim: str) -> float:
+        return self.direction[SPATIAL.index(dim)]
+
+    @property
+    def backward(self) -> bool:
+        """Whether the observer is at the lower end of the axis."""
+        return self.along(self.axis) < 0
+
+    @property
+    def oblique(self) -> bool:
+        return abs(self.along(self.axis)) < 1 - 1e-12
+
+    def north_east(self) -> tuple[np.ndarray, np.ndarray]:
+        """Unit vectors (x, y, z) of north and east in the sky, east to the left where north is up.
+
+        North is the axis that follows the next one after the line of sight in x, y, z, as y for z.
+        """
+        up = np.eye(3)[(SPATIAL.index(self.axis) + 2) % 3]
+        direction = np.array(self.direction)
+        north = up - (up @ direction) * direction
+        north /= np.linalg.norm(north)
+        return north, np.cross(direction, north)
+
+
+def sight_of(ds: xr.Dataset, los: str | Sequence[float]) -> Sight:
+    """The line of sight of an axis or a vector towards the observer, checked.
+
+    Raises
+    ------
+    SnapshotError
+        If it is none, the snapshot is not three-dimensional, or an oblique one leaves a box that is not periodic.
+    """
+    components(ds)
+    if isinstance(los, str) and los not in ds.dims:
+        raise SnapshotError(f"los={los!r}: one of the snapshot's axes {[d for d in SPATIAL if d in ds.dims]} is needed")
+    direction = unit_vector(los)
+    axis = SPATIAL[int(np.argmax(np.abs(direction)))]
+    if axis not in ds.dims:
+        raise SnapshotError(f"los={los!r}: the snapshot has no axis {axis}")
+    rest = [d for d in ds["Bx"].dims if d in SPATIAL and d != axis]
+    sight = Sight(axis, tuple(float(c) for c in direction), *(str(d) for d in [*rest, "", ""][:2]))
+    if sight.oblique:
+        if len(rest) < 2:
+            raise SnapshotError(f"los={los!r}: an oblique line of sight needs a snapshot of three axes")
+        if bad := {d: k for d, k in boundaries(ds).items() if k != "periodic" and d != axis}:
+            raise SnapshotError(f"an oblique line of sight wraps around, and {bad} do not: choose an axis")
+    return sight
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Arrays over (…, axis, rows, columns), the last plane nearest to the observer, and how to see them.
+
+    Parameters
+    ----------
+    lead : list of str
+    dims : tuple of str
+        Of the map.
+    arrays : list
+        ``Bx By Bz`` and what else was asked for.
+    density : array or None
+        Electron density; None where it is constant.
+    shifts : (rows, columns) tuple
+        Cells by which a plane is moved against the one after it.
+    depth : float
+        Faraday depth [rad/m²] of a cell with B = density = 1.
+    """
+
+    sight: Sight
+    lead: list[str]
+    dims: tuple[str, ...]
+    arrays: list[Any]
+    density: Any
+    shifts: tuple[float, float]
+    depth: float
+
+
+def columns_of(
+    ds: xr.Dataset,
+    los: str | Sequence[float],
+    *,
+    density: Any = None,
+    field_unit: Any = None,
+    length_unit: Any = None,
+    redshift: float = 0.0,
+    more: Sequence[str] = (),
+) -> Columns:
+    """What lines of sight through a snapshot run through; parameters as :func:`rotation_measure`.
+
+    Raises
+    ------
+    SnapshotError
+        As :func:`rotation_measure`.
+    """
+    sight = sight_of(ds, los)
+    if not redshift > -1:
+        raise SnapshotError(f"redshift={redshift!r}: a number above -1 is needed")
+    names = components(ds)
+    path = axis_spacing(ds, sight.axis) / abs(sight.along(sight.axis))
+    scale = RM_CONSTANT * path / (1 + redshift) ** 2
+    scale *= factor(ds["Bx"], ds, "field_unit", field_unit, "uG", f"B{sight.axis}")
+    scale *= factor(ds[sight.axis], ds, "length_unit", length_unit, "pc", sight.axis)
+    number: list[xr.DataArray] = []
+    if isinstance(density, xr.DataArray):
+        number = [density]
+        scale *= factor(density, ds, "density_unit", None, "cm-3", "density")
+    elif density is not None:
+        value = factor(ds["Bx"], ds, "density", density, "cm-3", "density")
+        if not (np.isfinite(value) and value >= 0):
+            raise SnapshotError(f"density={density!r}: no number below 0 is an electron density")
+        scale *= value
+    elif "n" in ds:
+        number = [ds["n"]]
+        scale *= factor(ds["n"], ds, "density_unit", None, "cm-3", "n")
+    else:
+        raise SnapshotError(
+            "the snapshot has no number density 'n': give density=1e-3 / u.cm**3, or ds.assign(n=...) with units"
+        )
+    dims = tuple(d for d in (sight.rows, sight.columns) if d)
+    every = [*(ds[n] for n in names), *(ds[m] for m in more), *number]
+    every = [f.broadcast_like(ds["Bx"]) if set(f.dims) < set(ds["Bx"].dims) else f for f in every]
+    lead, arrays, _ = aligned(every, [], [sight.axis, *dims])
+    if sight.backward:
+        arrays = [a[(..., slice(None, None, -1), *(slice(None),) * len(dims))] for a in arrays]
+    widths = [axis_spacing(ds, d) for d in dims]
+    shifts = (
+        tuple(path * sight.along(d) / w for d, w in zip(dims, widths, strict=True)) if sight.oblique else (0.0, 0.0)
+    )
+    dense = arrays.pop() if number else None
+    return Columns(sight, lead, dims, arrays, dense, shifts, scale)
+
+
+def require_density(block: np.ndarray) -> np.ndarray:
+    """Refuse negative electron densities, where they are found."""
+    if block.size and block.min() < 0:
+        raise SnapshotError(f"the density is {block.min():g} in a cell: no number below 0 is an electron density")
+    return block
+
+
+def map_of(ds: xr.Dataset, columns: Columns, values: Any, extra: Sequence[str] = ()) -> xr.DataArray:
+    """A map over (…, extra, rows, columns) with its coordinates and boundaries."""
+    result = xr.DataArray(values, dims=[*columns.lead, *extra, *columns.dims])
+    kept = {d: ds[d] for d in (*columns.lead, *columns.dims) if d in ds.coords}
+    edges = {f"boundary_{d}": ds.attrs[f"boundary_{d}"] for d in columns.dims if f"boundary_{d}" in ds.attrs}
+    return result.assign_coords(kept).assign_attrs(edges)
+
+
+def towards(arrays: Sequence[np.ndarray], direction: Sequence[float]) -> np.ndarray:
+    """Component of a vector along a direction; that of one axis is a view."""
+    parts = [(a, c) for a, c in zip(arrays, direction, strict=True) if abs(c) > 1e-15]
+    if len(parts) == 1:
+        return parts[0][0] if parts[0][1] == 1 else parts[0][0] * parts[0][0].dtype.type(parts[0][1])
+    return sum(a * a.dtype.type(c) for a, c in parts)
+
+
+def straightened(block: np.ndarray, places: np.ndarray, shifts: tuple[float, float]) -> np.ndarray:
+    """Planes moved so that oblique lines of sight stand upright, by bilinear interpolation, wrapping around.
+
+    `places` count the planes from the one nearest to the observer, at 0, downward.
+    """
+    if shifts == (0.0, 0.0):
+        return block
+    out = np.empty_like(block)
+    for plane, place, target in zip(block, places, out, strict=True):
+        moved = plane
+        for axis, shift in enumerate(shifts):
+            cells = -place * shift
+            low = int(np.floor(cells))
+            part = plane.dtype.type(cells - low)
+            near = np.roll(moved, -low, axis)
+            moved = (1 - part) * near + part * np.roll(near, -1, axis) if part else near
+        target[...] = moved
+    return out
+
+
+__all__ = [
+    "RM_CONSTANT",
+    "Columns",
+    "Sight",
+    "columns_of",
+    "map_of",
+    "quantity",
+    "require_density",
+    "sight_of",
+    "straightened",
+    "towards",
+    "unit_attrs",
+]

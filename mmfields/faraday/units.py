@@ -1,0 +1,59 @@
+"""What the numbers of a snapshot stand for, in the units of Faraday rotation: cm-3, uG and pc."""
+
+from typing import Any
+
+import xarray as xr
+
+from mmfields.conventions import SnapshotError
+
+
+def quantity(value: Any, name: str) -> Any:
+    """An astropy Quantity with a unit.
+
+    Raises
+    ------
+    SnapshotError
+        If it has none; `name` says which.
+    """
+    from astropy import units as u
+
+    try:
+        if isinstance(value, u.UnitBase):
+            return 1 * value
+        try:
+            quantity = u.Quantity(value)
+        except TypeError:
+            quantity = 1 * u.Unit(value)  # a unit by name, such as "uG"
+    except (TypeError, ValueError) as error:
+        raise SnapshotError(f"{name}={value!r} is no quantity with a unit ({error})") from error
+    if quantity.unit == u.dimensionless_unscaled:
+        raise SnapshotError(f"{name}={value!r} has no unit: give an astropy Quantity such as 1e-3 / u.cm**3")
+    return quantity
+
+
+def factor(array: xr.DataArray, ds: xr.Dataset, key: str, given: Any, target: str, name: str) -> float:
+    """Size of the array's unit in `target`: what the caller gave, the array's units, or the dataset's normalization.
+
+    Raises
+    ------
+    SnapshotError
+        If the unit is not known, or is another kind of unit.
+    """
+    from astropy import units as u
+
+    stated = array.attrs.get("units", "1")
+    try:
+        if given is not None and key != "density" and stated not in ("1", ""):
+            raise SnapshotError(f"{name} is in {stated} already, so {key}={given} contradicts it: leave it out")
+        if given is not None:
+            return float(quantity(given, key).to_value(target))
+        if stated not in ("1", ""):
+            return float(u.Unit(stated).to(target))
+        if key in ds.attrs:
+            return float(u.Unit(ds.attrs[key]).to(target))
+    except SnapshotError:
+        raise
+    except (ValueError, TypeError) as error:  # astropy's unit errors are among them
+        raise SnapshotError(f"{name} in units of {stated!r} cannot be brought to {target}: {error}") from error
+    remedy = f"give {key}=... as an astropy Quantity" if key != "density_unit" else "give density=..."
+    raise SnapshotError(f"{name} is in code units and the snapshot has no {key!r} attribute: {remedy}")

@@ -1,0 +1,188 @@
+import astropy.constants as const
+import astropy.units as u
+import numpy as np
+import pytest
+
+import mmfields as mm
+
+
+def slab(los="z", strength=2.0, n=0.5, cells=(4, 5, 6), **attrs):
+    shape = cells
+    fields = {f"B{c}": np.full(shape, strength if c == los else 7.0) for c in "xyz"}
+    return mm.io.from_arrays(
+        **fields,
+        n=np.full(shape, n),
+        spacing={"z": 10.0, "y": 20.0, "x": 40.0},
+        dims=("z", "y", "x"),
+        units={**{f"B{c}": "uG" for c in "xyz"}, "n": "cm-3", "length": "pc"},
+        **attrs,
+    )
+
+
+def test_the_constant_follows_from_the_constants_of_nature():
+    value = const.e.gauss.value**3 / (2 * np.pi * const.m_e.cgs.value**2 * const.c.cgs.value**4)
+    value *= 1e-6 * u.pc.to("cm") * 1e4
+    assert pytest.approx(value, rel=1e-6) == mm.faraday.RM_CONSTANT
+    assert pytest.approx(0.8119, abs=5e-5) == mm.faraday.RM_CONSTANT
+
+
+@pytest.mark.parametrize(("los", "length"), [("z", 40.0), ("y", 100.0), ("x", 240.0)])
+def test_uniform_slab(los, length):
+    rm = mm.faraday.rotation_measure(slab(los), los)
+    assert rm.dims == tuple(d for d in "zyx" if d != los)
+    np.testing.assert_allclose(rm, 0.8119011615 * 0.5 * 2.0 * length, rtol=1e-12)
+    assert rm.attrs["units"] == "rad / m2"
+
+
+def test_sign_units_and_redshift():
+    ds = slab(strength=-2.0)
+    assert float(mm.faraday.rotation_measure(ds).max()) < 0  # the field points away from the observer
+    si = ds.assign({f"B{c}": (ds[f"B{c}"] * 1e-10).assign_attrs(units="T") for c in "xyz"})
+    si["n"] = (ds.n * 1e6).assign_attrs(units="m-3")
+    si = si.assign_coords({d: (ds[d] * u.pc.to("m")).assign_attrs(units="m") for d in "xyz"})
+    np.testing.assert_allclose(mm.faraday.rotation_measure(si), mm.faraday.rotation_measure(ds), rtol=1e-12)
+    far = mm.faraday.rotation_measure(ds, redshift=1.0)
+    np.testing.assert_allclose(far * 4, mm.faraday.rotation_measure(ds), rtol=1e-14)
+    given = mm.faraday.rotation_measure(ds.drop_vars("n"), density=500 / u.dm**3)
+    np.testing.assert_allclose(given, mm.faraday.rotation_measure(ds), rtol=1e-12)
+
+
+def test_eager_equals_chunked_bit_for_bit_lazily(no_compute):
+    import dask
+
+    rng = np.random.default_rng(0)
+    ds = slab().map(lambda v: v * rng.uniform(0.5, 1.5, v.shape), keep_attrs=True)
+    ds = ds.assign_attrs(slab().attrs)
+    lazy = mm.faraday.rotation_measure(ds.chunk(y=2, x=5))
+    with dask.config.set(scheduler="threads"):
+        np.testing.assert_array_equal(lazy.values, mm.faraday.rotation_measure(ds).values)
+
+
+def test_the_sample_has_the_rotation_measure_of_its_si_fields(shared):
+    ds = mm.samples.load("micromirrors").isel(time=-1)
+    rm = mm.faraday.rotation_measure(ds, "y")
+    raw = mm.open_snapshot(shared / "data/warpx_mirror/warpx_mirror_fields_001064.h5").astype(float)
+    column = (raw.By * raw.charge_density / const.e.si.value).sum("y").compute() * 1e-6 * 1e10
+    step = 96 * 72008.46722496499 / 48 * u.m.to("pc")
+    np.testing.assert_allclose(rm, column * step * 0.8119011615, rtol=2e-5, atol=1e-13)
+
+
+def test_what_is_missing_is_asked_for():
+    ds = slab()
+    with pytest.raises(mm.SnapshotError, match="density=1e-3"):
+        mm.faraday.rotation_measure(ds.drop_vars("n"))
+    with pytest.raises(mm.SnapshotError, match="no unit"):
+        mm.faraday.rotation_measure(ds, density=1e-3)
+    with pytest.raises(mm.SnapshotError, match="cannot be brought to"):
+        mm.faraday.rotation_measure(ds, density=1 * u.kg)
+    with pytest.raises(mm.SnapshotError, match="los='w'"):
+        mm.faraday.rotation_measure(ds, "w")
+    plain = mm.samples.load("mhd_turbulence")
+    with pytest.raises(mm.SnapshotError, match="no 'field_unit' attribute"):
+        mm.faraday.rotation_measure(plain, density=1 / u.cm**3)
+    rm = mm.faraday.rotation_measure(plain, density=1 / u.cm**3, field_unit=1 * u.uG, length_unit=u.kpc)
+    column = plain.Bz.values.astype(float).sum(0) / 64 * 1000 * 0.8119011615
+    np.testing.assert_allclose(rm, column, rtol=1e-6, atol=1e-6)
+
+
+def random_box(shape=(6, 7, 9), dims=("z", "y", "x"), seed=0):
+    rng = np.random.default_rng(seed)
+    fields = {f"B{c}": rng.normal(size=shape) for c in "xyz"}
+    return mm.io.from_arrays(
+        **fields,
+        n=rng.uniform(0, 1, shape),
+        spacing={"z": 10.0, "y": 20.0, "x": 40.0},
+        dims=dims,
+        units={**{f"B{c}": "uG" for c in "xyz"}, "n": "cm-3", "length": "pc"},
+    )
+
+
+@pytest.mark.parametrize("los", ["z", "y", "x", (0, 0, -1), (1, 2, 9), (5, -1, 1)])
+def test_the_map_does_not_depend_on_chunks_to_the_bit(los, no_compute):
+    import dask
+
+    ds = random_box()
+    eager = mm.faraday.rotation_measure(ds, los)
+    lazy = mm.faraday.rotation_measure(ds.chunk(z=2, y=3, x=4), los)
+    with dask.config.set(scheduler="threads"):
+        np.testing.assert_array_equal(lazy.compute(), eager)
+
+
+def test_from_the_other_side_the_sign_turns():
+    ds = random_box()
+    np.testing.assert_allclose(
+        mm.faraday.rotation_measure(ds, (0, 0, -1)), -mm.faraday.rotation_measure(ds), rtol=1e-12
+    )
+
+
+def test_a_turned_snapshot_along_another_axis():
+    ds = random_box()
+    turned = ds.rename({"x": "y", "y": "z", "z": "x", "Bx": "By", "By": "Bz", "Bz": "Bx"})
+    turned = turned.assign_attrs({f"boundary_{d}": "periodic" for d in "xyz"})
+    for old, new in {"z": "x", "x": "y", "y": "z"}.items():
+        np.testing.assert_allclose(
+            mm.faraday.rotation_measure(turned, new).values, mm.faraday.rotation_measure(ds, old).values, rtol=1e-12
+        )
+
+
+def test_oblique_lines_of_sight():
+    """A uniform field gives L cos / cos; a wave with k across an oblique line is integrated along its phase."""
+    one = np.ones((8, 10, 12))
+    ds = random_box((8, 10, 12)).assign(Bx=(("z", "y", "x"), 3 * one), By=(("z", "y", "x"), 0 * one))
+    for name, value in {"Bx": 3.0, "By": 0.0, "Bz": 2.0, "n": 0.5}.items():
+        ds[name] = (("z", "y", "x"), value * one, random_box()[name].attrs)
+    u_ = np.array([1.0, 2.0, 7.0]) / np.sqrt(54)
+    want = mm.faraday.RM_CONSTANT * 0.5 * (3 * u_[0] + 2 * u_[2]) * 80.0 / u_[2]
+    np.testing.assert_allclose(mm.faraday.rotation_measure(ds, (1, 2, 7)), want, rtol=1e-12)
+    n = 64  # Bz = cos k(x + z) is constant along (1, 0, -1), and is gone along (1, 0, 1)
+    z, _, x = np.meshgrid(*[np.arange(n) + 0.5] * 3, indexing="ij")
+    k = 2 * np.pi * 3 / n
+    wave = mm.io.from_arrays(
+        Bx=0 * x, By=0 * x, Bz=np.cos(k * (x + z)), n=1 + 0 * x, spacing=dict.fromkeys("xyz", 1.0),
+        dims=("z", "y", "x"), units={"Bx": "uG", "By": "uG", "Bz": "uG", "n": "cm-3", "length": "pc"},
+    )  # fmt: skip
+    along = mm.faraday.rotation_measure(wave, (1, 0, -1.0 - 1e-9))
+    assert float(abs(along).max()) == pytest.approx(mm.faraday.RM_CONSTANT * n, rel=0.01)
+    assert float(abs(mm.faraday.rotation_measure(wave, (1.0, 0, 1.0 + 1e-9))).max()) < 1e-3 * n
+
+
+def test_faraday_depth_is_cumulative(no_compute):
+    import dask
+
+    ds = random_box()
+    for los in ("z", "x", (0, -1, 0)):
+        depth = mm.faraday.faraday_depth(ds, los)
+        axis = los if isinstance(los, str) else "y"
+        own = mm.faraday.RM_CONSTANT * ds[f"B{axis}"] * ds.n * mm.conventions.spacing(ds)[axis]
+        own = own if isinstance(los, str) else -own
+        far = depth.isel({axis: 0 if isinstance(los, str) else -1}) + 0.5 * own.isel(
+            {axis: 0 if isinstance(los, str) else -1}
+        )
+        np.testing.assert_allclose(far, mm.faraday.rotation_measure(ds, los), rtol=1e-11, atol=1e-11)
+        lazy = mm.faraday.faraday_depth(ds.chunk(z=2, y=3, x=4), los)
+        with dask.config.set(scheduler="threads"):
+            np.testing.assert_allclose(lazy.compute(), depth, rtol=1e-12, atol=1e-12)
+
+
+def test_a_density_profile_over_one_axis():
+    ds = random_box()
+    profile = ds.n.isel(z=0, x=0, drop=True).assign_attrs(units="cm-3")
+    found = mm.faraday.rotation_measure(ds.drop_vars("n"), "x", density=profile)
+    np.testing.assert_allclose(
+        found, mm.faraday.rotation_measure(ds.assign(n=profile.broadcast_like(ds.Bx).assign_attrs(units="cm-3")), "x")
+    )
+
+
+def test_more_that_is_refused():
+    ds = random_box()
+    with pytest.raises(mm.SnapshotError, match="no number below 0"):
+        mm.faraday.rotation_measure(ds, density=-1 / u.cm**3)
+    negative = ds.assign(n=ds.n - 0.5)
+    negative["n"].attrs["units"] = "cm-3"
+    for one in (negative, negative.chunk(z=2)):
+        with pytest.raises(mm.SnapshotError, match="no number below 0"):
+            mm.faraday.rotation_measure(one).compute()
+    with pytest.raises(mm.SnapshotError, match="oblique"):
+        mm.faraday.rotation_measure(ds.assign_attrs(boundary_x="open"), (1, 0, 2))
+    with pytest.raises(mm.SnapshotError, match="along an axis"):
+        mm.faraday.faraday_depth(ds, (1, 0, 2))

@@ -1,0 +1,189 @@
+"""Polarization through slabs and boxes, against the closed laws."""
+
+import astropy.units as u
+import dask
+import numpy as np
+import pytest
+from astropy.io import fits
+from test_depth import random_box, slab
+
+import mmfields as mm
+
+WAVES = np.array([0.001, 0.01, 0.05, 0.3, 1.0])
+
+
+@pytest.mark.parametrize("los", ["x", "y", "z"])
+def test_a_uniform_slab_is_that_of_burn(los):
+    """Whatever its cells: depths of 5 to 60 rad/m² per cell."""
+    ds = slab(los)
+    depth = float(mm.faraday.rotation_measure(ds, los)[0, 0])
+    found = mm.faraday.polarization(ds, los, wavelength_sq=WAVES, emission="internal", p0=0.7, angle=0.4)
+    want = mm.faraday.burn_slab(WAVES, depth, p0=0.7, angle=0.4)
+    assert np.abs(found[:, 0, 0].values - want).max() < 1e-14
+
+
+def test_the_laws_have_their_stated_values():
+    """science.md section 3: lambda² = 0.05, R = 50, sigma = 10."""
+    assert abs(mm.faraday.burn_slab(0.05, 50.0)) == pytest.approx(0.2394, abs=5e-5)
+    assert abs(mm.faraday.internal_dispersion(0.05, 50.0, 10.0)) == pytest.approx(0.2014, abs=5e-5)
+    assert abs(mm.faraday.external_dispersion(0.05, 50.0, 10.0)) == pytest.approx(0.6065, abs=5e-5)
+    np.testing.assert_allclose(
+        mm.faraday.internal_dispersion(WAVES, 50.0, 1e-9), mm.faraday.burn_slab(WAVES, 50.0), rtol=1e-9
+    )
+    assert mm.faraday.internal_dispersion(0.0, 50.0, 10.0) == 1.0
+
+
+def many_cells(rng, planes=400, width=120, mean=0.0, scatter=1.0):
+    """Cells whose depths are independent: mean and scatter of a whole column."""
+    own = rng.normal(size=(planes, width, width)) * scatter / np.sqrt(planes) + mean / planes
+    one = np.ones_like(own)
+    ds = mm.io.from_arrays(
+        Bx=0 * one, By=0 * one, Bz=own / mm.faraday.RM_CONSTANT, n=one, spacing=dict.fromkeys("xyz", 1.0),
+        dims=("z", "y", "x"), units={**{f"B{c}": "uG" for c in "xyz"}, "n": "cm-3", "length": "pc"},
+    )  # fmt: skip
+    return ds
+
+
+def test_screens_and_turbulent_slabs_follow_their_laws():
+    """The mean over independent lines of sight, within its own error."""
+    ds = many_cells(np.random.default_rng(3), mean=50.0, scatter=10.0)
+    waves = np.array([0.005, 0.02, 0.05])
+    screen = mm.faraday.polarization(ds, wavelength_sq=waves).mean(("x", "y"))
+    inside = mm.faraday.polarization(ds, wavelength_sq=waves, emission="internal").mean(("x", "y"))
+    assert np.abs(screen.values - mm.faraday.external_dispersion(waves, 50.0, 10.0)).max() < 4 / 120
+    assert np.abs(inside.values - mm.faraday.internal_dispersion(waves, 50.0, 10.0)).max() < 4 / 120
+    left = mm.faraday.depolarization(mm.faraday.polarization(ds, wavelength_sq=waves))
+    assert (abs(left.fraction - np.exp(-2 * 100 * waves**2)) < 5 * left.fraction_error + 1e-3).all()
+    np.testing.assert_allclose(left.resolved_fraction, 1.0)
+    assert float(left.angle_dispersion[0]) == pytest.approx(np.degrees(10 * 0.005), rel=0.02)
+
+
+@pytest.mark.parametrize("emission", ["background", "internal", "snapshot"])
+@pytest.mark.parametrize("los", ["z", "x", (0, -1, 0), (1, 2, 9)])
+def test_chunks_do_not_matter(emission, los, no_compute):
+    ds = random_box()
+    eager = mm.faraday.polarization(ds, los, wavelength_sq=WAVES, emission=emission)
+    lazy = mm.faraday.polarization(ds.chunk(z=2, y=3, x=4), los, wavelength_sq=WAVES, emission=emission)
+    left = mm.faraday.depolarization(lazy)
+    with dask.config.set(scheduler="threads"):
+        assert np.abs(lazy.compute().values - eager.values).max() < 1e-12
+        np.testing.assert_allclose(left.fraction, mm.faraday.depolarization(eager).fraction, rtol=1e-9)
+
+
+def by_numpy(ds, waves, index=2.5):
+    """Synchrotron emission along z, cell by cell, written out; north is y, east is -x."""
+    own = mm.faraday.RM_CONSTANT * (ds.Bz * ds.n).values * 10.0
+    above = own[::-1].cumsum(axis=0)[::-1] - own / 2
+    strength = (ds.Bx**2 + ds.By**2).values ** ((index + 1) / 4)
+    chi = np.arctan2(-ds.Bx.values, ds.By.values) + np.pi / 2
+    each = strength * np.exp(2j * chi)
+    return np.stack(
+        [(each * np.exp(2j * above * w) * np.sinc(own * w / np.pi)).sum(axis=0) for w in waves]
+    ) / strength.sum(axis=0).mean()  # fmt: skip
+
+
+def test_synchrotron_emission_of_the_snapshot():
+    ds = random_box()
+    found = mm.faraday.polarization(ds, wavelength_sq=WAVES, emission="snapshot")
+    p0 = 3.5 / (2.5 + 7 / 3)
+    assert found.attrs["p0"] == pytest.approx(p0)
+    assert np.abs(found.values - p0 * by_numpy(ds, WAVES)).max() < 1e-12
+    twice = ds.assign(cr=2 + 0 * ds.n)
+    double = mm.faraday.polarization(twice, wavelength_sq=WAVES, emission="snapshot", cosmic_rays="cr")
+    np.testing.assert_allclose(double, found, rtol=1e-12)
+
+
+def test_emission_is_polarized_across_the_field_and_turns_towards_east():
+    """B along north: the electric vector lies east-west, chi = 90 deg; a positive RM turns it from north to east."""
+    one = np.ones((4, 4, 4))
+    ds = slab().isel(x=slice(0, 4), y=slice(0, 4), z=slice(0, 4))
+    fields = dict(zip(("Bx", "By", "Bz"), (0.0, 1.0, 0.0), strict=True))
+    ds = ds.assign({n: (("z", "y", "x"), v * one, {"units": "uG"}) for n, v in fields.items()})
+    north = mm.faraday.polarization(ds, wavelength_sq=[1e-9], emission="snapshot", p0=1.0)
+    np.testing.assert_allclose(north, -1.0, atol=1e-9)
+    rm = mm.faraday.rotation_measure(slab())
+    turned = mm.faraday.polarization(slab(), wavelength_sq=[1e-3])
+    np.testing.assert_allclose(np.angle(turned[0]) / 2, 1e-3 * rm, rtol=1e-9)
+
+
+def test_beams_average_p_and_channels_too():
+    ds = random_box((6, 16, 16))
+    sharp = mm.faraday.polarization(ds, wavelength_sq=WAVES)
+    wide = mm.faraday.polarization(ds, wavelength_sq=WAVES, beam=80.0)
+    np.testing.assert_allclose(wide.mean(("x", "y")), sharp.mean(("x", "y")), atol=1e-12)
+    assert (abs(wide).mean() < abs(sharp).mean()).all()
+    depth = mm.faraday.rotation_measure(ds)
+    band = mm.faraday.polarization(ds, wavelength_sq=WAVES, channel_width=0.0015)
+    want = sharp * np.sinc(depth * 0.0015 / np.pi)
+    assert np.abs(band.transpose(*want.dims).values - want.values)[:].max() < 1e-6
+    noisy = mm.faraday.polarization(ds, wavelength_sq=WAVES, noise=0.1, seed=3) - sharp
+    assert float(noisy.real.std()) == pytest.approx(0.1, rel=0.1)
+    same = mm.faraday.polarization(ds, wavelength_sq=WAVES, noise=0.1, seed=3) - sharp
+    np.testing.assert_array_equal(noisy, same)
+
+
+LAWS = {
+    "burn": (mm.faraday.burn_slab, {"depth": 40.0}),
+    "external": (mm.faraday.external_dispersion, {"depth": -25.0, "sigma": 8.0}),
+    "internal": (mm.faraday.internal_dispersion, {"depth": 30.0, "sigma": 6.0}),
+}
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_fits_find_what_is_there(law):
+    rng = np.random.default_rng(1)
+    waves, (function, truth) = mm.faraday.band("vla-l", 64), LAWS[law]
+    clean = function(waves, *truth.values(), p0=0.5, angle=0.3)
+    noisy = clean + 0.002 * (rng.normal(size=64) + 1j * rng.normal(size=64))
+    pol = mm.conventions.xr.DataArray(noisy, dims="wavelength_sq", coords={"wavelength_sq": waves})
+    found = mm.faraday.fit(pol, law, error=0.002)
+    for name, value in {**truth, "p0": 0.5, "angle": 0.3}.items():
+        assert abs(float(found[name]) - value) < 5 * float(found[f"{name}_error"]), name
+    assert 0.6 < float(found.chi_square) < 1.5
+    with pytest.raises(mm.SnapshotError, match="law="):
+        mm.faraday.fit(pol, "screen")
+    with pytest.raises(mm.SnapshotError, match="cannot give"):
+        mm.faraday.fit(pol[:1], law)
+
+
+def test_fits_cubes_have_a_valid_header(tmp_path):
+    from astropy.wcs import WCS
+
+    ds = random_box((6, 16, 18))
+    pol = mm.faraday.polarization(ds, wavelength_sq="vla-s", emission="snapshot")
+    paths = mm.faraday.write_fits(pol, tmp_path, pixel=2 * u.arcsec)
+    with fits.open(paths["Q"]) as file:
+        file.verify("exception")
+        assert file[0].data.shape == (16, 16, 18)
+        np.testing.assert_allclose(file[0].data[3], pol[3].transpose("y", "x").real, rtol=1e-6)
+        sky = WCS(file[0].header)
+        assert sky.wcs.cdelt[0] < 0 < sky.wcs.cdelt[1]  # east to the left
+    frequency = np.loadtxt(paths["frequencies"])
+    assert (np.diff(frequency) > 0).all()
+    np.testing.assert_allclose(frequency, 2.99792458e8 / np.sqrt(pol.wavelength_sq))
+    with pytest.raises(mm.SnapshotError, match="there already"):
+        mm.faraday.write_fits(pol, tmp_path, pixel=2 * u.arcsec)
+    rm = mm.faraday.rotation_measure(ds)
+    with fits.open(mm.faraday.write_fits(rm, tmp_path, pixel=2 * u.arcsec)["RM"]) as file:
+        np.testing.assert_allclose(file[0].data, rm.transpose("y", "x"), rtol=1e-6)
+        assert file[0].header["BUNIT"] == "rad/m2"
+    with pytest.raises(mm.SnapshotError, match="an angle is needed"):
+        mm.faraday.write_fits(rm, tmp_path, pixel=2 * u.pc, overwrite=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"wavelength_sq": 0.0}, "wavelengths squared"),
+        ({"wavelength_sq": "vla-z"}, "no band 'vla-z'"),
+        ({"wavelength_sq": []}, "wavelength_sq"),
+        ({"wavelength_sq": 0.1, "emission": "thermal"}, "emission='thermal'"),
+        ({"wavelength_sq": 0.1, "beam": 1e4}, "larger than the map"),
+        ({"wavelength_sq": 0.1, "channel_width": 0.3}, "below 0"),
+        ({"wavelength_sq": 0.1, "p0": 2.0}, "p0=2.0"),
+        ({"wavelength_sq": 0.1, "cosmic_rays": "cr"}, "cosmic_rays='cr'"),
+    ],
+)
+def test_what_is_not_possible_is_refused(options, message):
+    with pytest.raises(mm.SnapshotError, match=message):
+        mm.faraday.polarization(random_box(), **options)

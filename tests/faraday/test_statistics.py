@@ -1,0 +1,137 @@
+"""Statistics of maps, stacking, and the random walk."""
+
+import astropy.units as u
+import dask
+import numpy as np
+import pytest
+
+import mmfields as mm
+
+UNITS = {**{f"B{c}": "uG" for c in "xyz"}, "n": "cm-3", "length": "pc"}
+
+
+def solenoidal(n=64, seed=0, scale=10.0):
+    """Isotropic, solenoidal Gaussian field with E(k) ∝ k⁴ exp(-k² l²/2), B_rms = 1; one-sided l_c known exactly."""
+    rng = np.random.default_rng(seed)
+    one = rng.normal(size=(3, n, n, n))
+    fields = {f"B{c}": one[i] for i, c in enumerate("xyz")}
+    ds = mm.io.from_arrays(**fields, spacing=dict.fromkeys("xyz", 1.0), dims=("z", "y", "x"))
+    ds = mm.fourier.project(ds)
+    k0 = 2 * np.pi / scale
+    shape = mm.fourier.Transfer(Shape(k0), "gaussian shell", isotropic=True)
+    ds = mm.fourier.filter(ds, shape)
+    strength = float(np.sqrt((ds.Bx**2 + ds.By**2 + ds.Bz**2).mean()))
+    ds = (ds / strength).assign_attrs(ds.attrs)
+    ds = ds.assign(n=1 + 0 * ds.Bx)
+    for name in ds:
+        ds[name].attrs["units"] = UNITS[name]
+    for d in "xyz":
+        ds[d].attrs["units"] = "pc"
+    return ds
+
+
+class Shape:
+    def __init__(self, k0):
+        self.k0 = k0
+
+    def __call__(self, k_par, k_perp):
+        return np.exp(-(np.asarray(k_par) ** 2 + np.asarray(k_perp) ** 2) / (2 * self.k0**2))
+
+
+def integral_scale(ds):
+    """l_c = (pi/2) ∫E/k / ∫E."""
+    power = mm.spectra.power(ds, ["Bx", "By", "Bz"])
+    return float(np.pi / 2 * (power / power.k).sum() / power.sum())
+
+
+def test_sigma_follows_the_law_for_solenoidal_fields():
+    """sigma = 0.8119 n B sqrt(L l_c1), seed by seed and along all axes."""
+    ratios = []
+    for seed in range(6):
+        ds = solenoidal(seed=seed)
+        scale = integral_scale(ds)
+        walk = mm.faraday.random_walk(
+            density=1 / u.cm**3, field=1 * u.uG, integral_scale=scale * u.pc, length=64 * u.pc
+        )
+        ratios += [float(mm.faraday.statistics(mm.faraday.rotation_measure(ds, d)).sigma) / walk for d in "xyz"]
+    mean_square = np.mean(np.square(ratios))
+    assert abs(mean_square - 1) < 4 * np.std(np.square(ratios)) / np.sqrt(len(ratios)) + 0.02
+    assert np.std(np.square(ratios)) < 0.3
+
+
+def test_stacking_grows_as_the_root_and_identical_copies_are_refused(no_compute):
+    ds = solenoidal(n=32, scale=8.0)
+    variance = {}
+    for boxes in (16, 256):
+        maps = [mm.faraday.stack(ds, boxes, seed=s, orientations=8) for s in range(4)]
+        variance[boxes] = np.mean([float(m.var()) for m in maps])
+    assert variance[256] / variance[16] == pytest.approx(16, rel=0.4)
+    with pytest.raises(mm.SnapshotError, match="N² times the variance"):
+        mm.faraday.stack(ds, 10, shifts="identical")
+    lazy = mm.faraday.stack(ds.chunk(z=8), 10)
+    with dask.config.set(scheduler="threads"):
+        np.testing.assert_array_equal(lazy.compute(), mm.faraday.stack(ds, 10))
+    half = np.mean([float(mm.faraday.stack(ds, 256, seed=s, orientations=8, filling=0.25).var()) for s in range(4)])
+    assert half / variance[256] == pytest.approx(0.25, rel=0.4)
+    with pytest.raises(mm.SnapshotError, match="a cube is needed"):
+        mm.faraday.stack(ds.isel(x=slice(0, 16)), 10)
+
+
+def test_statistics_of_a_map():
+    ds = solenoidal(n=32, scale=8.0)
+    rm = mm.faraday.rotation_measure(ds)
+    found = mm.faraday.statistics(rm)
+    assert float(found.sigma) == pytest.approx(float(rm.std()), rel=1e-12)
+    assert float((found.pdf * 10 / 60).sum()) == pytest.approx(1.0, abs=0.01)
+    # brute force at the lags of one cell along an axis or the other: the first bin holds those alone
+    near = [((rm - rm.roll({d: s})) ** 2).mean() for d in "xy" for s in (1, -1)]
+    diagonal = [((rm - rm.roll(x=s, y=t)) ** 2).mean() for s in (1, -1) for t in (1, -1)]
+    assert float(found.D[1]) == pytest.approx(float(np.mean([*near, *diagonal])), rel=1e-10)
+    assert float(found.D[-1]) == pytest.approx(2 * float(found.sigma) ** 2, rel=0.35)
+    power = mm.spectra.power(rm.to_dataset().assign_attrs(rm.attrs), ["rotation_measure"])
+    assert float((power * power.k_width).sum()) == pytest.approx(float(rm.var()) / 2, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("density", "sigma", "angles"),
+    [(1e-3, 3.6e-4, (0.13, 0.066, 9.5e-4, 2.9e-5)), (1e-2, 3.6e-3, (1.3, 0.66, 9.5e-3, 2.9e-4))],
+)
+def test_the_table_of_angles(density, sigma, angles):
+    """science.md section 3: 1 uG along the line of sight, 100 npc, 1 Mpc; at 120 and 168 MHz, 1.4 and 8 GHz."""
+    path = {"field": 1 * u.uG, "integral_scale": 1e-7 * u.pc, "length": 1 * u.Mpc, "of": "component"}
+    found = mm.faraday.expected_angles(
+        density=density / u.cm**3, bands=["lofar-hba", "vla-c", "vla-l"], relative_error=0.1, **path
+    )
+    assert float(found.sigma) == pytest.approx(sigma, rel=0.02)
+    wave = (2.99792458e8 / 1.4e9) ** 2
+    given = [*found.angle.sel(band="lofar-hba"), np.degrees(float(found.sigma) * wave), found.angle[1, 1]]
+    np.testing.assert_allclose(given, angles, rtol=0.02)
+    lost = 2 * np.radians(angles[0]) ** 2
+    assert float(found.depolarization[0, 0]) == pytest.approx(lost, rel=0.05)
+    half = mm.faraday.random_walk(density=density / u.cm**3, filling=0.25, **path)
+    assert half == pytest.approx(float(found.sigma) / 2)
+    assert float(found.angle_error[0, 0] / found.angle[0, 0]) == pytest.approx(0.1)
+    longer = mm.faraday.random_walk(
+        density=density / u.cm**3, field=np.sqrt(3) * u.uG, integral_scale=1e-7 / 1.5 * u.pc, length=1 * u.Mpc
+    )
+    assert longer == pytest.approx(float(found.sigma))  # the same field, as a vector
+
+
+def test_a_beta_model():
+    profile = mm.faraday.beta_model([0, 100] * u.kpc, central=1e-2 / u.cm**3, core=100 * u.kpc)
+    np.testing.assert_allclose(profile.to_value("cm-3"), [1e-2, 5e-3])
+    found = mm.faraday.expected_angles(density=profile, field=1 * u.uG, integral_scale=1 * u.pc, length=1 * u.Mpc)
+    want = mm.faraday.random_walk(
+        density=np.sqrt((1e-4 + 0.25e-4) / 2) / u.cm**3, field=1 * u.uG, integral_scale=1 * u.pc, length=1 * u.Mpc
+    )
+    assert float(found.sigma) == pytest.approx(want)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"density": 1.0}, {"field": 1 * u.pc}, {"length": 1e-7 * u.pc}, {"filling": 2.0}, {"density": -1 / u.cm**3}],
+)
+def test_what_is_not_possible_is_refused(options):
+    good = {"density": 1 / u.cm**3, "field": 1 * u.uG, "integral_scale": 1 * u.pc, "length": 1 * u.kpc}
+    with pytest.raises(mm.SnapshotError):
+        mm.faraday.random_walk(**{**good, **options})
