@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mmfields.faraday.sight import Columns, columns_of, map_of, require_density, straightened, towards
+from mmfields.faraday.sight import Columns, columns_of, map_of, needed, require_positive, straightened, towards
 
 LAYOUT = "lrc"
 
@@ -75,9 +75,10 @@ def places_of(array: Any, rank: int) -> np.ndarray:
 def _summed(columns: Columns) -> Any:
     """Depth of whole columns, (…, rows, columns)."""
     rank = 1 + len(columns.dims)
-    arrays = [*columns.arrays, *([] if columns.density is None else [columns.density])]
+    fields, direction = needed(columns)
+    arrays = [*fields, *([] if columns.density is None else [columns.density])]
     lead = arrays[0].shape[:-rank]
-    options = {"columns": (columns.sight.direction, columns.shifts), "dense": columns.density is not None}
+    options = {"columns": (direction, columns.shifts), "dense": columns.density is not None}
     parts = []
     for index in np.ndindex(*lead):
         own = [a[index] for a in arrays]
@@ -127,20 +128,23 @@ def _column_sums(*arrays: np.ndarray, columns: tuple, dense: bool, threads: int 
 
     *fields, places = arrays
     direction, shifts = columns
-    number = [require_density(fields.pop())] if dense else []
+    number = [fields.pop()] if dense else []
     seen = [towards(fields, direction), *number]
     shape = seen[0].shape[1:]
-    seen = [straightened(s, places, shifts).reshape(len(places), -1, shape[-1] if shape else 1) for s in seen]
-    seen = [np.ascontiguousarray(s) for s in seen] if dense else [np.ascontiguousarray(seen[0]), np.ones((1, 1, 1))]
+    width = shape[-1] if shape else 1
+    seen = [np.ascontiguousarray(straightened(s, places, shifts).reshape(len(places), -1, width)) for s in seen]
+    density = seen[1] if dense else np.ones((1, 1, width))
     sums = np.zeros((2, *seen[0].shape[1:]))
     edges = np.linspace(0, seen[0].shape[1], threads + 1).astype(int).tolist()
 
-    def rows(part: slice) -> None:
-        density = seen[1] if seen[1].size == 1 else seen[1][:, part]
-        add_depth(seen[0][:, part], density, sums[0, part], sums[1, part])
+    def rows(part: slice) -> int:
+        own = density[:, part] if dense else density
+        return add_depth(seen[0][:, part], own, sums[0, part], sums[1, part])
 
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(rows, [slice(a, b) for a, b in pairwise(edges)]))
+        bad = sum(pool.map(rows, [slice(a, b) for a, b in pairwise(edges) if b > a]))
+    if bad:
+        require_positive(float(density.min()))
     return np.moveaxis(sums, 0, -1).reshape(1, *shape, 2)
 
 

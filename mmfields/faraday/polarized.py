@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -12,7 +12,7 @@ import xarray as xr
 
 from mmfields.conventions import SnapshotError, axis_spacing, require_number, require_values, require_whole
 from mmfields.faraday.depth import LAYOUT, places_of, rotation_measure
-from mmfields.faraday.sight import Columns, columns_of, map_of, require_density, straightened, towards
+from mmfields.faraday.sight import Columns, columns_of, map_of, needed, require_positive, straightened, towards
 
 EMISSIONS = ("background", "internal", "snapshot")
 LIGHT_SPEED = 299792458.0  # m/s
@@ -203,10 +203,11 @@ class _Emitter:
     def cells(self, arrays: Sequence[np.ndarray], places: np.ndarray) -> list[np.ndarray]:
         """Depth, emission and its direction, for three axes."""
         fields = list(arrays)
-        number = require_density(fields.pop()) if self.dense else None
-        parts = [
-            towards(fields[:3], self.direction) if number is None else towards(fields[:3], self.direction) * number
-        ]
+        number = fields.pop() if self.dense else None
+        if number is not None and number.size:
+            require_positive(float(number.min()))
+        own = towards(fields[: len(self.direction)], self.direction)
+        parts = [own if number is None else own * number]
         if self.emission == "snapshot":
             north, east = towards(fields[:3], self.north), towards(fields[:3], self.east)
             parts += [north, east, *fields[3:4]]
@@ -242,7 +243,11 @@ def _emitter(columns: Columns, emission: str, index: float) -> _Emitter:
 def _emitted(columns: Columns, waves: np.ndarray, emission: str, index: float) -> Any:
     """Polarization over mean intensity, (…, wavelength, rows, columns)."""
     emitter, rank = _emitter(columns, emission, index), 1 + len(columns.dims)
-    arrays = [*columns.arrays, *([] if columns.density is None else [columns.density])]
+    fields = columns.arrays
+    if emission == "internal":
+        fields, direction = needed(columns)
+        emitter = replace(emitter, direction=direction)
+    arrays = [*fields, *([] if columns.density is None else [columns.density])]
     lead = arrays[0].shape[:-rank]
     parts = []
     for place in np.ndindex(*lead):

@@ -174,11 +174,22 @@ def columns_of(
     return Columns(sight, lead, dims, arrays, dense, shifts, scale)
 
 
-def require_density(block: np.ndarray) -> np.ndarray:
-    """Refuse negative electron densities, where they are found."""
-    if block.size and block.min() < 0:
-        raise SnapshotError(f"the density is {block.min():g} in a cell: no number below 0 is an electron density")
-    return block
+def needed(columns: Columns) -> tuple[list[Any], tuple[float, ...]]:
+    """Components of the field that a line of sight sees, and their shares; the others are never read."""
+    seen = [i for i, c in enumerate(columns.sight.direction) if abs(c) > 1e-15]
+    return [columns.arrays[i] for i in seen], tuple(columns.sight.direction[i] for i in seen)
+
+
+def require_positive(least: float) -> None:
+    """Refuse negative electron densities, where they are found.
+
+    Raises
+    ------
+    SnapshotError
+        If the least of them is below 0.
+    """
+    if least < 0:
+        raise SnapshotError(f"the density is {least:g} in a cell: no number below 0 is an electron density")
 
 
 def map_of(ds: xr.Dataset, columns: Columns, values: Any, extra: Sequence[str] = ()) -> xr.DataArray:
@@ -223,8 +234,9 @@ __all__ = [
     "Sight",
     "columns_of",
     "map_of",
+    "needed",
     "quantity",
-    "require_density",
+    "require_positive",
     "sight_of",
     "straightened",
     "towards",

@@ -19,26 +19,42 @@ C0, C1, C2, C3, C4, C5, C6, C7, C8, C9 = COSINE
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
+def add_row(field, density, high, low):
+    """Add field times density of a row, with twice the digits of a double; how many densities are negative."""
+    bad = 0
+    for m in range(field.size):
+        number = float(density[m])
+        value = float(field[m]) * number
+        total = high[m] + value
+        part = total - high[m]
+        low[m] += (high[m] - (total - part)) + (value - part)
+        high[m] = total
+        bad += number < 0.0
+    return bad
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
 def add_depth(field, density, high, low):
     """Add field times density along the first axis, with twice the digits of a double.
 
     Parameters
     ----------
     field : (planes, rows, n) array
-    density : (planes, rows, n) array, or (1, 1, 1)
+    density : (planes, rows, n) array, or (1, 1, n) for all planes and rows
     high, low : (rows, n) float arrays
         The sum so far, and what its last digits leave out.
+
+    Returns
+    -------
+    int
+        Cells with a negative density.
     """
-    constant = density.size == 1
-    for k in range(field.shape[0]):
-        for i in range(field.shape[1]):
-            row, dense = field[k, i], density[0, 0] if constant else density[k, i]
-            for m in range(row.size):
-                value = float(row[m]) * float(dense[0 if constant else m])
-                total = high[i, m] + value
-                part = total - high[i, m]
-                low[i, m] += (high[i, m] - (total - part)) + (value - part)
-                high[i, m] = total
+    constant, bad = density.shape[0] == 1 and field.shape[0] > 1, 0
+    for i in range(field.shape[1]):
+        for k in range(field.shape[0]):
+            dense = density[0, 0] if constant or density.shape[1] < field.shape[1] else density[k, i]
+            bad += add_row(field[k, i], dense, high[i], low[i])
+    return bad
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
