@@ -440,3 +440,26 @@ def test_power_on_lines_is_all_power():
     assert out[:-1, 2].sum() == pytest.approx(power.sum())
     square = sum(np.meshgrid(*(c**2 for c in k), indexing="ij"))
     assert out[-1, 0] + out[-1, 1] == pytest.approx((power * square).sum())
+
+
+def test_emission_of_a_cell_is_its_integral():
+    """The mean of exp(2 i lambda² phi) over a cell, whatever its depth: small, of many turns, of either sign."""
+    from mmfields.kernels import faraday
+
+    middle, half = np.array([0.3, -7.0, 40.0, 1e-9, 3.0]), np.array([1e-9, -0.4, 25.0, 0.0, 1.7])
+    one, out = np.ones(5), np.zeros((2, 5))
+    for wave in (0.01, 0.7, 3.0):
+        out[:] = 0
+        faraday.emit(middle, half, one, one, 0 * one, wave, out[0], out[1])
+        want = np.exp(2j * wave * middle) * np.sinc(2 * wave * half / np.pi)
+        np.testing.assert_allclose(out[0] + 1j * out[1], want, atol=1e-13)
+
+
+def test_depths_are_added_with_twice_the_digits():
+    from mmfields.kernels import faraday
+
+    field = np.array([1e16, 1.0, -1e16, 1.0]).reshape(4, 1, 1)
+    high, low = np.zeros((1, 1)), np.zeros((1, 1))
+    assert faraday.add_depth(field, np.ones((1, 1, 1)), high, low) == 0
+    assert high[0, 0] + low[0, 0] == 2.0
+    assert faraday.add_depth(field, -np.ones((4, 1, 1)), high, low) == 4

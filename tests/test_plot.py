@@ -105,3 +105,22 @@ def test_anisotropy_figures():
     ):
         with pytest.raises(mm.SnapshotError):
             call()
+
+
+def test_faraday_figures():
+    from astropy import units as u
+
+    ds = mm.samples.load("micromirrors").isel(time=-1)[["Bx", "By", "Bz", "n"]].compute()
+    waves = [1.0, 2.0, 3.0]
+    pol = mm.faraday.polarization(ds.assign_attrs(length_unit="1 pc", density_unit="1 cm-3"), wavelength_sq=waves)
+    law = pol.isel(x=0, y=0)
+    points, line = mm.plot.depolarization(mm.faraday.depolarization(pol), laws={"one line of sight": law})
+    np.testing.assert_array_equal(points[0].get_xdata(), waves)
+    np.testing.assert_allclose(line.get_ydata(), abs(law))
+    with pytest.raises(mm.SnapshotError, match="select the other dims"):
+        mm.plot.depolarization(mm.faraday.depolarization(pol).expand_dims("time"))
+    path = {"density": 1e-3 / u.cm**3, "field": 1 * u.uG, "integral_scale": 1 * u.pc, "length": 1 * u.Mpc}
+    table = mm.faraday.expected_angles(**path, relative_error=0.1)
+    artists = mm.plot.expected_angles({"mirrors": table}, visible=1.0)
+    assert len(artists) == 2 * table.sizes["band"] + 1
+    np.testing.assert_allclose(artists[0].get_ydata(), table.angle[0])

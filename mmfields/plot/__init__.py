@@ -2,6 +2,7 @@
 
 from mmfields.plot.anisotropy import brazil, scale_anisotropy, structure_function, threshold_curve
 from mmfields.plot.base import COLOURS
+from mmfields.plot.faraday import depolarization, expected_angles
 from mmfields.plot.fields import compare, rotation_measure, slices
 from mmfields.plot.spectra import spectrum, spectrum2d
 from mmfields.plot.transport import diffusion, running_diffusion
@@ -10,7 +11,9 @@ __all__ = [
     "COLOURS",
     "brazil",
     "compare",
+    "depolarization",
     "diffusion",
+    "expected_angles",
     "rotation_measure",
     "running_diffusion",
     "scale_anisotropy",

@@ -57,7 +57,7 @@ def by_numpy(depth: np.ndarray) -> np.ndarray:
 def main() -> None:
     n = int(os.environ.get("MMFIELDS_BENCH_N", 1024))
     with tempfile.TemporaryDirectory() as folder:
-        chunk = (64, n, n)
+        chunk = (32, n, n)  # the largest that the readers make of 1024^3
         field = da.random.default_rng(0).normal(size=(n, n, n), chunks=chunk).astype(np.float32)
         parts = {"Bx": field, "By": field, "Bz": field, "n": abs(field)}
         ds = mm.io.from_arrays(**parts, spacing=dict.fromkeys("xyz", 1.0), dims=("z", "y", "x"), units=UNITS)

@@ -1,0 +1,104 @@
+"""Polarization and depolarization against wavelength, and expected angles."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+
+from mmfields.conventions import SnapshotError
+from mmfields.plot.base import COLOURS, new_axes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def depolarization(
+    curves: xr.Dataset | Mapping[str, xr.Dataset],
+    ax: "Axes | None" = None,
+    *,
+    laws: Mapping[str, xr.DataArray] | None = None,
+) -> list:
+    """|P|/p0 against λ², with error bars, and laws as lines.
+
+    Parameters
+    ----------
+    curves : xarray.Dataset or mapping
+        From ``mm.faraday.depolarization``, several of them by label.
+    ax : Axes, optional
+    laws : mapping, optional
+        Complex P/p0 over ``wavelength_sq``, by label.
+
+    Returns
+    -------
+    list of artists
+
+    Raises
+    ------
+    SnapshotError
+        If a curve has dims beside ``wavelength_sq``.
+    """
+    curves = {"": curves} if isinstance(curves, xr.Dataset) else curves
+    if bad := [c["fraction"].dims for c in curves.values() if c["fraction"].dims != ("wavelength_sq",)]:
+        raise SnapshotError(f"curves over wavelength_sq are needed, found {bad}: select the other dims")
+    ax = ax or new_axes()
+    artists: list = []
+    for colour, marker, (label, curve) in zip(COLOURS * 9, "os^vD" * 9, curves.items(), strict=False):
+        curve = curve.compute()
+        artists.append(
+            ax.errorbar(
+                curve["wavelength_sq"],
+                curve["fraction"],
+                curve["fraction_error"],
+                fmt=marker,
+                color=colour,
+                markersize=4,
+                capsize=2,
+                label=label or None,
+            )
+        )
+    for style, (label, law) in zip(("-", "--", ":", "-.") * 9, (laws or {}).items(), strict=False):
+        artists += ax.plot(law["wavelength_sq"], np.abs(law), style, color="0.25", label=label)
+    ax.set(xlabel=r"$\lambda^2$ [m$^2$]", ylabel=r"$|P| / p_0$")
+    if laws or any(curves):
+        ax.legend(fontsize=9)
+    return artists
+
+
+def expected_angles(
+    tables: xr.Dataset | Mapping[str, xr.Dataset], ax: "Axes | None" = None, *, visible: float | None = None
+) -> list:
+    """Scatter of polarization angles across the bands of telescopes, on logarithmic axes.
+
+    Parameters
+    ----------
+    tables : xarray.Dataset or mapping
+        From ``mm.faraday.expected_angles``, several of them by label.
+    ax : Axes, optional
+    visible : float, optional
+        Angle [deg] that a telescope tells from 0, drawn as a line.
+
+    Returns
+    -------
+    list of artists
+    """
+    tables = {"": tables} if isinstance(tables, xr.Dataset) else tables
+    ax = ax or new_axes(1, 6.0, 4.4)
+    artists: list = []
+    for colour, (label, table) in zip(COLOURS * 9, tables.items(), strict=False):
+        for i, band in enumerate(table["band"].values):
+            row = table.sel(band=band)
+            name = label if i == 0 and label else None
+            artists += ax.plot(row["frequency"] / 1e9, row["angle"], color=colour, linewidth=3, label=name)
+            error, x = row["angle_error"], row["frequency"] / 1e9
+            artists.append(ax.fill_between(x, row["angle"] - error, row["angle"] + error, color=colour, alpha=0.25))
+    first = next(iter(tables.values()))
+    for i, band in enumerate(first["band"].values):
+        x = float(np.sqrt(first["frequency"].sel(band=band).prod())) / 1e9
+        ax.text(x, 1.02 + 0.05 * (i % 2), str(band), transform=ax.get_xaxis_transform(), fontsize=7, ha="center")
+    if visible is not None:
+        artists.append(ax.axhline(visible, color="0.4", linestyle="--", label=f"visible: {visible:g}°"))
+    ax.set(xscale="log", yscale="log", xlabel="frequency [GHz]", ylabel=r"$\sigma_{RM}\,\lambda^2$ [deg]")
+    if visible is not None or any(tables):
+        ax.legend(fontsize=9)
+    return artists
