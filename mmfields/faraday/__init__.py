@@ -6,7 +6,7 @@ from mmfields.faraday.laws import burn_slab, external_dispersion, fit, internal_
 from mmfields.faraday.polarized import BANDS, band, depolarization, polarization
 from mmfields.faraday.sight import RM_CONSTANT
 from mmfields.faraday.stacking import stack
-from mmfields.faraday.statistics import beta_model, expected_angles, random_walk, statistics
+from mmfields.faraday.statistics import beta_model, compared, expected_angles, random_walk, statistics
 
 __all__ = [
     "BANDS",
@@ -14,6 +14,7 @@ __all__ = [
     "band",
     "beta_model",
     "burn_slab",
+    "compared",
     "depolarization",
     "expected_angles",
     "external_dispersion",

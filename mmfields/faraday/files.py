@@ -17,7 +17,7 @@ def write_fits(
 ) -> dict[str, Path]:
     """Write a map as ``RM.fits``, or polarization as the cubes ``Q.fits``, ``U.fits`` and ``frequencies.txt`` [Hz].
 
-    The header has a tangential projection with east to the left; frequencies, which are not even, ascend along the
+    The header has a tangential projection, east to the left unless the box is seen from behind; frequencies, which are not even, ascend along the
     third axis and are listed in the text file, as RM-Tools wants them.
 
     Parameters
@@ -53,17 +53,18 @@ def write_fits(
         raise SnapshotError(f"pixel={pixel!r}: an angle is needed ({error})") from error
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    # north is the axis that follows the next one after the line of sight; the other one runs west
-    los = next(d for d in ("x", "y", "z") if d not in dims)
-    north = "xyz"[("xyz".index(los) + 2) % 3]
-    west = next(d for d in dims if d != north)
+    up, left = str(data.attrs.get("north", "")), str(data.attrs.get("east", ""))
+    if {up[1:], left[1:]} != set(dims):
+        raise SnapshotError(f"attrs say that {up or 'no axis'} is north and {left or 'none'} east of a map over {dims}")
+    north, west = up[1:], left[1:]  # the axes; as a rule the other one runs west
     widths = {d: axis_spacing(data, d) for d in (north, west)}
     scale = {d: size * widths[d] / widths[dims[0]] for d in widths}
     header = fits.Header()
     if cube:
         data = data.sortby("wavelength_sq", ascending=False)
     values = data.transpose(*(["wavelength_sq"] if cube else []), north, west).values
-    axes = [("RA---TAN", -scale[west], west), ("DEC--TAN", scale[north], north)]
+    signs = {d: -1 if name[0] == "-" else 1 for d, name in ((north, up), (west, left))}
+    axes = [("RA---TAN", signs[west] * scale[west], west), ("DEC--TAN", signs[north] * scale[north], north)]
     for i, (kind, step, dim) in enumerate(axes, 1):
         header[f"CTYPE{i}"], header[f"CUNIT{i}"] = kind, "deg"
         header[f"CRPIX{i}"], header[f"CRVAL{i}"], header[f"CDELT{i}"] = (data.sizes[dim] + 1) / 2, 0.0, step

@@ -12,7 +12,16 @@ import xarray as xr
 
 from mmfields.conventions import SnapshotError, axis_spacing, require_number, require_values, require_whole
 from mmfields.faraday.depth import LAYOUT, places_of, rotation_measure
-from mmfields.faraday.sight import Columns, columns_of, map_of, needed, require_positive, straightened, towards
+from mmfields.faraday.sight import (
+    Columns,
+    columns_of,
+    map_of,
+    needed,
+    require_positive,
+    sight_of,
+    straightened,
+    towards,
+)
 
 EMISSIONS = ("background", "internal", "snapshot")
 LIGHT_SPEED = 299792458.0  # m/s
@@ -69,6 +78,7 @@ def polarization(
     cosmic_rays: str | None = None,
     beam: float | None = None,
     channel_width: float | None = None,
+    channel: str = "numeric",
     noise: float | None = None,
     seed: int = 0,
     density: Any = None,
@@ -101,7 +111,9 @@ def polarization(
     beam : float, optional
         Full width at half maximum of a Gaussian beam, in the map's length unit: P is averaged, never angles.
     channel_width : float, optional
-        Full width of the channels in λ² [m²], over which P is averaged numerically.
+        Full width of the channels in λ² [m²], over which P is averaged.
+    channel : {"numeric", "analytic"}
+        By quadrature; or exactly, by sinc(RM Δλ²), which is the average of a ``background`` alone.
     noise : float, optional
         Standard deviation of the noise added to Q and to U.
     seed : int
@@ -133,7 +145,12 @@ def polarization(
     require_number(p0, "p0", 0.0, 1.0)
     if cosmic_rays is not None and (emission != "snapshot" or cosmic_rays not in ds):
         raise SnapshotError(f"cosmic_rays={cosmic_rays!r}: a variable of the snapshot, with emission='snapshot'")
+    if channel not in ("numeric", "analytic") or (channel == "analytic" and emission != "background"):
+        raise SnapshotError(f"channel={channel!r}: 'numeric', or 'analytic' with emission='background'")
     sampled, weights = _channels(waves, channel_width)
+    analytic = channel_width or 0.0 if channel == "analytic" else 0.0
+    if channel == "analytic":
+        sampled, weights = waves, np.ones(1)
     units = {"density": density, "field_unit": field_unit, "length_unit": length_unit, "redshift": redshift}
     if emission == "background":
         rm = rotation_measure(ds, los, **units)
@@ -141,7 +158,7 @@ def polarization(
             _screen,
             rm,
             output_core_dims=[["sample"]],
-            kwargs={"waves": sampled},
+            kwargs={"waves": sampled, "width": analytic},
             dask="parallelized",
             output_dtypes=[np.complex128],
             dask_gufunc_kwargs={"output_sizes": {"sample": len(sampled)}},
@@ -162,6 +179,7 @@ def polarization(
     ).transpose("wavelength_sq", ...)
     values = _seen(values, ds, beam, noise, seed)
     notes = {"units": "1", "long_name": "complex polarization Q + iU, over mean intensity", "p0": float(p0)}
+    notes |= sight_of(ds, los).sky()
     wave_notes = {"units": "m2", "long_name": "wavelength squared"}
     values = values.assign_coords(wavelength_sq=("wavelength_sq", waves, wave_notes)).rename("polarization")
     return values.assign_attrs({**notes, "emission": emission, "redshift": float(redshift)})
@@ -178,8 +196,10 @@ def _channels(waves: np.ndarray, width: float | None) -> tuple[np.ndarray, np.nd
     return (waves[:, None] + width / 2 * nodes).ravel(), weights / 2
 
 
-def _screen(rm: np.ndarray, *, waves: np.ndarray) -> np.ndarray:
-    return np.exp(2j * rm[..., None] * waves)
+def _screen(rm: np.ndarray, *, waves: np.ndarray, width: float) -> np.ndarray:
+    """Rotated by a screen, and averaged over channels of this width in λ²."""
+    turned = np.exp(2j * rm[..., None] * waves)
+    return turned * np.sinc(rm[..., None] * width / np.pi) if width else turned
 
 
 def _averaged(samples: np.ndarray, *, weights: np.ndarray, factor: complex) -> np.ndarray:

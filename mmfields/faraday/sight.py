@@ -54,6 +54,15 @@ class Sight:
     def oblique(self) -> bool:
         return abs(self.along(self.axis)) < 1 - 1e-12
 
+    def sky(self) -> dict[str, str]:
+        """Attrs with the axes that run north and east in the map, nearest to them where the line is oblique."""
+        north, east = self.north_east()
+        names = {}
+        for name, vector in (("north", north), ("east", east)):
+            i = int(np.argmax(np.abs(vector)))
+            names[name] = f"{'+' if vector[i] > 0 else '-'}{SPATIAL[i]}"
+        return names
+
     def north_east(self) -> tuple[np.ndarray, np.ndarray]:
         """Unit vectors (x, y, z) of north and east in the sky, east to the left where north is up.
 
@@ -197,7 +206,7 @@ def map_of(ds: xr.Dataset, columns: Columns, values: Any, extra: Sequence[str] =
     result = xr.DataArray(values, dims=[*columns.lead, *extra, *columns.dims])
     kept = {d: ds[d] for d in (*columns.lead, *columns.dims) if d in ds.coords}
     edges = {f"boundary_{d}": ds.attrs[f"boundary_{d}"] for d in columns.dims if f"boundary_{d}" in ds.attrs}
-    return result.assign_coords(kept).assign_attrs(edges)
+    return result.assign_coords(kept).assign_attrs({**edges, **columns.sight.sky()})
 
 
 def towards(arrays: Sequence[np.ndarray], direction: Sequence[float]) -> np.ndarray:

@@ -6,8 +6,18 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import SnapshotError, require_number, require_whole, spacing, spatial_dims, unit_attrs
-from mmfields.faraday.sight import RM_CONSTANT
+from mmfields import spectra
+from mmfields.conventions import (
+    SnapshotError,
+    components,
+    require_number,
+    require_whole,
+    spacing,
+    spatial_dims,
+    unit_attrs,
+)
+from mmfields.faraday.depth import rotation_measure
+from mmfields.faraday.sight import RM_CONSTANT, columns_of
 from mmfields.faraday.units import quantity
 
 
@@ -141,6 +151,61 @@ def random_walk(
     if path < 5 * scale:
         raise SnapshotError(f"a path of {path:g} pc is no random walk of scales of {scale:g} pc: it needs many of them")
     return RM_CONSTANT * n * b * float(np.sqrt(path * scale * filling)) / (1 + redshift) ** 2
+
+
+def compared(ds: xr.Dataset, los: Any = "z", **given: Any) -> xr.Dataset:
+    """Measured scatter of a snapshot's rotation measure beside the random walk of its own field.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Periodic snapshot; lazy where it is.
+    los, density, field_unit, length_unit, redshift
+        As :func:`rotation_measure`; the density may vary, and its rms stands in the law.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``sigma`` of the map and ``sigma_law`` = 0.8119 n B_rms √(L l_c) [rad/m²]; ``B_rms`` of the fluctuations, in the
+        field's unit; and their ``integral_scale`` l_c = (π/2) ∫E/k dk / ∫E dk, in the length unit.  Along an axis of a
+        periodic box the map sees only modes that do not vary along it, which is what the law counts.
+
+    Raises
+    ------
+    SnapshotError
+        As :func:`rotation_measure`, or if an axis is not periodic.
+    """
+    rm = rotation_measure(ds, los, **given)
+    columns = columns_of(ds, los, **given)
+    power = spectra.power(ds, list(components(ds)))
+    scale = np.pi / 2 * (power / power["k"]).sum("k") / power.sum("k")
+    strength = np.sqrt(2 * (power * power["k_width"]).sum("k"))
+    dims = [columns.sight.axis, *columns.dims]
+    dense = 1.0
+    if columns.density is not None:
+        dense = np.sqrt((xr.DataArray(columns.density, dims=[*columns.lead, *dims]).astype(float) ** 2).mean(dims))
+    # a cell of B = n = 1 is `depth` deep, and `path` long
+    path = spacing(ds)[columns.sight.axis] / abs(columns.sight.along(columns.sight.axis))
+    length = path * ds.sizes[columns.sight.axis]
+    law = columns.depth / path * dense * strength * np.sqrt(length * scale)
+    out = xr.Dataset(
+        {
+            "sigma": rm.std(list(columns.dims)),
+            "sigma_law": law,
+            "B_rms": strength,
+            "integral_scale": scale,
+        }
+    ).drop_attrs()
+    unit = {"sigma": {"units": "rad / m2"}, "sigma_law": {"units": "rad / m2"}}
+    unit |= {"B_rms": unit_attrs(ds["Bx"]), "integral_scale": unit_attrs(ds[columns.sight.axis])}
+    for name, meaning in {
+        "sigma": "scatter of the rotation measure",
+        "sigma_law": "that of a random walk of the same field",
+        "B_rms": "rms fluctuation of the whole vector",
+        "integral_scale": "integral scale of the whole vector",
+    }.items():
+        out[name].attrs = {"long_name": meaning, **unit[name]}
+    return out
 
 
 def _positive(value: Any, name: str, unit: str) -> float:

@@ -116,6 +116,8 @@ def test_beams_average_p_and_channels_too():
     band = mm.faraday.polarization(ds, wavelength_sq=WAVES, channel_width=0.0015)
     want = sharp * np.sinc(depth * 0.0015 / np.pi)
     assert np.abs(band.transpose(*want.dims).values - want.values)[:].max() < 1e-6
+    exact = mm.faraday.polarization(ds, wavelength_sq=WAVES, channel_width=0.0015, channel="analytic")
+    np.testing.assert_allclose(exact, want, rtol=1e-12)
     noisy = mm.faraday.polarization(ds, wavelength_sq=WAVES, noise=0.1, seed=3) - sharp
     assert float(noisy.real.std()) == pytest.approx(0.1, rel=0.1)
     same = mm.faraday.polarization(ds, wavelength_sq=WAVES, noise=0.1, seed=3) - sharp
@@ -167,6 +169,11 @@ def test_fits_cubes_have_a_valid_header(tmp_path):
     with fits.open(mm.faraday.write_fits(rm, tmp_path, pixel=2 * u.arcsec)["RM"]) as file:
         np.testing.assert_allclose(file[0].data, rm.transpose("y", "x"), rtol=1e-6)
         assert file[0].header["BUNIT"] == "rad/m2"
+    for los, (ra, dec, east) in {"x": ("y", "z", -1), "y": ("z", "x", -1), (0, 0, -1): ("x", "y", 1)}.items():
+        rm = mm.faraday.rotation_measure(ds, los)
+        with fits.open(mm.faraday.write_fits(rm, tmp_path, pixel=2 * u.arcsec, overwrite=True)["RM"]) as file:
+            np.testing.assert_allclose(file[0].data, rm.transpose(dec, ra), rtol=1e-6)
+            assert np.sign(WCS(file[0].header).wcs.cdelt).tolist() == [east, 1]
     with pytest.raises(mm.SnapshotError, match="an angle is needed"):
         mm.faraday.write_fits(rm, tmp_path, pixel=2 * u.pc, overwrite=True)
 
@@ -181,6 +188,7 @@ def test_fits_cubes_have_a_valid_header(tmp_path):
         ({"wavelength_sq": 0.1, "beam": 1e4}, "larger than the map"),
         ({"wavelength_sq": 0.1, "channel_width": 0.3}, "below 0"),
         ({"wavelength_sq": 0.1, "p0": 2.0}, "p0=2.0"),
+        ({"wavelength_sq": 0.1, "channel": "analytic", "emission": "internal"}, "channel='analytic'"),
         ({"wavelength_sq": 0.1, "cosmic_rays": "cr"}, "cosmic_rays='cr'"),
     ],
 )

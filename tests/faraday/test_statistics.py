@@ -53,7 +53,14 @@ def test_sigma_follows_the_law_for_solenoidal_fields():
         walk = mm.faraday.random_walk(
             density=1 / u.cm**3, field=1 * u.uG, integral_scale=scale * u.pc, length=64 * u.pc
         )
-        ratios += [float(mm.faraday.statistics(mm.faraday.rotation_measure(ds, d)).sigma) / walk for d in "xyz"]
+        for d in "xyz":
+            beside = mm.faraday.compared(ds, d)
+            assert float(beside.sigma_law) == pytest.approx(walk, rel=1e-6)
+            assert float(beside.integral_scale) == pytest.approx(scale)
+            assert float(beside.sigma) == pytest.approx(
+                float(mm.faraday.statistics(mm.faraday.rotation_measure(ds, d)).sigma)
+            )
+            ratios.append(float(beside.sigma) / walk)
     mean_square = np.mean(np.square(ratios))
     assert abs(mean_square - 1) < 4 * np.std(np.square(ratios)) / np.sqrt(len(ratios)) + 0.02
     assert np.std(np.square(ratios)) < 0.3
