@@ -17,8 +17,8 @@ def write_fits(
 ) -> dict[str, Path]:
     """Write a map as ``RM.fits``, or polarization as the cubes ``Q.fits``, ``U.fits`` and ``frequencies.txt`` [Hz].
 
-    The header has a tangential projection, east to the left unless the box is seen from behind; frequencies, which are not even, ascend along the
-    third axis and are listed in the text file, as RM-Tools wants them.
+    The header has a tangential projection, east to the left unless the box is seen from behind; frequencies, which
+    are not even, ascend along the third axis and are listed in the text file, as RM-Tools wants them.
 
     Parameters
     ----------
