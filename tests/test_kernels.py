@@ -360,9 +360,9 @@ def test_increments_of_all_pairs(points):
     edges, turns = np.array([0.0, 1.5, 4.0, np.inf]), np.array([0.0, 0.5, 1.1, np.inf])
     table = np.zeros(9, np.uint64)
     counts, sums = np.zeros((1, 10), np.int64), np.zeros((1, 1, 10))
-    rows = np.array([[z, y, 0, 8, 0] for z in range(2) for y in range(3)])
-    increments.add_all(
-        cells.reshape(-1), np.array([4, 0, 3, 1]), np.array([2, 3, 8]), np.array([1, 1, 1]), rows,
+    rows = np.array([[z, y, 0, 1, 1, 8, 0, 8, 0] for z in range(2) for y in range(3)])
+    increments.add_pairs(
+        cells.reshape(-1), np.array([4, 0, 3, 1]), np.array([2, 3, 8]), np.array([1, 1, 1]), rows, False,
         np.zeros(2, np.uint32), np.array([[0, 0, 1, 0]], np.int32), np.ones(3), steps, weights, np.zeros(3), edges,
         table, 1.0, turns, table, 1.0, 1.0, np.array([2]),
             counts, sums, counts.copy(), sums.copy(),
@@ -383,8 +383,8 @@ def test_sampled_pairs_stay_in_their_tiles():
     counts, sums = np.zeros((1, 5), np.int64), np.zeros((1, 1, 5))
     tiles = np.array([[0, 0, 0, 5, 6, 7, 0, 300, 0]])
     with np.errstate(over="ignore"):
-        increments.add_sampled(
-            cells.reshape(-1), np.array([4, 0, 3, 1]), np.array([5, 6, 7]), np.array([1, 0, 1]), tiles,
+        increments.add_pairs(
+            cells.reshape(-1), np.array([4, 0, 3, 1]), np.array([5, 6, 7]), np.array([1, 0, 1]), tiles, True,
             np.array([1, 2], np.uint32), np.array([[1, 2, 0, 0], [0, 0, 3, 0]], np.int32), np.ones(3),
             (0, 1), (-1.0, 1.0),
             np.zeros(3), edges, table, 1.0, turns, table, 1.0, 1.0, np.array([2]),

@@ -410,9 +410,7 @@ def _block(
     edges, cosines = plan.edges, np.cos(np.radians(plan.turns[::-1]))
     cosines[0], cosines[-1] = (0.0 if plan.turns[-1] == 90.0 else cosines[0]), np.nextafter(cosines[-1], 2.0)
     rings = _bins(length, edges)
-    kernel, parts = (
-        (increments.add_sampled, _tiles(core, plan)) if plan.pairs else (increments.add_all, _rows(core, plan))
-    )
+    parts = _tiles(core, plan) if plan.pairs else _rows(core, plan)
     parts[:, :3] -= origin
     direction = along[[SPATIAL.index(d) for d in (*plan.dims[::-1], *(d for d in SPATIAL if d not in plan.dims))]]
     columns = np.array([_width(plan), *plan.values, int(plan.local)])
@@ -426,9 +424,9 @@ def _block(
     def share(own: np.ndarray) -> np.ndarray:
         counts = [np.zeros((groups, b + 1), np.int64) for b in bins]
         sums = [np.zeros((groups, orders, b + 1)) for b in bins]
-        kernel(
-            flat, columns, shape, wraps, own, key, lags, spacing_, steps, weights, direction, *_table(edges),
-            *_table(cosines), norm, np.array(plan.orders), counts[0], sums[0], counts[1], sums[1],
+        increments.add_pairs(
+            flat, columns, shape, wraps, own, plan.pairs > 0, key, lags, spacing_, steps, weights, direction,
+            *_table(edges), *_table(cosines), norm, np.array(plan.orders), counts[0], sums[0], counts[1], sums[1],
         )  # fmt: skip
         both = [np.concatenate([c[:, None], v], axis=1)[..., :-1] for c, v in zip(counts, sums, strict=True)]
         return np.concatenate([t.swapaxes(1, 2).reshape(groups, -1) for t in both], axis=1)
@@ -508,7 +506,7 @@ def _pairs_before(counts: Sequence[int], plan: _Plan) -> np.ndarray:
 
 
 def _rows(core: Sequence[tuple[int, int]], plan: _Plan) -> np.ndarray:
-    """Rows of a block along its last axis, cut where the sub-volumes are: first cell, cells, and sub-volume of each."""
+    """Rows of a block along its last axis, cut where the sub-volumes are: as tiles of one row."""
     missing = 3 - len(plan.dims)
     last = np.arange(*core[-1])
     group = last * min(plan.groups, plan.shape[-1]) // plan.shape[-1]
@@ -517,8 +515,9 @@ def _rows(core: Sequence[tuple[int, int]], plan: _Plan) -> np.ndarray:
     grids = [np.arange(a, b) for a, b in core[:-1]]
     first = np.stack(np.meshgrid(*grids, starts, indexing="ij"), axis=-1).reshape(-1, len(core))
     cells = np.tile(ends - starts, len(first) // len(starts))
-    columns = [np.zeros((len(first), missing)), first, cells[:, None], _groups(first, plan)[:, None]]
-    return np.concatenate(columns, axis=1).astype(np.int64)
+    ones, zeros = np.ones((len(first), 2)), np.zeros((len(first), 1))
+    columns = [np.zeros((len(first), missing)), first, ones, cells[:, None], zeros, cells[:, None]]
+    return np.concatenate([*columns, _groups(first, plan)[:, None]], axis=1).astype(np.int64)
 
 
 def _labelled(

@@ -187,12 +187,13 @@ def separated(lag, lags, spacing, dz, dy, dx, ring, lz, ly, lx):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def add_sampled(
+def add_pairs(
     cells,
     columns,
     shape,
     periodic,
     tiles,
+    sampled,
     key,
     lags,
     spacing,
@@ -212,7 +213,7 @@ def add_sampled(
     wedges,
     wedge_sums,
 ):
-    """Draw pairs in tiles and add their increments to bins.
+    """Add the increments of pairs to bins: of pairs drawn in tiles, or of all pairs at given lags.
 
     Parameters
     ----------
@@ -223,7 +224,9 @@ def add_sampled(
     shape, periodic : three ints each, in (z, y, x) order
         Cells, and 1 where the axis wraps around, else 0.
     tiles : (t, 9) int array
-        First cell (z, y, x) and cells along each axis; number of the tile in the box; pairs; sub-volume.
+        First cell (z, y, x) and cells along each axis; number of the tile in the box; pairs; sub-volume.  Where all
+        pairs are taken it is a row of cells, with as many pairs.
+    sampled : bool
     key : two uint32
     lags : (m, 4) int array
         Separations in cells, in (z, y, x) order, and the bins of their lengths.
@@ -245,12 +248,7 @@ def add_sampled(
         Sums of the powers of their increments.
     """
     places = np.zeros((len(steps), LANES), np.uint64)
-    z, y, x, lag = (
-        np.zeros(LANES, np.int64),
-        np.zeros(LANES, np.int64),
-        np.zeros(LANES, np.int64),
-        np.zeros(LANES, np.int64),
-    )
+    z, y, x = np.zeros(LANES, np.int64), np.zeros(LANES, np.int64), np.zeros(LANES, np.int64)
     dz, dy, dx = np.zeros(LANES, np.int64), np.zeros(LANES, np.int64), np.zeros(LANES, np.int64)
     lag = np.zeros(LANES, np.int64)
     i, j, turn = np.zeros(LANES, np.uint64), np.zeros(LANES, np.uint64), np.zeros(LANES, np.uint64)
@@ -264,95 +262,18 @@ def add_sampled(
     n0, n1, n2 = shape[0], shape[1], shape[2]
     open0, open1, open2 = 1 - periodic[0], 1 - periodic[1], 1 - periodic[2]
     bx, by, bz = np.full(LANES, direction[0]), np.full(LANES, direction[1]), np.full(LANES, direction[2])
-    for t in range(len(tiles)):
-        z0, y0, x0, sz, sy, sx, number, pairs, box = tiles[t]
-        for start in range(0, pairs, LANES):
-            count = min(LANES, pairs - start)
-            words_of(key[0], key[1], number, start, one, other)
-            chosen(one, other, start, len(lags) / pairs, z0, y0, x0, sz, sy, sx, len(lags), z, y, x, lag)
-            separated(lag, lags, spacing, dz, dy, dx, ring, lz, ly, lx)
-            good[:count], good[count:] = 1, 0
-            for k in range(len(steps)):
-                locate(steps[k], width, n0, n1, n2, open0, open1, open2, z, y, x, dz, dy, dx, places[k], good)
-                ask(cells, places[k])
-            if own:
-                own_differences(cells, places, weights, squares, bx, by, bz)
-            else:
-                differences(cells, places, weights, first, last, local, squares, bx, by, bz)
-            separations(lx, ly, lz, bx, by, bz, along, across, cosine)
-            powers_of(squares, norm, orders, sizes, values)
-            bins_of(across, edges, table, scale, i)
-            bins_of(along, edges, table, scale, j)
-            bins_of(cosine, turns, turn_table, turn_scale, turn)
-            cells_of(i, j, np.uint64(edges.size - 1), good, np.uint64(rings.shape[1] - 1), i)
-            cells_of(ring, turn, np.uint64(turns.size - 1), good, np.uint64(wedges.shape[1] - 1), j)
-            count_up(i, rings[box])
-            count_up(j, wedges[box])
-            for o in range(len(orders)):
-                add_up(i, values[o], ring_sums[box, o])
-                add_up(j, values[o], wedge_sums[box, o])
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def add_all(
-    cells,
-    columns,
-    shape,
-    periodic,
-    rows,
-    key,
-    lags,
-    spacing,
-    steps,
-    weights,
-    direction,
-    edges,
-    table,
-    scale,
-    turns,
-    turn_table,
-    turn_scale,
-    norm,
-    orders,
-    rings,
-    ring_sums,
-    wedges,
-    wedge_sums,
-):
-    """Add the increments of all pairs at given lags; as `add_sampled`, with rows of cells for its tiles.
-
-    Parameters
-    ----------
-    rows : (r, 5) int array
-        First cell (z, y, x), cells along x, and sub-volume.
-    """
-    places = np.zeros((len(steps), LANES), np.uint64)
-    z, y, x, lag = (
-        np.zeros(LANES, np.int64),
-        np.zeros(LANES, np.int64),
-        np.zeros(LANES, np.int64),
-        np.zeros(LANES, np.int64),
-    )
-    dz, dy, dx = np.zeros(LANES, np.int64), np.zeros(LANES, np.int64), np.zeros(LANES, np.int64)
-    lag = np.zeros(LANES, np.int64)
-    i, j, turn = np.zeros(LANES, np.uint64), np.zeros(LANES, np.uint64), np.zeros(LANES, np.uint64)
-    ring, good = np.zeros(LANES, np.uint64), np.ones(LANES, np.int64)
-    values = np.zeros((len(orders), LANES))
-    lx, ly, lz, squares = np.ones(LANES), np.ones(LANES), np.ones(LANES), np.ones(LANES)
-    sizes, along, across, cosine = np.ones(LANES), np.ones(LANES), np.ones(LANES), np.ones(LANES)
-    width, first, last, local = columns[0], columns[1], columns[2], columns[3] == 1
-    own = local and first == 0 and last == 3
-    n0, n1, n2 = shape[0], shape[1], shape[2]
-    open0, open1, open2 = 1 - periodic[0], 1 - periodic[1], 1 - periodic[2]
-    bx, by, bz = np.full(LANES, direction[0]), np.full(LANES, direction[1]), np.full(LANES, direction[2])
-    for m in range(len(lags)):
+    for m in range(1 if sampled else len(lags)):
         lag[:] = m
-        for r in range(len(rows)):
-            z[:], y[:], box = rows[r, 0], rows[r, 1], rows[r, 4]
-            for start in range(0, rows[r, 3], LANES):
-                count = min(LANES, rows[r, 3] - start)
-                for n in range(LANES):
-                    x[n] = rows[r, 2] + start + min(n, count - 1)
+        for t in range(len(tiles)):
+            z0, y0, x0, sz, sy, sx, number, pairs, box = tiles[t]
+            for start in range(0, pairs, LANES):
+                count = min(LANES, pairs - start)
+                if sampled:
+                    words_of(key[0], key[1], number, start, one, other)
+                    chosen(one, other, start, len(lags) / pairs, z0, y0, x0, sz, sy, sx, len(lags), z, y, x, lag)
+                else:
+                    for n in range(LANES):
+                        z[n], y[n], x[n] = z0, y0, x0 + start + min(n, count - 1)
                 separated(lag, lags, spacing, dz, dy, dx, ring, lz, ly, lx)
                 good[:count], good[count:] = 1, 0
                 for k in range(len(steps)):
