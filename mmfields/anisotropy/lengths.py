@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -108,7 +109,7 @@ def scales(
     lead, arrays, small = aligned(fields, given, dims)
     along = small[0] if given else _mean_direction(arrays[:3], lead, rank)
     level = _joined([level_of(a, rank) for a in arrays], rank)
-    par = _projected(arrays, level, along, rank)
+    par = _projected(arrays, level, along, rank, kept=subvolumes > 0)
     spectrum = forward_modes(par, rank, "Bx, By or Bz")
     lines = sum_modes([spectrum], along, bins, _Lines(_fine(bins)), _size(bins))
     grid = {"dims": bins.dims, "shape": bins.shape, "widths": bins.widths, "fine": _fine(bins)}
@@ -124,8 +125,8 @@ def scales(
     sums = [moments]
     if subvolumes:
         cuts, nothing = _concatenated([along, exact[..., 4:6]]), [along[..., :0]]
-        for which in range(4):
-            weighed = weigh_modes(spectrum, cuts, bins, _Density(which))
+        for scale, across in product((True, False), (False, True)):
+            weighed = weigh_modes(spectrum, cuts, bins, _Density(scale, across))
             density = backward_modes(weighed, bins.shape, _chunks(par, rank), overwrite=True)
             del weighed
             sums.append(group_sums(_products, [par, density], nothing, rank=rank, groups=subvolumes, columns=1))
@@ -217,11 +218,12 @@ def _concatenated(arrays: Sequence[Any]) -> Any:
     return da.concatenate([da.asarray(a) for a in arrays], axis=-1).rechunk({-1: -1})
 
 
-def _projected(arrays: Sequence[Any], level: Any, along: Any, rank: int) -> Any:
-    """Fluctuation along the direction, about a level."""
+def _projected(arrays: Sequence[Any], level: Any, along: Any, rank: int, *, kept: bool) -> Any:
+    """Fluctuation along the direction, about a level; made piece by piece where it is not kept."""
     kind = np.result_type(*(a.dtype for a in arrays[:3]), np.float32)
     if not any(hasattr(a, "dask") for a in (*arrays, along)):
-        return _project(*arrays[:3], level, along, kind=kind)
+        whole = _Projection(arrays[:3], level, along, kind)
+        return whole[...] if kept or arrays[0].ndim > rank or rank == 1 else whole
     import dask.array as da
 
     lead = arrays[0].ndim - rank
@@ -239,6 +241,21 @@ def _projected(arrays: Sequence[Any], level: Any, along: Any, rank: int) -> Any:
         meta=np.empty((0,) * (lead + rank), kind),
         kind=kind,
     )
+
+
+class _Projection:
+    """A fluctuation that is made where it is indexed, along the first axis of fields in memory."""
+
+    def __init__(self, fields: Sequence[np.ndarray], level: np.ndarray, along: np.ndarray, kind: np.dtype) -> None:
+        self.fields, self.small = fields, (level, along)
+        self.shape, self.ndim, self.dtype = fields[0].shape, fields[0].ndim, np.dtype(kind)
+        self.nbytes = fields[0].size * self.dtype.itemsize
+
+    def __getitem__(self, part: Any) -> np.ndarray:
+        return _project(*(f[part] for f in self.fields), *self.small, kind=self.dtype)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return self[...] if dtype is None else self[...].astype(dtype)
 
 
 def _project(*arrays: np.ndarray, kind: np.dtype) -> np.ndarray:
@@ -377,31 +394,37 @@ def _integral_scale(line: np.ndarray, kernel: Callable, reach: float, cell: floa
 
 @dataclass(frozen=True)
 class _Density:
-    """Weigh a spectrum so that its product with the field has the mean l_par, l_perp, k_par² or k_perp² <dB_par²>."""
+    """Weigh a spectrum so that its product with the field has the mean of a scale, or of k², times <dB_par²>.
 
-    which: int
+    `scale` and `across`: l or k², along the field or across.
+    """
+
+    scale: bool
+    across: bool
 
     def __call__(self, spectrum: np.ndarray, *numbers: np.ndarray, out: np.ndarray) -> None:
         from mmfields.kernels.scales import weigh_density
 
         *k, along, cuts = numbers
-        cuts = np.nan_to_num(cuts)
-        table, steps = _partial_integrals(cuts[1], float(np.sqrt(sum((c**2).max() for c in k[:3]))))
-        weigh_density(spectrum, *k, along, self.which, cuts[0], table, steps, out)
+        cut = float(np.nan_to_num(cuts[int(self.across)]))
+        highest = float(np.sqrt(sum((c**2).max() for c in k[:3])))
+        table, steps = _partial_integrals(cut, highest, across=self.across) if self.scale else (np.empty(0), 0.0)
+        weigh_density(spectrum, *k, along, self.across, table, steps, out)
 
 
 def _chunks(array: Any, rank: int) -> tuple[Any, ...]:
     return array.chunks[-rank:] if hasattr(array, "dask") else ()
 
 
-def _partial_integrals(cut: float, highest: float) -> tuple[np.ndarray, float]:
-    """Table of the integral of J0(k r) over r from 0 to the cut-off, against k, and its entries per unit of k."""
-    step = 0.05
+def _partial_integrals(cut: float, highest: float, *, across: bool) -> tuple[np.ndarray, float]:
+    """Integral of cos(k r), or J0(k r), over r from 0 to the cut-off: table against k, and entries per unit of k."""
+    step = 0.02
     x = np.arange(0.0, highest * cut + 3 * step, step)
+    if not across:
+        return cut * np.sinc(x / np.pi), cut / step
     values = _bessel(x)
     whole = np.concatenate([[0.0], np.cumsum(values[1:] + values[:-1]) * step / 2])
-    table = np.divide(whole, x, out=np.ones_like(x), where=x > 0) * cut
-    return table, cut / step
+    return cut * np.divide(whole, x, out=np.ones_like(x), where=x > 0), cut / step
 
 
 def _values(exact: np.ndarray, level: np.ndarray, moments: np.ndarray, *products: np.ndarray, count: int) -> np.ndarray:

@@ -1,15 +1,12 @@
 """Power of a spectrum on lines of k_par and k_perp, and the densities that scales are means of."""
 
-from math import sin, sqrt
+from math import sqrt
 
 import numpy as np
 from numba import njit
 
 # What `line_row` adds to a bin: power and power times wavenumber, of k_perp and of k_par.
 COLUMNS = 4
-
-# What `weigh_density` makes densities of.
-L_PAR, L_PERP, K2_PAR, K2_PERP = range(4)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -79,42 +76,35 @@ def power_on_lines(a, k0, k1, k2, n0, n1, n2, weight, along, width, out):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def density_row(which, square, parallel, along2, k2, cut, table, steps, share, out):
+def density_row(across, square, parallel, along2, k2, table, steps, share, out):
     """Add a share of the weights of one row."""
+    last = np.float64(table.size - 2)
     for m in range(k2.size):
         k_par = abs(parallel + k2[m] * along2)
-        if which == L_PAR:
-            out[m] += share * (sin(k_par * cut) / k_par if k_par * cut > 1e-4 else cut)
-        elif which == K2_PAR:
-            out[m] += share * k_par * k_par
-        else:
-            total = square + k2[m] * k2[m]
-            rest = total - k_par * k_par
-            rest = rest if rest > 1e-12 * total else 0.0
-            if which == K2_PERP:
-                out[m] += share * rest
-            else:
-                place = sqrt(rest) * steps
-                n = min(np.int64(place), table.size - 2)
-                out[m] += share * (table[n] + (table[n + 1] - table[n]) * min(place - n, 1.0))
+        total = square + k2[m] * k2[m]
+        rest = total - k_par * k_par
+        value = (rest if rest > 1e-12 * total else 0.0) if across else k_par * k_par
+        if table.size > 0:
+            place = min(sqrt(value) * steps, last)
+            n = np.uint64(place)
+            value = table[n] + (table[n + np.uint64(1)] - table[n]) * (place - n)
+        out[m] += share * value
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def weigh_density(a, k0, k1, k2, n0, n1, n2, along, which, cut, table, steps, out):
+def weigh_density(a, k0, k1, k2, n0, n1, n2, along, across, table, steps, out):
     """Multiply a spectrum by what makes its product with the field a density of a scale or of k^2.
 
     Parameters
     ----------
     a, k0, k1, k2, n0, n1, n2, along
         As :func:`power_on_lines`.
-    which : int
-        ``L_PAR``, ``L_PERP``, ``K2_PAR`` or ``K2_PERP``.
-    cut : float
-        Where the integral of the correlation along the field ends: of a mode it is sin(k_par cut) / k_par.
+    across : bool
+        Of k_perp instead of k_par.
     table : float array
-        The same across the field, against k_perp.
+        What a mode adds to the integral scale, against its wavenumber; empty for the wavenumber's square.
     steps : float
-        Entries of the table per unit of k_perp.
+        Entries of the table per unit of wavenumber.
     out : (n0, n1, n2) complex array
     """
     last, values = k2.size - 1, np.empty(k2.size)
@@ -128,9 +118,9 @@ def weigh_density(a, k0, k1, k2, n0, n1, n2, along, which, cut, table, steps, ou
             for r in range(signs0):
                 for s in range(signs1):
                     par = k0[i] * along[0] * (1 - 2 * r) + k1[j] * along[1] * (1 - 2 * s)
-                    density_row(which, square, par, along[2], k2[:plain], cut, table, steps, share, values[:plain])
+                    density_row(across, square, par, along[2], k2[:plain], table, steps, share, values[:plain])
                     for t in range(2 if plain == last else 0):
                         slope, rest, half = along[2] * (1 - 2 * t), values[plain:], 0.5 * share
-                        density_row(which, square, par, slope, k2[plain:], cut, table, steps, half, rest)
+                        density_row(across, square, par, slope, k2[plain:], table, steps, half, rest)
             for m in range(k2.size):
                 out[i, j, m] = a[i, j, m] * values[m]
