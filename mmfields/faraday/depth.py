@@ -196,6 +196,8 @@ def faraday_depth(
         None if a is None else xr.DataArray(a, dims=dims)
         for a in (towards(columns.arrays[:3], columns.sight.direction), columns.density)
     )
+    if density_ is not None:
+        density_ = xr.apply_ufunc(_positive, density_, dask="parallelized", output_dtypes=[density_.dtype])
     own = field.astype(np.float64) if density_ is None else field.astype(np.float64) * density_
     total = own.isel({axis: slice(None, None, -1)}).cumsum(axis).isel({axis: slice(None, None, -1)})
     depth = (total - 0.5 * own) * columns.depth
@@ -205,3 +207,9 @@ def faraday_depth(
     return depth.rename("faraday_depth").assign_attrs(
         units="rad / m2", long_name="Faraday depth", line_of_sight=_named(los), redshift=float(redshift)
     )
+
+
+def _positive(density: np.ndarray) -> np.ndarray:
+    if density.size:
+        require_positive(float(density.min()))
+    return density

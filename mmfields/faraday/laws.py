@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import SnapshotError
+from mmfields.conventions import SnapshotError, require_number
 
 
 def burn_slab(wavelength_sq: Any, depth: float, *, p0: float = 1.0, angle: float = 0.0) -> np.ndarray:
@@ -112,7 +112,13 @@ def fit(pol: xr.DataArray, law: str, *, error: float | None = None) -> xr.Datase
     if pol.dims != ("wavelength_sq",):
         raise SnapshotError(f"one line of sight over wavelength_sq is needed, this has dims {pol.dims}: select it")
     function, names = LAWS[law]
+    if "wavelength_sq" not in pol.coords:
+        raise SnapshotError("P has no wavelengths: assign_coords(wavelength_sq=...) first")
+    if error is not None and require_number(error, "error") <= 0:
+        raise SnapshotError(f"error={error!r}: a positive number is needed")
     waves, values = pol["wavelength_sq"].values, pol.values
+    if not np.isfinite(values).all() or not abs(values).max() > 0 or len(np.unique(waves)) < len(waves):
+        raise SnapshotError("P is not finite, or 0 everywhere, or a wavelength is there twice: there is nothing to fit")
     if 2 * len(waves) <= len(names) + 2:
         raise SnapshotError(f"{len(waves)} wavelengths cannot give the {len(names) + 2} numbers of {law!r}")
 
@@ -149,20 +155,26 @@ def fit(pol: xr.DataArray, law: str, *, error: float | None = None) -> xr.Datase
 
 
 def _starts(waves: np.ndarray, values: np.ndarray, law: str) -> list[np.ndarray]:
-    """Where to begin: depths at the peaks of |Σ P e^{-2iφλ²}|, and several dispersions."""
-    span = np.ptp(waves) or waves[0]
-    step = np.min(np.abs(np.diff(np.sort(waves)))) if len(waves) > 1 else span
-    depths = np.linspace(-1, 1, 2001) * min(np.pi / max(step, 1e-30), 2000 * np.pi / span / 4)
-    spectrum = np.exp(-2j * depths[:, None] * waves) @ values
-    best = depths[np.argsort(-abs(spectrum))[:3]]
-    starts = []
-    for depth in best:
-        phase = np.angle(np.sum(values * np.exp(-2j * depth * waves))) / 2
-        top = float(abs(values).max())
-        spreads = [s / waves.max() for s in (0.1, 0.5, 2.0)]
-        if law == "burn":
-            starts.append(np.array([top, phase, 2 * depth]))
-        else:
-            tried = (depth,) if law == "external" else (depth, 2 * depth)
-            starts += [np.array([top, phase, d, s]) for d in tried for s in spreads]
-    return starts
+    """Where to begin: the best of a grid of depths and spreads, each with the amplitude that suits it.
+
+    Depths beyond half a turn between neighbouring wavelengths cannot be told from smaller ones.
+    """
+    function, names = LAWS[law]
+    most = np.pi / (2 * float(np.diff(np.sort(waves)).max())) * (1 if law == "external" else 2)
+    depths = np.linspace(-most, most, 1 + 2 * max(200, int(4 * most * np.ptp(waves))))[:, None]
+    spreads = np.concatenate([[0.0], np.geomspace(0.05, 3.0, 9)]) / waves.max() if len(names) > 1 else [0.0]
+    found = []
+    for spread in spreads:
+        shape = function(waves, depths, *([spread] if len(names) > 1 else []))
+        size = (abs(shape) ** 2).sum(axis=1)
+        amplitude = (values * shape.conj()).sum(axis=1) / size
+        gain = abs(amplitude) ** 2 * size
+        for place in np.argsort(-gain)[:2]:
+            start = [
+                abs(amplitude[place]),
+                np.angle(amplitude[place]) / 2,
+                depths[place, 0],
+                spread or 0.01 / waves.max(),
+            ]
+            found.append((gain[place], np.array(start[: 2 + len(names)])))
+    return [start for _, start in sorted(found, key=lambda f: -f[0])[:6]]

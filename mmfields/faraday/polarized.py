@@ -36,7 +36,7 @@ BANDS = {
     "vla-x": (8e9, 12e9),
 }
 # Nodes of the average over a channel, and planes that are taken together in memory.
-NODES = 5
+NODES = 16
 PLANES = 32
 
 
@@ -78,7 +78,6 @@ def polarization(
     cosmic_rays: str | None = None,
     beam: float | None = None,
     channel_width: float | None = None,
-    channel: str = "numeric",
     noise: float | None = None,
     seed: int = 0,
     density: Any = None,
@@ -111,9 +110,8 @@ def polarization(
     beam : float, optional
         Full width at half maximum of a Gaussian beam, in the map's length unit: P is averaged, never angles.
     channel_width : float, optional
-        Full width of the channels in λ² [m²], over which P is averaged.
-    channel : {"numeric", "analytic"}
-        By quadrature; or exactly, by sinc(RM Δλ²), which is the average of a ``background`` alone.
+        Full width of the channels in λ² [m²], over which P is averaged: of a ``background`` exactly, by
+        sinc(RM Δλ²), else by quadrature, which is right as long as no column turns by more than some 10 rad in one.
     noise : float, optional
         Standard deviation of the noise added to Q and to U.
     seed : int
@@ -145,11 +143,8 @@ def polarization(
     require_number(p0, "p0", 0.0, 1.0)
     if cosmic_rays is not None and (emission != "snapshot" or cosmic_rays not in ds):
         raise SnapshotError(f"cosmic_rays={cosmic_rays!r}: a variable of the snapshot, with emission='snapshot'")
-    if channel not in ("numeric", "analytic") or (channel == "analytic" and emission != "background"):
-        raise SnapshotError(f"channel={channel!r}: 'numeric', or 'analytic' with emission='background'")
     sampled, weights = _channels(waves, channel_width)
-    analytic = channel_width or 0.0 if channel == "analytic" else 0.0
-    if channel == "analytic":
+    if emission == "background":
         sampled, weights = waves, np.ones(1)
     units = {"density": density, "field_unit": field_unit, "length_unit": length_unit, "redshift": redshift}
     if emission == "background":
@@ -158,7 +153,7 @@ def polarization(
             _screen,
             rm,
             output_core_dims=[["sample"]],
-            kwargs={"waves": sampled, "width": analytic},
+            kwargs={"waves": sampled, "width": channel_width or 0.0},
             dask="parallelized",
             output_dtypes=[np.complex128],
             dask_gufunc_kwargs={"output_sizes": {"sample": len(sampled)}},

@@ -58,8 +58,10 @@ class Sight:
         """Attrs with the axes that run north and east in the map, nearest to them where the line is oblique."""
         north, east = self.north_east()
         names = {}
+        across = [d != self.axis for d in SPATIAL]
         for name, vector in (("north", north), ("east", east)):
-            i = int(np.argmax(np.abs(vector)))
+            i = int(np.argmax(np.abs(vector) * across))
+            across[i] = False
             names[name] = f"{'+' if vector[i] > 0 else '-'}{SPATIAL[i]}"
         return names
 

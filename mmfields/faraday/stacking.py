@@ -69,7 +69,9 @@ def stack(
     random = np.random.default_rng([seed, 8])
     arrows = random.normal(size=(require_whole(orientations, "orientations", 1), 3))
     options = {"density": density, "field_unit": field_unit, "length_unit": length_unit, "redshift": redshift}
-    maps = [rotation_measure(ds, tuple(a), **options) for a in arrows]
+    arrows /= np.linalg.norm(arrows, axis=1)[:, None]
+    # an oblique line is longer than the box; its variance is brought to that of one box
+    maps = [rotation_measure(ds, tuple(a), **options) * np.sqrt(abs(a).max()) for a in arrows]
     model = rotation_measure(ds, "z", **options)
     own = list(model.dims[-2:])
     lead = [d for d in model.dims if d not in own]

@@ -145,6 +145,8 @@ def random_walk(
         )
     )
     require_number(filling, "filling", 0.0, 1.0)
+    if require_number(redshift, "redshift") <= -1:
+        raise SnapshotError(f"redshift={redshift!r}: a number above -1 is needed")
     if of not in ("vector", "component"):
         raise SnapshotError(f"of={of!r}: 'vector' or 'component' is needed")
     path *= 1 if of == "vector" else 2
@@ -289,6 +291,8 @@ def expected_angles(
     if bad := [b for b in bands if b not in BANDS]:
         raise SnapshotError(f"no bands {bad}; there are {', '.join(BANDS)}")
     parts = np.atleast_1d(quantity(density, "density"))
+    if not (parts.value >= 0).all():
+        raise SnapshotError(f"density={density}: no number below 0 is an electron density")
     mean_square = np.sqrt((parts**2).mean())
     options = {"field": field, "integral_scale": integral_scale, "length": length, "of": of, "filling": filling}
     sigma = random_walk(density=mean_square, redshift=redshift, **options)

@@ -182,6 +182,8 @@ def test_more_that_is_refused():
     for one in (negative, negative.chunk(z=2)):
         with pytest.raises(mm.SnapshotError, match="no number below 0"):
             mm.faraday.rotation_measure(one).compute()
+        with pytest.raises(mm.SnapshotError, match="no number below 0"):
+            mm.faraday.faraday_depth(one).compute()
     with pytest.raises(mm.SnapshotError, match="oblique"):
         mm.faraday.rotation_measure(ds.assign_attrs(boundary_x="open"), (1, 0, 2))
     with pytest.raises(mm.SnapshotError, match="along an axis"):
