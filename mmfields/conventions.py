@@ -462,6 +462,42 @@ def native(array: Any, name: Any) -> Any:
     return array.astype(kind, copy=False)
 
 
+def stacked(parts: Sequence[Any], lead: Sequence[int]) -> Any:
+    """Results for all places along leading axes, in their order, as one NumPy or Dask array (lead, …)."""
+    if not lead:
+        return parts[0]
+    if hasattr(parts[0], "dask"):
+        import dask.array as da
+
+        return da.stack(parts).reshape(*lead, *parts[0].shape)
+    return np.stack(parts).reshape(*lead, *parts[0].shape)
+
+
+def known_unit(ds: xr.Dataset, name: str, key: str) -> Any:
+    """What 1 of a variable is, as an astropy Quantity: by its own units, else by ``attrs[key]`` of the snapshot.
+
+    Returns
+    -------
+    Quantity or None
+        None where neither says.
+
+    Raises
+    ------
+    SnapshotError
+        If astropy does not know the unit.
+    """
+    from astropy import units
+
+    stated = ds[name].attrs.get("units", "1")
+    text = stated if stated not in ("1", "") else ds.attrs.get(key)
+    if text is None:
+        return None
+    try:
+        return units.Quantity(text) if isinstance(text, units.Quantity) else 1.0 * units.Unit(str(text))
+    except (TypeError, ValueError) as error:
+        raise SnapshotError(f"{name}: astropy does not know the unit {text!r} ({error})") from error
+
+
 def require_whole(value: Any, name: str, low: int) -> int:
     """A whole number from `low` on.
 

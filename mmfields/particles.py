@@ -13,6 +13,7 @@ from mmfields.conventions import (
     box,
     components,
     keys_of,
+    known_unit,
     mean_direction,
     spatial_dims,
 )
@@ -419,18 +420,12 @@ def gyroradius(
 
 def _unit(field: xr.Dataset, name: str, key: str) -> Any:
     """The unit of a variable as a Quantity: its own, or what the dataset says that 1 stands for."""
-    from astropy import units
-
-    stated = field[name].attrs.get("units", "1")
-    text = stated if stated not in ("1", "") else field.attrs.get(key)
-    if text is None:
+    unit = known_unit(field, name, key)
+    if unit is None:
         raise SnapshotError(
             f"{name} is in code units and the snapshot has no {key!r} attribute: ds.assign_attrs({key}='...') first"
         )
-    try:
-        return units.Quantity(text) if isinstance(text, units.Quantity) else 1.0 * units.Unit(str(text))
-    except (TypeError, ValueError) as error:
-        raise SnapshotError(f"{name}: astropy does not know the unit {text!r} ({error})") from error
+    return unit
 
 
 def from_trajectories(trajectories: xr.Dataset, *, at: int = -1) -> xr.Dataset:

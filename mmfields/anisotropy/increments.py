@@ -24,6 +24,7 @@ from mmfields.conventions import (
     require_whole,
     spacing,
     spatial_dims,
+    stacked,
     unit_attrs,
 )
 
@@ -117,8 +118,7 @@ def structure_function(
         raise SnapshotError(
             f"of={of!r}: a vector's letter or a variable over {dims}, of {list(ds.data_vars)}, is needed"
         )
-    order_of_axes = [*dims[::-1], *(d for d in SPATIAL if d not in dims)]  # as the kernels count them
-    field = [f"B{d}" for d in order_of_axes] if frame == "local" else []
+    field = [f"B{d}" for d in plan.axes()] if frame == "local" else []
     taken = field if set(names) == set(field) else [*field, *names]
     along = mean_direction(ds, "z" if frame == "local" else direction)
     lead, arrays, (along,) = aligned([ds[n] for n in taken], [along], dims)
@@ -147,6 +147,10 @@ class _Plan:
     groups: int
     names: tuple[str, ...] = ()
     values: tuple[int, int] = (0, 0)
+
+    def axes(self) -> list[str]:
+        """Components of a vector in the order of the kernels: the fastest axis first, then those that are missing."""
+        return [*self.dims[::-1], *(d for d in SPATIAL if d not in self.dims)]
 
     def margins(self) -> tuple[tuple[int, int], ...]:
         """Cells before and after a block, along each axis, that its pairs reach."""
@@ -298,11 +302,7 @@ def _summed(arrays: Sequence[Any], along: Any, plan: _Plan) -> Any:
     for index in np.ndindex(*lead):
         fields, axis = [a[index] for a in arrays], along[index]
         parts.append(_lazy(fields, axis, plan) if lazy else _whole(fields, axis, plan))
-    if lazy:
-        import dask.array as da
-
-        return da.stack(parts).reshape(*lead, *parts[0].shape)
-    return np.stack(parts).reshape(*lead, *parts[0].shape)
+    return stacked(parts, lead)
 
 
 def _whole(fields: Sequence[np.ndarray], along: np.ndarray, plan: _Plan) -> np.ndarray:
@@ -412,7 +412,7 @@ def _block(
     rings = _bins(length, edges)
     parts = _tiles(core, plan) if plan.pairs else _rows(core, plan)
     parts[:, :3] -= origin
-    direction = along[[SPATIAL.index(d) for d in (*plan.dims[::-1], *(d for d in SPATIAL if d not in plan.dims))]]
+    direction = along[[SPATIAL.index(d) for d in plan.axes()]]
     columns = np.array([_width(plan), *plan.values, int(plan.local)])
     key = np.random.default_rng([plan.seed, 6]).integers(0, 1 << 32, 2, dtype=np.uint32)
     lags = np.concatenate([plan.lags, rings[:, None]], axis=1).astype(np.int32)

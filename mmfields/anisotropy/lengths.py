@@ -211,10 +211,10 @@ def _joined(levels: Sequence[Any], rank: int) -> Any:
 
 
 def _concatenated(arrays: Sequence[Any]) -> Any:
-    import dask.array as da
-
     if not any(hasattr(a, "dask") for a in arrays):
         return np.concatenate([np.asarray(a) for a in arrays], axis=-1)
+    import dask.array as da
+
     return da.concatenate([da.asarray(a) for a in arrays], axis=-1).rechunk({-1: -1})
 
 

@@ -14,6 +14,7 @@ from mmfields.conventions import (
     aligned,
     boundaries,
     components,
+    known_unit,
     require_number,
     require_values,
     spacing,
@@ -122,24 +123,12 @@ def _margins(*arrays: np.ndarray, factor: float, kind: np.dtype) -> tuple[np.nda
     return tuple(v.astype(kind, copy=False) for v in results)
 
 
-def _known_unit(ds: xr.Dataset, name: str, key: str) -> Any:
-    """Unit of a variable: its own, else what the snapshot says that 1 stands for, else None."""
-    from astropy import units as u
-
-    text = ds[name].attrs.get("units", "1")
-    text = ds.attrs.get(key) if text in ("1", "") else text
-    try:
-        return None if text is None else u.Quantity(1.0, u.Unit(str(text)))
-    except (TypeError, ValueError) as error:
-        raise SnapshotError(f"{name}: astropy does not know the unit {text!r} ({error})") from error
-
-
 def _beta_factor(ds: xr.Dataset, name: str) -> float:
     """beta B² / p in the snapshot's units: 2 mu0, or 2 where mu0 is one."""
     from astropy import constants
     from astropy import units as u
 
-    p, b = _known_unit(ds, name, "pressure_unit"), _known_unit(ds, "Bx", "field_unit")
+    p, b = known_unit(ds, name, "pressure_unit"), known_unit(ds, "Bx", "field_unit")
     if p is None and b is None:
         return 2.0
     if p is None or b is None:
@@ -166,7 +155,7 @@ def _alfven_speed(ds: xr.Dataset, names: Sequence[str], ion_mass: Any) -> dict[s
     scale, notes = 1.0, {"units": "1", "normalization": "Alfven speed of B = 1 and density 1"}
     stated = [ds[n].attrs.get("units", "1") not in ("1", "") for n in (names[0], density)]
     if all(stated):
-        b, n = _known_unit(ds, names[0], ""), _known_unit(ds, density, "")
+        b, n = known_unit(ds, names[0], ""), known_unit(ds, density, "")
         mass = 1.0 if density == "rho" else _mass(ion_mass)
         try:
             scale = float((b.to("T") / np.sqrt(constants.mu0 * mass * n)).to_value("m / s"))

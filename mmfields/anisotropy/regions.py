@@ -20,6 +20,7 @@ from mmfields.conventions import (
     require_whole,
     spacing,
     spatial_dims,
+    stacked,
     unit_attrs,
 )
 from mmfields.fourier import filter as fourier_filter
@@ -91,16 +92,7 @@ def patches(
     grid = _Grid(shape, tuple(widths[d] for d in dims), tuple(kinds[d] == "periodic" for d in dims))
     strict = kind == "mirror" and quantile is None and filling is None
     found = [_of_one(array[i], grid, level, strict, int(largest)) for i in np.ndindex(*array.shape[: len(lead)])]
-    lead_shape = array.shape[: len(lead)]
-
-    def over_lead(i: int) -> Any:
-        import dask.array as da
-
-        parts = [f[i] for f in found]
-        stacked = da.stack(parts) if hasattr(parts[0], "dask") else np.stack(parts)
-        return stacked.reshape(*lead_shape, *parts[0].shape)
-
-    mask, label, numbers, table = (over_lead(i) for i in range(4))
+    mask, label, numbers, table = (stacked(part, array.shape[: len(lead)]) for part in zip(*found, strict=True))
     length = unit_attrs(ds[dims[0]])
     rank = len(dims)
     out = xr.Dataset(
@@ -115,7 +107,7 @@ def patches(
         {d: ds[d] for d in (*lead, *dims) if d in ds.coords},
     )
     notes = {
-        "threshold": (KINDS[kind], {key: score.attrs[key] for key in ("units", "normalization") if key in score.attrs}),
+        "threshold": (KINDS[kind], unit_attrs(score)),
         "filling_fraction": ("fraction of the volume inside, f_mm", {"units": "1"}),
         "count": ("number of connected patches", {"units": "1"}),
         "surface": ("surface of all patches", _powered(length, rank - 1)),
@@ -165,11 +157,7 @@ def threshold_curve(
     dims = spatial_dims(ds)
     lead, (array,), _ = aligned([score], [], dims)
     parts = [_curve(array[i], given, points) for i in np.ndindex(*array.shape[: len(lead)])]
-    import dask.array as da
-
-    stack = da.stack if hasattr(parts[0], "dask") else np.stack
-    both = stack(parts).reshape(*array.shape[: len(lead)], *parts[0].shape)
-    unit = {key: score.attrs[key] for key in ("units", "normalization") if key in score.attrs}
+    both, unit = stacked(parts, array.shape[: len(lead)]), unit_attrs(score)
     return xr.Dataset(
         {
             "threshold": ([*lead, "point"], both[..., 0, :], {"long_name": KINDS[kind], **unit}),
@@ -267,22 +255,22 @@ def _shares(arrows: np.ndarray, rank: int, missing: int) -> np.ndarray:
     return areas[: len(arrows)] + areas[len(arrows) :]
 
 
-def _blocks(array: Any, grid: _Grid) -> tuple[dict[tuple[int, ...], Any], list[np.ndarray], Callable, Any]:
-    """Blocks by their index along three axes; first cells along each; how functions are called; one cell around."""
+def _blocks(array: Any, grid: _Grid) -> tuple[dict[tuple[int, ...], Any], list[np.ndarray], Callable]:
+    """Blocks by their index along three axes; first cells along each; how functions are called."""
     if not hasattr(array, "dask"):
-        return {(0, 0, 0): array.reshape(grid.shape)}, [np.array([0, n]) for n in grid.shape], lambda f: f, None
+        return {(0, 0, 0): array.reshape(grid.shape)}, [np.array([0, n]) for n in grid.shape], lambda f: f
     import dask
 
     pieces = array.reshape(grid.shape) if grid.missing else array
     delayed = pieces.to_delayed()
     starts = [np.cumsum((0, *c)) for c in pieces.chunks]
-    return {i: delayed[i] for i in np.ndindex(*delayed.shape)}, starts, dask.delayed(pure=True), pieces
+    return {i: delayed[i] for i in np.ndindex(*delayed.shape)}, starts, dask.delayed(pure=True)
 
 
 def _of_one(array: Any, grid: _Grid, level: tuple[str, float], strict: bool, largest: int) -> tuple[Any, ...]:
     """Mask, labels, numbers and table of one snapshot; NumPy or Dask."""
     lazy = hasattr(array, "dask")
-    blocks, starts, call, _ = _blocks(array, grid)
+    blocks, starts, call = _blocks(array, grid)
     limit = level[1] if level[0] == "threshold" else _order_statistic(blocks, call, grid, level, array.dtype)
     masks = {i: call(_mask)(b, limit, strict) for i, b in blocks.items()}
     around = {i: call(_around)(*_neighbours(masks, i, starts, grid)) for i in masks}
@@ -291,13 +279,14 @@ def _of_one(array: Any, grid: _Grid, level: tuple[str, float], strict: bool, lar
     for i in blocks:
         place = tuple(int(s[n]) for s, n in zip(starts, i, strict=True))
         measures.append(call(_measure)(labels[i], around[i], place, grid.shape))
-    crossings = [call(_crossings)(a, grid.steps()[0]) for a in around.values()]
-    order, touching = list(blocks), []
-    for place, i in enumerate(order):
+    steps, order = grid.steps()[0], {i: n for n, i in enumerate(blocks)}
+    crossings = [call(_crossings)(a, steps) for a in around.values()]
+    touching = []
+    for i, place in order.items():
         for axis, after in _after(i, starts, grid):
-            touching.append(call(_touching)(labels[i], labels[after], axis, place, order.index(after)))
+            touching.append(call(_touching)(labels[i], labels[after], axis, place, order[after]))
     merged = call(_merged)(measures, touching, crossings, limit, grid, largest)
-    whole = {i: call(_renamed)(labels[i], merged, place) for place, i in enumerate(order)}
+    whole = {i: call(_renamed)(labels[i], merged, place) for i, place in order.items()}
     if not lazy:
         shape = grid.shape[grid.missing :]
         return masks[0, 0, 0].reshape(shape), whole[0, 0, 0].reshape(shape), merged[1], merged[2]

@@ -2,14 +2,23 @@
 
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from mmfields.faraday.sight import Columns, columns_of, map_of, needed, require_positive, straightened, towards
+from mmfields.conventions import SnapshotError, stacked
+from mmfields.faraday.sight import (
+    Columns,
+    chunked_alike,
+    columns_of,
+    map_of,
+    needed,
+    positive,
+    straightened,
+    towards,
+)
+from mmfields.spectra.bins import shared
 
 LAYOUT = "lrc"
 
@@ -88,11 +97,7 @@ def _summed(columns: Columns) -> Any:
             continue
         import dask.array as da
 
-        own = [da.asarray(a) for a in own]
-        axes = LAYOUT[:rank]
-        if columns.sight.oblique:
-            own = [a.rechunk({1: -1, 2: -1}) for a in own]
-        own = [a.rechunk(own[0].chunks) for a in own]
+        own, axes = chunked_alike(own, columns.sight.oblique), LAYOUT[:rank]
         both = da.blockwise(
             _column_sums,
             axes + "q",
@@ -113,13 +118,7 @@ def _summed(columns: Columns) -> Any:
                 _combined, scale=columns.depth, drop_axis=[0, rank], dtype=np.float64, meta=np.empty((0,) * (rank - 1))
             )
         )
-    if not lead:
-        return parts[0]
-    if hasattr(parts[0], "dask"):
-        import dask.array as da
-
-        return da.stack(parts).reshape(*lead, *parts[0].shape)
-    return np.stack(parts).reshape(*lead, *parts[0].shape)
+    return stacked(parts, lead)
 
 
 def _column_sums(*arrays: np.ndarray, columns: tuple, dense: bool, threads: int = 1) -> np.ndarray:
@@ -135,16 +134,13 @@ def _column_sums(*arrays: np.ndarray, columns: tuple, dense: bool, threads: int 
     seen = [np.ascontiguousarray(straightened(s, places, shifts).reshape(len(places), -1, width)) for s in seen]
     density = seen[1] if dense else np.ones((1, 1, width))
     sums = np.zeros((2, *seen[0].shape[1:]))
-    edges = np.linspace(0, seen[0].shape[1], threads + 1).astype(int).tolist()
 
     def rows(part: slice) -> int:
         own = density[:, part] if dense else density
         return add_depth(seen[0][:, part], own, sums[0, part], sums[1, part])
 
-    with ThreadPoolExecutor(threads) as pool:
-        bad = sum(pool.map(rows, [slice(a, b) for a, b in pairwise(edges) if b > a]))
-    if bad:
-        require_positive(float(density.min()))
+    if shared(rows, seen[0].shape[1], threads):
+        positive(density)
     return np.moveaxis(sums, 0, -1).reshape(1, *shape, 2)
 
 
@@ -185,8 +181,6 @@ def faraday_depth(
     SnapshotError
         As :func:`rotation_measure`, or if the line of sight is oblique.
     """
-    from mmfields.conventions import SnapshotError
-
     columns = columns_of(ds, los, density=density, field_unit=field_unit, length_unit=length_unit, redshift=redshift)
     if columns.sight.oblique:
         raise SnapshotError(f"los={los!r}: a depth at every cell needs a line of sight along an axis")
@@ -197,7 +191,7 @@ def faraday_depth(
         for a in (towards(columns.arrays[:3], columns.sight.direction), columns.density)
     )
     if density_ is not None:
-        density_ = xr.apply_ufunc(_positive, density_, dask="parallelized", output_dtypes=[density_.dtype])
+        density_ = xr.apply_ufunc(positive, density_, dask="parallelized", output_dtypes=[density_.dtype])
     own = field.astype(np.float64) if density_ is None else field.astype(np.float64) * density_
     total = own.isel({axis: slice(None, None, -1)}).cumsum(axis).isel({axis: slice(None, None, -1)})
     depth = (total - 0.5 * own) * columns.depth
@@ -207,9 +201,3 @@ def faraday_depth(
     return depth.rename("faraday_depth").assign_attrs(
         units="rad / m2", long_name="Faraday depth", line_of_sight=_named(los), redshift=float(redshift)
     )
-
-
-def _positive(density: np.ndarray) -> np.ndarray:
-    if density.size:
-        require_positive(float(density.min()))
-    return density

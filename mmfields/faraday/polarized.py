@@ -2,26 +2,33 @@
 
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import SnapshotError, axis_spacing, require_number, require_values, require_whole
+from mmfields.conventions import (
+    SnapshotError,
+    axis_spacing,
+    require_number,
+    require_values,
+    require_whole,
+    stacked,
+)
 from mmfields.faraday.depth import LAYOUT, places_of, rotation_measure
 from mmfields.faraday.sight import (
     Columns,
+    chunked_alike,
     columns_of,
     map_of,
     needed,
-    require_positive,
+    positive,
     sight_of,
     straightened,
     towards,
 )
+from mmfields.spectra.bins import shared
 
 EMISSIONS = ("background", "internal", "snapshot")
 LIGHT_SPEED = 299792458.0  # m/s
@@ -143,9 +150,7 @@ def polarization(
     require_number(p0, "p0", 0.0, 1.0)
     if cosmic_rays is not None and (emission != "snapshot" or cosmic_rays not in ds):
         raise SnapshotError(f"cosmic_rays={cosmic_rays!r}: a variable of the snapshot, with emission='snapshot'")
-    sampled, weights = _channels(waves, channel_width)
-    if emission == "background":
-        sampled, weights = waves, np.ones(1)
+    sampled, weights = _channels(waves, channel_width, exact=emission == "background")
     units = {"density": density, "field_unit": field_unit, "length_unit": length_unit, "redshift": redshift}
     if emission == "background":
         rm = rotation_measure(ds, los, **units)
@@ -180,13 +185,12 @@ def polarization(
     return values.assign_attrs({**notes, "emission": emission, "redshift": float(redshift)})
 
 
-def _channels(waves: np.ndarray, width: float | None) -> tuple[np.ndarray, np.ndarray]:
-    """Wavelengths squared at which P is computed, and the weights of a channel's."""
-    if width is None:
-        return waves, np.ones(1)
-    require_number(width, "channel_width", 0.0)
-    if (waves - width / 2 <= 0).any():
+def _channels(waves: np.ndarray, width: float | None, *, exact: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Wavelengths squared at which P is computed, and the weights of a channel's; one where the average is exact."""
+    if width is not None and (waves - require_number(width, "channel_width", 0.0) / 2 <= 0).any():
         raise SnapshotError(f"channel_width={width:g}: half of it reaches below 0 from {waves.min():g} m²")
+    if width is None or exact:
+        return waves, np.ones(1)
     nodes, weights = np.polynomial.legendre.leggauss(NODES)
     return (waves[:, None] + width / 2 * nodes).ravel(), weights / 2
 
@@ -218,9 +222,7 @@ class _Emitter:
     def cells(self, arrays: Sequence[np.ndarray], places: np.ndarray) -> list[np.ndarray]:
         """Depth, emission and its direction, for three axes."""
         fields = list(arrays)
-        number = fields.pop() if self.dense else None
-        if number is not None and number.size:
-            require_positive(float(number.min()))
+        number = positive(fields.pop()) if self.dense else None
         own = towards(fields[: len(self.direction)], self.direction)
         parts = [own if number is None else own * number]
         if self.emission == "snapshot":
@@ -272,23 +274,14 @@ def _emitted(columns: Columns, waves: np.ndarray, emission: str, index: float) -
         else:
             one = _block(*own, places_of(own[0], rank), waves=waves, emitter=emitter, threads=os.cpu_count() or 1)
             parts.append(_stacked(one, waves=waves))
-    if not lead:
-        return parts[0]
-    import dask.array as da
-
-    stack = da.stack if hasattr(parts[0], "dask") else np.stack
-    return stack(parts).reshape(*lead, *parts[0].shape)
+    return stacked(parts, lead)
 
 
 def _lazy(own: Sequence[Any], waves: np.ndarray, emitter: _Emitter, rank: int) -> Any:
     """Each chunk's polarization as seen from its own near side, put behind what lies before it."""
     import dask.array as da
 
-    own = [da.asarray(a) for a in own]
-    if emitter.shifts != (0.0, 0.0):
-        own = [a.rechunk({1: -1, 2: -1}) for a in own]
-    own = [a.rechunk(own[0].chunks) for a in own]
-    axes = LAYOUT[:rank]
+    own, axes = chunked_alike(own, emitter.shifts != (0.0, 0.0)), LAYOUT[:rank]
     blocks = da.blockwise(
         _block,
         "lw" + axes[1:],
@@ -320,18 +313,17 @@ def _block(*arrays: np.ndarray, waves: np.ndarray, emitter: _Emitter, threads: i
     flat = (int(np.prod(shape[:-1])), shape[-1] if shape else 1)
     real, imaginary = np.zeros((len(waves), *flat)), np.zeros((len(waves), *flat))
     running, intensity = np.zeros(flat), np.zeros(flat)
-    edges = np.linspace(0, flat[0], threads + 1).astype(int).tolist()
     for end in range(len(places), 0, -PLANES):
         part = slice(max(end - PLANES, 0), end)
         cells = emitter.cells([f[part] for f in fields], places[part])
         intensity += cells[1].sum(axis=0) if cells[1].size > 1 else cells[1][0, 0, 0] * len(places[part])
 
-        def rows(own: slice, cells=cells) -> None:
+        def rows(own: slice, cells=cells) -> int:
             few = [c if c.size == 1 else c[:, own] for c in cells]
             polarized(*few, waves, running[own], real[:, own], imaginary[:, own])
+            return 0
 
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(rows, [slice(a, b) for a, b in pairwise(edges) if b > a]))
+        shared(rows, flat[0], threads)
     out = np.concatenate([real + 1j * imaginary, running[None], intensity[None]])
     return out.reshape(1, len(waves) + 2, *shape)
 

@@ -14,10 +14,9 @@ from mmfields.conventions import (
     axis_spacing,
     boundaries,
     components,
-    unit_attrs,
     unit_vector,
 )
-from mmfields.faraday.units import factor, quantity
+from mmfields.faraday.units import factor
 
 # e^3 / (2 pi m_e^2 c^4) in rad m^-2 per (cm^-3 uG pc)
 RM_CONSTANT = 0.8119011615
@@ -191,16 +190,26 @@ def needed(columns: Columns) -> tuple[list[Any], tuple[float, ...]]:
     return [columns.arrays[i] for i in seen], tuple(columns.sight.direction[i] for i in seen)
 
 
-def require_positive(least: float) -> None:
-    """Refuse negative electron densities, where they are found.
+def positive(density: np.ndarray) -> np.ndarray:
+    """Electron densities as they are.
 
     Raises
     ------
     SnapshotError
-        If the least of them is below 0.
+        If one of them is negative.
     """
-    if least < 0:
+    if density.size and (least := float(density.min())) < 0:
         raise SnapshotError(f"the density is {least:g} in a cell: no number below 0 is an electron density")
+    return density
+
+
+def chunked_alike(arrays: Sequence[Any], columns_whole: bool) -> list[Any]:
+    """Dask arrays over (axis, rows, columns) in the chunks of the first, whole across where lines are oblique."""
+    import dask.array as da
+
+    arrays = [da.asarray(a) for a in arrays]
+    first = arrays[0].rechunk({1: -1, 2: -1}) if columns_whole else arrays[0]
+    return [first, *(a.rechunk(first.chunks) for a in arrays[1:])]
 
 
 def map_of(ds: xr.Dataset, columns: Columns, values: Any, extra: Sequence[str] = ()) -> xr.DataArray:
@@ -237,19 +246,3 @@ def straightened(block: np.ndarray, places: np.ndarray, shifts: tuple[float, flo
             moved = (1 - part) * near + part * np.roll(near, -1, axis) if part else near
         target[...] = moved
     return out
-
-
-__all__ = [
-    "RM_CONSTANT",
-    "Columns",
-    "Sight",
-    "columns_of",
-    "map_of",
-    "needed",
-    "quantity",
-    "require_positive",
-    "sight_of",
-    "straightened",
-    "towards",
-    "unit_attrs",
-]

@@ -136,12 +136,21 @@ def _count(along: np.ndarray, *, grid: tuple, bins: tuple[float, int], flat: boo
             )
             return own
 
-        out[index] = _shared(rows, len(k[0]), os.cpu_count() or 1)
+        out[index] = shared(rows, len(k[0]), os.cpu_count() or 1)
     return out[..., 0] if flat else out
 
 
-def _shared(rows: Callable[[slice], np.ndarray], count: int, threads: int) -> np.ndarray:
-    """Sum of `rows` over a range of rows shared among threads."""
+def shared(rows: Callable[[slice], np.ndarray], count: int, threads: int) -> np.ndarray:
+    """Sum of what `rows` gives for the parts of a range that is shared among threads.
+
+    Parameters
+    ----------
+    rows : callable
+        From a slice of the range to numbers that add up.
+    count : int
+        Of the range.
+    threads : int
+    """
     edges = np.linspace(0, count, min(threads, count) + 1).astype(int).tolist()
     parts = [slice(a, b) for a, b in pairwise(edges)]
     if len(parts) == 1:
@@ -328,7 +337,7 @@ def _weigh_block(
             work(block[part], *first, *last, direction, along[index][3:], out=target[part])
             return 0.0
 
-        _shared(rows, len(k[0]), threads)
+        shared(rows, len(k[0]), threads)
     return out
 
 
@@ -364,5 +373,5 @@ def _sum_block(
             work([p[part] for p in parts], *first, *last, weight, direction, out=own)
             return own
 
-        out[index] = _shared(rows, len(k[0]), threads)
+        out[index] = shared(rows, len(k[0]), threads)
     return out
