@@ -458,8 +458,23 @@ def test_emission_of_a_cell_is_its_integral():
 def test_depths_are_added_with_twice_the_digits():
     from mmfields.kernels import faraday
 
-    field = np.array([1e16, 1.0, -1e16, 1.0]).reshape(4, 1, 1)
-    high, low = np.zeros((1, 1)), np.zeros((1, 1))
-    assert faraday.add_depth(field, np.ones((1, 1, 1)), high, low) == 0
-    assert high[0, 0] + low[0, 0] == 2.0
-    assert faraday.add_depth(field, -np.ones((4, 1, 1)), high, low) == 4
+    field = np.array([1e16, 1.0, -1e16, 1.0, 0.5]).reshape(5, 1)
+    for number in (np.ones((1, 1)), np.ones((5, 1))):
+        high, low = np.zeros(1), np.zeros(1)
+        assert faraday.add_depth(field, number, high, low, 0, 1) == 0
+        assert high[0] + low[0] == 2.5
+        assert faraday.add_depth(field, -number, high, low, 0, 1) > 0
+
+
+def test_depths_do_not_depend_on_the_part_of_a_map_or_on_blocks_of_planes():
+    from mmfields.kernels import faraday
+
+    random = np.random.default_rng(3)
+    field, number = random.normal(size=(11, 9)).astype(np.float32), random.uniform(size=(11, 9)).astype(np.float32)
+    whole, parts = np.zeros((2, 9)), np.zeros((2, 9))
+    faraday.add_depth(field, number, *whole, 0, 9)
+    for planes in (slice(0, 6), slice(6, 11)):
+        for begin, end in ((0, 5), (5, 9)):
+            faraday.add_depth(field[planes], number[planes], *parts, begin, end)
+    np.testing.assert_array_equal(parts, whole)
+    np.testing.assert_allclose(whole.sum(axis=0), (field.astype(float) * number).sum(axis=0), rtol=1e-14)

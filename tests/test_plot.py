@@ -124,3 +124,22 @@ def test_faraday_figures():
     artists = mm.plot.expected_angles({"mirrors": table}, visible=1.0)
     assert len(artists) == 2 * table.sizes["band"] + 1
     np.testing.assert_allclose(artists[0].get_ydata(), table.angle[0])
+
+
+def test_statistics_of_a_map_are_drawn():
+    rng = np.random.default_rng(5)
+    rm = mm.conventions.xr.DataArray(
+        rng.normal(size=(32, 32)), dims=("y", "x"), coords={d: np.arange(32.0) for d in "yx"},
+        attrs={"boundary_x": "periodic", "boundary_y": "periodic"},
+    )  # fmt: skip
+    found = mm.faraday.statistics(rm)
+    fig, (left, right) = plt.subplots(1, 2)
+    stairs, line = mm.plot.rotation_measure_pdf(found, left)
+    np.testing.assert_array_equal(stairs.get_data().values, found.pdf)
+    assert np.trapezoid(line.get_ydata(), line.get_xdata()) == pytest.approx(1.0, abs=1e-3)
+    curve, level = mm.plot.rotation_measure_structure(found, right)
+    np.testing.assert_array_equal(curve.get_ydata(), found.D)
+    assert level.get_ydata()[0] == pytest.approx(2 * float(found.sigma) ** 2)
+    with pytest.raises(mm.SnapshotError, match="select one"):
+        mm.plot.rotation_measure_pdf(mm.faraday.statistics(mm.conventions.xr.concat([rm, rm], "time")))
+    plt.close(fig)

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -93,14 +94,14 @@ def _summed(columns: Columns) -> Any:
         own = [a[index] for a in arrays]
         if not any(hasattr(a, "dask") for a in own):
             both = _column_sums(*own, places_of(own[0], rank), **options, threads=os.cpu_count() or 1)
-            parts.append(_combined(both, scale=columns.depth))
+            parts.append(_rounded(both, (0, 1), False, scale=columns.depth))
             continue
         import dask.array as da
 
         own, axes = chunked_alike(own, columns.sight.oblique), LAYOUT[:rank]
         both = da.blockwise(
             _column_sums,
-            axes + "q",
+            "lq" + axes[1:],
             *(item for a in own for item in (a, axes)),
             da.from_array(places_of(own[0], rank), chunks=(own[0].chunks[0],)),
             "l",
@@ -112,17 +113,22 @@ def _summed(columns: Columns) -> Any:
             meta=np.empty((0,) * (rank + 1)),
             **options,
         )
-        whole = both.rechunk({0: -1})
-        parts.append(
-            whole.map_blocks(
-                _combined, scale=columns.depth, drop_axis=[0, rank], dtype=np.float64, meta=np.empty((0,) * (rank - 1))
-            )
+        whole = da.reduction(
+            both,
+            _as_it_is,
+            partial(_rounded, scale=columns.depth),
+            combine=_added,
+            axis=(0, 1),
+            split_every={0: 4, 1: 2},
+            dtype=np.float64,
+            meta=np.empty((0,) * (rank - 1)),
         )
+        parts.append(whole)
     return stacked(parts, lead)
 
 
 def _column_sums(*arrays: np.ndarray, columns: tuple, dense: bool, threads: int = 1) -> np.ndarray:
-    """Sums of density times field of one block, (1, rows, columns, 2): the sum and its last digits."""
+    """Sums of density times field of one block, (1, 2, rows, columns): the sum and its last digits."""
     from mmfields.kernels.faraday import add_depth
 
     *fields, places = arrays
@@ -130,28 +136,37 @@ def _column_sums(*arrays: np.ndarray, columns: tuple, dense: bool, threads: int 
     number = [fields.pop()] if dense else []
     seen = [towards(fields, direction), *number]
     shape = seen[0].shape[1:]
-    width = shape[-1] if shape else 1
-    seen = [np.ascontiguousarray(straightened(s, places, shifts).reshape(len(places), -1, width)) for s in seen]
-    density = seen[1] if dense else np.ones((1, 1, width))
-    sums = np.zeros((2, *seen[0].shape[1:]))
+    seen = [np.ascontiguousarray(straightened(s, places, shifts).reshape(len(places), -1)) for s in seen]
+    density = seen[1] if dense else np.ones((1, 1))
+    sums = np.zeros((2, seen[0].shape[1]))
 
-    def rows(part: slice) -> int:
-        own = density[:, part] if dense else density
-        return add_depth(seen[0][:, part], own, sums[0, part], sums[1, part])
+    def cells(part: slice) -> int:
+        return add_depth(seen[0], density, *sums, part.start, part.stop)
 
-    if shared(rows, seen[0].shape[1], threads):
+    if shared(cells, sums.shape[1], threads):
         positive(density)
-    return np.moveaxis(sums, 0, -1).reshape(1, *shape, 2)
+    return sums.reshape(1, 2, *shape)
 
 
-def _combined(parts: np.ndarray, *, scale: float) -> np.ndarray:
-    """Blocks of a column added up, with twice the digits of a double."""
-    high, low = np.zeros(parts.shape[1:-1]), np.zeros(parts.shape[1:-1])
-    for part in parts:
-        total = high + part[..., 0]
-        rest = total - high
-        low += (high - (total - rest)) + (part[..., 0] - rest) + part[..., 1]
-        high = total
+def _as_it_is(sums: np.ndarray, axis: tuple[int, ...], keepdims: bool) -> np.ndarray:
+    return sums
+
+
+def _added(sums: np.ndarray, axis: tuple[int, ...], keepdims: bool) -> np.ndarray:
+    """Blocks of a column added up, with twice the digits of a double: (1, 2, rows, columns)."""
+    total = np.array(sums[:1])
+    high, low = total[0]
+    for value, small in sums[1:]:
+        new = high + value
+        part = new - high
+        low += (high - (new - part)) + (value - part) + small
+        high[...] = new
+    return total
+
+
+def _rounded(sums: np.ndarray, axis: tuple[int, ...], keepdims: bool, *, scale: float) -> np.ndarray:
+    """Both parts of the whole sum as one number, (rows, columns)."""
+    high, low = _added(sums, axis, keepdims)[0]
     return (high + low) * scale
 
 

@@ -9,7 +9,7 @@ import xarray as xr
 
 from mmfields.conventions import SnapshotError, axis_spacing
 from mmfields.faraday.polarized import LIGHT_SPEED
-from mmfields.faraday.units import quantity
+from mmfields.faraday.units import number_in
 
 
 def write_fits(
@@ -40,17 +40,15 @@ def write_fits(
     SnapshotError
         If the data are neither, the pixel is no angle, or a file is there.
     """
-    from astropy import units as u
     from astropy.io import fits
 
     dims = [str(d) for d in data.dims if d in ("x", "y", "z")]
     cube = "wavelength_sq" in data.dims
     if len(dims) != 2 or data.ndim != 2 + cube:
         raise SnapshotError(f"a map, with or without wavelength_sq, is needed; this has dims {data.dims}")
-    try:
-        size = quantity(pixel, "pixel").to_value("deg")
-    except u.UnitsError as error:
-        raise SnapshotError(f"pixel={pixel!r}: an angle is needed ({error})") from error
+    size = number_in(pixel, "pixel", "deg", 0.0)
+    if size == 0:
+        raise SnapshotError(f"pixel={pixel}: an angle above 0 is needed")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     up, left = str(data.attrs.get("north", "")), str(data.attrs.get("east", ""))
@@ -73,7 +71,8 @@ def write_fits(
     if cube:
         frequency = LIGHT_SPEED / np.sqrt(data["wavelength_sq"].values)
         header["CTYPE3"], header["CUNIT3"], header["CRPIX3"], header["CRVAL3"] = "FREQ", "Hz", 1.0, frequency[0]
-        header["CDELT3"] = float((frequency[-1] - frequency[0]) / max(1, len(frequency) - 1))
+        step = float(frequency[-1] - frequency[0]) / max(1, len(frequency) - 1)
+        header["CDELT3"] = step or 1.0  # of a single channel no width is known, and 0 is not allowed
         header["BUNIT"] = "1"
         tables = {"Q": values.real, "U": values.imag}
         written["frequencies"] = folder / "frequencies.txt"

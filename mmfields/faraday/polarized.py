@@ -28,6 +28,7 @@ from mmfields.faraday.sight import (
     straightened,
     towards,
 )
+from mmfields.faraday.units import quantity
 from mmfields.spectra.bins import shared
 
 EMISSIONS = ("background", "internal", "snapshot")
@@ -45,6 +46,8 @@ BANDS = {
 # Nodes of the average over a channel, and planes that are taken together in memory.
 NODES = 16
 PLANES = 32
+# Rotation of a column within a channel [rad] that so many nodes average to 1e-9.
+MOST_TURN = 28.0
 
 
 def band(name: str, channels: int = 16) -> np.ndarray:
@@ -102,7 +105,8 @@ def polarization(
     ds, los, density, field_unit, length_unit, redshift
         As :func:`rotation_measure`.
     wavelength_sq : float, several, or the name of a band
-        Observed wavelengths squared [m²]; of a band (see :func:`band`) its 16 channels.
+        Observed wavelengths squared [m²], or an astropy Quantity or DataArray with units; of a band (see :func:`band`)
+        its 16 channels.
     emission : {"background", "internal", "snapshot"}
         A polarized source behind the box; uniform emission in it; or synchrotron emission of the field, in
         proportion to n_CR B_⊥^((p+1)/2) and polarized across B_⊥.
@@ -118,7 +122,7 @@ def polarization(
         Full width at half maximum of a Gaussian beam, in the map's length unit: P is averaged, never angles.
     channel_width : float, optional
         Full width of the channels in λ² [m²], over which P is averaged: of a ``background`` exactly, by
-        sinc(RM Δλ²), else by quadrature, which is right as long as no column turns by more than some 10 rad in one.
+        sinc(RM Δλ²), else by quadrature; what turns too far for it within a channel is refused.
     noise : float, optional
         Standard deviation of the noise added to Q and to U.
     seed : int
@@ -136,13 +140,7 @@ def polarization(
         As :func:`rotation_measure`; if a wavelength is not positive, a name is not known, the beam is larger than
         the map, or the map does not wrap and a beam is asked for.
     """
-    waves = (
-        band(wavelength_sq)
-        if isinstance(wavelength_sq, str)
-        else require_values(np.atleast_1d(wavelength_sq), "wavelength_sq")
-    )
-    if (waves <= 0).any():
-        raise SnapshotError(f"wavelength_sq={waves.min():g}: wavelengths squared [m²] are above 0")
+    waves = _wavelengths(wavelength_sq)
     if emission not in EMISSIONS:
         raise SnapshotError(f"emission={emission!r}: one of {', '.join(EMISSIONS)} is needed")
     require_number(index, "index", 1.0, 10.0), require_number(angle, "angle")
@@ -165,7 +163,9 @@ def polarization(
         ).transpose("sample", ...)
     else:
         columns = columns_of(ds, los, more=[cosmic_rays] if cosmic_rays else [], **units)
-        result = map_of(ds, columns, _emitted(columns, sampled, emission, index), extra=["sample"])
+        result = map_of(
+            ds, columns, _emitted(columns, sampled, emission, index, channel_width or 0.0), extra=["sample"]
+        )
         result = result.transpose("sample", ...)
     values = xr.apply_ufunc(
         _averaged,
@@ -185,6 +185,23 @@ def polarization(
     return values.assign_attrs({**notes, "emission": emission, "redshift": float(redshift)})
 
 
+def _wavelengths(given: Any) -> np.ndarray:
+    """Wavelengths squared [m²] of a band's name, a quantity, an array with units, or numbers."""
+    if isinstance(given, str):
+        return band(given)
+    if isinstance(given, xr.DataArray) and given.attrs.get("units", "1") != "1":
+        given = quantity(f"1 {given.attrs['units']}", "wavelength_sq") * given.values
+    if hasattr(given, "unit"):
+        try:
+            given = given.to_value("m2")
+        except ValueError as error:  # astropy's unit errors are among them
+            raise SnapshotError(f"wavelength_sq is in {given.unit}, not an area such as m2: λ² is needed") from error
+    waves = require_values(np.atleast_1d(given), "wavelength_sq")
+    if (waves <= 0).any():
+        raise SnapshotError(f"wavelength_sq={waves.min():g}: wavelengths squared [m²] are above 0")
+    return waves
+
+
 def _channels(waves: np.ndarray, width: float | None, *, exact: bool) -> tuple[np.ndarray, np.ndarray]:
     """Wavelengths squared at which P is computed, and the weights of a channel's; one where the average is exact."""
     if width is not None and (waves - require_number(width, "channel_width", 0.0) / 2 <= 0).any():
@@ -202,7 +219,8 @@ def _screen(rm: np.ndarray, *, waves: np.ndarray, width: float) -> np.ndarray:
 
 
 def _averaged(samples: np.ndarray, *, weights: np.ndarray, factor: complex) -> np.ndarray:
-    return (samples.reshape(*samples.shape[:-1], -1, len(weights)) @ weights) * factor
+    nodes = samples.reshape(*samples.shape[:-1], -1, len(weights))
+    return sum(nodes[..., i] * w for i, w in enumerate(weights)) * factor
 
 
 @dataclass(frozen=True)
@@ -218,6 +236,13 @@ class _Emitter:
     emission: str
     index: float
     planes: int
+    waves: np.ndarray
+    width: float
+
+    @property
+    def kept(self) -> int:
+        """Numbers a line of sight carries from block to block."""
+        return 2 * len(self.waves) + 3
 
     def cells(self, arrays: Sequence[np.ndarray], places: np.ndarray) -> list[np.ndarray]:
         """Depth, emission and its direction, for three axes."""
@@ -237,11 +262,11 @@ class _Emitter:
         square = north**2 + east**2
         with np.errstate(divide="ignore", invalid="ignore"):  # emission is polarized across the field
             real, imaginary = (np.where(square > 0, c / square, 0.0) for c in (east**2 - north**2, -2 * north * east))
-        strength = square ** ((self.index + 1) / 4) * (cosmic[0] if cosmic else 1.0)
+        strength = square ** ((self.index + 1) / 4) * (positive(cosmic[0], "n_CR") if cosmic else 1.0)
         return [depth, strength, real, imaginary]
 
 
-def _emitter(columns: Columns, emission: str, index: float) -> _Emitter:
+def _emitter(columns: Columns, waves: np.ndarray, emission: str, index: float, width: float) -> _Emitter:
     north, east = columns.sight.north_east()
     sizes = columns.arrays[0].shape
     return _Emitter(
@@ -254,12 +279,14 @@ def _emitter(columns: Columns, emission: str, index: float) -> _Emitter:
         emission,
         index,
         sizes[len(columns.lead)],
+        waves,
+        width,
     )
 
 
-def _emitted(columns: Columns, waves: np.ndarray, emission: str, index: float) -> Any:
+def _emitted(columns: Columns, waves: np.ndarray, emission: str, index: float, width: float) -> Any:
     """Polarization over mean intensity, (…, wavelength, rows, columns)."""
-    emitter, rank = _emitter(columns, emission, index), 1 + len(columns.dims)
+    emitter, rank = _emitter(columns, waves, emission, index, width), 1 + len(columns.dims)
     fields = columns.arrays
     if emission == "internal":
         fields, direction = needed(columns)
@@ -270,79 +297,110 @@ def _emitted(columns: Columns, waves: np.ndarray, emission: str, index: float) -
     for place in np.ndindex(*lead):
         own = [a[place] for a in arrays]
         if any(hasattr(a, "dask") for a in own):
-            parts.append(_lazy(own, waves, emitter, rank))
+            parts.append(_lazy(own, emitter, rank))
         else:
-            one = _block(*own, places_of(own[0], rank), waves=waves, emitter=emitter, threads=os.cpu_count() or 1)
-            parts.append(_stacked(one, waves=waves))
+            begin = np.zeros((emitter.kept, *own[0].shape[1:]))
+            seen = _behind(begin, *own, places_of(own[0], rank), emitter=emitter, threads=os.cpu_count() or 1)
+            parts.append(_over_intensity(seen, seen[-1], emitter=emitter))
     return stacked(parts, lead)
 
 
-def _lazy(own: Sequence[Any], waves: np.ndarray, emitter: _Emitter, rank: int) -> Any:
-    """Each chunk's polarization as seen from its own near side, put behind what lies before it."""
+def _lazy(own: Sequence[Any], emitter: _Emitter, rank: int) -> Any:
+    """Chunks one after the other away from the observer, each adding what is seen of it to what is seen before.
+
+    So every cell is added in its order, whatever the chunks; those beside each other in the map are apart.
+    """
     import dask.array as da
 
     own, axes = chunked_alike(own, emitter.shifts != (0.0, 0.0)), LAYOUT[:rank]
-    blocks = da.blockwise(
-        _block,
-        "lw" + axes[1:],
-        *(item for a in own for item in (a, axes)),
-        da.from_array(places_of(own[0], rank), chunks=(own[0].chunks[0],)),
-        "l",
-        new_axes={"w": len(waves) + 2},
-        adjust_chunks={"l": 1},
-        concatenate=True,
-        align_arrays=False,
+    places = places_of(own[0], rank)
+    across = own[0].chunks[1:]
+    threads = max(1, (os.cpu_count() or 1) // int(np.prod([len(c) for c in across])))
+    seen = da.zeros((emitter.kept, *own[0].shape[1:]), chunks=(-1, *across))
+    end = own[0].shape[0]
+    for size in own[0].chunks[0][::-1]:
+        part = slice(end - size, end)
+        seen = da.blockwise(
+            _behind,
+            "s" + axes[1:],
+            seen,
+            "s" + axes[1:],
+            *(item for a in own for item in (a[part], axes)),
+            places[part],
+            None,
+            concatenate=True,
+            align_arrays=False,
+            dtype=np.float64,
+            meta=np.empty((0,) * rank),
+            emitter=emitter,
+            threads=threads,
+        )
+        end -= size
+    return da.blockwise(
+        _over_intensity,
+        "s" + axes[1:],
+        seen,
+        "s" + axes[1:],
+        seen[-1].rechunk(-1).to_delayed().item(),
+        None,
+        adjust_chunks={"s": len(emitter.waves)},
         dtype=np.complex128,
-        meta=np.empty((0,) * (rank + 1), complex),
-        waves=waves,
+        meta=np.empty((0,) * rank, complex),
         emitter=emitter,
     )
-    whole = blocks.rechunk({0: -1}).map_blocks(
-        _ordered, waves=waves, drop_axis=0, chunks=((len(waves) + 1,), *blocks.chunks[2:]), dtype=np.complex128,
-        meta=np.empty((0,) * rank, complex),
-    )  # fmt: skip
-    return whole[:-1] / whole[-1].real.mean()
 
 
-def _block(*arrays: np.ndarray, waves: np.ndarray, emitter: _Emitter, threads: int = 1) -> np.ndarray:
-    """Polarization of one block at all wavelengths, its depth and intensity: (1, wavelengths + 2, rows, columns)."""
+def _behind(seen: np.ndarray, *arrays: np.ndarray, emitter: _Emitter, threads: int = 1) -> np.ndarray:
+    """What is seen of a block behind others: Q and U at all wavelengths, depth, its extreme, and intensity.
+
+    Parameters
+    ----------
+    seen : (kept, rows, columns) array
+        The same of what lies before it.
+    arrays
+        Fields of the block and its places.
+    """
     from mmfields.kernels.faraday import polarized
 
     *fields, places = arrays
-    shape = fields[0].shape[1:]
+    shape, many = fields[0].shape[1:], len(emitter.waves)
     flat = (int(np.prod(shape[:-1])), shape[-1] if shape else 1)
-    real, imaginary = np.zeros((len(waves), *flat)), np.zeros((len(waves), *flat))
-    running, intensity = np.zeros(flat), np.zeros(flat)
+    out = np.array(seen).reshape(emitter.kept, *flat)
+    real, imaginary, running, deepest, intensity = out[:many], out[many : 2 * many], *out[2 * many :]
     for end in range(len(places), 0, -PLANES):
         part = slice(max(end - PLANES, 0), end)
         cells = emitter.cells([f[part] for f in fields], places[part])
-        intensity += cells[1].sum(axis=0) if cells[1].size > 1 else cells[1][0, 0, 0] * len(places[part])
 
         def rows(own: slice, cells=cells) -> int:
             few = [c if c.size == 1 else c[:, own] for c in cells]
-            polarized(*few, waves, running[own], real[:, own], imaginary[:, own])
+            polarized(*few, emitter.waves, running[own], deepest[own], real[:, own], imaginary[:, own])
             return 0
 
         shared(rows, flat[0], threads)
-    out = np.concatenate([real + 1j * imaginary, running[None], intensity[None]])
-    return out.reshape(1, len(waves) + 2, *shape)
+        for strength in cells[1][::-1] if cells[1].size > 1 else cells[1].repeat(len(places[part]), 0):
+            intensity += strength
+    return out.reshape(seen.shape)
 
 
-def _ordered(parts: np.ndarray, *, waves: np.ndarray) -> np.ndarray:
-    """Blocks one behind the other: the last one is nearest.  Polarization at all wavelengths, and intensity."""
-    rank = parts.ndim - 2
-    wide = waves.reshape(-1, *(1,) * rank)
-    before, total = np.zeros(parts.shape[2:]), np.zeros(parts.shape[1:], complex)[:-1]
-    for part in parts[::-1]:
-        total[:-1] += part[:-2] * np.exp(2j * wide * before)
-        total[-1] += part[-1]
-        before = before + part[-2].real
-    return total
+def _over_intensity(seen: np.ndarray, intensity: np.ndarray, *, emitter: _Emitter) -> np.ndarray:
+    """Complex P over the mean intensity of the whole map, (wavelengths, rows, columns).
 
-
-def _stacked(block: np.ndarray, *, waves: np.ndarray) -> np.ndarray:
-    whole = _ordered(block, waves=waves)
-    return whole[:-1] / whole[-1].real.mean()
+    Raises
+    ------
+    SnapshotError
+        If nothing emits, or a column turns too far within a channel.
+    """
+    many = len(emitter.waves)
+    turned = 2 * emitter.width * float(seen[-2].max(initial=0.0))
+    if turned > MOST_TURN:
+        raise SnapshotError(
+            f"channel_width={emitter.width:g} m²: a column turns its polarization by {turned:.3g} rad within one, "
+            f"more than the {MOST_TURN:g} that its average can follow: take narrower channels and average them"
+        )
+    mean = float(np.ascontiguousarray(intensity).mean())
+    if not mean > 0:
+        raise SnapshotError(f"the mean emission is {mean:g}: nothing in the box emits, so P has no meaning")
+    return (seen[:many] + 1j * seen[many : 2 * many]) / mean
 
 
 def _seen(values: xr.DataArray, ds: xr.Dataset, beam: float | None, noise: float | None, seed: int) -> xr.DataArray:

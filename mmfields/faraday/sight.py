@@ -16,7 +16,7 @@ from mmfields.conventions import (
     components,
     unit_vector,
 )
-from mmfields.faraday.units import factor
+from mmfields.faraday.units import factor, number_in, redshift_factor
 
 # e^3 / (2 pi m_e^2 c^4) in rad m^-2 per (cm^-3 uG pc)
 RM_CONSTANT = 0.8119011615
@@ -147,22 +147,17 @@ def columns_of(
         As :func:`rotation_measure`.
     """
     sight = sight_of(ds, los)
-    if not redshift > -1:
-        raise SnapshotError(f"redshift={redshift!r}: a number above -1 is needed")
     names = components(ds)
     path = axis_spacing(ds, sight.axis) / abs(sight.along(sight.axis))
-    scale = RM_CONSTANT * path / (1 + redshift) ** 2
+    scale = RM_CONSTANT * path * redshift_factor(redshift)
     scale *= factor(ds["Bx"], ds, "field_unit", field_unit, "uG", f"B{sight.axis}")
     scale *= factor(ds[sight.axis], ds, "length_unit", length_unit, "pc", sight.axis)
     number: list[xr.DataArray] = []
     if isinstance(density, xr.DataArray):
-        number = [density]
+        number = [on_the_grid(density, ds)]
         scale *= factor(density, ds, "density_unit", None, "cm-3", "density")
     elif density is not None:
-        value = factor(ds["Bx"], ds, "density", density, "cm-3", "density")
-        if not (np.isfinite(value) and value >= 0):
-            raise SnapshotError(f"density={density!r}: no number below 0 is an electron density")
-        scale *= value
+        scale *= number_in(density, "density", "cm-3", 0.0)
     elif "n" in ds:
         number = [ds["n"]]
         scale *= factor(ds["n"], ds, "density_unit", None, "cm-3", "n")
@@ -184,14 +179,38 @@ def columns_of(
     return Columns(sight, lead, dims, arrays, dense, shifts, scale)
 
 
+def on_the_grid(density: xr.DataArray, ds: xr.Dataset) -> xr.DataArray:
+    """A density over some axes of the snapshot, at the snapshot's own places.
+
+    Raises
+    ------
+    SnapshotError
+        If it has other axes, sizes or coordinates.
+    """
+    for dim in density.dims:
+        if dim not in ds["Bx"].dims or density.sizes[dim] != ds.sizes[dim]:
+            raise SnapshotError(
+                f"density has {density.sizes[dim]} cells along {dim}, the field has {dict(ds['Bx'].sizes)}: "
+                "interpolate it to the snapshot's cells first"
+            )
+        if dim in density.coords and dim in ds.coords:
+            own, other = ds[dim].values, density[dim].values
+            if dim in SPATIAL and not np.allclose(own, other, rtol=0, atol=1e-6 * axis_spacing(ds, dim)):
+                raise SnapshotError(
+                    f"density begins at {dim}={other[0]:g} and ends at {other[-1]:g}, the field at {own[0]:g} and "
+                    f"{own[-1]:g}: interpolate it to the snapshot's cells first"
+                )
+    return density.drop_vars([c for c in density.coords]).assign_coords({d: ds[d] for d in density.dims if d in ds})
+
+
 def needed(columns: Columns) -> tuple[list[Any], tuple[float, ...]]:
     """Components of the field that a line of sight sees, and their shares; the others are never read."""
     seen = [i for i, c in enumerate(columns.sight.direction) if abs(c) > 1e-15]
     return [columns.arrays[i] for i in seen], tuple(columns.sight.direction[i] for i in seen)
 
 
-def positive(density: np.ndarray) -> np.ndarray:
-    """Electron densities as they are.
+def positive(density: np.ndarray, name: str = "the density") -> np.ndarray:
+    """Densities as they are.
 
     Raises
     ------
@@ -199,7 +218,7 @@ def positive(density: np.ndarray) -> np.ndarray:
         If one of them is negative.
     """
     if density.size and (least := float(density.min())) < 0:
-        raise SnapshotError(f"the density is {least:g} in a cell: no number below 0 is an electron density")
+        raise SnapshotError(f"{name} is {least:g} in a cell: no number below 0 is a density")
     return density
 
 

@@ -18,7 +18,7 @@ from mmfields.conventions import (
 )
 from mmfields.faraday.depth import rotation_measure
 from mmfields.faraday.sight import RM_CONSTANT, columns_of
-from mmfields.faraday.units import quantity
+from mmfields.faraday.units import number_in, quantity, redshift_factor
 
 
 def statistics(rm: xr.DataArray, *, bins: int = 60) -> xr.Dataset:
@@ -83,7 +83,8 @@ def _statistics(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rest = rm - rm.mean()
     sigma = float(np.sqrt((rest**2).mean()))
-    scaled = rest / sigma if sigma > 0 else np.full_like(rest, np.nan)
+    flat = sigma <= 1e-13 * float(abs(rm).max())  # nothing but rounding
+    sigma, scaled = (0.0, np.full_like(rest, np.nan)) if flat else (sigma, rest / sigma)
     pdf, _ = np.histogram(scaled[np.isfinite(scaled)], np.linspace(-5, 5, bins + 1))
     pdf = pdf * bins / 10 / rm.size
     power = abs(np.fft.fftn(rest)) ** 2
@@ -136,7 +137,7 @@ def random_walk(
         If a quantity has another unit, is negative, or the path is not many scales long.
     """
     n, b, scale, path = (
-        float(_positive(value, name, unit))
+        number_in(value, name, unit, 0.0)
         for value, name, unit in (
             (density, "density", "cm-3"),
             (field, "field", "uG"),
@@ -145,14 +146,12 @@ def random_walk(
         )
     )
     require_number(filling, "filling", 0.0, 1.0)
-    if require_number(redshift, "redshift") <= -1:
-        raise SnapshotError(f"redshift={redshift!r}: a number above -1 is needed")
     if of not in ("vector", "component"):
         raise SnapshotError(f"of={of!r}: 'vector' or 'component' is needed")
     path *= 1 if of == "vector" else 2
     if path < 5 * scale:
         raise SnapshotError(f"a path of {path:g} pc is no random walk of scales of {scale:g} pc: it needs many of them")
-    return RM_CONSTANT * n * b * float(np.sqrt(path * scale * filling)) / (1 + redshift) ** 2
+    return RM_CONSTANT * n * b * float(np.sqrt(path * scale * filling)) * redshift_factor(redshift)
 
 
 def compared(ds: xr.Dataset, los: Any = "z", **given: Any) -> xr.Dataset:
@@ -177,6 +176,8 @@ def compared(ds: xr.Dataset, los: Any = "z", **given: Any) -> xr.Dataset:
     SnapshotError
         As :func:`rotation_measure`, or if an axis is not periodic.
     """
+    if len(spatial_dims(ds)) != 3:
+        raise SnapshotError(f"the law is that of three dimensions, and the snapshot has {spatial_dims(ds)}")
     rm = rotation_measure(ds, los, **given)
     columns = columns_of(ds, los, **given)
     power = spectra.power(ds, list(components(ds)))
@@ -210,19 +211,6 @@ def compared(ds: xr.Dataset, los: Any = "z", **given: Any) -> xr.Dataset:
     return out
 
 
-def _positive(value: Any, name: str, unit: str) -> float:
-    from astropy import units as u
-
-    given = quantity(value, name)
-    try:
-        number = given.to_value(unit)
-    except u.UnitsError as error:
-        raise SnapshotError(f"{name}={value}: a quantity in {unit} is needed ({error})") from error
-    if not (np.isfinite(number) and number >= 0):
-        raise SnapshotError(f"{name}={value}: a number from 0 on is needed")
-    return float(number)
-
-
 def beta_model(radius: Any, *, central: Any, core: Any, beta: float = 2 / 3) -> Any:
     """Electron density n0 (1 + r²/r_c²)^(-3 beta/2) of a cluster.
 
@@ -245,7 +233,7 @@ def beta_model(radius: Any, *, central: Any, core: Any, beta: float = 2 / 3) -> 
     """
     require_number(beta, "beta", 1e-6, 10.0)
     r, c = quantity(radius, "radius"), quantity(core, "core")
-    if not c.value > 0:
+    if number_in(core, "core", r.unit, 0.0) == 0:
         raise SnapshotError(f"core={core}: a positive length is needed")
     return quantity(central, "central") * (1 + (r / c).to_value("") ** 2) ** (-1.5 * beta)
 
@@ -288,8 +276,9 @@ def expected_angles(
     from mmfields.faraday.polarized import BANDS, LIGHT_SPEED
 
     require_number(relative_error, "relative_error", 0.0)
-    if bad := [b for b in bands if b not in BANDS]:
-        raise SnapshotError(f"no bands {bad}; there are {', '.join(BANDS)}")
+    if isinstance(bands, str) or not bands or (bad := [b for b in bands if b not in BANDS]):
+        wrong = repr(bands) if isinstance(bands, str) or not bands else bad
+        raise SnapshotError(f"bands: a list of names is needed, not {wrong}; there are {', '.join(BANDS)}")
     parts = np.atleast_1d(quantity(density, "density"))
     if not (parts.value >= 0).all():
         raise SnapshotError(f"density={density}: no number below 0 is an electron density")

@@ -2,9 +2,10 @@
 
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
-from mmfields.conventions import SnapshotError
+from mmfields.conventions import SnapshotError, require_number
 
 
 def quantity(value: Any, name: str) -> Any:
@@ -31,6 +32,40 @@ def quantity(value: Any, name: str) -> Any:
     return quantity
 
 
+def number_in(value: Any, name: str, target: str, low: float = -np.inf) -> float:
+    """A quantity as one finite number in a unit.
+
+    Raises
+    ------
+    SnapshotError
+        If it is none, has another kind of unit, or is below `low`; `name` says which.
+    """
+    from astropy import units as u
+
+    given = quantity(value, name)
+    try:
+        number = given.to_value(target)
+    except u.UnitsError as error:
+        raise SnapshotError(f"{name}={value}: a quantity in {target} is needed ({error})") from error
+    if np.ndim(number) or not (np.isfinite(number) and number >= low):
+        limit = "" if np.isinf(low) else f" from {low:g} on"
+        raise SnapshotError(f"{name}={value}: one finite number{limit} is needed")
+    return float(number)
+
+
+def redshift_factor(redshift: float) -> float:
+    """(1 + z)⁻², by which a rotation measure is smaller than in its rest frame.
+
+    Raises
+    ------
+    SnapshotError
+        If the redshift is no finite number above -1.
+    """
+    if require_number(redshift, "redshift") <= -1:
+        raise SnapshotError(f"redshift={redshift!r}: a number above -1 is needed")
+    return (1 + redshift) ** -2
+
+
 def factor(array: xr.DataArray, ds: xr.Dataset, key: str, given: Any, target: str, name: str) -> float:
     """Size of the array's unit in `target`: what the caller gave, the array's units, or the dataset's normalization.
 
@@ -43,10 +78,10 @@ def factor(array: xr.DataArray, ds: xr.Dataset, key: str, given: Any, target: st
 
     stated = array.attrs.get("units", "1")
     try:
-        if given is not None and key != "density" and stated not in ("1", ""):
+        if given is not None and stated not in ("1", ""):
             raise SnapshotError(f"{name} is in {stated} already, so {key}={given} contradicts it: leave it out")
         if given is not None:
-            return float(quantity(given, key).to_value(target))
+            return number_in(given, key, target)
         if stated not in ("1", ""):
             return float(u.Unit(stated).to(target))
         if key in ds.attrs:

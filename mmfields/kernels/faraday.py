@@ -18,13 +18,17 @@ S0, S1, S2, S3, S4, S5, S6, S7, S8 = SINE
 C0, C1, C2, C3, C4, C5, C6, C7, C8, C9 = COSINE
 
 
+# Cells of a map that are summed together, so that their sums stay near the processor.
+TILE = 8192
+
+
 @njit(nogil=True, cache=True, error_model="numpy")
 def add_row(field, density, high, low):
     """Add field times density of a row, with twice the digits of a double; how many densities are negative."""
     bad = 0
     for m in range(field.size):
-        number = float(density[m])
-        value = float(field[m]) * number
+        number = np.float64(density[m])
+        value = np.float64(field[m]) * number
         total = high[m] + value
         part = total - high[m]
         low[m] += (high[m] - (total - part)) + (value - part)
@@ -34,26 +38,70 @@ def add_row(field, density, high, low):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def add_depth(field, density, high, low):
+def add_four(f0, f1, f2, f3, d0, d1, d2, d3, high, low):
+    """What four calls of :func:`add_row` do, in the same order, while the sums stay in registers."""
+    bad = 0
+    for m in range(f0.size):
+        n0, n1, n2, n3 = np.float64(d0[m]), np.float64(d1[m]), np.float64(d2[m]), np.float64(d3[m])
+        a, rest = high[m], low[m]
+        value = np.float64(f0[m]) * n0
+        b = a + value
+        part = b - a
+        rest += (a - (b - part)) + (value - part)
+        value = np.float64(f1[m]) * n1
+        a = b + value
+        part = a - b
+        rest += (b - (a - part)) + (value - part)
+        value = np.float64(f2[m]) * n2
+        b = a + value
+        part = b - a
+        rest += (a - (b - part)) + (value - part)
+        value = np.float64(f3[m]) * n3
+        a = b + value
+        part = a - b
+        rest += (b - (a - part)) + (value - part)
+        high[m], low[m] = a, rest
+        bad += min(min(n0, n1), min(n2, n3)) < 0.0
+    return bad
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def add_depth(field, density, high, low, begin, end):
     """Add field times density along the first axis, with twice the digits of a double.
 
     Parameters
     ----------
-    field : (planes, rows, n) array
-    density : (planes, rows, n) array, or (1, 1, n) for all planes and rows
-    high, low : (rows, n) float arrays
+    field : (planes, n) array
+    density : (planes, n) array, or (1, 1) where it is constant
+    high, low : (n,) float arrays
         The sum so far, and what its last digits leave out.
+    begin, end : int
+        Of n, what is added up; slices of the arrays would cost the vector loops.
 
     Returns
     -------
     int
-        Cells with a negative density.
+        More than 0 if a density is negative.
     """
-    constant, bad = density.shape[0] == 1 and field.shape[0] > 1, 0
-    for i in range(field.shape[1]):
-        for k in range(field.shape[0]):
-            dense = density[0, 0] if constant or density.shape[1] < field.shape[1] else density[k, i]
-            bad += add_row(field[k, i], dense, high[i], low[i])
+    planes = field.shape[0]
+    constant, bad = density.size == 1 and field.size > 1, 0
+    same = np.full(TILE if constant else 0, density.flat[0])
+    for a in range(begin, end, TILE):
+        b = min(a + TILE, end)
+        h, g, k = high[a:b], low[a:b], 0
+        while k < planes:
+            if constant:
+                d0 = d1 = d2 = d3 = same[: b - a]
+            else:
+                d0, d1 = density[k, a:b], density[min(k + 1, planes - 1), a:b]
+                d2, d3 = density[min(k + 2, planes - 1), a:b], density[min(k + 3, planes - 1), a:b]
+            if k + 4 <= planes:
+                f0, f1, f2, f3 = field[k, a:b], field[k + 1, a:b], field[k + 2, a:b], field[k + 3, a:b]
+                bad += add_four(f0, f1, f2, f3, d0, d1, d2, d3, h, g)
+                k += 4
+            else:
+                bad += add_row(field[k, a:b], d0, h, g)
+                k += 1
     return bad
 
 
@@ -97,7 +145,7 @@ def emit(phase, half, strength, real, imaginary, wave, out_real, out_imaginary):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def polarized(depth, strength, real, imaginary, waves, running, out_real, out_imaginary):
+def polarized(depth, strength, real, imaginary, waves, running, deepest, out_real, out_imaginary):
     """Polarized emission of a block, seen from its last plane through what lies before each cell.
 
     Parameters
@@ -110,6 +158,8 @@ def polarized(depth, strength, real, imaginary, waves, running, out_real, out_im
         Wavelengths squared.
     running : (rows, n) float array
         Depth of all planes, added to.
+    deepest : (rows, n) float array
+        Its largest size on the way, kept up.
     out_real, out_imaginary : (w, rows, n) float arrays
     """
     planes, rows, n = depth.shape
@@ -126,6 +176,7 @@ def polarized(depth, strength, real, imaginary, waves, running, out_real, out_im
                 half[m] = 0.5 * depth[k, i, m]
                 phase[m] = running[i, m] + half[m]
                 running[i, m] += depth[k, i, m]
+                deepest[i, m] = max(deepest[i, m], abs(running[i, m]))
             if not constant:
                 for m in range(n):
                     s[m] = strength[k, i, m]

@@ -1,5 +1,6 @@
 """Sums over boxes of cells, for the moments of a field and their scatter between sub-volumes."""
 
+import numpy as np
 from numba import njit
 
 # Sums that `add_moments` makes of every box.
@@ -14,7 +15,7 @@ def sums_of_row(a):
     """Sum of a row, and of its squares."""
     total = square = 0.0
     for m in range(a.size):
-        value = float(a[m])
+        value = np.float64(a[m])
         total += value
         square += value * value
     return total, square
@@ -110,7 +111,7 @@ def product_of_row(a, b):
     """Sum of a times b."""
     total = 0.0
     for m in range(a.size):
-        total += float(a[m]) * float(b[m])
+        total += np.float64(a[m]) * float(b[m])
     return total
 
 

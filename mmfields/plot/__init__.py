@@ -2,7 +2,12 @@
 
 from mmfields.plot.anisotropy import brazil, scale_anisotropy, structure_function, threshold_curve
 from mmfields.plot.base import COLOURS
-from mmfields.plot.faraday import depolarization, expected_angles
+from mmfields.plot.faraday import (
+    depolarization,
+    expected_angles,
+    rotation_measure_pdf,
+    rotation_measure_structure,
+)
 from mmfields.plot.fields import compare, rotation_measure, slices
 from mmfields.plot.spectra import spectrum, spectrum2d
 from mmfields.plot.transport import diffusion, running_diffusion
@@ -15,6 +20,8 @@ __all__ = [
     "diffusion",
     "expected_angles",
     "rotation_measure",
+    "rotation_measure_pdf",
+    "rotation_measure_structure",
     "running_diffusion",
     "scale_anisotropy",
     "slices",

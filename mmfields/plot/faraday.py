@@ -65,6 +65,76 @@ def depolarization(
     return artists
 
 
+def rotation_measure_pdf(statistics: xr.Dataset, ax: "Axes | None" = None) -> list:
+    """Distribution of a map's rotation measures, and the Gaussian of the same mean and scatter.
+
+    Parameters
+    ----------
+    statistics : xarray.Dataset
+        From ``mm.faraday.statistics``, of one map.
+    ax : Axes, optional
+
+    Returns
+    -------
+    list of artists
+
+    Raises
+    ------
+    SnapshotError
+        If there are several maps.
+    """
+    one, ax = _of_one_map(statistics), ax or new_axes()
+    x = one["deviation"].values
+    drawn = [ax.stairs(one["pdf"].values, _edges(x), color=COLOURS[0], linewidth=1.8, label="map")]
+    drawn += ax.plot(x, np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi), "--", color="0.3", label="Gaussian")
+    sigma, skewness = float(one["sigma"]), float(one["skewness"])
+    ax.set(yscale="log", xlabel=r"$(RM - \langle RM \rangle) / \sigma_{RM}$", ylabel="probability density")
+    ax.set_ylim(bottom=0.3 * float(one["pdf"].where(one["pdf"] > 0).min()))
+    ax.set_title(rf"$\sigma_{{RM}}$ = {sigma:.3g} rad m$^{{-2}}$, skewness {skewness:.2g}", fontsize=10)
+    ax.legend(fontsize=9)
+    return drawn
+
+
+def rotation_measure_structure(statistics: xr.Dataset, ax: "Axes | None" = None) -> list:
+    """Structure function of a map's rotation measures, and 2σ², where nothing is alike any more.
+
+    Parameters
+    ----------
+    statistics : xarray.Dataset
+        From ``mm.faraday.statistics``, of one map.
+    ax : Axes, optional
+
+    Returns
+    -------
+    list of artists
+
+    Raises
+    ------
+    SnapshotError
+        If there are several maps.
+    """
+    one, ax = _of_one_map(statistics), ax or new_axes()
+    drawn = ax.plot(one["s"], one["D"], "o-", markersize=3, color=COLOURS[0], label="map")
+    drawn.append(ax.axhline(2 * float(one["sigma"]) ** 2, linestyle="--", color="0.3", label=r"$2\sigma_{RM}^2$"))
+    unit = one["s"].attrs.get("units", "1")
+    ax.set(xscale="log", yscale="log", xlabel=f"separation{'' if unit == '1' else f' [{unit}]'}")
+    ax.xaxis.set_minor_formatter("")
+    ax.set_ylabel(r"$D_{RM}$ [rad$^2$ m$^{-4}$]")
+    ax.legend(fontsize=9)
+    return drawn
+
+
+def _of_one_map(statistics: xr.Dataset) -> xr.Dataset:
+    if bad := statistics["pdf"].dims != ("deviation",) and statistics["pdf"].dims:
+        raise SnapshotError(f"the statistics of one map are needed, these have dims {bad}: select one")
+    return statistics.compute()
+
+
+def _edges(middle: np.ndarray) -> np.ndarray:
+    step = middle[1] - middle[0]
+    return np.append(middle - step / 2, middle[-1] + step / 2)
+
+
 def expected_angles(
     tables: xr.Dataset | Mapping[str, xr.Dataset], ax: "Axes | None" = None, *, visible: float | None = None
 ) -> list:

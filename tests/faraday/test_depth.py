@@ -73,7 +73,7 @@ def test_what_is_missing_is_asked_for():
         mm.faraday.rotation_measure(ds.drop_vars("n"))
     with pytest.raises(mm.SnapshotError, match="no unit"):
         mm.faraday.rotation_measure(ds, density=1e-3)
-    with pytest.raises(mm.SnapshotError, match="cannot be brought to"):
+    with pytest.raises(mm.SnapshotError, match="a quantity in cm-3 is needed"):
         mm.faraday.rotation_measure(ds, density=1 * u.kg)
     with pytest.raises(mm.SnapshotError, match="los='w'"):
         mm.faraday.rotation_measure(ds, "w")
@@ -175,8 +175,23 @@ def test_a_density_profile_over_one_axis():
 
 def test_more_that_is_refused():
     ds = random_box()
-    with pytest.raises(mm.SnapshotError, match="no number below 0"):
-        mm.faraday.rotation_measure(ds, density=-1 / u.cm**3)
+    for density, message in (
+        (-1 / u.cm**3, "from 0 on is needed"),
+        ([1, 2] / u.cm**3, "one finite number"),
+        ("thick", "no quantity"),
+    ):
+        with pytest.raises(mm.SnapshotError, match=message):
+            mm.faraday.rotation_measure(ds, density=density)
+    for redshift in ("a", np.inf, -1.0):
+        with pytest.raises(mm.SnapshotError, match="redshift="):
+            mm.faraday.rotation_measure(ds, redshift=redshift)
+    for density in (ds.n.isel(z=slice(1, None)), ds.n.isel(y=0, drop=True).rename(x="w")):
+        with pytest.raises(mm.SnapshotError, match="interpolate it"):
+            mm.faraday.rotation_measure(ds, density=density.assign_attrs(units="cm-3"))
+    shifted = ds.n.assign_coords(y=ds.y + 5.0).assign_attrs(units="cm-3")
+    for density in (shifted, shifted.isel(z=0, x=0, drop=True)):
+        with pytest.raises(mm.SnapshotError, match="density begins at y="):
+            mm.faraday.rotation_measure(ds, density=density)
     negative = ds.assign(n=ds.n - 0.5)
     negative["n"].attrs["units"] = "cm-3"
     for one in (negative, negative.chunk(z=2)):

@@ -58,16 +58,74 @@ def test_screens_and_turbulent_slabs_follow_their_laws():
     assert float(left.angle_dispersion[0]) == pytest.approx(np.degrees(10 * 0.005), rel=0.02)
 
 
+@pytest.mark.parametrize("width", [None, 0.0015])
 @pytest.mark.parametrize("emission", ["background", "internal", "snapshot"])
 @pytest.mark.parametrize("los", ["z", "x", (0, -1, 0), (1, 2, 9)])
-def test_chunks_do_not_matter(emission, los, no_compute):
-    ds = random_box()
-    eager = mm.faraday.polarization(ds, los, wavelength_sq=WAVES, emission=emission)
-    lazy = mm.faraday.polarization(ds.chunk(z=2, y=3, x=4), los, wavelength_sq=WAVES, emission=emission)
-    left = mm.faraday.depolarization(lazy)
+def test_chunks_do_not_matter(emission, los, width, no_compute):
+    """To the bit."""
+    ds, options = random_box(), {"wavelength_sq": WAVES, "emission": emission, "channel_width": width}
+    eager = mm.faraday.polarization(ds, los, **options)
+    for chunks in ({"z": 2, "y": 3, "x": 4}, {"z": 1}, {"x": 1, "y": 2}):
+        lazy = mm.faraday.polarization(ds.chunk(chunks), los, **options)
+        left = mm.faraday.depolarization(lazy)
+        with dask.config.set(scheduler="threads"):
+            np.testing.assert_array_equal(lazy.compute().values, eager.values)
+            np.testing.assert_array_equal(left.fraction, mm.faraday.depolarization(eager).fraction)
+
+
+def test_the_map_of_many_chunks_is_that_of_one(no_compute):
+    """Wider than the tiles and the registers of the kernels."""
+    ds = random_box((70, 33, 41)).astype(np.float32)
+    for name in ds:
+        ds[name].attrs["units"] = "cm-3" if name == "n" else "uG"
+    options = {"wavelength_sq": WAVES, "emission": "snapshot"}
+    lazy = ds.chunk(z=9, y=8, x=10)
+    parts = mm.faraday.rotation_measure(lazy), mm.faraday.polarization(lazy, **options)
     with dask.config.set(scheduler="threads"):
-        assert np.abs(lazy.compute().values - eager.values).max() < 1e-12
-        np.testing.assert_allclose(left.fraction, mm.faraday.depolarization(eager).fraction, rtol=1e-9)
+        np.testing.assert_array_equal(parts[0], mm.faraday.rotation_measure(ds))
+        np.testing.assert_array_equal(parts[1], mm.faraday.polarization(ds, **options))
+
+
+def test_what_turns_too_far_within_a_channel_is_refused(no_compute):
+    ds = slab("z")
+    depth = float(abs(mm.faraday.rotation_measure(ds)).max())
+    for width, good in ((27 / depth / 2, True), (29 / depth / 2, False)):
+        for one in (ds, ds.chunk(z=2)):
+            with dask.config.set(scheduler="threads"):
+                if good:
+                    pol = mm.faraday.polarization(one, wavelength_sq=1.0, channel_width=width, emission="internal")
+                    waves = 1 - width / 2 + (np.arange(20000) + 0.5) * width / 20000
+                    want = mm.faraday.burn_slab(waves, depth).mean()
+                    assert abs(complex(pol[0, 0, 0].values) - want) < 1e-7
+                else:
+                    with pytest.raises(mm.SnapshotError, match="within one"):
+                        mm.faraday.polarization(
+                            one, wavelength_sq=1.0, channel_width=width, emission="internal"
+                        ).compute()
+
+
+def test_a_box_that_emits_nothing_has_no_polarization():
+    ds = slab("z")
+    ds = ds.assign(Bx=0 * ds.Bx.assign_attrs(ds.Bx.attrs), By=0 * ds.By)
+    for name in ("Bx", "By"):
+        ds[name].attrs["units"] = "uG"
+    with pytest.raises(mm.SnapshotError, match="nothing in the box emits"):
+        mm.faraday.polarization(ds, "z", wavelength_sq=0.1, emission="snapshot")
+    with pytest.raises(mm.SnapshotError, match="n_CR is -1"):
+        mm.faraday.polarization(
+            random_box().assign(cr=lambda d: 0 * d.n - 1), wavelength_sq=0.1, emission="snapshot", cosmic_rays="cr"
+        )
+
+
+def test_wavelengths_with_units():
+    ds = random_box()
+    plain = mm.faraday.polarization(ds, wavelength_sq=WAVES)
+    for same in (1e4 * WAVES * u.cm**2, mm.conventions.xr.DataArray(WAVES * 1e4, dims="w", attrs={"units": "cm2"})):
+        found = mm.faraday.polarization(ds, wavelength_sq=same)
+        np.testing.assert_allclose(found, plain, rtol=1e-9)
+    np.testing.assert_array_equal(mm.faraday.polarization(ds, wavelength_sq=plain.wavelength_sq), plain)
+    with pytest.raises(mm.SnapshotError, match="λ² is needed"):
+        mm.faraday.polarization(ds, wavelength_sq=WAVES * u.m)
 
 
 def by_numpy(ds, waves, index=2.5):
@@ -175,7 +233,7 @@ def test_fits_cubes_have_a_valid_header(tmp_path):
         with fits.open(mm.faraday.write_fits(rm, tmp_path, pixel=2 * u.arcsec, overwrite=True)["RM"]) as file:
             np.testing.assert_allclose(file[0].data, rm.transpose(dec, ra), rtol=1e-6)
             assert np.sign(WCS(file[0].header).wcs.cdelt).tolist() == [east, 1]
-    with pytest.raises(mm.SnapshotError, match="an angle is needed"):
+    with pytest.raises(mm.SnapshotError, match="a quantity in deg is needed"):
         mm.faraday.write_fits(rm, tmp_path, pixel=2 * u.pc, overwrite=True)
 
 

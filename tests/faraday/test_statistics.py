@@ -135,9 +135,37 @@ def test_a_beta_model():
 
 @pytest.mark.parametrize(
     "options",
-    [{"density": 1.0}, {"field": 1 * u.pc}, {"length": 1e-7 * u.pc}, {"filling": 2.0}, {"density": -1 / u.cm**3}],
+    [
+        {"density": 1.0},
+        {"field": 1 * u.pc},
+        {"length": 1e-7 * u.pc},
+        {"filling": 2.0},
+        {"density": -1 / u.cm**3},
+        {"density": [1, 2] / u.cm**3},
+        {"redshift": "a"},
+        {"redshift": -1.0},
+    ],
 )
 def test_what_is_not_possible_is_refused(options):
     good = {"density": 1 / u.cm**3, "field": 1 * u.uG, "integral_scale": 1 * u.pc, "length": 1 * u.kpc}
     with pytest.raises(mm.SnapshotError):
         mm.faraday.random_walk(**{**good, **options})
+
+
+def test_more_that_is_refused():
+    with pytest.raises(mm.SnapshotError, match="core="):
+        mm.faraday.beta_model(1 * u.kpc, central=1 / u.cm**3, core=1 * u.s)
+    good = {"density": 1 / u.cm**3, "field": 1 * u.uG, "integral_scale": 1 * u.pc, "length": 1 * u.kpc}
+    for bands in ([], "vla-l", ["vla-q"]):
+        with pytest.raises(mm.SnapshotError, match="bands"):
+            mm.faraday.expected_angles(**good, bands=bands)
+    flat = solenoidal(n=8).isel(x=0, drop=True)
+    with pytest.raises(mm.SnapshotError, match="three dimensions"):
+        mm.faraday.compared(flat, "z")
+
+
+def test_a_constant_map_has_no_shape():
+    rm = mm.faraday.rotation_measure(solenoidal(n=8)) * 0 + 0.1
+    found = mm.faraday.statistics(rm)
+    assert float(found.sigma) == 0.0
+    assert np.isnan(found.skewness) and np.isnan(found.kurtosis)
