@@ -41,8 +41,8 @@ def isotropic(
     seed : int
         Everything random follows from it; the first particles of a larger ensemble are those of
         a smaller one.
-    field : xarray.Dataset or PlaneWaves
-        Snapshot whose box is filled; of plane waves a cube of their longest wavelength.
+    field : xarray.Dataset, or PlaneWaves or NestedGrids
+        Snapshot whose box is filled; of a field on no grid a cube of their longest wavelength.
     reference_field : float, "rms" or "mean"
         B_ref: a number in the field's unit, the rms of the full vector, or the strength of the
         mean field.  The latter two are evaluated with the trace, not now.
@@ -282,7 +282,7 @@ def reference_strength(field: xr.Dataset, reference: float | str) -> xr.DataArra
 
     Parameters
     ----------
-    field : xarray.Dataset or PlaneWaves
+    field : xarray.Dataset, or PlaneWaves or NestedGrids
         Snapshot with ``Bx By Bz``.
     reference : float, "rms" or "mean"
         A number in the field's unit, the rms of the full vector, or the strength of the mean field.

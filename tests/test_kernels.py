@@ -2,14 +2,18 @@
 
 import numpy as np
 import pytest
+import xarray as xr
 
-from mmfields.kernels import interpolate, layers, scatter
+from mmfields.kernels import interpolate, layers, scatter, sums, waves
 from mmfields.kernels import push as pushers
-from mmfields.kernels.interpolate import CUBIC, FACES, LANES, LINEAR, NEAREST, WAVES, Grid
+from mmfields.kernels.interpolate import CUBIC, FACES, LANES, LINEAR, NEAREST, NESTED, WAVES, Grid
 from mmfields.kernels.push import boris
 from mmfields.kernels.trace import OPEN, REFLECTING, Electric, Scatter, trace_block
 
 WALLS = (0, 0, 0)
+NO_OCTAVES = waves.Octaves(np.zeros(1, np.int64), np.zeros(0), np.zeros(0))
+for _array in NO_OCTAVES:
+    _array.flags.writeable = False
 
 
 def grid_of(field, walls=WALLS, origin=(0, 0, 0), width=(1, 1, 1), kind=LINEAR):
@@ -45,6 +49,7 @@ def traced(
         grid_of(field, **options),
         scattering or Scatter(scatter.NONE, 0.0, 0.0, 0.0, np.zeros((1, 1, 1), np.uint8)),
         Electric(other, pusher, float(mass)),
+        NO_OCTAVES,
         np.array([[*position, *direction, 1.0]], float),
         np.array([12345678901234567890], np.uint64),
         np.array([taken], np.int64),
@@ -189,15 +194,64 @@ def test_deflections_have_the_exact_mean_cosine_and_are_isotropic_about_the_dire
 def test_waves_are_cosines():
     rng = np.random.default_rng(2)
     k, a, phase = rng.normal(size=(3, 5)), rng.normal(size=(3, 5)), rng.random(5)
-    data = np.vstack([k, phase, a]).ravel()
-    grid = Grid(data, (1, 1, 5), np.zeros(3), np.ones(3), np.zeros(3, int), WAVES)
+    data = np.zeros((8, 8))  # filled up to a multiple of four
+    data[:5, :7] = np.vstack([k, phase, a]).T
     places, out = rng.normal(size=(40, 3)) * 30, np.empty((40, 3))
-    interpolate.sample(grid, places, out)
+    sums.sample_sum(WAVES, data.ravel(), 8, NO_OCTAVES, places, out)
     want = np.cos(2 * np.pi * (places @ k + phase)) @ a.T
     np.testing.assert_allclose(out, want, atol=2e-12)
     turns = np.linspace(-0.5, 0.5, 101)
-    got = [interpolate.cosine(t) for t in turns]
-    np.testing.assert_allclose(got, np.cos(2 * np.pi * turns), atol=3e-16)
+    got = [waves.cosine(t) for t in turns]
+    np.testing.assert_allclose(got, np.cos(2 * np.pi * turns), atol=1e-13)
+
+
+def random_waves(rng, octaves=12, each=8):
+    """Rows, octaves and their bounds for an error of 1, of waves whose lengths halve from octave to octave."""
+    from mmfields.turbulence.waves import PlaneWaves
+
+    size = 2 * np.pi * 2.0 ** -np.repeat(np.arange(octaves), each) * rng.uniform(0.6, 1, octaves * each)
+    k, a = rng.normal(size=(2, 3, octaves * each))
+    k *= size / np.linalg.norm(k, axis=0)
+    columns = dict(zip(("kx", "ky", "kz", "ax", "ay", "az"), [*k, *a], strict=True))
+    modes = xr.Dataset({n: ("mode", v) for n, v in {**columns, "phase": rng.random(octaves * each) * 6}.items()})
+    return PlaneWaves(modes, (0.1, 0.2, 0.3), error=1e-5)
+
+
+@pytest.mark.parametrize("steps", [5, 400])
+def test_waves_by_octaves_are_all_waves_to_the_bound(steps):
+    """Along curved paths, at every step."""
+    rng = np.random.default_rng(4)
+    field = random_waves(rng)
+    data, *parts = field.packed()
+    parts, step = waves.Octaves(*parts), 0.02
+    levels = waves.new_levels(parts)
+    position, b = rng.normal(size=(3, LANES)) * 50, [np.empty(LANES) for _ in range(3)]
+    many, worst = waves.plan_levels(parts, step, steps, levels), 0.0
+    assert (many > 2) == (steps == 400)
+    for s in range(steps):
+        turn = 0.05 * s + np.arange(LANES)
+        position = position + step * np.stack([np.cos(turn) * 0.6, np.sin(turn) * 0.6, 0.8 + 0 * turn])
+        waves.waves_by_level(data, len(data) // 8, parts, levels, many, s, *position, *b)
+        worst = max(worst, np.abs(np.stack(b, -1) - field.at(*position)).max())
+    assert worst < 1e-5 * field.rms
+    assert worst > 1e-12 or many == 0
+
+
+def test_nested_grids_are_added():
+    rng = np.random.default_rng(6)
+    cubes = [rng.normal(size=(n, n, n, 3)) for n in (4, 6)]
+    data = np.concatenate([np.append(c.ravel(), 0.0) for c in cubes])
+    begins = np.array([0, 193, len(data)])
+    parts = waves.Octaves(begins, np.array([4 / 10.0, 6 / 3.0]), np.array([4.0, 6.0]))
+    places, out, want = rng.normal(size=(70, 3)) * 20, np.empty((70, 3)), 0.0
+    sums.sample_sum(NESTED, data, 2, parts, places, out)
+    for cube, width in zip(cubes, (10.0, 3.0), strict=True):
+        n = len(cube)
+        grid = Grid(np.append(cube.ravel(), 0.0), (n, n, n), np.zeros(3), np.full(3, width), np.zeros(3, int), LINEAR)
+        each = np.empty((70, 3))
+        interpolate.sample(grid, places, each)
+        want = want + each
+    np.testing.assert_allclose(out, want, atol=1e-14)
 
 
 @pytest.mark.parametrize("walls", [(0, 0, 0), (1, 1, 1)])

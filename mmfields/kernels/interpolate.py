@@ -12,17 +12,17 @@ from numba import config, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-LANES = 64
+from mmfields.kernels.lanes import LANES
 
 # Interpolations by number, as the kernels take them.
-NEAREST, LINEAR, CUBIC, FACES, WAVES = range(5)
+NEAREST, LINEAR, CUBIC, FACES, WAVES, NESTED = range(6)
 
 # So many particles ahead memory is asked for; a quarter of it where each needs four times as much.
 AHEAD = 16
 
 # A field: flat (z, y, x, 3) data and one number more, its shape, the faces of the box in x, y, z order, what happens
 # there (see `trace`), and the interpolation.  From FACES, data hold the value on the lower face of each cell and have
-# one cell more along every axis; WAVES are not on a grid: see `waves`.
+# one cell more along every axis.  WAVES, `shape[2]` rows of them, and NESTED grids are for `sums`.
 Grid = namedtuple("Grid", "data shape low high walls kind")
 PERIODIC = 0
 
@@ -342,39 +342,6 @@ def gather_faces(data, ny, nx, kx, ky, kz, wx, wy, wz, bx, by, bz):
         bz[lane] = wz[0, lane] * data[place + 2] + wz[1, lane] * data[place + plane + 2]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def waves(data, count, x, y, z, bx, by, bz):
-    """Sum of plane waves a cos(2 pi (k·x + phase)) at a batch of positions.
-
-    Parameters
-    ----------
-    data : flat array
-        k along x, y, z and phase [turns], then a along x, y, z: `count` numbers of each.
-    """
-    bx[:], by[:], bz[:] = 0.0, 0.0, 0.0
-    for m in range(count):
-        kx, ky, kz, phase = data[m], data[count + m], data[2 * count + m], data[3 * count + m]
-        ax, ay, az = data[4 * count + m], data[5 * count + m], data[6 * count + m]
-        for lane in range(LANES):
-            t = kx * x[lane] + ky * y[lane] + kz * z[lane] + phase
-            t -= np.floor(t + 0.5)
-            c = cosine(t)
-            bx[lane] += ax * c
-            by[lane] += ay * c
-            bz[lane] += az * c
-
-
-@njit(nogil=True, cache=True, inline="always")
-def cosine(t):
-    """Cosine of up to half a turn either way, as the sine of what is left to a quarter; to rounding."""
-    r = (0.25 - abs(t)) * 6.283185307179586
-    q = r * r
-    s = 1 / 355687428096000.0 + q * (-1 / 1.21645100408832e17 + q / 5.109094217170944e19)
-    s = 1 / 6227020800 + q * (-1 / 1307674368000 + q * s)
-    s = 1 / 362880 + q * (-1 / 39916800 + q * s)
-    return r + r * q * (-1 / 6 + q * (1 / 120 + q * (-1 / 5040 + q * s)))
-
-
 @njit(nogil=True, cache=True, inline="always")
 def gather(data, shape, kind, kx, ky, kz, wx, wy, wz, bx, by, bz):
     """Values from the cells and weights that have been found."""
@@ -393,9 +360,6 @@ def gather(data, shape, kind, kx, ky, kz, wx, wy, wz, bx, by, bz):
 def interpolate(data, shape, inverse, shift, wraps, kind, x, y, z, kx, ky, kz, wx, wy, wz, bx, by, bz):
     """Field of a batch of positions; cells and weights, (4, LANES) an axis, are left filled."""
     nz, ny, nx = shape
-    if kind == WAVES:
-        waves(data, nx, x, y, z, bx, by, bz)
-        return
     if kind == CUBIC:
         locate_cubic(x, inverse[0], shift[0], nx, wraps[0], kx, wx)
         locate_cubic(y, inverse[1], shift[1], ny, wraps[1], ky, wy)

@@ -7,12 +7,17 @@ import numpy as np
 from numba import njit
 
 from mmfields.kernels import push
-from mmfields.kernels.interpolate import LANES, PERIODIC, gather, interpolate, locate_linear, scales
+from mmfields.kernels.interpolate import LANES, PERIODIC, WAVES, gather, interpolate, locate_linear, scales
 from mmfields.kernels.push import boris, drift, drift_twice, reaches, reflect
 from mmfields.kernels.scatter import MASK, NONE, THRESHOLD, UNIFORM, above, deflect, deviations, draw, marked
+from mmfields.kernels.sums import sum_at
+from mmfields.kernels.waves import new_levels, plan_levels
 
 # Rows of the result of `trace_block`.
 ROWS = ("x", "y", "z", "vx", "vy", "vz", "mu", "B", "alive", "steps", "momentum", "energy", "bx", "by", "bz")
+
+# Numbers as arguments of one type: a literal would be compiled for on its own.
+DIRECTLY, ONCE, HELD = np.int64(0), np.int64(1), np.bool_(True)
 
 # What happens at the faces of the box, by number; 0 is periodic.
 OPEN, REFLECTING = 1, 2
@@ -45,11 +50,15 @@ def new_batch():
 
 
 @njit(nogil=True, cache=True)
-def look(grid, batch):
+def look(grid, octaves, levels, batch):
     """Field at the positions of a batch."""
     inverse, shift, wraps = scales(grid.shape, grid.low, grid.high, grid.walls)
     x, y, z, _, _, _, _, _, bx, by, bz, kx, ky, kz, wx, wy, wz = batch
-    interpolate(grid.data, grid.shape, inverse, shift, wraps, grid.kind, x, y, z, kx, ky, kz, wx, wy, wz, bx, by, bz)
+    data, shape, kind = grid.data, grid.shape, grid.kind
+    if kind >= WAVES:
+        sum_at(kind, data, shape[2], octaves, levels, DIRECTLY, DIRECTLY, x, y, z, kx, ky, kz, wx, wy, wz, bx, by, bz)
+    else:
+        interpolate(data, shape, inverse, shift, wraps, kind, x, y, z, kx, ky, kz, wx, wy, wz, bx, by, bz)
 
 
 @njit(nogil=True, cache=True)
@@ -117,6 +126,43 @@ def run_plain(
 
 
 @njit(nogil=True, cache=True)
+def run_sum(
+    kind,
+    data,
+    number,
+    octaves,
+    levels,
+    many,
+    x,
+    y,
+    z,
+    vx,
+    vy,
+    vz,
+    half,
+    turn,
+    bx,
+    by,
+    bz,
+    kx,
+    ky,
+    kz,
+    wx,
+    wy,
+    wz,
+    count,
+):
+    """As `run_plain`, through a field that is a sum."""
+    drift(x, y, z, vx, vy, vz, half)
+    for step in range(count):
+        sum_at(kind, data, number, octaves, levels, many, step, x, y, z, kx, ky, kz, wx, wy, wz, bx, by, bz)
+        boris(vx, vy, vz, bx, by, bz, turn)
+        if step < count - 1:
+            drift_twice(x, y, z, vx, vy, vz, half)
+    drift(x, y, z, vx, vy, vz, half)
+
+
+@njit(nogil=True, cache=True)
 def count_steps(half, alive, taken, count):
     """So many more steps for all that move."""
     for lane in range(LANES):
@@ -124,7 +170,7 @@ def count_steps(half, alive, taken, count):
 
 
 @njit(nogil=True, cache=True)
-def run_guarded(grid, scatter, electric, batch, extra, held, count):
+def run_guarded(grid, scatter, electric, octaves, levels, many, batch, extra, held, count):
     """As `run_plain`, with walls, an electric field, and scattering by the phase that the middle of a step lay in."""
     inverse, shift, wraps = scales(grid.shape, grid.low, grid.high, grid.walls)
     data, shape, kind = grid.data, grid.shape, grid.kind
@@ -140,7 +186,10 @@ def run_guarded(grid, scatter, electric, batch, extra, held, count):
         if pusher != push.NONE:
             reaches(p, mass, half, reach)
         drift(x, y, z, vx, vy, vz, reach)
-        interpolate(data, shape, inverse, shift, wraps, kind, x, y, z, kx, ky, kz, wx, wy, wz, bx, by, bz)
+        if kind >= WAVES:
+            sum_at(kind, data, shape[2], octaves, levels, many, step, x, y, z, kx, ky, kz, wx, wy, wz, bx, by, bz)
+        else:
+            interpolate(data, shape, inverse, shift, wraps, kind, x, y, z, kx, ky, kz, wx, wy, wz, bx, by, bz)
         if pusher != push.NONE:
             gather(other, shape, kind, kx, ky, kz, wx, wy, wz, ex, ey, ez)
             push.push(pusher, vx, vy, vz, p, ex, ey, ez, bx, by, bz, turn, mass)
@@ -240,12 +289,12 @@ def set_local(batch, extra, rigidity, fraction, longest, left):
 
 
 @njit(nogil=True, cache=True)
-def run_local(grid, scatter, electric, batch, extra, rigidity, interval, fraction, longest):
+def run_local(grid, scatter, electric, octaves, levels, batch, extra, rigidity, interval, fraction, longest):
     """Steps by the local gyroradius to the end of an interval."""
     left = np.full(LANES, interval)
-    look(grid, batch)
+    look(grid, octaves, levels, batch)
     while set_local(batch, extra, rigidity, fraction, longest, left):
-        run_guarded(grid, scatter, electric, batch, extra, True, 1)
+        run_guarded(grid, scatter, electric, octaves, levels, DIRECTLY, batch, extra, HELD, ONCE)
 
 
 @njit(nogil=True, cache=True, inline="always")
@@ -308,7 +357,9 @@ def load(batch, extra, start, keys, taken, first):
 
 
 @njit(nogil=True, cache=True)
-def trace_block(grid, scatter, electric, start, keys, taken, rigidity, intervals, counts, fraction, longest, rows):
+def trace_block(
+    grid, scatter, electric, octaves, start, keys, taken, rigidity, intervals, counts, fraction, longest, rows
+):
     """Trace particles by drift-kick-drift steps through a static field.
 
     Parameters
@@ -316,6 +367,8 @@ def trace_block(grid, scatter, electric, start, keys, taken, rigidity, intervals
     grid : Grid
     scatter : Scatter
     electric : Electric
+    octaves : Octaves
+        Of plane waves, for steps of one length; they begin anew at every saved point.
     start : (n, 7) float array
         Position, unit vector of the momentum, and momentum over that at the start of the run.
     keys : (n,) uint64 array
@@ -341,6 +394,7 @@ def trace_block(grid, scatter, electric, start, keys, taken, rigidity, intervals
     n, saves = start.shape[0], intervals.shape[0]
     out = np.empty((saves, rows, n))
     batch, extra = new_batch()
+    levels = new_levels(octaves)
     # all of it taken apart here: each call with a tuple of arrays counts references to all of them
     data, shape, low, high, walls, kind = grid
     inverse, shift, wraps = scales(shape, low, high, walls)
@@ -353,17 +407,30 @@ def trace_block(grid, scatter, electric, start, keys, taken, rigidity, intervals
         for save in range(saves):
             count = counts[save]
             if fraction > 0.0:
-                run_local(grid, scatter, electric, batch, extra, rigidity, intervals[save], fraction, longest)
+                run_local(
+                    grid, scatter, electric, octaves, levels, batch, extra, rigidity, intervals[save], fraction, longest
+                )
             elif count > 0:
                 set_fixed(half, reach, turn, rigidity, intervals[save] / count)
-                if plain:
+                many = plan_levels(octaves, intervals[save] / count, count, levels) if kind == WAVES else DIRECTLY
+                if plain and kind >= WAVES:
+                    run_sum(
+                        kind, data, shape[2], octaves, levels, many, x, y, z, vx, vy, vz, half, turn, bx, by, bz,
+                        kx, ky, kz, wx, wy, wz, count
+                    )  # fmt: skip
+                    reached += count
+                elif plain:
                     run_plain(
                         data, shape, inverse, shift, wraps, kind, x, y, z, vx, vy, vz, half, turn, bx, by, bz,
                         kx, ky, kz, wx, wy, wz, count
                     )  # fmt: skip
                     reached += count
                 else:
-                    run_guarded(grid, scatter, electric, batch, extra, held, count)
-            interpolate(data, shape, inverse, shift, wraps, kind, x, y, z, kx, ky, kz, wx, wy, wz, bx, by, bz)
+                    run_guarded(grid, scatter, electric, octaves, levels, many, batch, extra, held, count)
+            if kind >= WAVES:
+                none = DIRECTLY
+                sum_at(kind, data, shape[2], octaves, levels, none, none, x, y, z, kx, ky, kz, wx, wy, wz, bx, by, bz)
+            else:
+                interpolate(data, shape, inverse, shift, wraps, kind, x, y, z, kx, ky, kz, wx, wy, wz, bx, by, bz)
             record(x, y, z, vx, vy, vz, bx, by, bz, p, alive, reached, electric.mass, first, save, out)
     return out.transpose(1, 2, 0)

@@ -9,9 +9,9 @@ import xarray as xr
 
 from mmfields.conventions import SPATIAL, SnapshotError, components, saved_lengths
 from mmfields.scattering import Scattering
-from mmfields.tracing.source import INTERPOLATIONS, SPECTRAL, Source, of_snapshot, of_waves
+from mmfields.tracing.source import INTERPOLATIONS, SPECTRAL, Source, of_snapshot, of_synthetic, sparse
 from mmfields.tracing.task import run_task
-from mmfields.turbulence import PlaneWaves
+from mmfields.turbulence import Synthetic
 
 __all__ = ["trace"]
 
@@ -33,7 +33,7 @@ LONG_NAMES = {
 
 
 def trace(
-    field: xr.Dataset | PlaneWaves,
+    field: xr.Dataset | Synthetic,
     particles: xr.Dataset,
     *,
     step: float,
@@ -57,11 +57,12 @@ def trace(
 
     Parameters
     ----------
-    field : xarray.Dataset or PlaneWaves
+    field : xarray.Dataset, or PlaneWaves or NestedGrids
         Snapshot with ``Bx By Bz``, or several along ``time``, each traced through on its own; missing
         spatial dims are ignorable axes.  Periodic axes wrap and positions are not brought back; a particle
         that would leave through an open face stops and is flagged; a reflecting face mirrors it.  Plane
-        waves of :mod:`mmfields.turbulence` are evaluated at the particles and have no walls.
+        waves and nested grids of :mod:`mmfields.turbulence` are evaluated at the particles and have no walls; where a
+        gyroradius meets too few of their modes, the attr ``sparse_modes`` of the result says so.
     particles : xarray.Dataset
         From :mod:`mmfields.particles`.
     step : float
@@ -127,10 +128,13 @@ def trace(
         )
     rule = _Rule(step, step_unit, interpolation, scattering, pusher, bool(local_field))
     path = {"distance": distance, "save": save, "per_task": int(particles_per_task)}
-    if isinstance(field, PlaneWaves):
+    if isinstance(field, Synthetic):
         if pusher is not None:
-            raise SnapshotError("plane waves have no electric field: leave pusher out")
-        return _trace_one(of_waves(field, scattering), particles, replace(rule, interpolation="sum of waves"), **path)
+            raise SnapshotError("a field on no grid has no electric field: leave pusher out")
+        result = _trace_one(
+            of_synthetic(field, scattering), particles, replace(rule, interpolation=field.label()), **path
+        )
+        return result.assign_attrs(_density_of_modes(field, particles))
     names = components(field)
     if extra := [d for d in field[names[0]].dims if d not in SPATIAL]:
         return _over(field, particles, str(extra[0]), rule, light_speed, path)
@@ -152,6 +156,15 @@ class _Rule:
     def rows(self) -> int:
         """Rows of the kernel's result that are needed."""
         return 15 if self.pusher or self.local_field else 10
+
+
+def _density_of_modes(field: Synthetic, particles: xr.Dataset) -> dict[str, str]:
+    """A warning for the attrs where there is reason for one; particles whose reference is lazy are not looked at."""
+    reference = particles["reference_field"]
+    if reference.chunks is not None:
+        return {}
+    said = sparse(field, particles["gyroradius"].values * float(reference) / field.strength("rms").item())
+    return {"sparse_modes": said} if said else {}
 
 
 def _source(field: xr.Dataset, rule: _Rule, light_speed: float | None) -> Source:

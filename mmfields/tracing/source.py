@@ -21,12 +21,14 @@ from mmfields.conventions import (
 from mmfields.io._shared import Mapped, create, forget, one_host, view
 from mmfields.particles import reference_strength
 from mmfields.scattering import Scattering
-from mmfields.turbulence import PlaneWaves
+from mmfields.turbulence import Synthetic
 
 # In the order of the kernel's numbers, and the one that it does not know.
 INTERPOLATIONS = ("nearest", "linear", "cubic", "faces")
 SPECTRAL = "spectral"
-WAVES = 4
+WAVES = 4  # and whatever follows: fields on no grid
+# Modes per octave that scattering at the outer scale needs, and resonant scattering.
+DENSE, LEAST = 400, 10
 WALLS = ("periodic", "open", "reflecting")
 
 
@@ -63,26 +65,41 @@ class Source:
     strength: dict[str, str]
 
 
-def of_waves(waves: PlaneWaves, scattering: Scattering | None) -> Source:
-    """Plane waves, which have no walls."""
+def of_synthetic(field: Synthetic, scattering: Scattering | None) -> Source:
+    """A field that is evaluated at the particles, and has no walls."""
     import dask
 
     if scattering is not None and scattering.mask is not None:
-        raise SnapshotError("plane waves have no cells that a mask could mark: give threshold=... instead")
-    shape = (1, 1, waves.modes.sizes["mode"] + 1)
-    means = {f"mean_B{d}": xr.DataArray(float(m)) for d, m in zip(SPATIAL, waves.mean_field, strict=True)}
+        raise SnapshotError("a field on no grid has no cells that a mask could mark: give threshold=... instead")
+    kind, parts = field.kernel_form()
+    means = {f"mean_B{d}": xr.DataArray(float(m)) for d, m in zip(SPATIAL, field.mean_field, strict=True)}
     return Source(
-        dask.delayed(PlaneWaves.packed, pure=False)(waves),
+        dask.delayed(type(field).packed, pure=False)(field),
         np.zeros(1),
         np.zeros((1, 1, 1), np.uint8),
-        (shape, np.zeros(3), np.ones(3), np.zeros(3, np.int64)),
-        WAVES,
-        waves.shortest / 8,
+        ((1, 1, parts), np.zeros(3), np.ones(3), np.zeros(3, np.int64)),
+        kind,
+        field.shortest / 8,
         (),
-        {**means, "B_rms": waves.strength("rms")},
+        {**means, "B_rms": field.strength("rms")},
         {"units": "1"},
-        unit_attrs(waves.modes["ax"]),
+        field.units,
     )
+
+
+def sparse(field: Synthetic, radii: np.ndarray) -> str:
+    """What to say where gyroradii (in the field's rms) meet too few waves; empty where none do.
+
+    Beyond the correlation length particles are scattered by the outer scale, which 50 modes per octave make 40 % too
+    weak; below it they need waves of their own size.
+    """
+    scale, said = field.correlation_length(), []
+    for radius in np.atleast_1d(radii).tolist():
+        k = 2 * np.pi / field.longest * 2**0.5 if radius > scale else 1 / radius
+        found, needed = field.modes_per_octave(k), DENSE if radius > scale else LEAST
+        if found < needed:
+            said.append(f"r_g={radius:.3g} meets {found:.0f} modes per octave at k={k:.3g}, of {needed} needed")
+    return "; ".join(said)
 
 
 def of_snapshot(

@@ -10,6 +10,7 @@ from mmfields.scattering import Scattering
 from mmfields.tracing.source import WALLS, WAVES
 from mmfields.tracing.spectral import trace_spectral
 
+NO_OCTAVES = np.zeros(1, np.int64), np.zeros(0), np.zeros(0)
 # Cells from the origin beyond which float64 does not place a particle within its cell.
 FARTHEST = 2.0**40
 
@@ -37,6 +38,7 @@ def run_task(
     """NumPy adaptor of the kernel for one block: (row, 1, particle, save)."""
     from mmfields.kernels.interpolate import Grid
     from mmfields.kernels.trace import Electric, trace_block
+    from mmfields.kernels.waves import Octaves
 
     rigidity = float(radius[0]) * float(reference)
     if not (np.isfinite(rigidity) and rigidity != 0):
@@ -58,9 +60,11 @@ def run_task(
     if isinstance(kind, str):
         electric = electric if pusher else None
         return _finite(trace_spectral(field, electric, geometry, scatter, pusher, mass, *numbers))[:, None]
+    field, *octaves = field if kind >= WAVES else (field, *NO_OCTAVES)
     data = _as_kernel_takes_it(field)
     other = _as_kernel_takes_it(electric if pusher else np.zeros(1, data.dtype))
-    return _finite(trace_block(Grid(data, *geometry, kind), scatter, Electric(other, pusher, mass), *numbers))[:, None]
+    parts = Grid(data, *geometry, kind), scatter, Electric(other, pusher, mass)
+    return _finite(trace_block(*parts, Octaves(*map(_as_kernel_takes_it, octaves)), *numbers))[:, None]
 
 
 def _check_start(
@@ -82,7 +86,7 @@ def _check_start(
         place = position[outside][0].tolist()
         raise SnapshotError(f"a particle starts at {place}, outside the walls of a box from {low} to {high}")
     cells, reached = (high - low) / shape[::-1], np.abs(position).max(axis=0) + intervals.sum()
-    if kind != WAVES and (reached > FARTHEST * cells).any():
+    if (isinstance(kind, str) or kind < WAVES) and (reached > FARTHEST * cells).any():
         raise SnapshotError(
             f"positions and paths of up to {reached.max():.3g} are beyond what can be told apart in cells of "
             f"{cells.tolist()}: are they in the field's length unit?"

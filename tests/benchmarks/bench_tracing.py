@@ -18,8 +18,12 @@ import mmfields as mm
 from mmfields.kernels import scatter
 from mmfields.kernels.interpolate import CUBIC, LINEAR, NEAREST, Grid
 from mmfields.kernels.trace import OPEN, REFLECTING, Electric, Scatter, trace_block
+from mmfields.kernels.waves import Octaves
 
 PARTICLES, STEPS, RADIUS = 1000, 1000, 5.0
+OCTAVES = np.zeros(1, np.int64), np.zeros(0), np.zeros(0)
+for _array in OCTAVES:
+    _array.flags.writeable = False
 
 
 @njit(nogil=True)
@@ -77,7 +81,9 @@ def kernels(n: int) -> None:
         grid = Grid(flat, (n, n, n), np.zeros(3), np.full(3, float(n)), np.full(3, wall), kind)
         counts = np.full(saves, steps // saves)
         model = Scatter(where, 1e-3, 0.0, 1.0, mask)
-        trace_block(grid, model, none, start, keys, taken, RADIUS, counts * step, counts, 0.0, 0.0, 10)
+        trace_block(
+            grid, model, none, Octaves(*OCTAVES), start, keys, taken, RADIUS, counts * step, counts, 0.0, 0.0, 10
+        )
 
     calls = {
         "naive loop": lambda: naive(field, position, direction, RADIUS, step, STEPS, out),

@@ -1,0 +1,3 @@
+"""How many particles a batch has."""
+
+LANES = 64

@@ -1,0 +1,149 @@
+"""Shapes of energy spectra, and the scales that follow from them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mmfields.conventions import SnapshotError, require_number
+
+# From wavenumbers [rad per length unit] to E(k), in any unit: rms and limits of k are given beside it.
+Shape = Callable[[np.ndarray], np.ndarray]
+CONVENTIONS = {"one-sided": 1.0, "two-sided": 2.0}
+
+
+@dataclass(frozen=True)
+class PowerLaw:
+    """E(k) ∝ k^-slope."""
+
+    slope: float
+
+    def __call__(self, k: np.ndarray) -> np.ndarray:
+        return k ** np.asarray(k).dtype.type(-self.slope)
+
+
+@dataclass(frozen=True)
+class BendOver:
+    """See :func:`bend_over`."""
+
+    scale: float
+    slope: float
+    low: float
+
+    def __call__(self, k: np.ndarray) -> np.ndarray:
+        x = k * self.scale
+        return x**self.low / (1 + x * x) ** ((self.slope + self.low) / 2)
+
+
+def bend_over(scale: float, *, slope: float = 5 / 3, low: float = 4.0) -> BendOver:
+    """Spectrum that bends over: E(k) ∝ (k l)^q / (1 + k² l²)^((s+q)/2).
+
+    Parameters
+    ----------
+    scale : float
+        Bend-over scale l, in the length unit.
+    slope : float
+        s: E ∝ k^-s well above 1/l.
+    low : float
+        q: E ∝ k^q well below.
+
+    Returns
+    -------
+    callable
+        From wavenumbers to E(k), for ``spectrum=``.
+
+    Raises
+    ------
+    SnapshotError
+        If the scale is not positive or a number is not finite.
+    """
+    if require_number(scale, "scale") <= 0:
+        raise SnapshotError(f"scale={scale!r}: a positive length is needed")
+    return BendOver(float(scale), require_number(slope, "slope"), require_number(low, "low"))
+
+
+def shape_of(spectrum: Any) -> Shape:
+    """A spectrum as a function: a number is the slope of a power law.
+
+    Raises
+    ------
+    SnapshotError
+        If it is neither a number nor a function.
+    """
+    if callable(spectrum):
+        return spectrum
+    return PowerLaw(require_number(spectrum, "spectrum"))
+
+
+def values_of(shape: Shape, k: np.ndarray) -> np.ndarray:
+    """E at wavenumbers.
+
+    Raises
+    ------
+    SnapshotError
+        If it is negative, not finite, or 0 everywhere.
+    """
+    try:
+        values = np.broadcast_to(np.asarray(shape(k), float), np.shape(k))
+    except (TypeError, ValueError) as error:
+        raise SnapshotError(f"spectrum={shape!r} gives no numbers for an array of wavenumbers ({error})") from error
+    if not np.isfinite(values).all() or (values < 0).any() or not values.any():
+        raise SnapshotError(
+            f"spectrum={shape!r} is negative, not finite, or 0 everywhere from k={k.min():g} to {k.max():g}"
+        )
+    return values
+
+
+def require_limits(k_min: Any, k_max: Any) -> tuple[float, float]:
+    """Two ascending, positive wavenumbers.
+
+    Raises
+    ------
+    SnapshotError
+        If they are not.
+    """
+    low, high = require_number(k_min, "k_min"), require_number(k_max, "k_max")
+    if not 0 < low < high:
+        raise SnapshotError(f"k_min={k_min!r}, k_max={k_max!r}: two ascending, positive wavenumbers are needed")
+    return low, high
+
+
+def integral(shape: Shape, k_min: float, k_max: float, power: float = 0.0) -> float:
+    """∫ E k^power dk, by Gauss-Legendre nodes in every eighth of an octave."""
+    nodes, weights = np.polynomial.legendre.leggauss(4)
+    edges = np.linspace(np.log(k_min), np.log(k_max), 1 + int(np.ceil(8 * np.log2(k_max / k_min))))
+    half, middle = np.diff(edges) / 2, (edges[1:] + edges[:-1]) / 2
+    k = np.exp(middle[:, None] + half[:, None] * nodes)
+    return float((values_of(shape, k) * k ** (1 + power) * weights * half[:, None]).sum())
+
+
+def correlation_length(spectrum: float | Shape, *, k_min: float, k_max: float, convention: str = "one-sided") -> float:
+    """Correlation length of isotropic turbulence with a spectrum, averaged over all realizations.
+
+    Parameters
+    ----------
+    spectrum : float or callable
+        Slope s of E(k) ∝ k^-s, or E(k); see :func:`bend_over`.
+    k_min, k_max : float
+        [rad per length unit]
+    convention : {"one-sided", "two-sided"}
+        ∫₀^∞ ⟨B(0)·B(r)⟩ dr / ⟨B²⟩ = (π/2) ∫E/k dk / ∫E dk, the one of the small-angle law λ = 2 r_g²/l_c; or twice
+        that, which counts both directions (Harari et al. 2002: L_max/5 for Kolmogorov turbulence).
+
+    Returns
+    -------
+    float
+        In the length unit.
+
+    Raises
+    ------
+    SnapshotError
+        If a number or the convention is unusable.
+    """
+    if convention not in CONVENTIONS:
+        raise SnapshotError(f"convention={convention!r}: one of {', '.join(CONVENTIONS)} is needed")
+    low, high = require_limits(k_min, k_max)
+    shape = shape_of(spectrum)
+    mean = integral(shape, low, high, -1.0) / integral(shape, low, high)
+    return CONVENTIONS[convention] * np.pi / 2 * mean
