@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import SPATIAL, SnapshotError, axis_spacing, boundary_attrs, spatial_dims
+from mmfields.conventions import SPATIAL, SnapshotError, axis_spacing, boundary_attrs
 
 
 class Synthetic(ABC):
@@ -111,7 +111,9 @@ class Synthetic(ABC):
             If the grid has no spatial axes, or one is not even.
         """
         template = grid if isinstance(grid, xr.Dataset) else xr.Dataset(coords={d: (d, c) for d, c in grid.items()})
-        dims = spatial_dims(template)
+        dims = tuple(str(d) for d in template.dims if d in SPATIAL)
+        if not dims:
+            raise SnapshotError(f"grid has dims {tuple(template.dims)}: some of x, y, z are needed")
         for d in dims:
             axis_spacing(template, d)
         places = [template[d].values if d in dims else np.zeros(1) for d in SPATIAL]
@@ -120,7 +122,7 @@ class Synthetic(ABC):
         out = xr.Dataset(coords={d: template[d] for d in dims})
         for i, d in enumerate(SPATIAL):
             out[f"B{d}"] = (dims, fields[i], {**self.units, "long_name": f"magnetic field along {d}"})
-        return out.assign_attrs(code="mmfields", **boundary_attrs("open", dims), field=self.label())
+        return out.assign_attrs(code="mmfields", **boundary_attrs(dims, "open"), field=self.label())
 
 
 def _at(packed: Sequence[np.ndarray], form: tuple[int, int], x: Any, y: Any, z: Any) -> np.ndarray:

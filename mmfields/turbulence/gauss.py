@@ -1,0 +1,386 @@
+"""Gaussian random fields on a grid, of a chosen spectrum, free of divergence."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from mmfields.conventions import SPATIAL, SnapshotError, require_number, require_values, require_whole, unit_vector
+from mmfields.fourier.transform import backward_modes, wavenumbers
+from mmfields.io import from_arrays
+from mmfields.turbulence.shapes import Shape, shape_of, values_of
+
+# As the kernel numbers them.
+FORMS = ("solenoidal", "poloidal", "scalar")
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """Axes of a field, and what its modes are made of; axes that it does not have come first, of one cell.
+
+    Parameters
+    ----------
+    dims : tuple of str
+        All three.
+    shape : tuple of int
+    widths : tuple of float
+    rank : int
+        Dims that it has.
+    density : Density
+    direction : (x, y, z) array
+    kind : dtype
+    form : {"solenoidal", "poloidal", "scalar"}
+    """
+
+    dims: tuple[str, ...]
+    shape: tuple[int, ...]
+    widths: tuple[float, ...]
+    rank: int
+    density: "Density"
+    direction: np.ndarray
+    kind: Any
+    form: str = "solenoidal"
+
+    @property
+    def parts(self) -> int:
+        """Components."""
+        return 1 if self.form == "scalar" else 3
+
+    def axes(self) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Whole wavenumbers, wavenumbers, and which of them are Nyquist ones, along each axis."""
+        found = []
+        for i, (n, width) in enumerate(zip(self.shape, self.widths, strict=True)):
+            k, nyquist = wavenumbers(n, width, half=i == 2)
+            found.append((np.rint(k * n * width / (2 * np.pi)).astype(np.int64), k, nyquist))
+        return found
+
+    def sizes(self, k: Sequence[np.ndarray], nyquist: Sequence[np.ndarray]) -> np.ndarray:
+        """Root of the mean square of the modes of a block, in any unit; Nyquist modes, of two signs, are left out."""
+        c = [a.reshape([-1 if j == i else 1 for j in range(3)]).astype(self.kind) for i, a in enumerate(k)]
+        square = sum(a**2 for a in c)
+        along = rest = None
+        if self.density.anisotropic is not None:
+            weights = [self.kind.type(self.direction[SPATIAL.index(d)]) for d in self.dims]
+            along = np.abs(sum(a * w for a, w in zip(c, weights, strict=True)))
+            rest = np.sqrt(np.maximum(square - along**2, 0))
+        power = self.density(along, rest, np.sqrt(square))
+        for i, own in enumerate(nyquist):
+            power[(slice(None),) * i + (own,)] = 0
+        return np.sqrt(power).astype(self.kind, copy=False)
+
+
+def gaussian(
+    shape: int | Sequence[int] | Mapping[str, int],
+    *,
+    spacing: float | Mapping[str, float] = 1.0,
+    spectrum: float | Shape = 5 / 3,
+    k_min: float | None = None,
+    k_max: float | None = None,
+    anisotropic: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
+    rms: float = 1.0,
+    mean_field: Sequence[float] = (0.0, 0.0, 0.0),
+    seed: int,
+    chunks: Any = None,
+    dtype: Any = np.float64,
+    units: Mapping[str, str] | None = None,
+) -> xr.Dataset:
+    """Periodic snapshot of a Gaussian random field of a given spectrum, free of divergence on the grid.
+
+    Each mode is a function of its wavevector and the seed alone: the field is the same however it is chunked, and a
+    larger number of cells of the same box adds modes to those that were there.  Modes at the Nyquist
+    wavenumbers of even axes are left empty.
+
+    Parameters
+    ----------
+    shape : int, sequence or mapping
+        Cells of a cube; along ``z``, ``y``, ``x`` (or the last two of them); or by axis, in the order of the dims.
+    spacing : float or mapping
+        Cell size.
+    spectrum : float or callable
+        Slope s of E(k) ∝ k^-s, or E(k) such as ``mm.turbulence.bend_over``.
+    k_min, k_max : float, optional
+        Limits [rad per length unit], by default all that the grid holds.
+    anisotropic : callable, optional
+        Instead of `spectrum`: E(k_par, k_perp), of which ∫∫ E dk_par dk_perp is half the mean square; parallel to
+        the mean field, or x where there is none.
+    rms : float
+        Of the fluctuations of all three components, averaged over realizations.
+    mean_field : three numbers
+        (x, y, z)
+    seed : int
+    chunks : optional
+        As of Dask; without it the field is made at once, in memory.
+    dtype : float64 or float32
+    units : mapping, optional
+        As of ``mm.io.from_arrays``.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``Bx By Bz``.
+
+    Raises
+    ------
+    SnapshotError
+        If a number is unusable, or the grid cannot hold the band.
+    """
+    sizes = sizes_of(shape)
+    widths = widths_of(spacing, sizes)
+    if require_number(rms, "rms") <= 0:
+        raise SnapshotError(f"rms={rms!r}: a positive number is needed")
+    mean = require_values(mean_field, "mean_field")
+    if len(mean) != 3:
+        raise SnapshotError(f"mean_field={mean_field!r}: three numbers (x, y, z) are needed")
+    low, high = _limits(sizes, widths, k_min, k_max)
+    density = Density(shape_of(spectrum), anisotropic, low, high, len(sizes))
+    density.check()
+    direction = unit_vector(tuple(mean)) if mean.any() else np.eye(3)[0]
+    fields = realized(
+        sizes, widths, density, rms=rms, mean=mean, seed=seed, chunks=chunks, dtype=dtype, direction=direction
+    )
+    notes = {"code": "mmfields", "seed": int(seed), "rms": float(rms), "k_min": low, "k_max": high}
+    parts = dict(zip(("Bx", "By", "Bz"), fields, strict=True))
+    return from_arrays(**parts, spacing=widths, dims=tuple(sizes), units=units, **notes)
+
+
+def realized(
+    sizes: Mapping[str, int],
+    widths: Mapping[str, float],
+    density: "Density",
+    *,
+    rms: float,
+    mean: np.ndarray,
+    seed: int,
+    chunks: Any,
+    dtype: Any,
+    direction: np.ndarray,
+    form: str = "solenoidal",
+) -> list[Any]:
+    """Components of a realization over the axes of `sizes`, NumPy arrays or, with `chunks`, Dask arrays.
+
+    Parameters
+    ----------
+    sizes, widths : mapping
+        Cells, and their size, by axis.
+    density : Density
+    rms, mean, seed, chunks, dtype
+        As :func:`gaussian`; the mean has as many numbers as there are components.
+    direction : (x, y, z) array
+        To which wavenumbers are parallel.
+    form : {"solenoidal", "poloidal", "scalar"}
+        Poloidal is about x.
+
+    Raises
+    ------
+    SnapshotError
+        If the seed or the dtype is unusable; when made, if the band holds no mode.
+    """
+    kind = np.dtype(dtype)
+    if kind not in (np.float32, np.float64):
+        raise SnapshotError(f"dtype={dtype!r}: float64 or float32 is needed")
+    missing = [d for d in SPATIAL if d not in sizes]
+    grid = _Grid(
+        (*missing, *sizes),
+        (*[1] * len(missing), *sizes.values()),
+        (*[1.0] * len(missing), *[float(widths[d]) for d in sizes]),
+        len(sizes),
+        density,
+        direction,
+        kind,
+        form,
+    )
+    keys = np.random.default_rng([require_whole(seed, "seed", 0), 12]).integers(0, 2**32, 2, dtype=np.uint32)
+    make = _whole if chunks is None else partial(_chunked, chunks=chunks_of(chunks, sizes))
+    return [field.reshape(tuple(sizes.values())) for field in make(grid, keys, float(rms), mean)]
+
+
+@dataclass(frozen=True)
+class Density:
+    """Mean square of a mode from its wavenumbers, in any unit: E over the size of its shell, or of its ring."""
+
+    spectrum: Shape
+    anisotropic: Callable[[np.ndarray, np.ndarray], np.ndarray] | None
+    low: float
+    high: float
+    rank: int
+
+    def __call__(self, k_par: np.ndarray, k_perp: np.ndarray, k: np.ndarray) -> np.ndarray:
+        inside = (k >= self.low * (1 - 1e-6)) & (k <= self.high * (1 + 1e-6))
+        if self.anisotropic is None:
+            own = np.clip(k, k.dtype.type(self.low), k.dtype.type(self.high))
+            return self.spectrum(own) / own ** (self.rank - 1) * inside
+        inside &= k_perp > 1e-6 * k
+        out = np.zeros(k.shape, k.dtype)
+        ring = k_perp[inside] if self.rank == 3 else 1.0
+        out[inside] = self.anisotropic(k_par[inside], k_perp[inside]) / ring
+        return out
+
+    def check(self) -> None:
+        """Refuse spectra that are negative, not finite or 0, at a few wavenumbers."""
+        k = np.geomspace(self.low, self.high, 64)
+        if self.anisotropic is None:
+            values_of(self.spectrum, k)
+            return
+        a, b = np.meshgrid(k, k)
+        values_of(lambda _: self.anisotropic(a.ravel(), b.ravel()), a.ravel())
+
+
+def sizes_of(shape: Any) -> dict[str, int]:
+    """Cells by axis, two or three of them, from what :func:`gaussian` takes.
+
+    Raises
+    ------
+    SnapshotError
+        If it is none of that, or an axis has fewer than four cells.
+    """
+    if isinstance(shape, Mapping):
+        sizes = dict(shape)
+    elif isinstance(shape, int | np.integer):
+        sizes = dict.fromkeys(SPATIAL[::-1], shape)
+    else:
+        numbers = list(shape)
+        if len(numbers) not in (2, 3):
+            raise SnapshotError(f"shape={shape!r}: cells along z, y, x or y, x are needed")
+        sizes = dict(zip(SPATIAL[::-1][-len(numbers) :], numbers, strict=True))
+    if set(sizes) - set(SPATIAL) or len(sizes) < 2:
+        raise SnapshotError(f"shape={shape!r}: two or three of the axes x, y, z are needed")
+    return {d: require_whole(n, f"cells along {d}", 4) for d, n in sizes.items()}
+
+
+def widths_of(spacing: Any, sizes: Mapping[str, int]) -> dict[str, float]:
+    """Cell size by axis, from one number or one for each.
+
+    Raises
+    ------
+    SnapshotError
+        If one is missing or not positive.
+    """
+    widths = dict.fromkeys(sizes, spacing) if not isinstance(spacing, Mapping) else dict(spacing)
+    if set(widths) != set(sizes) or any(require_number(w, "spacing") <= 0 for w in widths.values()):
+        raise SnapshotError(f"spacing={spacing!r}: positive numbers for {list(sizes)} are needed")
+    return {d: float(widths[d]) for d in sizes}
+
+
+def _limits(
+    sizes: Mapping[str, int], widths: Mapping[str, float], k_min: float | None, k_max: float | None
+) -> tuple[float, float]:
+    """The band, within what the grid holds."""
+    first = min(2 * np.pi / (sizes[d] * widths[d]) for d in sizes)
+    last = min(np.pi / widths[d] for d in sizes)
+    low = first if k_min is None else require_number(k_min, "k_min")
+    high = last if k_max is None else require_number(k_max, "k_max")
+    if not 0 < low < high:
+        raise SnapshotError(f"k_min={k_min!r}, k_max={k_max!r}: two ascending, positive wavenumbers are needed")
+    if low < first * (1 - 1e-9) or high > last * (1 + 1e-9):
+        raise SnapshotError(
+            f"the band from k={low:g} to {high:g} is not within those of the grid, {first:.6g} to {last:.6g}: "
+            "take a larger box or smaller cells"
+        )
+    return low, high
+
+
+def chunks_of(chunks: Any, sizes: Mapping[str, int]) -> tuple[tuple[int, ...], ...]:
+    """Chunks along each axis, from what Dask takes."""
+    from dask.array.core import normalize_chunks
+
+    given = [chunks.get(d, -1) for d in sizes] if isinstance(chunks, Mapping) else chunks
+    return normalize_chunks(given, tuple(sizes.values()), dtype=np.float64)
+
+
+def _whole(grid: _Grid, keys: np.ndarray, rms: float, mean: np.ndarray) -> list[np.ndarray]:
+    """Components in memory; threads share the planes of modes."""
+    axes = grid.axes()
+    counts = [len(k) for _, k, _ in axes]
+    out = np.empty((grid.parts, *counts), np.result_type(grid.kind, np.complex64))
+    sums = np.empty(counts[:2])
+
+    def planes(part: slice) -> None:
+        own = [tuple(a[part] for a in axes[0]), *axes[1:]]
+        size = _sizes_of(grid, own)
+        sums[part] = _rows(size)
+        _fill(grid, keys, own, size, out[:, part])
+
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        list(pool.map(planes, (slice(i, i + 1) for i in range(counts[0]))))
+    scale = _scale(sums, grid, rms)
+    out[:, 0, 0, 0] = mean * np.prod(grid.shape) / scale
+    fields = [backward_modes(part, grid.shape, (), overwrite=True) for part in out]
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        list(pool.map(lambda plane: np.multiply(plane, scale, out=plane), (p for f in fields for p in f)))
+    return fields
+
+
+def _chunked(
+    grid: _Grid, keys: np.ndarray, rms: float, mean: np.ndarray, *, chunks: tuple[tuple[int, ...], ...]
+) -> list[Any]:
+    import dask.array as da
+
+    axes = grid.axes()
+    n0, n1, n2 = (len(k) for _, k, _ in axes)
+    # pencils of all three components in a block, of the size that the transform makes of one
+    cut = max(1, min(n1, (1 << 27) // (3 * 8 * n0 * n2)))
+    along = da.from_array(np.arange(n1), chunks=(cut,))
+    options = {"dtype": np.result_type(grid.kind, np.complex64)}
+    modes = da.map_blocks(
+        _block, along, grid=grid, keys=keys, **options, meta=np.empty((0,) * 4, options["dtype"]),
+        chunks=((grid.parts,), (n0,), along.chunks[0], (n2,)), new_axis=[0, 1, 3],
+    )  # fmt: skip
+    sums = da.map_blocks(
+        _block_rows, along, grid=grid, dtype=float, chunks=((n0,), along.chunks[0]), new_axis=0, meta=np.empty((0, 0))
+    )
+    scale = sums.rechunk(-1).map_blocks(
+        _scale, grid, rms, dtype=grid.kind, chunks=((1,) * 3,) * 0, drop_axis=[0, 1], meta=np.empty((), grid.kind)
+    )
+    wide = ((1,),) * (3 - grid.rank) + tuple(chunks)
+    return [backward_modes(modes[i], grid.shape, wide) * scale + grid.kind.type(mean[i]) for i in range(grid.parts)]
+
+
+def _block(along: np.ndarray, *, grid: _Grid, keys: np.ndarray) -> np.ndarray:
+    """Modes of some places along the second axis."""
+    axes = _some(grid, along)
+    size = _sizes_of(grid, axes)
+    return _fill(grid, keys, axes, size, np.empty((grid.parts, *size.shape), np.result_type(grid.kind, np.complex64)))
+
+
+def _block_rows(along: np.ndarray, *, grid: _Grid) -> np.ndarray:
+    return _rows(_sizes_of(grid, _some(grid, along)))
+
+
+def _some(grid: _Grid, along: np.ndarray) -> list[tuple[np.ndarray, ...]]:
+    first, second, third = grid.axes()
+    return [first, tuple(a[along] for a in second), third]
+
+
+def _sizes_of(grid: _Grid, axes: Sequence[tuple[np.ndarray, ...]]) -> np.ndarray:
+    return np.ascontiguousarray(grid.sizes([k for _, k, _ in axes], [n for _, _, n in axes]))
+
+
+def _rows(size: np.ndarray) -> np.ndarray:
+    """Mean squares of modes summed along the last axis, both halves of it."""
+    return 2 * np.square(size, dtype=float).sum(axis=-1) - np.square(size[..., 0], dtype=float)
+
+
+def _fill(
+    grid: _Grid, keys: np.ndarray, axes: Sequence[tuple[np.ndarray, ...]], size: np.ndarray, out: np.ndarray
+) -> np.ndarray:
+    """Amplitudes (3, …) of a block, of one realization, in any unit."""
+    from mmfields.kernels.gauss import fill
+
+    where, form = tuple(SPATIAL.index(d) for d in grid.dims), FORMS.index(grid.form)
+    whole, waves = tuple(w for w, _, _ in axes), tuple(k for _, k, _ in axes)
+    turns = tuple(np.exp(0.5j * k * grid.widths[i]) for i, k in enumerate(waves))
+    fill(form, *keys, whole, waves, turns, where, size, out)
+    return out
+
+
+def _scale(sums: np.ndarray, grid: _Grid, rms: float) -> np.ndarray:
+    """By which modes become those of a field of this strength, before the inverse transform."""
+    total = float(np.ascontiguousarray(sums).sum())
+    if not total > 0:
+        raise SnapshotError("the band holds no mode of the grid: widen it, or take a larger box")
+    return np.asarray(rms / np.sqrt(total) * float(np.prod(grid.shape)), grid.kind)

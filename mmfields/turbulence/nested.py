@@ -1,0 +1,178 @@
+"""Periodic grids of several scales, added up at the particles."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import xarray as xr
+
+from mmfields.conventions import (
+    SPATIAL,
+    SnapshotError,
+    axis_spacing,
+    components,
+    require_number,
+    require_whole,
+    unit_attrs,
+)
+from mmfields.turbulence.base import Synthetic
+from mmfields.turbulence.gauss import gaussian
+from mmfields.turbulence.shapes import CONVENTIONS, Shape, correlation_length, integral, require_limits, shape_of
+
+# Cells that a wave needs so that trilinear interpolation keeps nine tenths of its power along an axis.
+CELLS_PER_WAVE = 8
+
+
+@dataclass(frozen=True)
+class NestedGrids(Synthetic):
+    """Sum of periodic cubes, each repeated for ever and trilinear between its cells, which ``mm.trace`` takes.
+
+    Parameters
+    ----------
+    grids : tuple of xarray.Dataset
+        Snapshots with ``Bx By Bz`` over cubes of cubic cells, the largest first; their means do not count.
+    bands : tuple of (k_min, k_max)
+        Wavenumbers that each holds [rad per length unit].
+    strengths : tuple of float
+        Rms of each.
+    spectrum : callable
+        E(k), in any unit.
+    mean_field : (float, float, float)
+
+    Raises
+    ------
+    SnapshotError
+        If a grid is no cube.
+    """
+
+    grids: tuple[xr.Dataset, ...]
+    bands: tuple[tuple[float, float], ...]
+    strengths: tuple[float, ...]
+    spectrum: Shape
+    mean_field: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+    def __post_init__(self) -> None:
+        if not self.grids or not len(self.grids) == len(self.bands) == len(self.strengths):
+            raise SnapshotError("as many grids as bands and strengths, at least one of each, are needed")
+        for i, grid in enumerate(self.grids):
+            components(grid)
+            sizes = {d: (grid.sizes.get(d, 1), round(axis_spacing(grid, d), 12)) for d in SPATIAL if d in grid.dims}
+            if len(sizes) != 3 or len(set(sizes.values())) > 1:
+                raise SnapshotError(f"grid {i} has cells and spacing {sizes}: a cube of cubic cells is needed")
+
+    @property
+    def rms(self) -> float:
+        return float(np.sqrt(np.sum(np.square(self.strengths))))
+
+    @property
+    def shortest(self) -> float:
+        return 2 * np.pi / max(high for _, high in self.bands)
+
+    @property
+    def longest(self) -> float:
+        return 2 * np.pi / min(low for low, _ in self.bands)
+
+    @property
+    def units(self) -> dict[str, str]:
+        return unit_attrs(self.grids[0]["Bx"])
+
+    def correlation_length(self, convention: str = "one-sided") -> float:
+        """Correlation length of the ensemble, see :func:`mmfields.turbulence.correlation_length`."""
+        if convention not in CONVENTIONS:
+            raise SnapshotError(f"convention={convention!r}: one of {', '.join(CONVENTIONS)} is needed")
+        low, high = 2 * np.pi / self.longest, 2 * np.pi / self.shortest
+        return correlation_length(self.spectrum, k_min=low, k_max=high, convention=convention)
+
+    def modes_per_octave(self, k: float) -> float:
+        return np.inf if self.bands[0][0] / 2**0.5 <= k <= self.bands[-1][1] * 2**0.5 else 0.0
+
+    def label(self) -> str:
+        return f"{len(self.grids)} nested grids, linear"
+
+    def kernel_form(self) -> tuple[int, int]:
+        from mmfields.kernels.interpolate import NESTED
+
+        return NESTED, len(self.grids)
+
+    def packed(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Numbers as the kernel takes them: all cubes (z, y, x, 3), where each begins, cells per length, cells."""
+        counts = [grid.sizes["x"] for grid in self.grids]
+        begins = np.cumsum([0, *[3 * n**3 + 1 for n in counts]])
+        kind = np.result_type(*(grid["Bx"].dtype for grid in self.grids), np.float32)
+        data = np.zeros(begins[-1], kind)
+        for i, (grid, begin) in enumerate(zip(self.grids, begins, strict=False)):
+            out = data[begin : begins[i + 1] - 1].reshape(counts[i], counts[i], counts[i], 3)
+            for c, name in enumerate(components(grid)):
+                values = grid[name].transpose(*SPATIAL[::-1]).values
+                if not np.isfinite(values).all():
+                    raise SnapshotError(f"{name} of grid {i} is not finite: fill it before tracing")
+                out[..., c] = values - values.mean(dtype=float) + (self.mean_field[c] if i == 0 else 0.0)
+        inverse = np.array([1 / axis_spacing(grid, "x") for grid in self.grids])
+        return data, begins.astype(np.int64), inverse, np.array(counts, float)
+
+
+def nested_grids(
+    *,
+    k_min: float,
+    k_max: float,
+    spectrum: float | Shape = 5 / 3,
+    rms: float = 1.0,
+    mean_field: Sequence[float] = (0.0, 0.0, 0.0),
+    cells: int = 128,
+    waves_per_box: float = 2.0,
+    seed: int,
+) -> NestedGrids:
+    """Isotropic turbulence on as many periodic cubes as its range of scales needs (Sec. 3.1).
+
+    The range is cut into bands of equal ratio that join without a gap; band i has δB_i² = ∫E dk over it of the whole
+    δB², and a cube of its own with eight cells or more per shortest wave.
+
+    Parameters
+    ----------
+    k_min, k_max : float
+        [rad per length unit]
+    spectrum : float or callable
+        Slope s of E(k) ∝ k^-s, or E(k).
+    rms : float
+        Of all bands together.
+    mean_field : three numbers
+        (x, y, z)
+    cells : int
+        Along an axis of each cube: 25 MB for 128.
+    waves_per_box : float
+        Longest waves of a band along its cube; with more of them a band is narrower, and there are more cubes.
+    seed : int
+
+    Returns
+    -------
+    NestedGrids
+
+    Raises
+    ------
+    SnapshotError
+        If a number is unusable, or the cells do not hold a band of a factor 1.5.
+    """
+    low, high = require_limits(k_min, k_max)
+    if require_number(rms, "rms") <= 0 or np.shape(mean_field) != (3,):
+        raise SnapshotError(f"rms={rms!r}, mean_field={mean_field!r}: a positive number and three numbers are needed")
+    count, waves = require_whole(cells, "cells", 8), require_number(waves_per_box, "waves_per_box", 1.0)
+    widest = count / (CELLS_PER_WAVE * waves)
+    if widest < 1.5:
+        raise SnapshotError(
+            f"cubes of {count} cells hold {waves:g} waves of {CELLS_PER_WAVE} cells and more only over a factor of "
+            f"{widest:.2g} in scale: take at least {int(np.ceil(1.5 * CELLS_PER_WAVE * waves))} cells"
+        )
+    shape = shape_of(spectrum)
+    number = max(1, int(np.ceil(np.log(high / low) / np.log(widest) - 1e-9)))
+    edges = np.geomspace(low, high, number + 1)
+    powers = np.array([integral(shape, a, b) for a, b in pairwise(edges)])
+    strengths = rms * np.sqrt(powers / powers.sum())
+    seeds = np.random.SeedSequence(require_whole(seed, "seed", 0)).generate_state(number)
+    grids = []
+    for a, b, strength, own in zip(edges[:-1], edges[1:], strengths, seeds, strict=True):
+        box = waves * 2 * np.pi / a
+        options = {"spacing": box / count, "k_min": a, "k_max": b, "rms": strength, "seed": int(own)}
+        grids.append(gaussian(count, spectrum=shape, dtype=np.float32, **options))
+    bands = tuple((float(a), float(b)) for a, b in pairwise(edges))
+    return NestedGrids(tuple(grids), bands, tuple(map(float, strengths)), shape, tuple(map(float, mean_field)))
