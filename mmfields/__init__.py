@@ -22,6 +22,7 @@ _MODULES = (
     "samples",
     "scattering",
     "spectra",
+    "theory",
     "tracing",
     "transport",
     "turbulence",

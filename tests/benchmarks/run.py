@@ -1,6 +1,6 @@
 """Speed, as ratios to a reference measured in the same run.
 
-    python tests/benchmarks/run.py            # all; `cluster` needs 40 GB of disk and ten minutes
+    python tests/benchmarks/run.py            # all; `cluster` and `turbulence` need 40 GB of disk and ten minutes
     python tests/benchmarks/run.py readers    # those of one file
 
 Every figure is the median over repeats that alternate with its reference.
@@ -15,7 +15,7 @@ HERE = Path(__file__).parent
 
 def main() -> None:
     wanted = sys.argv[1:]
-    sys.path.insert(0, str(HERE.parent / "io"))
+    sys.path[:0] = [str(HERE), str(HERE.parent / "io")]
     for path in sorted(HERE.glob("bench_*.py")):
         if wanted and path.stem.removeprefix("bench_") not in wanted:
             continue
