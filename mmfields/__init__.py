@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 _MODULES = (
     "anisotropy",
     "conventions",
+    "estimators",
     "faraday",
     "fourier",
     "io",

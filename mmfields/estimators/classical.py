@@ -1,0 +1,208 @@
+"""Scattering rates and diffusion coefficients in closed form."""
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from mmfields.conventions import SnapshotError, require_number
+
+UNITS_NOTE = "particle speed times length unit"
+VELOCITY, LOCAL = ("vx", "vy", "vz"), ("bx", "by", "bz")
+
+
+def steps_of(trajectories: xr.Dataset) -> float:
+    """The even path between two saved points.
+
+    Raises
+    ------
+    SnapshotError
+        If there are fewer than two intervals, or they are not even.
+    """
+    if not isinstance(trajectories, xr.Dataset) or "path" not in trajectories.dims or "path" not in trajectories.coords:
+        raise SnapshotError("trajectories over 'path', from mm.trace or mm.scattering.one_dimensional, are needed")
+    path = trajectories["path"].values
+    intervals = np.diff(path)
+    if len(intervals) < 2 or np.ptp(intervals) > 1e-6 * intervals.mean() or intervals.mean() <= 0:
+        raise SnapshotError(
+            f"{len(path)} saved points at even distances, three or more of them, are needed: save=N, or path[1:]"
+        )
+    return float(intervals.mean())
+
+
+def maximum_likelihood(trajectories: xr.Dataset, *, gyration: bool = False, pooled: bool = False) -> xr.Dataset:
+    """Scattering rate by maximum likelihood from the deflections between saved points, and κ of it.
+
+    In three dimensions, for deflections of a polar Gaussian of variance ν s (Eq. 13): ν = Σ θ² / (N s), with the exact
+    relative error √(2/N), and κ = (2/3)/ν, of whose expectation the factor N/(N-2) is taken out.  In one dimension,
+    where only ``vx`` is there: the rate a of reversals from the share p of odd numbers of them,
+    a = -ln(1-2p)/2s, and κ = 1/2a.
+
+    Parameters
+    ----------
+    trajectories : xarray.Dataset
+        Saved at even distances s that are short against 1/ν.
+    gyration : bool
+        Take out the gyration first: directions are turned about the field that the particle saw, by its own angle.
+        Trace with ``local_field=True``, and save several times a gyration.
+    pooled : bool
+        All particles together, instead of each on its own.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``nu`` [speed per length], ``kappa`` [speed times length], ``…_error``, and ``count``, the number N of
+        deflections; lazy where the trajectories are.  In one dimension ``nu`` is 2a, so that κ = 1/ν as in the paper.
+
+    Raises
+    ------
+    SnapshotError
+        If points are not even, or the local field is missing.
+    """
+    step = steps_of(trajectories)
+    over = ["path", "particle"] if pooled and "particle" in trajectories.dims else ["path"]
+    if "vy" not in trajectories:
+        return _reversals(trajectories, step, over)
+    if gyration and any(n not in trajectories for n in (*LOCAL, "B", "gyroradius", "reference_field")):
+        raise SnapshotError(
+            "gyration can be taken out where the local field was saved: mm.trace(..., local_field=True)"
+        )
+    names = [*VELOCITY, *(LOCAL if gyration else ())]
+    inputs = [trajectories[n] for n in names]
+    if gyration:
+        rigidity = trajectories["gyroradius"] * trajectories["reference_field"]
+        sign = trajectories.attrs.get("charge_sign", 1)
+        inputs.append(trajectories["B"] * (sign * step / rigidity))
+    squares = xr.apply_ufunc(
+        _squared_deflections,
+        *inputs,
+        input_core_dims=[["path"]] * len(inputs),
+        output_core_dims=[["interval"]],
+        dask="parallelized",
+        output_dtypes=[np.float64],
+        dask_gufunc_kwargs={"allow_rechunk": True, "output_sizes": {"interval": trajectories.sizes["path"] - 1}},
+    )
+    dims = ["interval", *over[1:]]
+    count = int(np.prod([squares.sizes[d] for d in dims]))
+    if count < 3:
+        raise SnapshotError(f"{count} deflections are too few: three are needed")
+    nu = squares.sum(dims) / (count * step)
+    kappa = 2 / 3 / nu * (count - 2) / count
+    # of 1/ν, ν being a chi square of `count` degrees
+    spread = np.sqrt(2 / (count - 4)) if count > 4 else np.inf
+    return _named(nu, nu * np.sqrt(2 / count), kappa, kappa * spread, count)
+
+
+def _squared_deflections(*arrays: np.ndarray) -> np.ndarray:
+    """Squared angles between neighbouring directions over the last axis, after a turn about a field if given."""
+    v = np.stack(arrays[:3])
+    before, after = v[..., :-1], v[..., 1:]
+    if len(arrays) > 3:
+        b = np.stack(arrays[3:6])
+        b = b[..., :-1] + b[..., 1:]
+        b /= np.sqrt((b**2).sum(axis=0))
+        angle = 0.5 * (arrays[6][..., :-1] + arrays[6][..., 1:])
+        along = (before * b).sum(axis=0)
+        turned = np.cross(before, b, axis=0)
+        before = along * b + np.cos(angle) * (before - along * b) + np.sin(angle) * turned
+    chord = np.sqrt(((after - before) ** 2).sum(axis=0))
+    return (2 * np.arcsin(np.minimum(0.5 * chord, 1.0))) ** 2
+
+
+def _reversals(trajectories: xr.Dataset, step: float, over: list[str]) -> xr.Dataset:
+    flips = (trajectories["vx"].isel(path=slice(1, None)).drop_vars("path") !=
+             trajectories["vx"].isel(path=slice(None, -1)).drop_vars("path"))  # fmt: skip
+    count = int(np.prod([flips.sizes[d] for d in over]))
+    share = flips.mean(over)
+    nu = -np.log1p(-2 * share.where(share < 0.5)) / step
+    # of the share, passed on
+    nu_error = 2 * np.sqrt(share * (1 - share) / count) / (1 - 2 * share) / step
+    kappa = 1 / nu
+    return _named(nu, nu_error, kappa, kappa * nu_error / nu, count)
+
+
+def _named(nu: xr.DataArray, nu_error: Any, kappa: Any, kappa_error: Any, count: int) -> xr.Dataset:
+    rate = {"units": "1", "note": "particle speed per length unit"}
+    coefficient = {"units": "1", "note": UNITS_NOTE}
+    out = xr.Dataset(
+        {
+            "nu": nu.assign_attrs(long_name="scattering rate", **rate),
+            "nu_error": nu_error.assign_attrs(long_name="error of the scattering rate", **rate),
+            "kappa": kappa.assign_attrs(long_name="diffusion coefficient", **coefficient),
+            "kappa_error": kappa_error.assign_attrs(long_name="error of the diffusion coefficient", **coefficient),
+        }
+    )
+    out["count"] = ((), count, {"long_name": "deflections of each estimate", "units": "1"})
+    return out.assign_attrs(estimator="maximum likelihood")
+
+
+def mean_squared_displacement(trajectories: xr.Dataset, *, pooled: bool = False) -> xr.Dataset:
+    """Diffusion coefficient ⟨Δr²⟩/(2 d s) at the end of the trajectories, the classical estimate.
+
+    Parameters
+    ----------
+    trajectories : xarray.Dataset
+        In three dimensions, or one where only ``x`` is there; it must be long against the mean free path.
+    pooled : bool
+        All particles together, instead of each on its own.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``kappa`` and, where pooled, ``kappa_error``; lazy where the trajectories are.
+
+    Raises
+    ------
+    SnapshotError
+        If there are fewer than three even points.
+    """
+    steps_of(trajectories)
+    axes = [d for d in ("x", "y", "z") if d in trajectories]
+    moved = [trajectories[d].isel(path=-1) - trajectories[d].isel(path=0) for d in axes]
+    path = float(trajectories["path"][-1] - trajectories["path"][0])
+    each = (sum(m**2 for m in moved) / (2 * len(axes) * path)).drop_vars("path", errors="ignore")
+    notes = {"units": "1", "note": UNITS_NOTE, "long_name": "diffusion coefficient"}
+    if not pooled or "particle" not in each.dims:
+        return xr.Dataset({"kappa": each.assign_attrs(notes)}, attrs={"estimator": "mean squared displacement"})
+    n = each.sizes["particle"]
+    error = each.std("particle", ddof=1) / np.sqrt(n) if n > 1 else xr.full_like(each.isel(particle=0), np.nan)
+    values = {"kappa": each.mean("particle").assign_attrs(notes)}
+    values["kappa_error"] = error.assign_attrs({**notes, "long_name": "error of the diffusion coefficient"})
+    return xr.Dataset(values, attrs={"estimator": "mean squared displacement"})
+
+
+def filling_fraction(rates: xr.DataArray, *, inside: float, outside: float) -> xr.Dataset:
+    """Filling fraction of scattering patches from the rates of many short trajectories (Eq. 10 turned round).
+
+    f = (⟨ν⟩ - ν_res) / (ν_mm - ν_res).  The error is from the scatter between trajectories, which knows that each of
+    them has seen its own patches; √(2/N) would not.
+
+    Parameters
+    ----------
+    rates : xarray.DataArray
+        ``nu`` of :func:`maximum_likelihood`, over ``particle``.
+    inside, outside : float
+        ν_mm and ν_res, in the same unit.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``f_mm`` and ``f_mm_error``; a little below 0 or above 1 where the error says so.
+
+    Raises
+    ------
+    SnapshotError
+        If there are fewer than two trajectories, or the rates are alike.
+    """
+    a, b = require_number(inside, "inside", 0.0), require_number(outside, "outside", 0.0)
+    if a == b:
+        raise SnapshotError(f"inside={a:g} and outside={b:g} are alike: patches cannot be told from the rest")
+    if "particle" not in rates.dims or rates.sizes["particle"] < 2:
+        raise SnapshotError(f"rates of at least two trajectories over 'particle' are needed, not {dict(rates.sizes)}")
+    n = rates.sizes["particle"]
+    share = (rates.mean("particle") - b) / (a - b)
+    error = rates.std("particle", ddof=1) / np.sqrt(n) / abs(a - b)
+    notes = {"units": "1", "long_name": "filling fraction of patches"}
+    return xr.Dataset(
+        {"f_mm": share.assign_attrs(notes), "f_mm_error": error.assign_attrs({**notes, "long_name": "its error"})}
+    )
