@@ -68,9 +68,11 @@ class Synthetic(ABC):
         Raises
         ------
         SnapshotError
-            If there is no mean field.
+            If there is no mean field, or no such kind.
         """
         mean_square = float(np.sum(np.square(self.mean_field)))
+        if kind not in ("mean", "rms"):
+            raise SnapshotError(f"kind={kind!r}: 'mean' or 'rms' is needed")
         if kind == "mean":
             if mean_square == 0:
                 raise SnapshotError("there is no mean field, no reference for a gyroradius: give reference_field='rms'")
@@ -110,7 +112,10 @@ class Synthetic(ABC):
         SnapshotError
             If the grid has no spatial axes, or one is not even.
         """
-        template = grid if isinstance(grid, xr.Dataset) else xr.Dataset(coords={d: (d, c) for d, c in grid.items()})
+        try:
+            template = grid if isinstance(grid, xr.Dataset) else xr.Dataset(coords={d: (d, c) for d, c in grid.items()})
+        except (AttributeError, ValueError) as error:
+            raise SnapshotError(f"grid={grid!r}: a snapshot, or coordinates by axis, are needed ({error})") from error
         dims = tuple(str(d) for d in template.dims if d in SPATIAL)
         if not dims:
             raise SnapshotError(f"grid has dims {tuple(template.dims)}: some of x, y, z are needed")
@@ -131,7 +136,10 @@ def _at(packed: Sequence[np.ndarray], form: tuple[int, int], x: Any, y: Any, z: 
 
     data, *parts = (np.asarray(p) for p in packed)
     kind, count = form
-    position = np.stack(np.broadcast_arrays(x, y, z), -1).astype(float)
+    try:
+        position = np.stack(np.broadcast_arrays(x, y, z), -1).astype(float)
+    except ValueError as error:
+        raise SnapshotError(f"positions x, y, z are no numbers of one shape ({error})") from error
     out = np.empty((position.size // 3, 3))
     for array in (data, *parts):
         array.flags.writeable = False

@@ -180,9 +180,7 @@ def realized(
     SnapshotError
         If the seed or the dtype is unusable; when made, if the band holds no mode.
     """
-    kind = np.dtype(dtype)
-    if kind not in (np.float32, np.float64):
-        raise SnapshotError(f"dtype={dtype!r}: float64 or float32 is needed")
+    kind = real_kind(dtype)
     missing = [d for d in SPATIAL if d not in sizes]
     grid = _Grid(
         (*missing, *sizes),
@@ -228,6 +226,23 @@ class Density:
             return
         a, b = np.meshgrid(k, k)
         values_of(lambda _: self.anisotropic(a.ravel(), b.ravel()), a.ravel())
+
+
+def real_kind(dtype: Any) -> np.dtype:
+    """float64 or float32.
+
+    Raises
+    ------
+    SnapshotError
+        If it is neither.
+    """
+    try:
+        kind = np.dtype(dtype)
+    except TypeError:
+        kind = np.dtype(object)
+    if kind not in (np.float32, np.float64):
+        raise SnapshotError(f"dtype={dtype!r}: float64 or float32 is needed")
+    return kind
 
 
 def sizes_of(shape: Any) -> dict[str, int]:
@@ -285,11 +300,22 @@ def _limits(
 
 
 def chunks_of(chunks: Any, sizes: Mapping[str, int]) -> tuple[tuple[int, ...], ...]:
-    """Chunks along each axis, from what Dask takes."""
+    """Chunks along each axis, from what Dask takes.
+
+    Raises
+    ------
+    SnapshotError
+        If they are none, or name another axis.
+    """
     from dask.array.core import normalize_chunks
 
-    given = [chunks.get(d, -1) for d in sizes] if isinstance(chunks, Mapping) else chunks
-    return normalize_chunks(given, tuple(sizes.values()), dtype=np.float64)
+    if isinstance(chunks, Mapping) and (unknown := set(chunks) - set(sizes)):
+        raise SnapshotError(f"chunks name axes {sorted(map(str, unknown))}, the field has {list(sizes)}")
+    given = tuple(chunks.get(d, -1) for d in sizes) if isinstance(chunks, Mapping) else chunks
+    try:
+        return normalize_chunks(given, tuple(sizes.values()), dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise SnapshotError(f"chunks={chunks!r} do not cut {dict(sizes)} ({error})") from error
 
 
 def _whole(grid: _Grid, keys: np.ndarray, rms: float, mean: np.ndarray) -> list[np.ndarray]:

@@ -20,7 +20,7 @@ from mmfields.conventions import (
     spatial_dims,
 )
 from mmfields.io import from_arrays
-from mmfields.turbulence.gauss import Density, chunks_of, realized, sizes_of, widths_of
+from mmfields.turbulence.gauss import Density, chunks_of, real_kind, realized, sizes_of, widths_of
 from mmfields.turbulence.shapes import PowerLaw
 
 SIGNS = ("both", "peaks", "holes")
@@ -91,7 +91,8 @@ def micromirrors(
     if len(sizes) != 3:
         raise SnapshotError(f"shape={shape!r}: micromirrors have three axes")
     widths = widths_of(spacing, sizes)
-    require_number(rms, "rms", 0.0, 10.0)
+    if require_number(rms, "rms", 0.0, 10.0) == 0:
+        raise SnapshotError("rms=0: a positive strength is needed")
     scales = {d: require_number(l_par if d == "x" else l_perp, "l_par" if d == "x" else "l_perp") for d in sizes}
     for d, scale in scales.items():
         if not 1.5 * widths[d] <= scale <= sizes[d] * widths[d] / 16:
@@ -141,7 +142,7 @@ def _bottles(
     size = rms * np.sqrt(volume / (count * own * (1 + across**2 / (4 * parallel**2))))
     options = {
         "dims": tuple(sizes), "period": lengths, "centres": centres, "amplitudes": turn * size,
-        "parallel": parallel, "across": across, "kind": np.dtype(dtype),
+        "parallel": parallel, "across": across, "kind": real_kind(dtype),
     }  # fmt: skip
     places = [(np.arange(sizes[d]) + 0.5) * widths[d] for d in sizes]
     if chunks is None:

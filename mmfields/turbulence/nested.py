@@ -13,6 +13,7 @@ from mmfields.conventions import (
     axis_spacing,
     components,
     require_number,
+    require_values,
     require_whole,
     unit_attrs,
 )
@@ -154,7 +155,7 @@ def nested_grids(
         If a number is unusable, or the cells do not hold a band of a factor 1.5.
     """
     low, high = require_limits(k_min, k_max)
-    if require_number(rms, "rms") <= 0 or np.shape(mean_field) != (3,):
+    if require_number(rms, "rms") <= 0 or len(require_values(mean_field, "mean_field")) != 3:
         raise SnapshotError(f"rms={rms!r}, mean_field={mean_field!r}: a positive number and three numbers are needed")
     count, waves = require_whole(cells, "cells", 8), require_number(waves_per_box, "waves_per_box", 1.0)
     widest = count / (CELLS_PER_WAVE * waves)

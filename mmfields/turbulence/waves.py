@@ -284,8 +284,8 @@ def _spaced(modes: Any, k_min: Any, k_max: Any, density: Any) -> tuple[np.ndarra
         raise SnapshotError("give either modes or modes_per_octave")
     fine = np.geomspace(low, high, 1 + int(np.ceil(64 * np.log2(high / low))))
     dense = density(fine) if callable(density) else np.full(len(fine), require_number(density, "modes_per_octave"))
-    dense = np.broadcast_to(np.asarray(dense, float), fine.shape)
-    if not np.isfinite(dense).all() or (dense <= 0).any():
+    dense = require_values(np.broadcast_to(dense, fine.shape), "modes_per_octave")
+    if (dense <= 0).any():
         raise SnapshotError("modes_per_octave: positive numbers are needed at every wavenumber")
     octaves = np.log2(fine / low)
     count = np.append(0.0, np.cumsum(0.5 * (dense[1:] + dense[:-1]) * np.diff(octaves)))

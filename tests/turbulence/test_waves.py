@@ -192,3 +192,33 @@ def test_more_that_is_refused():
         turbulence.bend_over(0)
     with pytest.raises(mm.SnapshotError):
         made().to_dataset({"x": np.array([0.0, 1.0, 3.0]), "y": np.arange(3.0)})
+
+
+def test_bad_places_and_kinds_are_refused():
+    field = made()
+    for call, message in (
+        (lambda: field.at("here", 0.0, 0.0), "no numbers of one shape"),
+        (lambda: field.at([1.0, 2.0], [1.0, 2.0, 3.0], 0.0), "no numbers of one shape"),
+        (lambda: field.strength("mode"), "kind='mode'"),
+        (lambda: field.to_dataset(5), "a snapshot, or coordinates"),
+        (lambda: field.to_dataset({}), "some of x, y, z"),
+    ):
+        with pytest.raises(mm.SnapshotError, match=message):
+            call()
+
+
+@pytest.mark.parametrize("count", [1, 2, 9])
+def test_few_modes_and_one_mean_field(count):
+    """Equal waves, waves without wavenumber and float32 columns are added up like any other."""
+    rng = np.random.default_rng(count)
+    names = ("kx", "ky", "kz", "ax", "ay", "az", "phase")
+    columns = {n: ("mode", rng.normal(size=count).astype(np.float32)) for n in names}
+    modes = xr.Dataset(columns)
+    if count > 1:
+        for n in names[:3]:
+            modes[n][-1] = 0.0
+    field = turbulence.PlaneWaves(modes, (0.5, 0.0, 1.0))
+    places = rng.normal(size=(3, 50)) * 100
+    k, a = (np.stack([modes[n].values.astype(float) for n in group]) for group in (names[:3], names[3:6]))
+    want = np.cos(places.T @ k + modes.phase.values) @ a.T + [0.5, 0.0, 1.0]
+    np.testing.assert_allclose(field.at(*places), want, atol=1e-11)
