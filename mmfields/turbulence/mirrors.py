@@ -47,6 +47,7 @@ def micromirrors(
     kind: str = "modes",
     bottles: int | None = None,
     sign: str = "both",
+    skewness: float | None = None,
     spacing: float | Mapping[str, float] = 1.0,
     seed: int,
     chunks: Any = None,
@@ -72,8 +73,11 @@ def micromirrors(
     bottles : int, optional
         Their number, placed independently; as many as fill a third of the box by default.
     sign : {"both", "peaks", "holes"}
-        Of bottles: half of them each at random, or all of them stronger or weaker than the mean, with a skewness of
-        that sign.
+        Of bottles: half of them each, at random places, or all of them stronger or weaker than the mean, with a
+        skewness of that sign.
+    skewness : float, optional
+        Instead of a sign: of δB_x, averaged over realizations, by the share of bottles that are peaks.  Few bottles can
+        have more of it than many.
     spacing, seed, chunks, dtype, units
         As :func:`gaussian`.
 
@@ -102,8 +106,10 @@ def micromirrors(
             )
     if kind not in ("modes", "bottles") or sign not in SIGNS:
         raise SnapshotError(f"kind={kind!r}, sign={sign!r}: 'modes' or 'bottles', and one of {', '.join(SIGNS)}")
-    if kind == "modes" and (bottles is not None or sign != "both"):
-        raise SnapshotError("bottles and sign are those of kind='bottles'; modes have random phases")
+    if kind == "modes" and (bottles is not None or sign != "both" or skewness is not None):
+        raise SnapshotError("bottles, sign and skewness are those of kind='bottles'; modes have random phases")
+    if sign != "both" and skewness is not None:
+        raise SnapshotError(f"sign={sign!r} and skewness={skewness!r}: give one of them")
     options = {"seed": seed, "chunks": chunks, "dtype": dtype}
     if kind == "modes":
         band = 1e-9, np.sqrt(3) * np.pi / min(widths.values())
@@ -111,7 +117,7 @@ def micromirrors(
         unit = np.eye(3)[0]
         fields = realized(sizes, widths, density, rms=rms, mean=unit, direction=unit, form="poloidal", **options)
     else:
-        fields = _bottles(sizes, widths, float(l_par), float(l_perp), float(rms), bottles, sign, **options)
+        fields = _bottles(sizes, widths, float(l_par), float(l_perp), float(rms), bottles, sign, skewness, **options)
     notes = {"code": "mmfields", "seed": int(seed), "rms": float(rms), "l_par": float(l_par), "l_perp": float(l_perp)}
     parts = dict(zip(("Bx", "By", "Bz"), fields, strict=True))
     return from_arrays(**parts, spacing=widths, dims=tuple(sizes), units=units, kind=kind, **notes)
@@ -125,6 +131,7 @@ def _bottles(
     rms: float,
     bottles: int | None,
     sign: str,
+    skewness: float | None,
     *,
     seed: int,
     chunks: Any,
@@ -137,7 +144,15 @@ def _bottles(
     count = require_whole(max(1, round(volume / own / 3)) if bottles is None else bottles, "bottles", 1)
     random = np.random.default_rng([require_whole(seed, "seed", 0), 13])
     centres = random.random((count, 3)) * lengths
-    turn = random.choice((-1.0, 1.0), count) if sign == "both" else np.full(count, 1.0 if sign == "peaks" else -1.0)
+    share = {"both": 0.5, "peaks": 1.0, "holes": 0.0}[sign]
+    if skewness is not None:
+        most = _skewness_of_peaks(count, own / volume)
+        share = 0.5 + 0.5 * require_number(skewness, "skewness") / most
+        if not 0 <= share <= 1:
+            raise SnapshotError(
+                f"skewness={skewness:g}: {count} bottles in this box have from -{most:.3g} to {most:.3g}; take fewer"
+            )
+    turn = random.permutation(np.where(np.arange(count) < round(share * count), 1.0, -1.0))
     # ∫δB² of one bottle is a² times its own volume times the share of all components in that of the first
     size = rms * np.sqrt(volume / (count * own * (1 + across**2 / (4 * parallel**2))))
     options = {
@@ -161,6 +176,15 @@ def _bottles(
         **options,
     )
     return [together[i] for i in range(3)]
+
+
+def _skewness_of_peaks(count: int, share: float) -> float:
+    """Skewness of δB_x where all bottles are peaks: ∫δB_x³ of one over the root of (∫δB_x²)³, and of their density.
+
+    `share` is the volume 2π^(3/2) l_perp² l_par of a bottle over that of the box.
+    """
+    third = np.pi * np.sqrt(2 * np.pi / 3) * (8 / 1.5 - 12 / 1.5**2 + 12 / 1.5**3 - 6 / 1.5**4)
+    return float(third / (2 * np.pi**1.5) / np.sqrt(count * share))
 
 
 def _bottles_of_block(*places: np.ndarray, dims: tuple[str, ...], kind: Any, **bottles: Any) -> np.ndarray:

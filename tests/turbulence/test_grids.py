@@ -171,9 +171,22 @@ def test_bottles_of_one_sign_are_skewed():
     assert skewness["peaks"] > 0.8 and skewness["holes"] < -0.8 and abs(skewness["both"]) < 0.4
 
 
+@pytest.mark.parametrize("wanted", [-0.6, 0.0, 0.9])
+def test_bottles_have_the_skewness_that_is_asked_for(wanted):
+    options = {"l_par": 5.0, "l_perp": 2.5, "rms": 0.3, "kind": "bottles", "bottles": 300}
+    found = []
+    for seed in range(10):
+        ds = turbulence.micromirrors((48, 48, 96), skewness=wanted, seed=seed, **options)
+        found.append(float((((ds.Bx - 1) / ds.Bx.std()) ** 3).mean()))
+    assert np.mean(found) == pytest.approx(wanted, abs=4 * np.std(found) / np.sqrt(10) + 0.02)
+
+
 @pytest.mark.parametrize(
     "options",
     [
+        {"skewness": 0.5},
+        {"kind": "bottles", "skewness": 5.0},
+        {"kind": "bottles", "skewness": 0.1, "sign": "peaks"},
         {"l_par": 100.0},
         {"l_perp": 0.5},
         {"kind": "waves"},

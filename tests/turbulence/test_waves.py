@@ -128,6 +128,31 @@ def test_orbits_by_octaves_are_those_of_all_waves(scattering, no_compute):
             np.testing.assert_array_equal(rest[d].isel(path=-1), fast[d].isel(path=-1))
 
 
+def test_diffusion_by_octaves_is_that_of_all_waves():
+    """Over many mean free paths, where single orbits have long parted."""
+    field = turbulence.plane_waves(200, k_min=1.0, k_max=30.0, seed=4)
+    p = mm.particles.isotropic(256, gyroradius=0.5, seed=6, field=field)
+    found = []
+    for error in (1e-6, 0.0):
+        tr = mm.trace(replace(field, error=error), p, step=0.02, distance=60.0, save=20)
+        found.append(mm.transport.diffusion(tr).compute(scheduler="sync"))
+    apart = abs(float(found[0].kappa - found[1].kappa))
+    assert apart < 3 * np.hypot(float(found[0].kappa_error), float(found[1].kappa_error))
+
+
+def test_the_seed_decides():
+    a, b, c = made(seed=1), made(seed=1), made(seed=2)
+    xr.testing.assert_identical(a.modes, b.modes)
+    assert not a.modes.phase.equals(c.modes.phase)
+    for make in (
+        lambda s: turbulence.gaussian(8, seed=s),
+        lambda s: turbulence.nested_grids(k_min=1.0, k_max=1.4, cells=24, seed=s).grids[0],
+        lambda s: turbulence.micromirrors(48, l_par=2.0, l_perp=2.0, rms=0.1, kind="bottles", seed=s),
+    ):
+        xr.testing.assert_identical(make(1), make(1))
+        assert not make(1).Bx.equals(make(2).Bx)
+
+
 def test_gyroradii_that_meet_few_modes_are_named():
     field = made(k_min=1e-3, k_max=10.0)
     p = mm.particles.isotropic(2, gyroradius=[1.0, 1e-3, 1e5], seed=1, field=field)
