@@ -11,7 +11,7 @@ import numpy as np
 from astropy import constants
 from astropy import units as u
 
-from mmfields.conventions import SnapshotError
+from mmfields.conventions import SnapshotError, require_number, require_values
 
 LIGHT = u.Quantity(constants.c.cgs.value, u.cm / u.s)
 # Charge and proton mass in Gaussian units, as numbers: astropy's own charge units do not mix with gauss.
@@ -127,6 +127,8 @@ def gyroradius(E: u.Quantity, medium: Medium = ICM) -> u.Quantity:
         If `E` is no positive energy.
     """
     energy = _checked(E, "E", u.erg)
+    if not isinstance(medium, Medium):
+        raise SnapshotError(f"medium={medium!r}: mm.theory.Medium(...) is needed")
     return (energy.value / (medium.Z * _E * medium.B.to_value(u.G)) * u.cm).to(u.pc)
 
 
@@ -213,7 +215,7 @@ def deflection_angle(E: u.Quantity, medium: Medium = ICM, *, check: bool = False
     SnapshotError
         If `E` is no positive energy, or out of range where that is checked.
     """
-    ratio = (medium.l_mm / gyroradius(E, medium)).to_value("")
+    ratio = 1 / (gyroradius(E, medium) / medium.l_mm).to_value("")
     if check and (np.asarray(ratio) >= 1).any():
         least = medium.Z * _E * medium.B.to_value(u.G) * medium.l_mm.to_value(u.cm) * u.erg
         raise SnapshotError(
@@ -513,10 +515,10 @@ def mode_amplitudes(k: u.Quantity | np.ndarray, spectrum: Any = 5 / 3) -> np.nda
     SnapshotError
         If a wavenumber is not positive.
     """
-    values = np.asarray(getattr(k, "value", k), float)
+    values = require_values(np.asarray(getattr(k, "value", k)), "k")
     if not (values > 0).all():
         raise SnapshotError("k: positive wavenumbers are needed")
-    weight = spectrum(values) * values if callable(spectrum) else values ** (1 - float(spectrum))
+    weight = spectrum(values) * values if callable(spectrum) else values ** (1 - require_number(spectrum, "spectrum"))
     return np.sqrt(weight / weight.sum())
 
 
@@ -701,7 +703,9 @@ def running_kappa(time: u.Quantity, kappa: u.Quantity, *, rate: u.Quantity) -> u
         If a quantity is not positive.
     """
     x = (_checked(rate, "rate", 1 / u.s) * _checked(time, "time", u.s)).to_value("")
-    return _checked(kappa, "kappa", u.cm**2 / u.s) * (1 + np.expm1(-x) / x)
+    small = np.minimum(x, 1e-3)  # where the difference would cancel, its series
+    share = np.where(x < 1e-3, small / 2 - small**2 / 6 + small**3 / 24, 1 + np.expm1(-x) / x)
+    return _checked(kappa, "kappa", u.cm**2 / u.s) * share
 
 
 def residence_path(*, volume: u.Quantity, surface: u.Quantity) -> u.Quantity:

@@ -127,7 +127,9 @@ def test_amplitudes_angles_and_running_coefficients():
     kappa = 1e30 * CM2S
     assert float(th.running_kappa(1e9 * u.s, kappa, rate=1 / u.s) / kappa) == pytest.approx(1, rel=2e-9)
     early = th.running_kappa(1e-6 * u.s, kappa, rate=1 / u.s) / kappa
-    assert float(early) == pytest.approx(0.5e-6, rel=1e-3)
+    assert float(early) == pytest.approx(0.5e-6, rel=1e-6)
+    tiny = th.running_kappa(1e-17 * u.s, kappa, rate=1 / u.s) / kappa
+    assert float(tiny) == pytest.approx(5e-18, rel=1e-9)
     assert th.residence_time(th.LIGHT * u.s) == 1 * u.s
 
 
@@ -156,6 +158,8 @@ def test_arrays_come_back_in_their_shape():
         (lambda: th.Medium(l_c=1 * u.s), "l_c=1.0 s"),
         (lambda: th.Medium(Z=0), "Z=0"),
         (lambda: th.mode_amplitudes([-1.0, 2.0]), "positive wavenumbers"),
+        (lambda: th.mode_amplitudes([1.0, np.inf]), "finite"),
+        (lambda: th.kappa_micromirror(TEV, 3), "medium=3"),
     ],
 )
 def test_what_is_not_possible_is_refused(call, message):

@@ -61,6 +61,8 @@ def maximum_likelihood(trajectories: xr.Dataset, *, gyration: bool = False, pool
     """
     step = steps_of(trajectories)
     over = ["path", "particle"] if pooled and "particle" in trajectories.dims else ["path"]
+    if "vx" not in trajectories:
+        raise SnapshotError(f"directions vx (vy, vz) are needed, not {list(trajectories.data_vars)}")
     if "vy" not in trajectories:
         return _reversals(trajectories, step, over)
     if gyration and any(n not in trajectories for n in (*LOCAL, "B", "gyroradius", "reference_field")):
@@ -116,9 +118,11 @@ def _reversals(trajectories: xr.Dataset, step: float, over: list[str]) -> xr.Dat
     share = flips.mean(over)
     nu = -np.log1p(-2 * share.where(share < 0.5)) / step
     # of the share, passed on
-    nu_error = 2 * np.sqrt(share * (1 - share) / count) / (1 - 2 * share) / step
+    # without a reversal about one more is the limit
+    spread = np.sqrt(share * (1 - share) / count).where(share > 0, 1 / count)
+    nu_error = 2 * spread / (1 - 2 * share) / step
     kappa = 1 / nu
-    return _named(nu, nu_error, kappa, kappa * nu_error / nu, count)
+    return _named(nu, nu_error, kappa, (nu_error / nu**2).where(share > 0, np.inf), count)
 
 
 def _named(nu: xr.DataArray, nu_error: Any, kappa: Any, kappa_error: Any, count: int) -> xr.Dataset:
@@ -158,6 +162,8 @@ def mean_squared_displacement(trajectories: xr.Dataset, *, pooled: bool = False)
     """
     steps_of(trajectories)
     axes = [d for d in ("x", "y", "z") if d in trajectories]
+    if not axes:
+        raise SnapshotError(f"positions x (y, z) are needed, not {list(trajectories.data_vars)}")
     moved = [trajectories[d].isel(path=-1) - trajectories[d].isel(path=0) for d in axes]
     path = float(trajectories["path"][-1] - trajectories["path"][0])
     each = (sum(m**2 for m in moved) / (2 * len(axes) * path)).drop_vars("path", errors="ignore")
@@ -197,8 +203,9 @@ def filling_fraction(rates: xr.DataArray, *, inside: float, outside: float) -> x
     a, b = require_number(inside, "inside", 0.0), require_number(outside, "outside", 0.0)
     if a == b:
         raise SnapshotError(f"inside={a:g} and outside={b:g} are alike: patches cannot be told from the rest")
-    if "particle" not in rates.dims or rates.sizes["particle"] < 2:
-        raise SnapshotError(f"rates of at least two trajectories over 'particle' are needed, not {dict(rates.sizes)}")
+    if not isinstance(rates, xr.DataArray) or rates.sizes.get("particle", 0) < 2:
+        found = dict(rates.sizes) if isinstance(rates, xr.DataArray) else type(rates).__name__
+        raise SnapshotError(f"rates of at least two trajectories over 'particle' are needed, not {found}")
     n = rates.sizes["particle"]
     share = (rates.mean("particle") - b) / (a - b)
     error = rates.std("particle", ddof=1) / np.sqrt(n) / abs(a - b)

@@ -49,6 +49,8 @@ def two_phase(
     """
     count, length = require_whole(realizations, "realizations", 1), require_whole(steps, "steps", 2)
     limits = {"kappa": (kappa, 0.5), "f_mm": (f_mm, 0.0), "contrast": (contrast, 1.0), "period": (period, 1e-6)}
+    if bad := [name for name, (pair, _) in limits.items() if np.shape(pair) != (2,)]:
+        raise SnapshotError(f"{bad}: (low, high) is needed")
     for name, ((low, high), least) in limits.items():
         require_number(low, name, least), require_number(high, name, low, 1.0 if name == "f_mm" else np.inf)
     random = np.random.default_rng([require_whole(seed, "seed", 0), 21])

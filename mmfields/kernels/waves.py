@@ -45,9 +45,9 @@ WORTH = 10
 # the error that the group may make; terms: (rows, TERMS, 3) numbers of each wave's polynomial, to its cosine for even
 # powers and to its sine for odd ones; no groups where all waves are added directly.
 Octaves = namedtuple("Octaves", "groups bounds terms")
-# What a batch keeps between steps: steps for which each level stands, its rows, numbers x, y, z of its polynomial,
-# where it is centred; room for four cosines, four sines, and a shift.
-Levels = namedtuple("Levels", "period rows px py pz cx cy cz cosines sines dx dy dz")
+# What a batch keeps between steps: steps for which each level stands, its rows, steps for which each group may stand,
+# numbers x, y, z of the level's polynomial, where it is centred; room for four cosines, four sines, and a shift.
+Levels = namedtuple("Levels", "period rows stands px py pz cx cy cz cosines sines dx dy dz")
 
 # Coefficients of sin(2 pi r) / r in r^2, interpolated at Chebyshev nodes of |r| <= 1/4: to 8e-14.
 S0, S1, S2, S3 = 6.28318530717928, -41.341702239903675, 81.60524914901583, -76.70584754377326
@@ -172,7 +172,7 @@ def new_levels(octaves):
     cx, cy, cz = np.zeros((g, LANES)), np.zeros((g, LANES)), np.zeros((g, LANES))
     cosines, sines = np.zeros(TOGETHER * LANES), np.zeros(TOGETHER * LANES)
     dx, dy, dz = np.zeros(LANES), np.zeros(LANES), np.zeros(LANES)
-    return Levels(period, rows, px, py, pz, cx, cy, cz, cosines, sines, dx, dy, dz)
+    return Levels(period, rows, np.zeros(g), px, py, pz, cx, cy, cz, cosines, sines, dx, dy, dz)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -184,19 +184,22 @@ def plan_levels(octaves, step, count, levels):
     the error of the one before.
     """
     groups, bounds, _ = octaves
-    period, rows = levels.period, levels.rows
+    period, rows, stands = levels.period, levels.rows, levels.stands
     n, first = bounds.size, 0
-    while first < n and min((0.5 * bounds[first]) ** 0.25 / step, 1.0 * count) < WORTH:
+    while first < n:
+        least = 1.0 * count  # a level stands no longer than any group in it or in a slower one may
+        for g in range(n - 1, first - 1, -1):
+            least = min(least, (0.5 ** (g - first + 1) * bounds[g]) ** 0.25 / step)
+            stands[g] = least
+        if least >= WORTH:
+            break
         first += 1
     if first == n:
         return 0
-    base = np.int64(min((0.5 * bounds[first]) ** 0.25 / step, 1.0 * count))
-    level, period[0], rows[0], share = 0, base, groups[first], 0.5
+    level, period[0], rows[0] = 0, np.int64(stands[first]), groups[first]
     for g in range(first + 1, n):
-        share *= 0.5
-        stands = min((share * bounds[g]) ** 0.25 / step, 1.0 * count)
         own = period[level]
-        while 2 * own <= stands:
+        while 2 * own <= stands[g]:
             own *= 2
         if own > period[level]:
             level += 1
@@ -215,7 +218,7 @@ def from_centre(x, centre, out):
 @njit(nogil=True, cache=True)
 def renew(data, terms, level, many, levels, x, y, z):
     """Make the polynomial of a level anew about the positions of a batch, from the slower one and its own waves."""
-    _, rows, px, py, pz, cx, cy, cz, cosines, sines, dx, dy, dz = levels
+    _, rows, _, px, py, pz, cx, cy, cz, cosines, sines, dx, dy, dz = levels
     if level + 1 < many:
         px[level], py[level], pz[level] = px[level + 1], py[level + 1], pz[level + 1]
         from_centre(x, cx[level + 1], dx), from_centre(y, cy[level + 1], dy), from_centre(z, cz[level + 1], dz)

@@ -100,7 +100,8 @@ class Synthetic(ABC):
         ----------
         grid : xarray.Dataset or mapping
             A snapshot or template whose ``x``, ``y``, ``z`` are taken, with its chunks; or the coordinates of two or
-            three of them by name, ascending and even, in the order that the dims shall have.
+            three of them by name, ascending and even, in the order that the dims shall have.  An axis that it has as a
+            single coordinate alone is taken there, one that it does not have at 0.
 
         Returns
         -------
@@ -121,10 +122,11 @@ class Synthetic(ABC):
             raise SnapshotError(f"grid has dims {tuple(template.dims)}: some of x, y, z are needed")
         for d in dims:
             axis_spacing(template, d)
-        places = [template[d].values if d in dims else np.zeros(1) for d in SPATIAL]
+        still = {d: template[d] for d in SPATIAL if d not in dims and d in template.coords and not template[d].ndim}
+        places = [template[d].values if d in dims else np.full(1, float(still.get(d, 0.0))) for d in SPATIAL]
         chunks = {d: template.chunks[d] for d in dims if d in template.chunks}
         fields = _gridded(self, places, dims, chunks)
-        out = xr.Dataset(coords={d: template[d] for d in dims})
+        out = xr.Dataset(coords={d: template[d] for d in (*dims, *still)})
         for i, d in enumerate(SPATIAL):
             out[f"B{d}"] = (dims, fields[i], {**self.units, "long_name": f"magnetic field along {d}"})
         return out.assign_attrs(code="mmfields", **boundary_attrs(dims, "open"), field=self.label())

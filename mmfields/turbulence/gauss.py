@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ import xarray as xr
 from mmfields.conventions import SPATIAL, SnapshotError, require_number, require_values, require_whole, unit_vector
 from mmfields.fourier.transform import backward_modes, wavenumbers
 from mmfields.io import from_arrays
-from mmfields.turbulence.shapes import Shape, shape_of, values_of
+from mmfields.turbulence.shapes import PowerLaw, Shape, shape_of, values_of
 
 # As the kernel numbers them.
 FORMS = ("solenoidal", "poloidal", "scalar")
@@ -61,16 +61,22 @@ class _Grid:
 
     def sizes(self, k: Sequence[np.ndarray], nyquist: Sequence[np.ndarray]) -> np.ndarray:
         """Root of the mean square of the modes of a block, in any unit; Nyquist modes, of two signs, are left out."""
-        c = [a.reshape([-1 if j == i else 1 for j in range(3)]).astype(self.kind) for i, a in enumerate(k)]
+        # over the lowest wavenumber, so that no power of it leaves the range of the dtype
+        directed = self.density.anisotropic is not None
+        kind = np.dtype(np.float64) if directed else self.kind
+        shaped = [a.reshape([-1 if j == i else 1 for j in range(3)]) for i, a in enumerate(k)]
+        c = [(a / self.density.low).astype(kind) for a in shaped]
         square = sum(a**2 for a in c)
         along = rest = None
-        if self.density.anisotropic is not None:
-            weights = [self.kind.type(self.direction[SPATIAL.index(d)]) for d in self.dims]
+        if directed:
+            weights = [self.direction[SPATIAL.index(d)] for d in self.dims]
             along = np.abs(sum(a * w for a, w in zip(c, weights, strict=True)))
             rest = np.sqrt(np.maximum(square - along**2, 0))
         power = self.density(along, rest, np.sqrt(square))
         for i, own in enumerate(nyquist):
             power[(slice(None),) * i + (own,)] = 0
+        if not np.isfinite(power).all():
+            raise SnapshotError("the spectrum is not finite at a mode of the grid: limit it by k_min and k_max")
         return np.sqrt(power).astype(self.kind, copy=False)
 
 
@@ -138,8 +144,11 @@ def gaussian(
         raise SnapshotError(f"mean_field={mean_field!r}: three numbers (x, y, z) are needed")
     low, high = _limits(sizes, widths, k_min, k_max)
     density = Density(shape_of(spectrum), anisotropic, low, high, len(sizes))
-    density.check()
+    if not isinstance(density.spectrum, PowerLaw) or anisotropic is not None:
+        density.unit  # noqa: B018  what is no spectrum is refused now
     direction = unit_vector(tuple(mean)) if mean.any() else np.eye(3)[0]
+    if anisotropic is not None and any(abs(direction[SPATIAL.index(d)]) > 1e-9 for d in SPATIAL if d not in sizes):
+        raise SnapshotError(f"mean_field={mean_field!r} leaves the plane of {list(sizes)}: parallel is not in it")
     fields = realized(
         sizes, widths, density, rms=rms, mean=mean, seed=seed, chunks=chunks, dtype=dtype, direction=direction
     )
@@ -199,7 +208,7 @@ def realized(
 
 @dataclass(frozen=True)
 class Density:
-    """Mean square of a mode from its wavenumbers, in any unit: E over the size of its shell, or of its ring."""
+    """Mean square of a mode, in any unit, from wavenumbers over `low`: E over the size of its shell, or its ring."""
 
     spectrum: Shape
     anisotropic: Callable[[np.ndarray, np.ndarray], np.ndarray] | None
@@ -207,25 +216,38 @@ class Density:
     high: float
     rank: int
 
-    def __call__(self, k_par: np.ndarray, k_perp: np.ndarray, k: np.ndarray) -> np.ndarray:
-        inside = (k >= self.low * (1 - 1e-6)) & (k <= self.high * (1 + 1e-6))
+    def __call__(self, k_par: np.ndarray | None, k_perp: np.ndarray | None, k: np.ndarray) -> np.ndarray:
+        last = k.dtype.type(self.high / self.low)
+        inside = (k >= 1 - 1e-6) & (k <= last * (1 + 1e-6))
         if self.anisotropic is None:
-            own = np.clip(k, k.dtype.type(self.low), k.dtype.type(self.high))
-            return self.spectrum(own) / own ** (self.rank - 1) * inside
-        inside &= k_perp > 1e-6 * k
-        out = np.zeros(k.shape, k.dtype)
+            own = np.clip(k, 1, last)
+            return self._energy(own) / own ** (self.rank - 1) * inside
+        if self.rank == 3:  # of a ring; in a plane there are two points of it
+            inside &= k_perp > 1e-9 * k
+        out = np.zeros(k.shape)
         ring = k_perp[inside] if self.rank == 3 else 1.0
-        out[inside] = self.anisotropic(k_par[inside], k_perp[inside]) / ring
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            energy = self.anisotropic(k_par[inside] * self.low, k_perp[inside] * self.low)
+        out[inside] = np.asarray(energy, float) / self.unit / ring
         return out
 
-    def check(self) -> None:
-        """Refuse spectra that are negative, not finite or 0, at a few wavenumbers."""
-        k = np.geomspace(self.low, self.high, 64)
+    def _energy(self, k: np.ndarray) -> np.ndarray:
+        """Of wavenumbers over the lowest one; a power law needs no more digits than they have."""
+        if isinstance(self.spectrum, PowerLaw):
+            return self.spectrum(k)
+        values = np.asarray(self.spectrum(k.astype(float) * self.low), float) / self.unit
+        if (values < 0).any():
+            raise SnapshotError(f"spectrum={self.spectrum!r} is negative at a mode of the grid")
+        return values.astype(k.dtype)
+
+    @cached_property
+    def unit(self) -> float:
+        """Largest of a few values of the spectrum, over which the others are taken; refuses what is no spectrum."""
+        k = np.geomspace(self.low, min(self.high, 1e300), 64)
         if self.anisotropic is None:
-            values_of(self.spectrum, k)
-            return
-        a, b = np.meshgrid(k, k)
-        values_of(lambda _: self.anisotropic(a.ravel(), b.ravel()), a.ravel())
+            return float(values_of(self.spectrum, k).max())
+        a, b = (m.ravel() for m in np.meshgrid(k, k))
+        return float(values_of(lambda _: self.anisotropic(a, b), a).max())
 
 
 def real_kind(dtype: Any) -> np.dtype:
@@ -258,7 +280,7 @@ def sizes_of(shape: Any) -> dict[str, int]:
     elif isinstance(shape, int | np.integer):
         sizes = dict.fromkeys(SPATIAL[::-1], shape)
     else:
-        numbers = list(shape)
+        numbers = list(shape) if np.ndim(shape) == 1 else []
         if len(numbers) not in (2, 3):
             raise SnapshotError(f"shape={shape!r}: cells along z, y, x or y, x are needed")
         sizes = dict(zip(SPATIAL[::-1][-len(numbers) :], numbers, strict=True))
@@ -313,8 +335,11 @@ def chunks_of(chunks: Any, sizes: Mapping[str, int]) -> tuple[tuple[int, ...], .
         raise SnapshotError(f"chunks name axes {sorted(map(str, unknown))}, the field has {list(sizes)}")
     given = tuple(chunks.get(d, -1) for d in sizes) if isinstance(chunks, Mapping) else chunks
     try:
-        return normalize_chunks(given, tuple(sizes.values()), dtype=np.float64)
-    except (TypeError, ValueError) as error:
+        found = normalize_chunks(given, tuple(sizes.values()), dtype=np.float64)
+        if min(min(c) for c in found) < 1:
+            raise ValueError("they are not positive")
+        return found
+    except (TypeError, ValueError, ZeroDivisionError) as error:
         raise SnapshotError(f"chunks={chunks!r} do not cut {dict(sizes)} ({error})") from error
 
 
@@ -334,10 +359,15 @@ def _whole(grid: _Grid, keys: np.ndarray, rms: float, mean: np.ndarray) -> list[
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         list(pool.map(planes, (slice(i, i + 1) for i in range(counts[0]))))
     scale = _scale(sums, grid, rms)
-    out[:, 0, 0, 0] = mean * np.prod(grid.shape) / scale
     fields = [backward_modes(part, grid.shape, (), overwrite=True) for part in out]
+
+    def brought(plane: np.ndarray, level: float) -> None:
+        plane *= scale
+        if level:
+            plane += grid.kind.type(level)
+
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        list(pool.map(lambda plane: np.multiply(plane, scale, out=plane), (p for f in fields for p in f)))
+        list(pool.map(lambda pair: brought(*pair), ((p, m) for f, m in zip(fields, mean, strict=True) for p in f)))
     return fields
 
 

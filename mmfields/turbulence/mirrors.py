@@ -112,7 +112,10 @@ def micromirrors(
         raise SnapshotError(f"sign={sign!r} and skewness={skewness!r}: give one of them")
     options = {"seed": seed, "chunks": chunks, "dtype": dtype}
     if kind == "modes":
-        band = 1e-9, np.sqrt(3) * np.pi / min(widths.values())
+        band = (
+            min(2 * np.pi / (n * widths[d]) for d, n in sizes.items()),
+            np.sqrt(3) * np.pi / min(widths.values()),
+        )
         density = Density(PowerLaw(0.0), _Mirrors(float(l_par), float(l_perp)), *band, 3)
         unit = np.eye(3)[0]
         fields = realized(sizes, widths, density, rms=rms, mean=unit, direction=unit, form="poloidal", **options)
@@ -207,7 +210,8 @@ def patches(
 
     The vector potential is multiplied by a smooth mask g and its curl taken, so that the field stays free of
     divergence, as it would not if B itself were cut out.  g goes from 0 to 1 where a smooth Gaussian random
-    field crosses the level above which it fills f_mm of space.
+    field crosses the level above which it fills f_mm of space.  The edges carry a field of their own, ∇g × A: where
+    patches are not large against the correlation length of the field, it is stronger in them than it was.
 
     Parameters
     ----------
@@ -237,6 +241,8 @@ def patches(
     from scipy.special import erf, erfinv
 
     names = components(ds)
+    if not isinstance(weight, str) or weight in ds.variables or weight in ds.dims:
+        raise SnapshotError(f"weight={weight!r}: a name that the snapshot does not have yet is needed")
     require_periodic(ds, "patches by a vector potential")
     fraction = require_number(f_mm, "f_mm", 0.0, 1.0)
     dims = spatial_dims(ds)
@@ -249,7 +255,9 @@ def patches(
             f"edges of edge={edge:g} and size={size:g} are {edge * np.sqrt(2) * size / cell:.2g} cells wide and would "
             "ring: 1.5 cells are needed, so take larger patches or softer edges"
         )
-    density = Density(PowerLaw(0.0), _Smooth(float(size), len(dims)), 1e-9, np.inf, len(dims))
+    lowest = min(2 * np.pi / (ds.sizes[d] * widths[d]) for d in dims)
+    smooth = _Smooth(float(size), len(dims))
+    density = Density(smooth, None, lowest, 2 * np.pi / min(widths.values()), len(dims))
     sizes = {d: ds.sizes[d] for d in dims}
     chunks = {d: ds.chunks[d] for d in dims} if ds.chunks else None
     (values,) = realized(
@@ -274,14 +282,13 @@ def patches(
 
 @dataclass(frozen=True)
 class _Smooth:
-    """Density of modes of a scalar with a Gaussian correlation, times the ring that `Density` divides by."""
+    """E(k) of a scalar with a Gaussian correlation."""
 
     size: float
     rank: int
 
-    def __call__(self, k_par: np.ndarray, k_perp: np.ndarray) -> np.ndarray:
-        shape = np.exp(-((k_par**2 + k_perp**2) * self.size**2))
-        return shape * k_perp if self.rank == 3 else shape
+    def __call__(self, k: np.ndarray) -> np.ndarray:
+        return k ** (self.rank - 1) * np.exp(-((k * self.size) ** 2))
 
 
 def layers(

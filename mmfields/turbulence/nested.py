@@ -56,6 +56,8 @@ class NestedGrids(Synthetic):
     def __post_init__(self) -> None:
         if not self.grids or not len(self.grids) == len(self.bands) == len(self.strengths):
             raise SnapshotError("as many grids as bands and strengths, at least one of each, are needed")
+        if len(require_values(self.mean_field, "mean_field")) != 3:
+            raise SnapshotError(f"mean_field={self.mean_field!r}: three numbers (x, y, z) are needed")
         for i, grid in enumerate(self.grids):
             components(grid)
             sizes = {d: (grid.sizes.get(d, 1), round(axis_spacing(grid, d), 12)) for d in SPATIAL if d in grid.dims}

@@ -86,7 +86,7 @@ def values_of(shape: Shape, k: np.ndarray) -> np.ndarray:
     """
     try:
         values = np.broadcast_to(np.asarray(shape(k), float), np.shape(k))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, ArithmeticError) as error:
         raise SnapshotError(f"spectrum={shape!r} gives no numbers for an array of wavenumbers ({error})") from error
     if not np.isfinite(values).all() or (values < 0).any() or not values.any():
         raise SnapshotError(

@@ -56,11 +56,15 @@ class PlaneWaves(Synthetic):
             raise SnapshotError(f"modes: a Dataset with {', '.join(WAVE_VARIABLES)} is needed; {found} is wrong")
         if any(self.modes[n].dims != ("mode",) for n in WAVE_VARIABLES) or not self.modes.sizes["mode"]:
             raise SnapshotError(f"modes: at least one, along the dim 'mode', is needed; found {dict(self.modes.sizes)}")
+        if bad := {n: str(self.modes[n].dtype) for n in WAVE_VARIABLES if self.modes[n].dtype.kind not in "fiu"}:
+            raise SnapshotError(f"modes: real numbers are needed, found {bad}")
         if bad := [n for n in WAVE_VARIABLES if not np.isfinite(self.modes[n].values).all()]:
             raise SnapshotError(f"modes: {bad} is not finite")
-        if not self.wavenumbers().any():
-            raise SnapshotError("modes: every wavenumber is 0, so that there are no waves")
-        if np.shape(self.mean_field) != (3,) or not np.isfinite(self.mean_field).all():
+        if (still := np.flatnonzero(self.wavenumbers() == 0)).size:
+            raise SnapshotError(f"modes: mode {still[0]} has wavenumber 0; what is constant belongs into mean_field")
+        if not self._powers().any():
+            raise SnapshotError("modes: every amplitude is 0, so that there are no waves")
+        if len(require_values(self.mean_field, "mean_field")) != 3:
             raise SnapshotError(f"mean_field={self.mean_field!r}: three finite numbers (x, y, z) are needed")
         require_number(self.error, "error", 0.0, 0.01)
 
@@ -85,8 +89,7 @@ class PlaneWaves(Synthetic):
 
     @property
     def longest(self) -> float:
-        waves = self.wavenumbers()
-        return float(2 * np.pi / waves[waves > 0].min())
+        return float(2 * np.pi / self.wavenumbers().min())
 
     @property
     def units(self) -> dict[str, str]:
@@ -111,13 +114,13 @@ class PlaneWaves(Synthetic):
         """
         if convention not in CONVENTIONS:
             raise SnapshotError(f"convention={convention!r}: one of {', '.join(CONVENTIONS)} is needed")
-        k, power = self.wavenumbers(), self._powers()
-        moving = k > 0
-        mean = float((power[moving] / k[moving]).sum() / power[moving].sum())
+        power = self._powers()
+        mean = float((power / self.wavenumbers()).sum() / power.sum())
         return CONVENTIONS[convention] * np.pi / 2 * mean
 
     def modes_per_octave(self, k: float) -> float:
-        waves = self.wavenumbers()
+        # an ellipse is two modes, and one wave
+        waves = np.linalg.norm(np.unique(self._vectors(WAVE_VARIABLES[:3]), axis=1), axis=0)
         return float(((waves >= k / 2**0.5) & (waves < k * 2**0.5)).sum())
 
     def label(self) -> str:
@@ -143,7 +146,8 @@ class PlaneWaves(Synthetic):
         """
         k = np.vstack([self._vectors(WAVE_VARIABLES[:3]).T, np.zeros(3)])
         a = np.vstack([self._vectors(WAVE_VARIABLES[3:6]).T, self.mean_field])
-        phase = np.append(self.modes["phase"].values.astype(float), 0.0)
+        own = self.modes["phase"].values.astype(float)
+        phase = np.append(np.arctan2(np.sin(own), np.cos(own)), 0.0)  # as exact for many turns as the library's cosine
         size = np.linalg.norm(k, axis=1)
         order = np.argsort(-size, kind="stable")
         with np.errstate(divide="ignore"):
@@ -218,7 +222,8 @@ def plane_waves(
     slab_fraction : float
         Share of the slab in the energy of ``composite``.
     helicity : float
-        From -1 to 1, of every wave: Σ k·helicity a²/2 is ⟨B·∇×B⟩.  Waves that are not linearly polarized are two modes.
+        From -1 to 1, of every wave: Σ k·helicity a²/2 is ⟨B·∇×B⟩; 0 for what has 2-D waves, whose B lies across
+        the axis.  Waves that are not linearly polarized are two modes.
     modes_per_octave : float or callable, optional
         Instead of a number of modes: how dense they are, everywhere or as a function of k [rad per length unit].
         Where gyroradii exceed the outer scale, the diffusion coefficient needs some 400 there; 50 make it 40 %
@@ -241,9 +246,11 @@ def plane_waves(
         raise SnapshotError(f"geometry={geometry!r}: one of {', '.join(GEOMETRIES)} is needed")
     if require_number(rms, "rms") <= 0:
         raise SnapshotError(f"rms={rms!r}: a positive number is needed")
-    if np.shape(mean_field) != (3,) or any(isinstance(c, str) for c in mean_field):
+    if len(require_values(mean_field, "mean_field")) != 3:
         raise SnapshotError(f"mean_field={mean_field!r}: three numbers (x, y, z) are needed")
     require_number(slab_fraction, "slab_fraction", 0.0, 1.0), require_number(helicity, "helicity", -1.0, 1.0)
+    if helicity != 0 and geometry in ("2d", "composite"):
+        raise SnapshotError(f"helicity={helicity!r} turns B out of the plane of the 2-D waves of geometry={geometry!r}")
     rng = np.random.default_rng(require_whole(seed, "seed", 0))
     k, widths = _spaced(modes, k_min, k_max, modes_per_octave)
     weight = values_of(shape_of(spectrum), k) * widths
@@ -252,6 +259,8 @@ def plane_waves(
     draws = rng.random((4, len(k)))
     slab = np.arange(len(k)) % 2 == 0 if geometry == "composite" else np.full(len(k), geometry == "slab")
     if geometry == "composite":
+        if not (weight[slab].any() and weight[~slab].any()):
+            raise SnapshotError(f"spectrum={spectrum!r} is 0 at all slab waves or at all 2-D waves: take more modes")
         for part, share in ((slab, slab_fraction), (~slab, 1 - slab_fraction)):
             weight[part] *= share / weight[part].sum()
     vectors = _wavevectors(k, draws, axis, geometry, slab)
@@ -267,7 +276,7 @@ def plane_waves(
 
 def _spaced(modes: Any, k_min: Any, k_max: Any, density: Any) -> tuple[np.ndarray, np.ndarray]:
     """Wavenumbers, and the width that each stands for."""
-    if modes is not None and not isinstance(modes, int | np.integer | str):
+    if np.ndim(modes) > 0:
         if not (k_min is None and k_max is None and density is None):
             raise SnapshotError("modes are given as wavenumbers: leave out k_min, k_max and modes_per_octave")
         k = np.sort(require_values(modes, "modes"))
@@ -284,6 +293,8 @@ def _spaced(modes: Any, k_min: Any, k_max: Any, density: Any) -> tuple[np.ndarra
         raise SnapshotError("give either modes or modes_per_octave")
     fine = np.geomspace(low, high, 1 + int(np.ceil(64 * np.log2(high / low))))
     dense = density(fine) if callable(density) else np.full(len(fine), require_number(density, "modes_per_octave"))
+    if np.shape(dense) not in ((), fine.shape):
+        raise SnapshotError(f"modes_per_octave gives {np.shape(dense)} numbers for {fine.shape} wavenumbers")
     dense = require_values(np.broadcast_to(dense, fine.shape), "modes_per_octave")
     if (dense <= 0).any():
         raise SnapshotError("modes_per_octave: positive numbers are needed at every wavenumber")

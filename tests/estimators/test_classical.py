@@ -106,6 +106,15 @@ def test_lazy_trajectories_stay_lazy(no_compute):
         xr.testing.assert_allclose(found[0].compute(), again)
 
 
+def test_no_reversal_is_a_limit():
+    tr = est.two_phase(200, steps=30, kappa=(100.0, 100.0), seed=1)
+    found = est.maximum_likelihood(tr)
+    none = found.nu == 0
+    assert int(none.sum()) > 20
+    np.testing.assert_allclose(found.nu_error.where(none, drop=True), 2 / 30)
+    assert np.isinf(found.kappa_error.where(none, drop=True)).all()
+
+
 def test_what_is_not_possible_is_refused():
     tr = est.two_phase(30, steps=10, seed=1)
     uneven = tr.assign_coords(path=tr.path**2)
@@ -116,6 +125,14 @@ def test_what_is_not_possible_is_refused():
         est.maximum_likelihood(tr.isel(path=slice(0, 2)))
     with pytest.raises(mm.SnapshotError, match="trajectories over 'path'"):
         est.maximum_likelihood(tr.x)
+    with pytest.raises(mm.SnapshotError, match="directions vx"):
+        est.maximum_likelihood(tr.drop_vars("vx"))
+    with pytest.raises(mm.SnapshotError, match="positions x"):
+        est.mean_squared_displacement(tr.drop_vars("x"))
+    with pytest.raises(mm.SnapshotError, match="rates of at least two"):
+        est.filling_fraction(3.0, inside=1.0, outside=0.5)
+    with pytest.raises(mm.SnapshotError, match="low, high"):
+        est.two_phase(5, kappa=3.0, seed=1)
     with pytest.raises(mm.SnapshotError, match="alike"):
         est.filling_fraction(est.maximum_likelihood(tr).nu, inside=1.0, outside=1.0)
     for options in ({"steps": 1}, {"f_mm": (0.5, 1.5)}, {"kappa": (2.0, 1.0)}, {"contrast": (0.1, 1.0)}, {"seed": -1}):

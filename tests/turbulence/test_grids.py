@@ -85,6 +85,39 @@ def test_anisotropic_spectra_come_back():
     assert float(rows.std() / rows.mean()) < 0.15
 
 
+@pytest.mark.parametrize("size", [1e-15, 1e-12, 1e10, 3e24])
+def test_the_unit_of_length_does_not_matter(size):
+    want = turbulence.gaussian(16, seed=1, dtype=np.float32)
+    found = turbulence.gaussian(16, seed=1, dtype=np.float32, spacing=size)
+    np.testing.assert_allclose(found.Bx, want.Bx, atol=1e-5)
+    bend = turbulence.bend_over
+    want = turbulence.gaussian(16, seed=1, spectrum=bend(3.0))
+    found = turbulence.gaussian(16, seed=1, spectrum=bend(3.0 * size), spacing=size)
+    np.testing.assert_allclose(found.Bx, want.Bx, atol=1e-9)
+
+
+def test_anisotropic_fields_have_no_power_where_there_is_no_ring():
+    """Along an oblique mean field, in single precision too; in a plane that line is one like any other."""
+    options = {"seed": 1, "mean_field": (1.0, 1.0, 1.0)}
+    for dtype in (np.float32, np.float64):
+        ds = turbulence.gaussian(24, anisotropic=lambda a, b: np.exp(-2 * a**2) / b, dtype=dtype, **options)
+        spectrum = [mm.fourier.fft(ds[n]) for n in NAMES]
+        power = sum(abs(s) ** 2 for s in spectrum)
+        k = [power[f"k_{d}"] for d in "xyz"]
+        along = sum(k) / np.sqrt(3)
+        k_perp = np.sqrt(np.maximum(sum(c**2 for c in k) - along**2, 0))
+        moving = sum(c**2 for c in k) > 0
+        assert float(power.where(moving & (k_perp < 1e-4)).sum() / power.where(moving).sum()) < 1e-6
+    flat = {"y": 64, "x": 64}
+    ds = turbulence.gaussian(flat, anisotropic=lambda a, b: np.exp(-2 * b**2 - 8 * a**2), seed=1)
+    power = sum(abs(mm.fourier.fft(ds[n])) ** 2 for n in ("Bx", "By"))
+    assert 0.02 < float(power.sel(k_y=0.0).sum() / power.sum()) < 0.15
+    with pytest.raises(mm.SnapshotError, match="leaves the plane"):
+        turbulence.gaussian(flat, anisotropic=lambda a, b: np.exp(-a - b), seed=1, mean_field=(0.0, 0.0, 1.0))
+    with pytest.raises(mm.SnapshotError, match="not finite at a mode"):
+        turbulence.gaussian(flat, anisotropic=lambda a, b: 1 / a / (1 + b), seed=1)
+
+
 def test_gaussian_fields_of_two_dims():
     ds = turbulence.gaussian((40, 48), seed=1, rms=2.0)
     assert ds.Bx.dims == ("y", "x")
@@ -104,6 +137,9 @@ def test_gaussian_fields_of_two_dims():
         ({"spacing": {"x": 1.0}}, "spacing"),
         ({"mean_field": (1.0,)}, "three numbers"),
         ({"seed": 1.5}, "seed"),
+        ({"chunks": -5}, "chunks=-5"),
+        ({"chunks": {"w": 2}}, "chunks name axes"),
+        ({"spectrum": lambda k: 1 / 0}, "gives no numbers"),
     ],
 )
 def test_gaussian_refuses(options, message):
@@ -111,7 +147,7 @@ def test_gaussian_refuses(options, message):
         turbulence.gaussian(16, **{"seed": 1, **options})
 
 
-@pytest.mark.parametrize("shape", [3, (4,), {"w": 8, "x": 8}, (8, 8, 8, 8)])
+@pytest.mark.parametrize("shape", [3, None, 16.5, (4,), {"w": 8, "x": 8}, (8, 8, 8, 8)])
 def test_shapes_that_are_none_are_refused(shape):
     with pytest.raises(mm.SnapshotError, match=r"shape|cells along"):
         turbulence.gaussian(shape, seed=1)
@@ -222,7 +258,7 @@ def test_patches_fill_what_is_asked_and_have_no_divergence(fraction, no_compute)
 
 def test_patches_refuse():
     ds = turbulence.micromirrors((40, 40, 80), **MIRRORS)
-    for options in ({"f_mm": 1.2}, {"size": 0.1}, {"size": 30.0}, {"edge": 0.0}):
+    for options in ({"weight": "Bx"}, {"f_mm": 1.2}, {"size": 0.1}, {"size": 30.0}, {"edge": 0.0}):
         with pytest.raises(mm.SnapshotError):
             turbulence.patches(ds, **{"f_mm": 0.5, "size": 3.0, "seed": 1, **options})
     with pytest.raises(mm.SnapshotError, match="periodic"):

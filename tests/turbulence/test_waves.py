@@ -25,6 +25,10 @@ def made(**options):
 @pytest.mark.parametrize("helicity", [0.0, 0.4, -1.0])
 @pytest.mark.parametrize("geometry", ["isotropic", "slab", "2d", "composite", "goldreich-sridhar"])
 def test_every_geometry_has_the_strength_and_no_divergence(geometry, helicity):
+    if helicity != 0 and geometry in ("2d", "composite"):
+        with pytest.raises(mm.SnapshotError, match="out of the plane"):
+            made(geometry=geometry, helicity=helicity)
+        return
     field = made(geometry=geometry, helicity=helicity, rms=2.0, mean_field=tuple(3 * ALONG))
     k, a = columns(field, "kx", "ky", "kz"), columns(field, "ax", "ay", "az")
     size = np.linalg.norm(k, axis=1)
@@ -170,6 +174,12 @@ def test_a_grid_of_it_is_the_field(no_compute):
     assert plane.Bx.dims == ("z", "x") and plane.attrs["boundary_x"] == "open"
     want = field.at(axes["x"][None, :], 0.0, axes["z"][:, None])
     np.testing.assert_array_equal(np.stack([plane[f"B{d}"] for d in "xyz"], -1), want)
+    with dask.config.set(scheduler="threads"):
+        cut = mm.samples.load("mhd_turbulence").isel(z=7).compute()
+    np.testing.assert_array_equal(
+        field.to_dataset(cut).By, field.at(cut.x.values[None, :], cut.y.values[:, None], float(cut.z))[..., 1]
+    )
+    assert float(field.to_dataset(cut).z) == float(cut.z)
     grid = mm.samples.load("mhd_turbulence").isel(x=slice(0, 8), y=slice(0, 9)).chunk(x=4, y=5, z=20)
     lazy = field.to_dataset(grid)
     assert lazy.By.chunks == grid.Bx.chunks
@@ -232,18 +242,80 @@ def test_bad_places_and_kinds_are_refused():
             call()
 
 
+def edited(**columns):
+    good = {"kx": [1.0, 0.4], "ky": [0.0, 0.0], "kz": [0.0, 0.0], "ax": [0.0, 0.0], "ay": [1e-9, 1.0], "az": [0.0, 0.0]}
+    whole = {**good, "phase": [0.3, 0.3], **columns}
+    return xr.Dataset({n: ("mode", np.asarray(v)) for n, v in whole.items()})
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda e: turbulence.PlaneWaves(edited(), error=e),
+        lambda e: turbulence.plane_waves(200, k_min=0.01, k_max=10.0, spectrum=11.0, seed=1, error=e),
+        lambda e: turbulence.plane_waves(
+            300, k_min=1e-3, k_max=10.0, seed=1, error=e,
+            spectrum=lambda k: k ** (-5 / 3) * (1 + 1e12 * np.exp(-(np.log2(k * 20) ** 2) * 300)),
+        ),
+    ],
+)  # fmt: skip
+def test_strong_slow_waves_keep_the_bound(make):
+    """Where amplitudes grow fast from octave to octave, along straight lines, at every step."""
+    from mmfields.kernels import waves as kernel
+    from mmfields.kernels.lanes import LANES
+
+    error = 1e-6
+    field = make(error)
+    data, *parts = field.packed()
+    parts, rng = kernel.Octaves(*parts), np.random.default_rng(0)
+    levels, b = kernel.new_levels(parts), [np.empty(LANES) for _ in range(3)]
+    start, way = rng.normal(size=(3, LANES)) * 30, rng.normal(size=(3, LANES))
+    way /= np.linalg.norm(way, axis=0)
+    for step, steps in ((0.1, 200), (0.05, 400), (1e-3, 3000)):
+        many = kernel.plan_levels(parts, step, steps, levels)
+        worst = 0.0
+        for s in range(steps):
+            place = start + s * step * way
+            kernel.waves_by_level(data, len(data) // 8, parts, levels, many, s, *place, *b)
+            if s % 13 == 0 or s == steps - 1:
+                worst = max(worst, np.abs(np.stack(b, -1) - field.at(*place)).max())
+        assert worst < error * field.rms
+
+
+def test_modes_that_are_none_are_refused():
+    for columns, message in (
+        ({"ax": [1j, 1.0]}, "real numbers"),
+        ({"ax": ["a", "b"]}, "real numbers"),
+        ({"ay": [0.0, 0.0]}, "every amplitude is 0"),
+        ({"kx": [1.0, 0.0]}, "mode 1 has wavenumber 0"),
+        ({"kx": [1.0, np.nan]}, "not finite"),
+    ):
+        with pytest.raises(mm.SnapshotError, match=message):
+            turbulence.PlaneWaves(edited(**columns))
+    with pytest.raises(mm.SnapshotError, match="mean_field"):
+        turbulence.PlaneWaves(edited(), ("a", "b", "c"))
+
+
+def test_ellipses_are_counted_once():
+    dense = made(modes=None, modes_per_octave=100.0, helicity=0.5)
+    assert dense.modes_per_octave(3.0) == pytest.approx(100, abs=2)
+
+
 @pytest.mark.parametrize("count", [1, 2, 9])
 def test_few_modes_and_one_mean_field(count):
-    """Equal waves, waves without wavenumber and float32 columns are added up like any other."""
+    """Few waves, equal ones and float32 columns are added up like any other; phases of many turns too."""
     rng = np.random.default_rng(count)
     names = ("kx", "ky", "kz", "ax", "ay", "az", "phase")
     columns = {n: ("mode", rng.normal(size=count).astype(np.float32)) for n in names}
     modes = xr.Dataset(columns)
+    modes["phase"] = modes.phase.astype(float) + 2e9
     if count > 1:
         for n in names[:3]:
-            modes[n][-1] = 0.0
+            modes[n][-1] = modes[n][0]
     field = turbulence.PlaneWaves(modes, (0.5, 0.0, 1.0))
     places = rng.normal(size=(3, 50)) * 100
     k, a = (np.stack([modes[n].values.astype(float) for n in group]) for group in (names[:3], names[3:6]))
-    want = np.cos(places.T @ k + modes.phase.values) @ a.T + [0.5, 0.0, 1.0]
+    phase = modes.phase.values
+    phase = np.arctan2(np.sin(phase), np.cos(phase))  # a sum with all its turns would round
+    want = np.cos(places.T @ k + phase) @ a.T + [0.5, 0.0, 1.0]
     np.testing.assert_allclose(field.at(*places), want, atol=1e-11)
