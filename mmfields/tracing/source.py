@@ -77,7 +77,8 @@ def of_synthetic(field: Synthetic, scattering: Scattering | None) -> Source:
         dask.delayed(type(field).packed, pure=False)(field),
         np.zeros(1),
         np.zeros((1, 1, 1), np.uint8),
-        ((1, 1, parts), np.zeros(3), np.ones(3), np.zeros(3, np.int64)),
+        # as if of cells of the shortest wave, of which places must be told apart
+        ((1, 1, parts), np.zeros(3), field.shortest * np.array([parts, 1.0, 1.0]), np.zeros(3, np.int64)),
         kind,
         field.shortest / 8,
         (),

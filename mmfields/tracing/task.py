@@ -13,6 +13,8 @@ from mmfields.tracing.spectral import trace_spectral
 NO_OCTAVES = np.zeros(1, np.int64), np.zeros(0), np.zeros(0)
 # Cells from the origin beyond which float64 does not place a particle within its cell.
 FARTHEST = 2.0**40
+# Shortest waves from the origin, of which float64 leaves a place to a hundredth.
+FARTHEST_OF_WAVES = 2.0**46
 
 
 def run_task(
@@ -85,8 +87,9 @@ def _check_start(
     if outside.any():
         place = position[outside][0].tolist()
         raise SnapshotError(f"a particle starts at {place}, outside the walls of a box from {low} to {high}")
+    farthest = FARTHEST if isinstance(kind, str) or kind < WAVES else FARTHEST_OF_WAVES
     cells, reached = (high - low) / shape[::-1], np.abs(position).max(axis=0) + intervals.sum()
-    if (isinstance(kind, str) or kind < WAVES) and (reached > FARTHEST * cells).any():
+    if (reached > farthest * cells).any():
         raise SnapshotError(
             f"positions and paths of up to {reached.max():.3g} are beyond what can be told apart in cells of "
             f"{cells.tolist()}: are they in the field's length unit?"

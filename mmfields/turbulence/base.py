@@ -139,9 +139,11 @@ def _at(packed: Sequence[np.ndarray], form: tuple[int, int], x: Any, y: Any, z: 
     data, *parts = (np.asarray(p) for p in packed)
     kind, count = form
     try:
-        position = np.stack(np.broadcast_arrays(x, y, z), -1).astype(float)
-    except ValueError as error:
+        position = np.stack(np.broadcast_arrays(x, y, z), -1).astype(float, casting="same_kind")
+    except (TypeError, ValueError) as error:
         raise SnapshotError(f"positions x, y, z are no numbers of one shape ({error})") from error
+    if not np.isfinite(position).all():
+        raise SnapshotError("positions x, y, z are not finite")
     out = np.empty((position.size // 3, 3))
     for array in (data, *parts):
         array.flags.writeable = False

@@ -142,6 +142,8 @@ def gaussian(
     mean = require_values(mean_field, "mean_field")
     if len(mean) != 3:
         raise SnapshotError(f"mean_field={mean_field!r}: three numbers (x, y, z) are needed")
+    if anisotropic is not None and not callable(anisotropic):
+        raise SnapshotError(f"anisotropic={anisotropic!r}: a function of k_par and k_perp is needed")
     low, high = _limits(sizes, widths, k_min, k_max)
     density = Density(shape_of(spectrum), anisotropic, low, high, len(sizes))
     if not isinstance(density.spectrum, PowerLaw) or anisotropic is not None:
@@ -247,7 +249,7 @@ class Density:
         if self.anisotropic is None:
             return float(values_of(self.spectrum, k).max())
         a, b = (m.ravel() for m in np.meshgrid(k, k))
-        return float(values_of(lambda _: self.anisotropic(a, b), a).max())
+        return float(values_of(lambda _: self.anisotropic(a, b), a, "anisotropic").max())
 
 
 def real_kind(dtype: Any) -> np.dtype:

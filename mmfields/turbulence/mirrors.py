@@ -13,7 +13,6 @@ from mmfields.conventions import (
     SnapshotError,
     axis_spacing,
     components,
-    mean,
     require_number,
     require_periodic,
     require_whole,
@@ -231,7 +230,8 @@ def patches(
     Returns
     -------
     xarray.Dataset
-        ``Bx By Bz``, the mean field everywhere and the rest within patches; and g.
+        ``Bx By Bz``, the solenoidal fluctuations within patches, the mean field and what is not free of divergence
+        everywhere; and g.
 
     Raises
     ------
@@ -244,6 +244,7 @@ def patches(
     if not isinstance(weight, str) or weight in ds.variables or weight in ds.dims:
         raise SnapshotError(f"weight={weight!r}: a name that the snapshot does not have yet is needed")
     require_periodic(ds, "patches by a vector potential")
+    ds = ds.unify_chunks()
     fraction = require_number(f_mm, "f_mm", 0.0, 1.0)
     dims = spatial_dims(ds)
     widths = {d: axis_spacing(ds, d) for d in dims}
@@ -270,11 +271,11 @@ def patches(
         lambda v: 0.5 + 0.5 * erf((v - level) / edge), smooth, dask="parallelized", output_dtypes=[float]
     )
     potential = fourier.vector_potential(ds)
-    cut = ds.assign({n: (potential[f"A{n[1:]}"] * mask).transpose(*ds[n].dims) for n in names})
+    cut = ds.assign({n: (potential[f"A{n[1:]}"] * (mask - 1)).transpose(*ds[n].dims) for n in names})
     rest = fourier.curl(cut)
     found = {}
     for n in names:
-        whole = (rest[f"curl_{n}"] + mean(ds[n], dims)).astype(ds[n].dtype).transpose(*ds[n].dims)
+        whole = (ds[n] + rest[f"curl_{n}"]).astype(ds[n].dtype).transpose(*ds[n].dims)
         found[n] = whole.assign_attrs(ds[n].attrs)
     notes = {"units": "1", "long_name": "weight of the fluctuations, 1 within patches"}
     return ds.assign(found).assign({weight: mask.assign_attrs(notes)}).assign_attrs(f_mm=fraction)
@@ -335,8 +336,11 @@ def layers(
         means = np.array([size, size * (1 - fraction) / fraction])
         random = np.random.default_rng([require_whole(seed, "seed", 0), 14])
         thick = means * (random.exponential(size=(number, 2)) if order == "random" else np.ones((number, 2)))
-        edges = np.cumsum(thick.ravel())
-        inside = 1.0 - np.searchsorted(edges, (np.arange(count) + 0.5) * width, side="right") % 2
+        # exponential layers have no memory: the first one is a layer as often as any place is in one
+        first = int(order == "random" and random.random() >= fraction)
+        edges = np.cumsum(thick.ravel()[first:])
+        place = np.searchsorted(edges, (np.arange(count) + 0.5) * width, side="right")
+        inside = 1.0 - (place + first) % 2
     one = np.ones(count)
     ds = from_arrays(Bx=one, By=0 * one, Bz=0 * one, patch=inside, spacing={"x": width}, dims=("x",), code="mmfields")
     return ds.assign_attrs(f_mm=float(inside.mean()))

@@ -13,13 +13,14 @@ from mmfields.conventions import (
     axis_spacing,
     components,
     require_number,
+    require_periodic,
     require_values,
     require_whole,
     unit_attrs,
 )
 from mmfields.turbulence.base import Synthetic
 from mmfields.turbulence.gauss import gaussian
-from mmfields.turbulence.shapes import CONVENTIONS, Shape, correlation_length, integral, require_limits, shape_of
+from mmfields.turbulence.shapes import Shape, correlation_length, integral, require_limits, shape_of, values_of
 
 # Cells that a wave needs so that trilinear interpolation keeps nine tenths of its power along an axis.
 CELLS_PER_WAVE = 8
@@ -36,7 +37,7 @@ class NestedGrids(Synthetic):
     bands : tuple of (k_min, k_max)
         Wavenumbers that each holds [rad per length unit].
     strengths : tuple of float
-        Rms of each.
+        Rms of each, between its cells.
     spectrum : callable
         E(k), in any unit.
     mean_field : (float, float, float)
@@ -58,11 +59,12 @@ class NestedGrids(Synthetic):
             raise SnapshotError("as many grids as bands and strengths, at least one of each, are needed")
         if len(require_values(self.mean_field, "mean_field")) != 3:
             raise SnapshotError(f"mean_field={self.mean_field!r}: three numbers (x, y, z) are needed")
+        if (require_values(self.strengths, "strengths") < 0).any():
+            raise SnapshotError(f"strengths={self.strengths!r}: numbers from 0 on are needed")
+        for band in self.bands:
+            require_limits(*band)
         for i, grid in enumerate(self.grids):
-            components(grid)
-            sizes = {d: (grid.sizes.get(d, 1), round(axis_spacing(grid, d), 12)) for d in SPATIAL if d in grid.dims}
-            if len(sizes) != 3 or len(set(sizes.values())) > 1:
-                raise SnapshotError(f"grid {i} has cells and spacing {sizes}: a cube of cubic cells is needed")
+            _require_cube(grid, i)
 
     @property
     def rms(self) -> float:
@@ -82,8 +84,6 @@ class NestedGrids(Synthetic):
 
     def correlation_length(self, convention: str = "one-sided") -> float:
         """Correlation length of the ensemble, see :func:`mmfields.turbulence.correlation_length`."""
-        if convention not in CONVENTIONS:
-            raise SnapshotError(f"convention={convention!r}: one of {', '.join(CONVENTIONS)} is needed")
         low, high = 2 * np.pi / self.longest, 2 * np.pi / self.shortest
         return correlation_length(self.spectrum, k_min=low, k_max=high, convention=convention)
 
@@ -113,6 +113,32 @@ class NestedGrids(Synthetic):
                 out[..., c] = values - values.mean(dtype=float) + (self.mean_field[c] if i == 0 else 0.0)
         inverse = np.array([1 / axis_spacing(grid, "x") for grid in self.grids])
         return data, begins.astype(np.int64), inverse, np.array(counts, float)
+
+
+def _require_cube(grid: xr.Dataset, i: int) -> None:
+    """Refuse what is no periodic cube of cubic cells with its lower corner at 0."""
+    if any(set(grid[n].dims) != set(SPATIAL) for n in components(grid)):
+        raise SnapshotError(f"grid {i} has dims {grid['Bx'].dims}: a cube over x, y, z is needed")
+    cells = {d: axis_spacing(grid, d) for d in SPATIAL}
+    if len({grid.sizes[d] for d in SPATIAL}) > 1 or np.ptp(list(cells.values())) > 1e-6 * cells["x"]:
+        raise SnapshotError(f"grid {i} has {dict(grid.sizes)} cells of {cells}: a cube of cubic cells is needed")
+    corner = {d: float(grid[d][0]) - 0.5 * cells[d] for d in SPATIAL}
+    if max(abs(c) for c in corner.values()) > 1e-6 * cells["x"]:
+        raise SnapshotError(f"grid {i} begins at {corner}: cubes that repeat begin at 0, so shift the coordinates")
+    require_periodic(grid, "a cube that is repeated")
+
+
+def _kept(shape: Shape, low: float, high: float, cell: float) -> float:
+    """Share of a band's power that trilinear interpolation keeps, (2 + cos kΔ)/3 along each axis."""
+    nodes, weights = np.polynomial.legendre.leggauss(12)
+    half = 0.5 * np.log(high / low)
+    k = low * np.exp(half * (nodes + 1))
+    turn, cosine = np.arange(200) * np.pi * (1 + 5**0.5), (np.arange(200) + 0.5) / 100 - 1
+    sine = np.sqrt(1 - cosine**2)
+    unit = np.stack([sine * np.cos(turn), sine * np.sin(turn), cosine])
+    share = np.prod((2 + np.cos(k[:, None, None] * cell * unit)) / 3, axis=1).mean(axis=1)
+    energy = values_of(shape, k) * k * weights
+    return float((energy * share).sum() / energy.sum())
 
 
 def nested_grids(
@@ -170,12 +196,18 @@ def nested_grids(
     number = max(1, int(np.ceil(np.log(high / low) / np.log(widest) - 1e-9)))
     edges = np.geomspace(low, high, number + 1)
     powers = np.array([integral(shape, a, b) for a, b in pairwise(edges)])
+    bands = [band for band, power in zip(pairwise(edges), powers, strict=True) if power > 0]
+    powers = powers[powers > 0]
+    if not bands:
+        raise SnapshotError(f"spectrum={spectrum!r} is 0 everywhere from k={low:g} to {high:g}")
     strengths = rms * np.sqrt(powers / powers.sum())
     seeds = np.random.SeedSequence(require_whole(seed, "seed", 0)).generate_state(number)
     grids = []
-    for a, b, strength, own in zip(edges[:-1], edges[1:], strengths, seeds, strict=True):
-        box = waves * 2 * np.pi / a
-        options = {"spacing": box / count, "k_min": a, "k_max": b, "rms": strength, "seed": int(own)}
+    for (a, b), strength, own in zip(bands, strengths, seeds, strict=False):
+        cell = waves * 2 * np.pi / a / count
+        # so that the field between the cells, weaker than at them, has the strength
+        inner = strength / np.sqrt(_kept(shape, a, b, cell))
+        options = {"spacing": cell, "k_min": a, "k_max": b, "rms": inner, "seed": int(own)}
         grids.append(gaussian(count, spectrum=shape, dtype=np.float32, **options))
-    bands = tuple((float(a), float(b)) for a, b in pairwise(edges))
-    return NestedGrids(tuple(grids), bands, tuple(map(float, strengths)), shape, tuple(map(float, mean_field)))
+    limits = tuple((float(a), float(b)) for a, b in bands)
+    return NestedGrids(tuple(grids), limits, tuple(map(float, strengths)), shape, tuple(map(float, mean_field)))

@@ -76,23 +76,49 @@ def shape_of(spectrum: Any) -> Shape:
     return PowerLaw(require_number(spectrum, "spectrum"))
 
 
-def values_of(shape: Shape, k: np.ndarray) -> np.ndarray:
+def numbers_of(shape: Shape, k: np.ndarray, name: str = "spectrum") -> np.ndarray:
     """E at wavenumbers.
+
+    Raises
+    ------
+    SnapshotError
+        If it is negative or not finite.
+    """
+    try:
+        found = np.asarray(shape(k))
+        values = np.broadcast_to(found.astype(float, casting="safe"), np.shape(k))
+    except (TypeError, ValueError, ArithmeticError, LookupError) as error:
+        raise SnapshotError(f"{name}={shape!r} gives no numbers for an array of wavenumbers ({error})") from error
+    if not np.isfinite(values).all() or (values < 0).any():
+        raise SnapshotError(f"{name}={shape!r} is negative or not finite from k={k.min():g} to {k.max():g}")
+    return values
+
+
+def values_of(shape: Shape, k: np.ndarray, name: str = "spectrum") -> np.ndarray:
+    """E at wavenumbers, as :func:`numbers_of`.
 
     Raises
     ------
     SnapshotError
         If it is negative, not finite, or 0 everywhere.
     """
-    try:
-        values = np.broadcast_to(np.asarray(shape(k), float), np.shape(k))
-    except (TypeError, ValueError, ArithmeticError) as error:
-        raise SnapshotError(f"spectrum={shape!r} gives no numbers for an array of wavenumbers ({error})") from error
-    if not np.isfinite(values).all() or (values < 0).any() or not values.any():
-        raise SnapshotError(
-            f"spectrum={shape!r} is negative, not finite, or 0 everywhere from k={k.min():g} to {k.max():g}"
-        )
+    values = numbers_of(shape, k, name)
+    if not values.any():
+        raise SnapshotError(f"{name}={shape!r} is 0 everywhere from k={k.min():g} to {k.max():g}")
     return values
+
+
+def require_convention(convention: Any) -> float:
+    """Factor of a convention of correlation lengths.
+
+    Raises
+    ------
+    SnapshotError
+        If there is no such one.
+    """
+    if not isinstance(convention, str) or convention not in CONVENTIONS:
+        raise SnapshotError(f"convention={convention!r}: one of {', '.join(CONVENTIONS)} is needed")
+    return CONVENTIONS[convention]
 
 
 def require_limits(k_min: Any, k_max: Any) -> tuple[float, float]:
@@ -115,7 +141,7 @@ def integral(shape: Shape, k_min: float, k_max: float, power: float = 0.0) -> fl
     edges = np.linspace(np.log(k_min), np.log(k_max), 1 + int(np.ceil(8 * np.log2(k_max / k_min))))
     half, middle = np.diff(edges) / 2, (edges[1:] + edges[:-1]) / 2
     k = np.exp(middle[:, None] + half[:, None] * nodes)
-    return float((values_of(shape, k) * k ** (1 + power) * weights * half[:, None]).sum())
+    return float((numbers_of(shape, k) * k ** (1 + power) * weights * half[:, None]).sum())
 
 
 def correlation_length(spectrum: float | Shape, *, k_min: float, k_max: float, convention: str = "one-sided") -> float:
@@ -141,9 +167,10 @@ def correlation_length(spectrum: float | Shape, *, k_min: float, k_max: float, c
     SnapshotError
         If a number or the convention is unusable.
     """
-    if convention not in CONVENTIONS:
-        raise SnapshotError(f"convention={convention!r}: one of {', '.join(CONVENTIONS)} is needed")
+    factor = require_convention(convention)
     low, high = require_limits(k_min, k_max)
     shape = shape_of(spectrum)
-    mean = integral(shape, low, high, -1.0) / integral(shape, low, high)
-    return CONVENTIONS[convention] * np.pi / 2 * mean
+    whole = integral(shape, low, high)
+    if not whole > 0:
+        raise SnapshotError(f"spectrum={spectrum!r} is 0 everywhere from k={low:g} to {high:g}")
+    return factor * np.pi / 2 * integral(shape, low, high, -1.0) / whole

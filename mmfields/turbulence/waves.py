@@ -18,9 +18,10 @@ from mmfields.conventions import (
     unit_vector,
 )
 from mmfields.turbulence.base import Synthetic
-from mmfields.turbulence.shapes import CONVENTIONS, Shape, require_limits, shape_of, values_of
+from mmfields.turbulence.shapes import Shape, numbers_of, require_convention, require_limits, shape_of, values_of
 
 WAVE_VARIABLES = ("kx", "ky", "kz", "ax", "ay", "az", "phase")
+MOST_MODES = 1e7
 GEOMETRIES = ("isotropic", "slab", "2d", "composite", "goldreich-sridhar")
 
 
@@ -32,12 +33,13 @@ class PlaneWaves(Synthetic):
     ----------
     modes : xarray.Dataset
         Over ``mode``: wavevectors ``kx ky kz`` [rad per length unit], amplitudes ``ax ay az`` [field unit],
-        ``phase`` [rad]; may be stored, looked into and edited.
+        ``phase`` [rad]; may be stored, looked into and edited.  Loaded now where they are lazy.
     mean_field : (float, float, float)
         B_0.
     error : float
         How far the field at a particle may be off, over the rms of the waves, so that slow waves need not be added up
-        at every step: a strict bound, most errors are ten times smaller.  0 adds up all waves at every step.
+        at every step: a strict bound, most errors are ten times smaller; the rounding of k·x, 1e-16 of its turns, is
+        not in it.  0 adds up all waves at every step.
         Steps that follow the local field, and :meth:`at`, add up all in any case.
 
     Raises
@@ -54,6 +56,7 @@ class PlaneWaves(Synthetic):
         if not isinstance(self.modes, xr.Dataset) or (missing := [n for n in WAVE_VARIABLES if n not in self.modes]):
             found = missing if isinstance(self.modes, xr.Dataset) else type(self.modes).__name__
             raise SnapshotError(f"modes: a Dataset with {', '.join(WAVE_VARIABLES)} is needed; {found} is wrong")
+        object.__setattr__(self, "modes", self.modes.compute())
         if any(self.modes[n].dims != ("mode",) for n in WAVE_VARIABLES) or not self.modes.sizes["mode"]:
             raise SnapshotError(f"modes: at least one, along the dim 'mode', is needed; found {dict(self.modes.sizes)}")
         if bad := {n: str(self.modes[n].dtype) for n in WAVE_VARIABLES if self.modes[n].dtype.kind not in "fiu"}:
@@ -112,11 +115,10 @@ class PlaneWaves(Synthetic):
         SnapshotError
             If there is no such convention.
         """
-        if convention not in CONVENTIONS:
-            raise SnapshotError(f"convention={convention!r}: one of {', '.join(CONVENTIONS)} is needed")
+        factor = require_convention(convention)
         power = self._powers()
         mean = float((power / self.wavenumbers()).sum() / power.sum())
-        return CONVENTIONS[convention] * np.pi / 2 * mean
+        return factor * np.pi / 2 * mean
 
     def modes_per_octave(self, k: float) -> float:
         # an ellipse is two modes, and one wave
@@ -292,15 +294,17 @@ def _spaced(modes: Any, k_min: Any, k_max: Any, density: Any) -> tuple[np.ndarra
     if modes is not None:
         raise SnapshotError("give either modes or modes_per_octave")
     fine = np.geomspace(low, high, 1 + int(np.ceil(64 * np.log2(high / low))))
-    dense = density(fine) if callable(density) else np.full(len(fine), require_number(density, "modes_per_octave"))
-    if np.shape(dense) not in ((), fine.shape):
-        raise SnapshotError(f"modes_per_octave gives {np.shape(dense)} numbers for {fine.shape} wavenumbers")
-    dense = require_values(np.broadcast_to(dense, fine.shape), "modes_per_octave")
+    if callable(density):
+        dense = numbers_of(density, fine, "modes_per_octave")
+    else:
+        dense = np.full(len(fine), require_number(density, "modes_per_octave"))
     if (dense <= 0).any():
         raise SnapshotError("modes_per_octave: positive numbers are needed at every wavenumber")
     octaves = np.log2(fine / low)
     count = np.append(0.0, np.cumsum(0.5 * (dense[1:] + dense[:-1]) * np.diff(octaves)))
     number = round(count[-1])
+    if number > MOST_MODES:
+        raise SnapshotError(f"modes_per_octave gives {number:.3g} modes, more than {MOST_MODES:g}: take nested_grids")
     if number < 2:
         raise SnapshotError(
             f"modes_per_octave gives {number} modes from k_min={low:g} to k_max={high:g}: two are needed"

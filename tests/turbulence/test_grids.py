@@ -256,6 +256,16 @@ def test_patches_fill_what_is_asked_and_have_no_divergence(fraction, no_compute)
         xr.testing.assert_allclose(cut.By, ds.By, atol=1e-10)
 
 
+def test_patches_keep_what_has_no_potential():
+    """Full of patches, any field is what it was; without them its divergence is left."""
+    ds = turbulence.gaussian(32, seed=1).isel(z=0)
+    whole = turbulence.patches(ds, f_mm=1.0, size=3.0, seed=1)
+    for n in NAMES:
+        np.testing.assert_allclose(whole[n], ds[n], atol=1e-12)
+    mixed = ds.assign(Bx=ds.Bx.chunk(x=8), By=ds.By.chunk(x=16))
+    assert turbulence.patches(mixed, f_mm=0.5, size=3.0, seed=1).Bx.chunks is not None
+
+
 def test_patches_refuse():
     ds = turbulence.micromirrors((40, 40, 80), **MIRRORS)
     for options in ({"weight": "Bx"}, {"f_mm": 1.2}, {"size": 0.1}, {"size": 30.0}, {"edge": 0.0}):
@@ -266,6 +276,8 @@ def test_patches_refuse():
 
 
 def test_layers_fill_what_is_asked():
+    shares = [turbulence.layers(1000, f_mm=0.1, size=100.0, seed=s).f_mm for s in range(500)]
+    assert np.mean(shares) == pytest.approx(0.1, abs=4 * np.std(shares) / np.sqrt(500))
     for order in ("random", "periodic"):
         ds = turbulence.layers(20000, f_mm=0.2, size=10.0, order=order, seed=3)
         assert ds.attrs["f_mm"] == pytest.approx(0.2, abs=0.02)
@@ -289,6 +301,11 @@ def test_nested_grids_have_contiguous_bands_and_their_strengths():
     rng = np.random.default_rng(0)
     values = field.at(*rng.uniform(0, 1e6, size=(3, 40000)))
     assert values.var(0).sum() == pytest.approx(4.0, rel=0.35)
+    powers = []
+    for seed in range(8):  # between the cells, where interpolation takes power
+        one = turbulence.nested_grids(k_min=1.0, k_max=2.0, cells=32, seed=seed, waves_per_box=2.0)
+        powers.append((one.at(*rng.uniform(0, 60, size=(3, 20000))) ** 2).sum(-1).mean())
+    assert np.mean(powers) == pytest.approx(1.0, abs=4 * np.std(powers) / np.sqrt(8))
     np.testing.assert_allclose(values.mean(0), [0, 1, 0], atol=0.1)
 
 
@@ -320,5 +337,22 @@ def test_nested_grids_refuse():
         with pytest.raises(mm.SnapshotError, match=message):
             turbulence.nested_grids(**{"k_min": 0.1, "k_max": 1.0, "seed": 1, **options})
     good = turbulence.nested_grids(k_min=0.1, k_max=0.5, cells=24, seed=1)
+    grid, rest = good.grids[0], (good.bands[:1], good.strengths[:1], good.spectrum)
+    for one, message in (
+        (grid.assign_coords(x=grid.x + 1.0), "begins at"),
+        (grid.assign_coords(y=grid.y * 2), "a cube of cubic cells"),
+        (grid.assign_coords(x=grid.x * 1e-13, y=grid.y * 2e-13, z=grid.z * 1e-13), "a cube of cubic cells"),
+        (grid.assign_attrs(boundary_x="open"), "boundary_x|open"),
+        (grid.expand_dims(time=[0.0]), "a cube over x, y, z"),
+    ):
+        with pytest.raises(mm.SnapshotError, match=message):
+            turbulence.NestedGrids((one,), *rest)
+    for changed in ((rest[0], (np.nan,), rest[2]), (((2.0, 1.0),), *rest[1:])):
+        with pytest.raises(mm.SnapshotError):
+            turbulence.NestedGrids((grid,), *changed)
+    few = turbulence.nested_grids(
+        k_min=1.0, k_max=8.0, cells=32, seed=1, spectrum=lambda k: np.where(k < 1.5, 1.0, 0.0)
+    )
+    assert max(high for _, high in few.bands) < 3.0
     with pytest.raises(mm.SnapshotError, match="a cube of cubic cells"):
         turbulence.NestedGrids((good.grids[0].isel(x=slice(0, 8)),), good.bands[:1], good.strengths[:1], good.spectrum)

@@ -206,7 +206,11 @@ def test_a_grid_of_it_is_the_field(no_compute):
         ({"spectrum": lambda k: "no"}, "gives no numbers"),
         ({"modes_per_octave": 100.0}, "either modes or modes_per_octave"),
         ({"modes": None, "modes_per_octave": 0.1}, "two are needed"),
-        ({"modes": None, "modes_per_octave": lambda k: -k}, "positive numbers"),
+        ({"modes": None, "modes_per_octave": 1e12}, "more than 1e"),
+        ({"modes": None, "modes_per_octave": lambda k: np.ones(3)}, "gives no numbers"),
+        ({"spectrum": lambda k: {}[1]}, "gives no numbers"),
+        ({"spectrum": lambda k: 1j * k}, "gives no numbers"),
+        ({"modes": None, "modes_per_octave": lambda k: -k}, "negative"),
         ({"modes": [1.0, 2.0]}, "leave out"),
         ({"modes": [1.0, 1.0], "k_min": None, "k_max": None}, "different"),
         ({"mean_field": (1.0, 2.0)}, "three numbers"),
@@ -229,10 +233,19 @@ def test_more_that_is_refused():
         made().to_dataset({"x": np.array([0.0, 1.0, 3.0]), "y": np.arange(3.0)})
 
 
+def far(field):
+    p = mm.particles.isotropic(3, gyroradius=1.0, seed=1, field=field)
+    mm.trace(field, p.assign(x=p.x + 1e15), step=0.1, distance=1.0).compute(scheduler="sync")
+
+
 def test_bad_places_and_kinds_are_refused():
     field = made()
     for call, message in (
         (lambda: field.at("here", 0.0, 0.0), "no numbers of one shape"),
+        (lambda: field.at(1j, 0.0, 0.0), "no numbers of one shape"),
+        (lambda: field.at(np.nan, 0.0, 0.0), "not finite"),
+        (lambda: field.correlation_length(["x"]), "convention"),
+        (lambda: far(field), "beyond what can be told apart"),
         (lambda: field.at([1.0, 2.0], [1.0, 2.0, 3.0], 0.0), "no numbers of one shape"),
         (lambda: field.strength("mode"), "kind='mode'"),
         (lambda: field.to_dataset(5), "a snapshot, or coordinates"),
