@@ -141,8 +141,11 @@ def fill(kind, key0, key1, whole, waves, turns, where, size, out):
     slope = (1.0 * step[0], 1.0 * step[1], 1.0 * step[2])
     for i in range(waves[0].size):
         for j in range(waves[1].size):
-            if size[i, j].max() == 0.0:
-                out[:, i, j] = 0.0
+            last = n  # beyond the band nothing is drawn
+            while last > 0 and size[i, j, last - 1] == 0.0:
+                last -= 1
+            out[:, i, j, last:] = 0.0
+            if last == 0:
                 continue
             a, b, p, q = whole[0][i], whole[1][j], waves[0][i], waves[1][j]
             start = (
@@ -155,15 +158,17 @@ def fill(kind, key0, key1, whole, waves, turns, where, size, out):
                 p if where[0] == 1 else q if where[1] == 1 else 0.0,
                 p if where[0] == 2 else q if where[1] == 2 else 0.0,
             )
-            draw_row(key0, key1, start, step, whole[2], a0, a1, b0, b1)
+            line, k, s, turn = whole[2][:last], waves[2][:last], size[i, j, :last], turns[2][:last]
+            p0, p1, q0, q1 = a0[:last], a1[:last], b0[:last], b1[:last]
+            draw_row(key0, key1, start, step, line, p0, p1, q0, q1)
             factor = turns[0][i] * turns[1][j]
-            turn_row(a0, a1, factor, turns[2])
-            turn_row(b0, b1, factor, turns[2])
+            turn_row(p0, p1, factor, turn)
+            turn_row(q0, q1, factor, turn)
             if kind == SCALAR:
-                scalar_row(size[i, j], a0, a1, out[0, i, j])
-            elif kind == POLOIDAL:
-                poloidal_row(first, slope, waves[2], size[i, j], a0, a1, out[0, i, j], out[1, i, j], out[2, i, j])
+                scalar_row(s, p0, p1, out[0, i, j, :last])
+                continue
+            x, y, z = out[0, i, j, :last], out[1, i, j, :last], out[2, i, j, :last]
+            if kind == POLOIDAL:
+                poloidal_row(first, slope, k, s, p0, p1, x, y, z)
             else:
-                polarize_row(
-                    first, slope, waves[2], size[i, j], a0, a1, b0, b1, out[0, i, j], out[1, i, j], out[2, i, j]
-                )
+                polarize_row(first, slope, k, s, p0, p1, q0, q1, x, y, z)

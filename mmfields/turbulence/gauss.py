@@ -75,8 +75,6 @@ class _Grid:
         power = self.density(along, rest, np.sqrt(square))
         for i, own in enumerate(nyquist):
             power[(slice(None),) * i + (own,)] = 0
-        if not np.isfinite(power).all():
-            raise SnapshotError("the spectrum is not finite at a mode of the grid: limit it by k_min and k_max")
         return np.sqrt(power).astype(self.kind, copy=False)
 
 
@@ -352,14 +350,17 @@ def _whole(grid: _Grid, keys: np.ndarray, rms: float, mean: np.ndarray) -> list[
     out = np.empty((grid.parts, *counts), np.result_type(grid.kind, np.complex64))
     sums = np.empty(counts[:2])
 
-    def planes(part: slice) -> None:
-        own = [tuple(a[part] for a in axes[0]), *axes[1:]]
-        size = _sizes_of(grid, own)
-        sums[part] = _rows(size)
-        _fill(grid, keys, own, size, out[:, part])
+    def planes(places: Sequence[int]) -> None:
+        size = None
+        for i in places:
+            part = slice(i, i + 1)
+            own = [tuple(a[part] for a in axes[0]), *axes[1:]]
+            size = _sizes_of(grid, own) if size is None else size
+            sums[part] = _rows(size)
+            _fill(grid, keys, own, size, out[:, part])
 
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        list(pool.map(planes, (slice(i, i + 1) for i in range(counts[0]))))
+        list(pool.map(planes, _alike(grid)))
     scale = _scale(sums, grid, rms)
     fields = [backward_modes(part, grid.shape, (), overwrite=True) for part in out]
 
@@ -371,6 +372,14 @@ def _whole(grid: _Grid, keys: np.ndarray, rms: float, mean: np.ndarray) -> list[
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         list(pool.map(lambda pair: brought(*pair), ((p, m) for f, m in zip(fields, mean, strict=True) for p in f)))
     return fields
+
+
+def _alike(grid: _Grid) -> list[list[int]]:
+    """Planes along the first axis whose modes have the same sizes: k and -k where no direction tells them apart."""
+    n = grid.shape[0]
+    if grid.density.anisotropic is not None:
+        return [[i] for i in range(n)]
+    return [sorted({i, -i % n}) for i in range(n // 2 + 1)]
 
 
 def _chunked(
@@ -420,7 +429,11 @@ def _sizes_of(grid: _Grid, axes: Sequence[tuple[np.ndarray, ...]]) -> np.ndarray
 
 def _rows(size: np.ndarray) -> np.ndarray:
     """Mean squares of modes summed along the last axis, both halves of it."""
-    return 2 * np.square(size, dtype=float).sum(axis=-1) - np.square(size[..., 0], dtype=float)
+    with np.errstate(invalid="ignore"):
+        sums = 2 * np.square(size, dtype=float).sum(axis=-1) - np.square(size[..., 0], dtype=float)
+    if not np.isfinite(sums).all():
+        raise SnapshotError("the spectrum is not finite at a mode of the grid: limit it by k_min and k_max")
+    return sums
 
 
 def _fill(
