@@ -543,6 +543,20 @@ def require_values(given: Any, name: str) -> np.ndarray:
     return array
 
 
+def require_vector(given: Any, name: str) -> tuple[float, float, float]:
+    """Three finite numbers (x, y, z).
+
+    Raises
+    ------
+    SnapshotError
+        If they are none; `name` says which.
+    """
+    values = require_values(given, name)
+    if len(values) != 3:
+        raise SnapshotError(f"{name}={given!r}: three numbers (x, y, z) are needed")
+    return tuple(values.tolist())
+
+
 def keys_of(seed: int, group: int, n: int) -> np.ndarray:
     """One 64-bit random key per particle, independent of how many there are and of chunks.
 

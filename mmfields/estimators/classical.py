@@ -117,7 +117,6 @@ def _reversals(trajectories: xr.Dataset, step: float, over: list[str]) -> xr.Dat
     count = int(np.prod([flips.sizes[d] for d in over]))
     share = flips.mean(over)
     nu = -np.log1p(-2 * share.where(share < 0.5)) / step
-    # of the share, passed on
     # without a reversal about one more is the limit
     spread = np.sqrt(share * (1 - share) / count).where(share > 0, 1 / count)
     nu_error = 2 * spread / (1 - 2 * share) / step

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import SPATIAL, SnapshotError, require_number, require_values, require_whole, unit_vector
+from mmfields.conventions import SPATIAL, SnapshotError, require_number, require_vector, require_whole, unit_vector
 from mmfields.fourier.transform import backward_modes, wavenumbers
 from mmfields.io import from_arrays
 from mmfields.turbulence.shapes import PowerLaw, Shape, shape_of, values_of
@@ -137,9 +137,7 @@ def gaussian(
     widths = widths_of(spacing, sizes)
     if require_number(rms, "rms") <= 0:
         raise SnapshotError(f"rms={rms!r}: a positive number is needed")
-    mean = require_values(mean_field, "mean_field")
-    if len(mean) != 3:
-        raise SnapshotError(f"mean_field={mean_field!r}: three numbers (x, y, z) are needed")
+    mean = np.array(require_vector(mean_field, "mean_field"))
     if anisotropic is not None and not callable(anisotropic):
         raise SnapshotError(f"anisotropic={anisotropic!r}: a function of k_par and k_perp is needed")
     low, high = _limits(sizes, widths, k_min, k_max)

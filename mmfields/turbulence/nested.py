@@ -15,6 +15,7 @@ from mmfields.conventions import (
     require_number,
     require_periodic,
     require_values,
+    require_vector,
     require_whole,
     unit_attrs,
 )
@@ -57,8 +58,7 @@ class NestedGrids(Synthetic):
     def __post_init__(self) -> None:
         if not self.grids or not len(self.grids) == len(self.bands) == len(self.strengths):
             raise SnapshotError("as many grids as bands and strengths, at least one of each, are needed")
-        if len(require_values(self.mean_field, "mean_field")) != 3:
-            raise SnapshotError(f"mean_field={self.mean_field!r}: three numbers (x, y, z) are needed")
+        require_vector(self.mean_field, "mean_field")
         if (require_values(self.strengths, "strengths") < 0).any():
             raise SnapshotError(f"strengths={self.strengths!r}: numbers from 0 on are needed")
         for band in self.bands:
@@ -183,8 +183,9 @@ def nested_grids(
         If a number is unusable, or the cells do not hold a band of a factor 1.5.
     """
     low, high = require_limits(k_min, k_max)
-    if require_number(rms, "rms") <= 0 or len(require_values(mean_field, "mean_field")) != 3:
-        raise SnapshotError(f"rms={rms!r}, mean_field={mean_field!r}: a positive number and three numbers are needed")
+    if require_number(rms, "rms") <= 0:
+        raise SnapshotError(f"rms={rms!r}: a positive number is needed")
+    mean = require_vector(mean_field, "mean_field")
     count, waves = require_whole(cells, "cells", 8), require_number(waves_per_box, "waves_per_box", 1.0)
     widest = count / (CELLS_PER_WAVE * waves)
     if widest < 1.5:
@@ -210,4 +211,4 @@ def nested_grids(
         options = {"spacing": cell, "k_min": a, "k_max": b, "rms": inner, "seed": int(own)}
         grids.append(gaussian(count, spectrum=shape, dtype=np.float32, **options))
     limits = tuple((float(a), float(b)) for a, b in bands)
-    return NestedGrids(tuple(grids), limits, tuple(map(float, strengths)), shape, tuple(map(float, mean_field)))
+    return NestedGrids(tuple(grids), limits, tuple(map(float, strengths)), shape, mean)

@@ -13,6 +13,7 @@ from mmfields.conventions import (
     SnapshotError,
     require_number,
     require_values,
+    require_vector,
     require_whole,
     unit_attrs,
     unit_vector,
@@ -67,8 +68,7 @@ class PlaneWaves(Synthetic):
             raise SnapshotError(f"modes: mode {still[0]} has wavenumber 0; what is constant belongs into mean_field")
         if not self._powers().any():
             raise SnapshotError("modes: every amplitude is 0, so that there are no waves")
-        if len(require_values(self.mean_field, "mean_field")) != 3:
-            raise SnapshotError(f"mean_field={self.mean_field!r}: three finite numbers (x, y, z) are needed")
+        require_vector(self.mean_field, "mean_field")
         require_number(self.error, "error", 0.0, 0.01)
 
     def _vectors(self, names: Sequence[str]) -> np.ndarray:
@@ -248,16 +248,14 @@ def plane_waves(
         raise SnapshotError(f"geometry={geometry!r}: one of {', '.join(GEOMETRIES)} is needed")
     if require_number(rms, "rms") <= 0:
         raise SnapshotError(f"rms={rms!r}: a positive number is needed")
-    if len(require_values(mean_field, "mean_field")) != 3:
-        raise SnapshotError(f"mean_field={mean_field!r}: three numbers (x, y, z) are needed")
+    mean = require_vector(mean_field, "mean_field")
     require_number(slab_fraction, "slab_fraction", 0.0, 1.0), require_number(helicity, "helicity", -1.0, 1.0)
     if helicity != 0 and geometry in ("2d", "composite"):
         raise SnapshotError(f"helicity={helicity!r} turns B out of the plane of the 2-D waves of geometry={geometry!r}")
     rng = np.random.default_rng(require_whole(seed, "seed", 0))
     k, widths = _spaced(modes, k_min, k_max, modes_per_octave)
     weight = values_of(shape_of(spectrum), k) * widths
-    strong = np.linalg.norm(mean_field) > 0
-    axis = unit_vector(tuple(mean_field) if strong else "x")
+    axis = unit_vector(mean if any(mean) else "x")
     draws = rng.random((4, len(k)))
     slab = np.arange(len(k)) % 2 == 0 if geometry == "composite" else np.full(len(k), geometry == "slab")
     if geometry == "composite":
@@ -273,7 +271,7 @@ def plane_waves(
     table = _table(vectors, first, second, size, 2 * np.pi * draws[3], helicity)
     label = {"spectrum": float(spectrum)} if isinstance(spectrum, int | float) else {"spectrum": repr(spectrum)}
     notes = {"seed": int(seed), "rms": float(rms), "geometry": geometry, "helicity": float(helicity), **label}
-    return PlaneWaves(table.assign_attrs(notes), tuple(map(float, mean_field)), error)
+    return PlaneWaves(table.assign_attrs(notes), mean, error)
 
 
 def _spaced(modes: Any, k_min: Any, k_max: Any, density: Any) -> tuple[np.ndarray, np.ndarray]:
