@@ -14,7 +14,7 @@ PACKAGE = Path(mmfields.__file__).parent
 # From the top down; rooms on one line are siblings and do not know each other.
 STOREYS = [
     ["cli"],
-    ["reporting"],
+    ["reporting", "paper"],
     ["plot"],
     ["estimators"],
     ["transport", "theory"],

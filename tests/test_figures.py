@@ -1,51 +1,121 @@
-"""The numbers that the figures of the paper stand on, at a reduced size."""
+"""The numbers that the figures of the paper stand on, at a reduced size, and the command that makes them."""
 
+import json
+import os
+
+import matplotlib
 import numpy as np
 import pytest
-from astropy import units as u
+import xarray as xr
 
 import mmfields as mm
+from mmfields import paper
+from mmfields.io.storing import MARKER
 
-CM2S = u.cm**2 / u.s
-CONTRAST = 20.0
-
-
-def harmonic(f):
-    return float(mm.theory.kappa_effective(1 * CM2S, CONTRAST * CM2S, f).value)
+matplotlib.use("Agg")
 
 
-@pytest.mark.parametrize("period", [0.1, 10.0])
-def test_figure_5_in_one_dimension_is_eq_11(period):
-    length, f = period * CONTRAST, 0.1
-    path = 200 * max(length, CONTRAST)
-    options = {"kappa": [1.0, CONTRAST], "lengths": [f * length, (1 - f) * length], "distance": path, "save": 3}
-    tr = mm.scattering.one_dimensional(4000, **options, seed=1)
-    found = mm.estimators.mean_squared_displacement(tr, pooled=True)
-    assert abs(float(found.kappa) - harmonic(f)) < 4 * float(found.kappa_error) + 0.01 * harmonic(f)
+@pytest.fixture(scope="module")
+def computed():
+    """Results of each figure, computed once."""
+    kept = {}
+
+    def get(name):
+        if name not in kept:
+            kept[name] = paper.compute(name, reduced=True)
+        return kept[name]
+
+    return get
 
 
-def threshold_patches(f, outside, distance):
-    """κ over κ_mm where |B| of a mirror field exceeds the level above which a fraction f lies."""
-    field = mm.turbulence.micromirrors(
-        (64, 64, 128), l_par=6.0, l_perp=4.0, rms=0.3, kind="bottles", sign="peaks", seed=3
-    )
-    level = float(np.quantile(np.sqrt(field.Bx**2 + field.By**2 + field.Bz**2), 1 - f))
-    slow = mm.scattering.small_angle(nu=1 / outside)
-    model = mm.scattering.patchy(mm.scattering.small_angle(nu=CONTRAST / outside), slow, threshold=level)
-    p = mm.particles.isotropic(192, gyroradius=1e9, seed=5, field=field)
-    step = min(0.1 * outside / CONTRAST, 0.5)
-    tr = mm.trace(field, p, step=step, distance=distance, save=40, scattering=model)
-    found, unit = mm.transport.diffusion(tr).compute(), 2 / 3 * outside / CONTRAST
-    return float(found.kappa) / unit, float(found.kappa_error) / unit
+@pytest.mark.parametrize("name", paper.FIGURES)
+def test_every_figure_is_drawn(computed, name, tmp_path):
+    drawn = paper.figure(name).draw(computed(name))
+    drawn.savefig(tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").stat().st_size > 20_000
+    assert all(ax.get_xlabel() or ax.name == "3d" or not ax.axison or ax.get_ylabel() for ax in drawn.axes)
+    matplotlib.pyplot.close(drawn)
 
 
-def test_figure_5_blobs_lie_within_the_bounds_and_above_eq_11():
-    kappa, error = threshold_patches(0.3, outside=1.0, distance=800.0)
-    low, high = (float(b.value) for b in mm.theory.hashin_shtrikman(1 * CM2S, CONTRAST * CM2S, 0.3))
-    assert low - 4 * error < kappa < high + 4 * error
-    assert kappa > 2 * harmonic(0.3)
+def test_figure_1_states_the_rms_of_the_array(computed):
+    found, results = paper.figure("fig1").numbers(computed("fig1")), computed("fig1")
+    for i, name in ((0, "early"), (-1, "late")):
+        ds = mm.samples.load("micromirrors").isel(time=i).compute()
+        assert found[f"rms_{name}"] == pytest.approx(float(ds.Bx.astype(float).std()), rel=1e-6)
+        title = f"rms {found[f'rms_{name}']:.4f}"
+        assert any(title in ax.get_title() for ax in paper.figure("fig1").draw(results).axes)
+    assert found["rms_late"] == pytest.approx(0.1807, abs=1e-4)
+    assert found["skewness_late"] == pytest.approx(0.677, abs=1e-3)
+    matplotlib.pyplot.close("all")
 
 
-def test_figure_5_mixed_patches_follow_eq_11():
-    kappa, error = threshold_patches(0.3, outside=300.0, distance=6000.0)
-    assert abs(kappa - harmonic(0.3)) < 4 * error + 0.05 * harmonic(0.3)
+def test_figure_2_grows_with_the_square_of_energy(computed):
+    found = paper.figure("fig2").numbers(computed("fig2"))
+    assert abs(found["slope"] - 2) < max(0.1, 2 * found["slope_error"])
+    assert 0.3 < found["kappa_par_over_eq5"] < 2
+    assert 0.1 < found["kappa_perp_over_eq6"] < 1
+    assert abs(found["kappa_perp_slope"]) < 0.4
+    assert found["residual_over_full"] > 2
+
+
+def test_figure_3_crosses_between_600_GeV_and_5_TeV(computed):
+    found = paper.figure("fig3").numbers(computed("fig3"))
+    assert 600 < found["crossing_GeV"] < 5000
+    assert found["crossing_printed_GeV"] == pytest.approx(4690, rel=1e-3)
+    assert found["crossing_half_GeV"] == pytest.approx(641, rel=1e-3)
+    assert found["lines_off_eq11"] < 4 * np.sqrt(2 / 1000)
+    mixed = [v for k, v in found.items() if k.startswith("mixed_")]
+    assert mixed and all(1 / 4 < v < 1.3 for v in mixed)
+
+
+def test_figure_4_deflects_within_the_patches(computed):
+    found = paper.figure("fig4").numbers(computed("fig4"))
+    assert found["f_mm"] == pytest.approx(0.1, abs=1e-3)
+    assert found["path_inside"] == pytest.approx(0.1, abs=0.02)
+    share = 0.1 * 100 / (0.1 * 100 + 0.9)
+    assert found["deflections_inside"] == pytest.approx(share, abs=0.02)
+    assert found["rate_ratio"] == pytest.approx(100, rel=0.05)
+    assert found["rate_inside"] == pytest.approx(0.5, rel=0.03)
+
+
+def test_figure_5_layers_follow_eq_11_and_blobs_do_not(computed):
+    found = paper.figure("fig5").numbers(computed("fig5"))
+    assert found["layers_off_eq11"] < 4 * found["layers_error"]
+    assert found["blobs_out_of_bounds"] < 4
+    assert found["blobs_over_eq11_0.3"] > 2
+    assert abs(found["mixed_over_eq11_0.3"] - 1) < 4 * found["mixed_error"]
+
+
+def test_a_part_that_is_there_is_not_computed_again(tmp_path, monkeypatch):
+    first = paper.compute("fig4", tmp_path, reduced=True)
+
+    def refuse(*_, **__):
+        raise AssertionError("computed again")
+
+    monkeypatch.setattr("mmfields.paper.fig4.traced", refuse)
+    monkeypatch.setattr("mmfields.paper.fig4.patches", refuse)
+    again = paper.compute("fig4", tmp_path, reduced=True)
+    assert first.keys() == again.keys()
+    for name, ds in first.items():
+        xr.testing.assert_identical(ds, again[name])
+
+
+def test_an_interrupted_part_is_completed(tmp_path):
+    whole = paper.compute("fig4", tmp_path / "out", reduced=True)
+    store = tmp_path / "out" / "orbits.zarr"
+    chunks = sorted(p for p in (store / "x").rglob("*") if p.is_file() and p.name != "zarr.json")
+    others = {p: os.stat(p).st_mtime_ns for p in chunks[1:]}
+    chunks[0].unlink()
+    (store / MARKER).touch()
+    again = paper.compute("fig4", tmp_path / "out", reduced=True)
+    xr.testing.assert_identical(whole["orbits"], again["orbits"])
+    assert {p: os.stat(p).st_mtime_ns for p in others} == others
+
+
+def test_another_figure_in_the_same_directory_is_refused(tmp_path):
+    paper.run("fig1", tmp_path, progress=False)
+    assert json.loads((tmp_path / "numbers.json").read_text())["rms_late"] == pytest.approx(0.1807, abs=1e-4)
+    with pytest.raises(mm.SnapshotError, match="already holds"):
+        paper.compute("fig2", tmp_path)
+    with pytest.raises(mm.SnapshotError, match="fig1, fig2"):
+        paper.figure("fig6")

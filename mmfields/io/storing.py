@@ -162,15 +162,36 @@ def _fill(ds: xr.Dataset, path: str, progress: bool) -> None:
                 os.remove(os.path.join(folder, file))
     write = dask.delayed(_write, pure=False)
     tasks = []
-    for name, variable in ds.variables.items():
-        if variable.chunks is None:
-            continue
-        blocks = variable.data.to_delayed()
+    chunked = {name: variable for name, variable in ds.variables.items() if variable.chunks is not None}
+    keys = _together([variable.data for variable in chunked.values()])
+    for (name, variable), blocks in zip(chunked.items(), keys, strict=True):
         for index, corner in _blocks(variable.chunks):
             if not os.path.exists(os.path.join(path, str(name), "c", *map(str, index))):
                 tasks.append(write(blocks[index], path, str(name), corner))
     if tasks:
         _compute(tasks, progress)
+
+
+def _together(arrays: list) -> list[np.ndarray]:
+    """The blocks of each array as delayed values of one optimized graph.
+
+    Each array optimized on its own would be fused with what it shares with the others, and that computed for each.
+    """
+    import dask.array as da
+    from dask.delayed import Delayed
+    from dask.highlevelgraph import HighLevelGraph
+
+    graph = HighLevelGraph.merge(*(array.__dask_graph__() for array in arrays))
+    graph = HighLevelGraph.from_collections(
+        "store", da.Array.__dask_optimize__(graph, [a.__dask_keys__() for a in arrays])
+    )
+    found = []
+    for array in arrays:
+        blocks = np.empty(array.numblocks, object)
+        for index in np.ndindex(*array.numblocks):
+            blocks[index] = Delayed((array.name, *index), graph, layer="store")
+        found.append(blocks)
+    return found
 
 
 def _blocks(chunks: tuple[tuple[int, ...], ...]) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:

@@ -9,6 +9,7 @@ from mmfields.plot.faraday import (
     rotation_measure_structure,
 )
 from mmfields.plot.fields import compare, rotation_measure, slices
+from mmfields.plot.solid import cube, orbits, solid_engine
 from mmfields.plot.spectra import spectrum, spectrum2d
 from mmfields.plot.transport import diffusion, running_diffusion
 
@@ -16,15 +17,18 @@ __all__ = [
     "COLOURS",
     "brazil",
     "compare",
+    "cube",
     "depolarization",
     "diffusion",
     "expected_angles",
+    "orbits",
     "rotation_measure",
     "rotation_measure_pdf",
     "rotation_measure_structure",
     "running_diffusion",
     "scale_anisotropy",
     "slices",
+    "solid_engine",
     "spectrum",
     "spectrum2d",
     "structure_function",

@@ -164,3 +164,18 @@ def test_what_cannot_be_written(tmp_path):
         mm.store(dataset(), tmp_path / "file" / "a.zarr", progress=False)
     with pytest.raises(mm.SnapshotError, match="cannot be written"):
         mm.store(dataset(), "/proc/mmfields/a.zarr", progress=False)
+
+
+def test_what_variables_share_is_computed_once(tmp_path):
+    calls = []
+
+    def costly(block):
+        calls.append(1)
+        return np.stack([block, 2 * block])
+
+    source = da.arange(8, chunks=2, dtype=float)
+    both = da.map_blocks(costly, source, new_axis=0, chunks=((2,), *source.chunks), dtype=float, meta=np.empty((0, 0)))
+    ds = xr.Dataset({"a": ("x", both[0]), "b": ("x", both[1]), "c": ("x", both[0] + both[1])})
+    stored = mm.store(ds, tmp_path / "a.zarr", progress=False)
+    assert len(calls) == 4
+    np.testing.assert_array_equal(stored.c, 3 * np.arange(8.0))

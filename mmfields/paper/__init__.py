@@ -1,0 +1,129 @@
+"""Figures 1 to 5 of Reichherzer et al. (2025): what is computed, its numbers, and its drawing.
+
+Each figure is a module with ``parts``, the Datasets to compute by name, ``numbers``, what its claim stands on, and
+``draw``.  ``compute`` and ``run`` do the rest; ``mmfields paper fig2 --out DIR`` is the latter.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+import xarray as xr
+
+from mmfields.conventions import SnapshotError
+from mmfields.io import store
+
+FIGURES = ("fig1", "fig2", "fig3", "fig4", "fig5")
+
+__all__ = ["FIGURES", "compute", "figure", "run"]
+
+
+def figure(name: str) -> ModuleType:
+    """The module of a figure.
+
+    Parameters
+    ----------
+    name : {"fig1", "fig2", "fig3", "fig4", "fig5"}
+
+    Returns
+    -------
+    module
+        With ``parts(reduced)``, ``numbers(results)`` and ``draw(results)``.
+
+    Raises
+    ------
+    SnapshotError
+        If there is no such figure.
+    """
+    if name not in FIGURES:
+        raise SnapshotError(f"figure={name!r}: one of {', '.join(FIGURES)} is needed")
+    return import_module(f"mmfields.paper.{name}")
+
+
+def compute(
+    name: str, out: str | os.PathLike | None = None, *, reduced: bool = False, progress: bool = False
+) -> dict[str, xr.Dataset]:
+    """Compute what a figure shows, on the Dask scheduler in force.
+
+    Parameters
+    ----------
+    name : {"fig1", "fig2", "fig3", "fig4", "fig5"}
+    out : path, optional
+        Directory for one zarr store per part; run again after an interruption, what is there is not computed again.
+        In memory by default.
+    reduced : bool
+        Fewer particles, energies and shorter paths: less than a minute.
+    progress : bool
+        Say which part is being computed.
+
+    Returns
+    -------
+    dict of xarray.Dataset
+        By part, for ``figure(name).numbers`` and ``.draw``.
+
+    Raises
+    ------
+    SnapshotError
+        If there is no such figure, or the directory holds another one.
+    """
+    parts = figure(name).parts(reduced)
+    if out is not None:
+        _claim(Path(out), {"figure": name, "reduced": reduced})
+    results = {}
+    for i, (part, build) in enumerate(parts.items()):
+        if progress:
+            print(f"{name}: {part} ({i + 1} of {len(parts)})", flush=True)
+        results[part] = build().compute() if out is None else _stored(build, Path(out) / f"{part}.zarr", progress)
+    return results
+
+
+def _claim(folder: Path, what: dict[str, object]) -> None:
+    """Mark a directory as that of one figure of one size, or refuse it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    mark = folder / "figure.json"
+    if not mark.exists():
+        mark.write_text(json.dumps(what) + "\n")
+    elif (found := json.loads(mark.read_text())) != what:
+        raise SnapshotError(f"{folder} already holds {found}, not {what}: choose another directory")
+
+
+def _stored(build, path: Path, progress: bool) -> xr.Dataset:
+    """A part from its store, completed first where that is needed."""
+    from mmfields.io.storing import is_incomplete
+
+    if path.exists() and not is_incomplete(path):
+        return xr.open_zarr(path).compute()
+    return store(build(), path, progress=progress).compute()
+
+
+def run(name: str, out: str | os.PathLike, *, reduced: bool = False, progress: bool = True) -> dict[str, float]:
+    """Compute a figure, and write it beside its numbers and the data behind it.
+
+    Parameters
+    ----------
+    name, out, reduced, progress
+        As :func:`compute`.
+
+    Returns
+    -------
+    dict of float
+        The numbers, as in ``numbers.json``.  The figure is ``fig1.png`` and so on.
+
+    Raises
+    ------
+    SnapshotError
+        As :func:`compute`.
+    """
+    from matplotlib import pyplot as plt
+
+    module = figure(name)
+    results: Mapping[str, xr.Dataset] = compute(name, out, reduced=reduced, progress=progress)
+    numbers = module.numbers(results)
+    (Path(out) / "numbers.json").write_text(json.dumps(numbers, indent=1) + "\n")
+    drawn = module.draw(results)
+    drawn.savefig(Path(out) / f"{name}.png", dpi=150)
+    plt.close(drawn)
+    return numbers
