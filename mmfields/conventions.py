@@ -43,6 +43,8 @@ def spatial_dims(ds: xr.Dataset | xr.DataArray) -> tuple[str, ...]:
     SnapshotError
         If there is none.
     """
+    if not isinstance(ds, xr.Dataset | xr.DataArray):
+        raise SnapshotError(f"a snapshot is needed, not {type(ds).__name__}: make one of arrays with mm.io.from_arrays")
     arrays: Iterable[xr.DataArray] = ds.data_vars.values() if isinstance(ds, xr.Dataset) else [ds]
     found: list[str] = []
     for array in arrays:
@@ -65,6 +67,10 @@ def axis_spacing(ds: xr.Dataset | xr.DataArray, dim: Hashable) -> float:
     """
     if dim not in ds.coords:
         raise SnapshotError(f"axis {dim!r} has no coordinate: add cell centres with ds.assign_coords({dim}=...)")
+    if not ds.sizes[dim]:
+        raise SnapshotError(f"axis {dim!r} has no cells: the selection is empty")
+    if ds[dim].dtype.kind not in "fiu":
+        raise SnapshotError(f"coordinate {dim!r} holds {ds[dim].dtype}: cell centres in numbers are needed")
     centres = np.asarray(ds[dim].values, dtype=float)
     if not np.isfinite(centres).all():
         where = int(np.flatnonzero(~np.isfinite(centres))[0])
@@ -76,7 +82,7 @@ def axis_spacing(ds: xr.Dataset | xr.DataArray, dim: Hashable) -> float:
                 f"axis {dim!r} has one cell and no 'spacing' attribute, so its size is unknown: "
                 f"set ds[{dim!r}].attrs['spacing'] or drop the axis with ds.isel({dim}=0, drop=True)"
             )
-        return float(width)
+        return require_number(width, f"attrs['spacing'] of axis {dim!r}", np.finfo(float).tiny)
     steps = np.diff(centres)
     width = float((centres[-1] - centres[0]) / (centres.size - 1))
     if width <= 0:
@@ -96,8 +102,18 @@ def axis_spacing(ds: xr.Dataset | xr.DataArray, dim: Hashable) -> float:
 
 
 def spacing(ds: xr.Dataset | xr.DataArray) -> dict[str, float]:
-    """Cell size along every spatial dim, in stored order (see :func:`axis_spacing`)."""
-    return {dim: axis_spacing(ds, dim) for dim in spatial_dims(ds)}
+    """Cell size along every spatial dim, in stored order (see :func:`axis_spacing`).
+
+    Raises
+    ------
+    SnapshotError
+        As :func:`axis_spacing`, or if the axes differ in unit.
+    """
+    widths = {dim: axis_spacing(ds, dim) for dim in spatial_dims(ds)}
+    units = {dim: str(ds[dim].attrs["units"]) for dim in widths if "units" in ds[dim].attrs}
+    if len(set(units.values())) > 1:
+        raise SnapshotError(f"axes differ in unit: {units}; bring them to one with ds.assign_coords(...)")
+    return widths
 
 
 def box(ds: xr.Dataset | xr.DataArray) -> dict[str, tuple[float, float]]:
@@ -118,7 +134,7 @@ def components(ds: xr.Dataset, vector: str = "B") -> tuple[str, str, str]:
         If a component is missing or the shapes differ.
     """
     if not isinstance(ds, xr.Dataset):
-        raise SnapshotError(f"a snapshot Dataset is needed, not {type(ds).__name__}")
+        raise SnapshotError(f"a snapshot Dataset is needed, not {type(ds).__name__}: such as ds[['Bx', 'By', 'Bz']]")
     names = tuple(f"{vector}{i}" for i in SPATIAL)
     missing = [name for name in names if name not in ds]
     if missing:
@@ -129,13 +145,18 @@ def components(ds: xr.Dataset, vector: str = "B") -> tuple[str, str, str]:
     shapes = {name: dict(ds[name].sizes) for name in names}
     if len({tuple(sorted(shape.items())) for shape in shapes.values()}) > 1:
         raise SnapshotError(f"components of {vector} differ in shape: {shapes}")
+    units = {name: str(ds[name].attrs["units"]) for name in names if "units" in ds[name].attrs}
+    if len(set(units.values())) > 1:
+        raise SnapshotError(f"components of {vector} differ in unit: {units}; convert them to one")
     return names  # type: ignore[return-value]
 
 
 def boundaries(ds: xr.Dataset | xr.DataArray) -> dict[str, str]:
     """``periodic``, ``open`` or ``reflecting`` for every spatial dim, from the attrs ``boundary_x|y|z``."""
-    kinds = {}
-    for dim in spatial_dims(ds):
+    kinds, dims = {}, spatial_dims(ds)
+    if isinstance(ds, xr.DataArray) and not any(f"boundary_{dim}" in ds.attrs for dim in dims):
+        raise SnapshotError("a snapshot Dataset is needed, not DataArray: such as ds[['Bx', 'By', 'Bz']]")
+    for dim in dims:
         kind = ds.attrs.get(f"boundary_{dim}")
         if kind not in BOUNDARIES:
             raise SnapshotError(
@@ -204,6 +225,8 @@ def boundary_attrs(
         chosen = {dim: known.get(dim, "periodic") for dim in dims}
         source = "file" if all(dim in known for dim in dims) else "assumed"
     else:
+        if not isinstance(given, str | Mapping):
+            raise SnapshotError(f"boundary={given!r}: one word for all axes, or a mapping such as {{'x': 'open'}}")
         each = dict.fromkeys(dims, given) if isinstance(given, str) else dict(given)
         if unknown := set(each) - set(dims):
             raise SnapshotError(f"boundary names axes {sorted(unknown)}, the snapshot has {list(dims)}")
@@ -273,7 +296,7 @@ def physical(ds: xr.Dataset, scale_factors: Mapping[str, float] | None = None) -
     given = scale_factors
     if given is None:
         given = {d: ds.attrs[f"scale_factor_{d}"] for d in SPATIAL if f"scale_factor_{d}" in ds.attrs}
-    if not given or set(given) - set(SPATIAL):
+    if not isinstance(given, Mapping) or not given or set(given) - set(SPATIAL):
         raise SnapshotError(f"scale_factors={given!r}: give those of the axes that contract, such as {{'y': 0.5}}")
     if bad := {d: a for d, a in given.items() if isinstance(a, str) or not (np.isfinite(a) and a > 0)}:
         raise SnapshotError(f"scale factors {bad}: positive numbers are needed")
@@ -345,7 +368,7 @@ def require_direction(along: np.ndarray) -> None:
         If a component is not finite.
     """
     if not np.isfinite(along).all():
-        raise SnapshotError("B is not finite, so its mean gives no direction: fill it, or say direction='x', 'y', 'z'")
+        raise SnapshotError("B is not finite, so its mean gives no direction: fill it first, such as with ds.fillna(0)")
 
 
 def mean_direction(ds: xr.Dataset, direction: str | Iterable[float] | None = None) -> xr.DataArray:
@@ -526,6 +549,26 @@ def require_number(value: Any, name: str, low: float = -np.inf, high: float = np
     return float(value)
 
 
+def require_plain(given: Any, name: str, unit: str = "the field's length unit") -> np.ndarray:
+    """Finite numbers of any shape and without a unit, which would be lost.
+
+    Raises
+    ------
+    SnapshotError
+        If they are none, or have a unit; `name` says which.
+    """
+    if getattr(given, "unit", None) is not None:
+        raise SnapshotError(f"{name} is a Quantity in {given.unit}: plain numbers in {unit} are needed, .to_value(...)")
+    try:
+        array = np.asarray(given)
+        array = array.astype(float) if array.dtype.kind in "fiu" else None
+    except (TypeError, ValueError):
+        array = None
+    if array is None or not np.isfinite(array).all():
+        raise SnapshotError(f"{name}={given!r}: finite numbers in {unit} are needed")
+    return array
+
+
 def require_values(given: Any, name: str) -> np.ndarray:
     """Finite numbers in one dimension, at least one of them.
 
@@ -534,6 +577,8 @@ def require_values(given: Any, name: str) -> np.ndarray:
     SnapshotError
         If they are none; `name` says which.
     """
+    if getattr(given, "unit", None) is not None:
+        raise SnapshotError(f"{name} is a Quantity in {given.unit}: plain numbers are needed, .to_value(...)")
     try:
         array = np.asarray(given, dtype=float)
     except (TypeError, ValueError):
@@ -594,13 +639,16 @@ def saved_lengths(distance: float, save: int | Sequence[float], start: float = 0
     SnapshotError
         If they are not ascending, finite and within the path.
     """
-    if not (np.isfinite(distance) and distance > start):
-        raise SnapshotError(f"distance={distance!r}: a path length beyond {start:g} is needed")
+    if require_number(distance, "distance") <= start:
+        done = f", of which {start:g} are done: distance counts from the original start" if start else ""
+        raise SnapshotError(f"distance={distance!r}: a path length beyond {start:g} is needed{done}")
+    if isinstance(save, bool | str):
+        raise SnapshotError(f"save={save!r}: path lengths, or how many, are needed; every variable is saved at each")
     if isinstance(save, int | np.integer):
         if save < 1:
             raise SnapshotError(f"save={save}: at least one point is needed")
         return np.linspace(start, distance, int(save) + 1)
-    path = np.asarray(save, dtype=float)
+    path = require_plain(save, "save")
     if path.ndim != 1 or not len(path) or not np.isfinite(path).all() or path[0] < start or (np.diff(path) <= 0).any():
         raise SnapshotError(f"save: ascending, finite path lengths from {start:g} on are needed")
     if path[-1] > distance * (1 + 1e-12):

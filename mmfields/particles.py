@@ -15,6 +15,9 @@ from mmfields.conventions import (
     keys_of,
     known_unit,
     mean_direction,
+    require_direction,
+    require_plain,
+    require_whole,
     spatial_dims,
 )
 
@@ -116,8 +119,10 @@ def beam(
     SnapshotError
         As :func:`isotropic`, or if the angle is not within 0 to pi.
     """
-    if not 0 <= pitch_angle <= np.pi:
-        raise SnapshotError(f"pitch_angle={pitch_angle!r}: an angle in radians from 0 to pi is needed")
+    if not 0 <= require_plain(pitch_angle, "pitch_angle", "radians").reshape(-1)[0] <= np.pi or np.ndim(pitch_angle):
+        raise SnapshotError(
+            f"pitch_angle={pitch_angle!r}: one angle in radians from 0 to pi is needed, np.radians(...)"
+        )
     radii, position, draws, keys = _start(n, gyroradius, seed, field, positions)
     if direction is None and hasattr(field, "mean_field"):
         direction = field.mean_field
@@ -152,6 +157,7 @@ def beam(
 
 def _about(along: np.ndarray, phase: np.ndarray, *, pitch_angle: float) -> np.ndarray:
     """Unit vectors at an angle from one direction."""
+    require_direction(along)
     other = np.eye(3)[int(np.argmin(np.abs(along)))]
     first = np.cross(along, other)
     first /= np.linalg.norm(first)
@@ -164,10 +170,7 @@ def _start(
     n: int, gyroradius: float | Sequence[float], seed: int, field: xr.Dataset, positions: str | Any
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Gyroradii, positions (gyroradius, particle, 3), five uniform numbers a particle, and keys."""
-    if not isinstance(n, int | np.integer) or n < 1:
-        raise SnapshotError(f"n={n!r}: a positive number of particles is needed")
-    if not isinstance(seed, int | np.integer) or seed < 0:
-        raise SnapshotError(f"seed={seed!r}: a whole number from 0 on is needed")
+    require_whole(n, "n", 1), require_whole(seed, "seed", 0)
     radii = _radii(gyroradius)
     limits = field.limits() if hasattr(field, "limits") else dict.fromkeys(SPATIAL, (0.0, 1.0)) | box(field)
     low = np.array([limits[d][0] for d in SPATIAL])
@@ -179,7 +182,7 @@ def _start(
             raise SnapshotError(f"positions={positions!r}: 'uniform', 'lattice' or an (n, 3) array is needed")
         position = low + (draws[..., :3] if positions == "uniform" else _lattice(n)) * (high - low)
     else:
-        position = np.asarray(positions, float)
+        position = require_plain(positions, "positions")
         if position.shape != (n, 3) or not np.isfinite(position).all():
             raise SnapshotError(f"positions have shape {position.shape}: {n} finite (x, y, z) are needed")
     return radii, np.broadcast_to(position, (len(radii), n, 3)), draws, keys
@@ -235,7 +238,10 @@ def from_arrays(
     """
     radii = _radii(gyroradius)
     single = np.ndim(gyroradius) == 0
-    parts = [np.atleast_1d(np.asarray(v, dtype=float)) for v in (x, y, z, vx, vy, vz)]
+    given = {"x": x, "y": y, "z": z, "vx": vx, "vy": vy, "vz": vz}
+    parts = [np.atleast_1d(require_plain(v, name)) for name, v in given.items()]
+    if not parts[0].size:
+        raise SnapshotError("x is empty: at least one particle is needed")
     if len({p.shape for p in parts}) > 1:
         raise SnapshotError(f"positions and directions differ in shape: {[p.shape for p in parts]}")
     if parts[0].ndim == 1:
@@ -243,12 +249,13 @@ def from_arrays(
     if parts[0].ndim != 2 or len(parts[0]) != len(radii):
         raise SnapshotError(f"shape {parts[0].shape} does not fit {len(radii)} gyroradii: give (gyroradius, particle)")
     position, direction = np.stack(parts[:3], -1), np.stack(parts[3:], -1)
-    if not (np.isfinite(position).all() and np.isfinite(direction).all()):
-        raise SnapshotError("positions and directions must be finite")
     length = np.linalg.norm(direction, axis=-1, keepdims=True)
     if (np.abs(length - 1) > 1e-6).any():
-        raise SnapshotError(f"directions must be unit vectors; their lengths run from {length.min()} to {length.max()}")
-    if isinstance(reference_field, str) or not (np.isfinite(reference_field) and reference_field > 0):
+        raise SnapshotError(
+            f"directions must be unit vectors; their lengths run from {length.min()} to {length.max()}: divide by them"
+        )
+    require_whole(seed, "seed", 0)
+    if not isinstance(reference_field, int | float | np.number) or not 0 < reference_field < np.inf:
         raise SnapshotError(f"reference_field={reference_field!r}: a positive number in the field's unit is needed")
     keys = np.stack([keys_of(seed, g, position.shape[1]) for g in range(len(radii))])
     return _ensemble(
@@ -265,11 +272,16 @@ def from_arrays(
 
 
 def _radii(gyroradius: float | Sequence[float]) -> np.ndarray:
+    if getattr(gyroradius, "unit", None) is not None:
+        raise SnapshotError(
+            f"gyroradius is a Quantity in {gyroradius.unit}: plain numbers in the field's length unit are needed; "
+            "mm.particles.gyroradius(energy, field=..., reference_field=...) gives them for an energy"
+        )
     try:
-        radii = np.atleast_1d(np.asarray(gyroradius, dtype=float))
-    except (TypeError, ValueError):
-        raise SnapshotError(f"gyroradius={gyroradius!r}: positive, finite lengths are needed") from None
-    if radii.ndim != 1 or not len(radii) or not (np.isfinite(radii) & (radii > 0)).all():
+        radii = np.atleast_1d(require_plain(gyroradius, "gyroradius"))
+    except SnapshotError:
+        radii = np.zeros(1)
+    if radii.ndim != 1 or not len(radii) or not (radii > 0).all():
         raise SnapshotError(f"gyroradius={gyroradius!r}: positive, finite lengths are needed")
     return radii
 
@@ -297,7 +309,7 @@ def reference_strength(field: xr.Dataset, reference: float | str) -> xr.DataArra
     SnapshotError
         If it is none of these; when computed, if the mean field is below 1e-3 of the rms field.
     """
-    if reference in ("rms", "mean"):
+    if isinstance(reference, str) and reference in ("rms", "mean"):
         if hasattr(field, "strength"):
             return field.strength(reference)
         names = list(components(field))
@@ -312,8 +324,11 @@ def reference_strength(field: xr.Dataset, reference: float | str) -> xr.DataArra
                 f"the field has dims {result.dims} beside x, y, z: select one snapshot with ds.isel(...)"
             )
         return result.drop_attrs()
-    if isinstance(reference, str | bool) or not (np.isfinite(reference) and reference > 0):
-        raise SnapshotError(f"reference_field={reference!r}: 'rms', 'mean' or a positive number is needed")
+    number = isinstance(reference, int | float | np.number) and not isinstance(reference, bool)
+    if not number or not 0 < reference < np.inf:
+        raise SnapshotError(
+            f"reference_field={reference!r}: 'rms', 'mean' or a positive number in the field's unit is needed"
+        )
     return xr.DataArray(float(reference))
 
 
@@ -396,6 +411,10 @@ def gyroradius(
 
     masses = {"proton": constants.m_p, "electron": constants.m_e}
     mass = masses.get(mass, mass) if isinstance(mass, str) else mass
+    for name, value in (("reference_field", reference_field), ("charge", charge)):
+        if not isinstance(value, int | float | np.number) or isinstance(value, bool):
+            what = "in the field's unit: mm.particles.reference_strength(ds, 'rms')" if name != "charge" else "in e"
+            raise SnapshotError(f"{name}={value!r}: a plain number {what} is needed")
     try:
         kinetic = units.Quantity(energy).to("J")
         rest = (units.Quantity(mass) * constants.c**2).to("J")
@@ -454,8 +473,10 @@ def from_trajectories(trajectories: xr.Dataset, *, at: int = -1) -> xr.Dataset:
     needed = ["x", "y", "z", "vx", "vy", "vz", "key", "path", "reference_field"]
     if not isinstance(trajectories, xr.Dataset) or any(n not in trajectories.variables for n in needed):
         raise SnapshotError(f"trajectories of mm.trace are needed, which hold {', '.join(needed)}")
+    if "path" not in trajectories.dims:
+        raise SnapshotError("one point was selected and dim 'path' is gone: keep it, trajectories.isel(path=[-1])")
     saves = trajectories.sizes["path"]
-    if not -saves <= at < saves:
+    if not isinstance(at, int | np.integer) or not -saves <= at < saves:
         raise SnapshotError(f"at={at}: {saves} points are saved")
     last = trajectories.isel(path=at)
     names = [n for n in (*needed[:7], "reference_field", "steps", "alive", "momentum", "beta_gamma") if n in last]

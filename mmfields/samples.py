@@ -23,11 +23,22 @@ def path(name: str) -> Path:
     """
     if name not in SAMPLES:
         raise SnapshotError(f"no sample {name!r}; there are {', '.join(SAMPLES)}")
+    return shipped(f"{name}.nc")
+
+
+def shipped(name: str) -> Path:
+    """Where a file that ships with mmfields lies.
+
+    Raises
+    ------
+    SnapshotError
+        If it is missing.
+    """
     here = Path(__file__).resolve().parent
     for folder in (here / "data", here.parent / "data"):
-        if (file := folder / f"{name}.nc").exists():
+        if (file := folder / name).exists():
             return file
-    raise SnapshotError(f"{name}.nc is in neither {here / 'data'} nor {here.parent / 'data'}; install mmfields again")
+    raise SnapshotError(f"{name} is in neither {here / 'data'} nor {here.parent / 'data'}; install mmfields again")
 
 
 def load(name: str, chunks: Any = {}) -> xr.Dataset:  # noqa: B006  as open_snapshot; never mutated

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import SnapshotError, keys_of, saved_lengths
+from mmfields.conventions import SnapshotError, keys_of, require_number, require_plain, require_whole, saved_lengths
 
 # kappa nu / v² of the literal Eq. 13: one Gaussian polar angle and a uniform azimuth decorrelate <cos> at nu/2.
 KAPPA_NU = 2.0 / 3.0
@@ -34,6 +34,9 @@ class Scattering:
     threshold: float | None = None
     mask: str | None = None
 
+    def __post_init__(self) -> None:
+        require_number(self.rate, "rate", 0.0), require_number(self.outside, "outside", 0.0)
+
     def label(self) -> str:
         """One line for the attrs of trajectories."""
         if self.threshold is None and self.mask is None:
@@ -45,10 +48,11 @@ class Scattering:
 def _rate(nu: float | None, kappa: float | None) -> float:
     if (nu is None) == (kappa is None):
         raise SnapshotError(f"nu={nu!r}, kappa={kappa!r}: give one of the two")
-    value = nu if nu is not None else kappa
-    if isinstance(value, str) or not (np.isfinite(value) and value >= 0) or (kappa is not None and kappa == 0):
-        raise SnapshotError(f"{'nu' if kappa is None else 'kappa'}={value!r}: a positive, finite number is needed")
-    return float(nu) if nu is not None else KAPPA_NU / float(kappa)
+    name, value = ("nu", nu) if nu is not None else ("kappa", kappa)
+    number = require_plain(value, name, "the field's length unit and the particles' speed")
+    if number.ndim or number < 0 or (name == "kappa" and number == 0):
+        raise SnapshotError(f"{name}={value!r}: a positive, finite number is needed")
+    return float(number) if name == "nu" else KAPPA_NU / float(number)
 
 
 def small_angle(*, nu: float | None = None, kappa: float | None = None) -> Scattering:
@@ -101,8 +105,15 @@ def patchy(
     """
     if (threshold is None) == (mask is None):
         raise SnapshotError(f"threshold={threshold!r}, mask={mask!r}: give one of the two")
-    if threshold is not None and not (np.isfinite(threshold) and threshold >= 0):
+    for name, phase in (("inside", inside), ("outside", outside)):
+        if not (isinstance(phase, Scattering) or (name == "outside" and phase is None)):
+            raise SnapshotError(f"{name}={phase!r}: mm.scattering.small_angle(nu=...) or (kappa=...) is needed")
+        if phase is not None and (phase.threshold is not None or phase.mask is not None):
+            raise SnapshotError(f"{name} is patchy already ({phase.label()}): give mm.scattering.small_angle(...)")
+    if threshold is not None and (require_plain(threshold, "threshold", "the field's unit") < 0).any():
         raise SnapshotError(f"threshold={threshold!r}: a field strength from 0 on is needed")
+    if mask is not None and not isinstance(mask, str):
+        raise SnapshotError("mask: the name of a variable of the snapshot is needed, such as ds.assign(patch=...)")
     return Scattering(inside.rate, outside.rate if outside is not None else 0.0, threshold, mask)
 
 
@@ -148,13 +159,12 @@ def one_dimensional(
     """
     from mmfields.kernels.layers import fly
 
-    widths, kappas = np.asarray(lengths, float), np.asarray(kappa, float)
+    widths, kappas = require_plain(lengths, "lengths", "one length unit"), require_plain(kappa, "kappa", "that unit")
     if widths.ndim != 1 or widths.shape != kappas.shape or not len(widths):
         raise SnapshotError(f"kappa={kappa!r}, lengths={lengths!r}: one of each per layer is needed")
     if not (np.isfinite(widths) & (widths > 0)).all() or not (kappas > 0).all():
         raise SnapshotError(f"kappa={kappa!r}, lengths={lengths!r}: positive numbers are needed")
-    if not isinstance(n, int | np.integer) or n < 1:
-        raise SnapshotError(f"n={n!r}: a positive number of particles is needed")
+    require_whole(n, "n", 1), require_whole(seed, "seed", 0)
     path = saved_lengths(distance, save)
     start = np.random.default_rng([seed, 0, 2]).random((n, 2))
     edges = np.concatenate([[0.0], np.cumsum(widths)])

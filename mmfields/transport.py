@@ -167,6 +167,8 @@ def _check(tr: xr.Dataset, *more: str) -> None:
         raise SnapshotError(
             f"trajectories of mm.trace are needed; these lack {missing if isinstance(tr, xr.Dataset) else needed}"
         )
+    if "path" in tr.coords and tr["path"].size > 1 and (np.diff(tr["path"].values) <= 0).any():
+        raise SnapshotError("path is not ascending: put it in order, trajectories.sortby('path')")
     if tr.sizes.get("path", 0) < 2 or tr.sizes.get("particle", 0) < 2:
         raise SnapshotError(f"at least two saved points and two particles are needed, found {dict(tr.sizes)}")
 

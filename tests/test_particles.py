@@ -76,7 +76,7 @@ def test_from_arrays():
 
 def test_bad_calls(turbulent):
     for options, match in (
-        ({"n": 0, "gyroradius": 1.0}, "positive number of particles"),
+        ({"n": 0, "gyroradius": 1.0}, "n=0"),
         ({"n": 5, "gyroradius": 0.0}, "gyroradius"),
         ({"n": 5, "gyroradius": 1.0, "reference_field": "median"}, "reference_field"),
     ):

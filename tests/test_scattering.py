@@ -74,7 +74,7 @@ def test_bad_calls():
         ),
         (
             lambda: mm.scattering.one_dimensional(0, kappa=[1.0], lengths=[1.0], distance=1.0, seed=1),
-            "number of particles",
+            "n=0",
         ),
     ):
         with pytest.raises(mm.SnapshotError, match=match):

@@ -51,6 +51,15 @@ def store(ds: xr.Dataset, path: str | os.PathLike, *, overwrite: bool = False, p
     SnapshotError
         If `path` holds something else, or cannot be written.
     """
+    if not isinstance(ds, xr.Dataset):
+        remedy = ".to_dataset(name=...)" if isinstance(ds, xr.DataArray) else "waves: .modes, or .to_dataset(grid)"
+        raise SnapshotError(f"a Dataset is needed, not {type(ds).__name__}: {remedy}")
+    if not os.fspath(path) or str(path).endswith((".nc", ".h5", ".hdf5", ".netcdf")):
+        raise SnapshotError(f"path={path!r}: a zarr store is made, a directory; give a name such as 'out.zarr'")
+    for where, attrs in ((f"attrs of {n}", v.attrs) for n, v in (("the dataset", ds), *ds.variables.items())):
+        for key, value in attrs.items():
+            if getattr(value, "unit", None) is not None:
+                raise SnapshotError(f"{where}: {key!r} is a Quantity, which zarr cannot hold: make it str(...)")
     path = os.path.abspath(os.fspath(path))
     ds = _even_chunks(ds.drop_encoding())
     try:
@@ -82,7 +91,7 @@ def _even_chunks(ds: xr.Dataset) -> xr.Dataset:
 
 def _require_store(path: str) -> None:
     if not (os.path.exists(os.path.join(path, "zarr.json")) or is_incomplete(path)):
-        raise SnapshotError(f"{path} exists and is no zarr store; it is not overwritten")
+        raise SnapshotError(f"{path} exists and is no zarr store; it is not overwritten: choose another path")
 
 
 def _template(ds: xr.Dataset, path: str) -> None:

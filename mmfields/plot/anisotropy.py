@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from mmfields.conventions import SnapshotError
-from mmfields.plot.base import COLOURS, new_axes, unit_label
+from mmfields.plot.base import COLOURS, new_axes, require_drawable, unit_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,6 +33,7 @@ def brazil(counts: xr.Dataset, ax: "Axes | None" = None) -> list:
     """
     from matplotlib.colors import LogNorm
 
+    require_drawable(counts, "mm.anisotropy.brazil", "cells", "beta_par_edges", "ratio_edges")
     counts = counts.compute()
     if set(counts["cells"].dims) != {"beta_par", "ratio"}:
         raise SnapshotError(f"one distribution is needed, this has dims {counts['cells'].dims}: select the others")
@@ -79,6 +80,7 @@ def structure_function(structure: xr.Dataset, ax: "Axes | None" = None, *, level
     """
     from matplotlib.colors import LogNorm
 
+    require_drawable(structure, "mm.anisotropy.structure_function", "structure", "l_perp")
     values = structure["structure"].compute()
     if set(values.dims) != {"l_perp", "l_par"}:
         raise SnapshotError(f"one structure function is needed, this has dims {values.dims}: select the others")
@@ -127,6 +129,8 @@ def scale_anisotropy(relations: xr.Dataset | Mapping[str, xr.Dataset], ax: "Axes
     """
     if isinstance(relations, xr.Dataset):
         relations = {"": relations}
+    for relation in relations.values() if isinstance(relations, Mapping) else [relations]:
+        require_drawable(relation, "mm.anisotropy.scale_anisotropy", "l_par", "l_perp", "exponent")
     relations = {label: r.compute() for label, r in relations.items()}
     if not any(np.isfinite(r["l_par"]).any() for r in relations.values()):
         raise SnapshotError("no length along the field is known: the increments never are alike")
@@ -169,6 +173,10 @@ def threshold_curve(
     """
     if isinstance(curves, xr.Dataset):
         curves = {"": curves}
+    for curve in curves.values() if isinstance(curves, Mapping) else [curves]:
+        require_drawable(curve, "mm.anisotropy.threshold_curve", "threshold", "filling_fraction", dims=("point",))
+    if marked is not None:
+        require_drawable(marked, "mm.anisotropy.patches", "threshold", "filling_fraction")
     ax = ax or new_axes()
     artists: list = []
     for colour, style, (label, curve) in zip(COLOURS * 9, ("-", "--", ":", "-.") * 9, curves.items(), strict=False):

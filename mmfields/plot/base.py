@@ -1,8 +1,11 @@
 """Axes, colours and labels that all figures share."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import xarray as xr
+
+from mmfields.conventions import SnapshotError
 
 # Okabe and Ito's colour-blind safe cycle, without its yellow.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
@@ -16,6 +19,23 @@ def new_axes(columns: int = 1, width: float = 5.0, height: float = 4.2, **option
         1, columns, figsize=(width * columns, height), layout="constrained", squeeze=False, **options
     )
     return axes[0] if columns > 1 else axes[0, 0]
+
+
+def require_drawable(data: Any, maker: str, *names: str, dims: Sequence[str] | None = None) -> None:
+    """Refuse what was not made by `maker`.
+
+    Raises
+    ------
+    SnapshotError
+        If it is no Dataset with all of `names` (no DataArray, where there are none), or has other dims than `dims`.
+    """
+    kind = xr.Dataset if names else xr.DataArray
+    if not isinstance(data, kind):
+        raise SnapshotError(f"what {maker} gives is drawn, a {kind.__name__}, not {type(data).__name__}")
+    if missing := [name for name in names if name not in data.variables]:
+        raise SnapshotError(f"what {maker} gives is drawn; this lacks {missing} among {list(data.variables)}")
+    if dims is not None and (extra := set(data.dims) - set(dims)):
+        raise SnapshotError(f"dims {sorted(map(str, extra))} are too many: select one of each, ds.isel(...)")
 
 
 def unit_label(array: xr.DataArray, fallback: str = "") -> str:

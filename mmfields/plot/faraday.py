@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from mmfields.conventions import SnapshotError
-from mmfields.plot.base import COLOURS, new_axes
+from mmfields.plot.base import COLOURS, new_axes, require_drawable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,6 +39,8 @@ def depolarization(
         If a curve has dims beside ``wavelength_sq``.
     """
     curves = {"": curves} if isinstance(curves, xr.Dataset) else curves
+    for curve in curves.values() if isinstance(curves, Mapping) else [curves]:
+        require_drawable(curve, "mm.faraday.depolarization", "fraction", "fraction_error", "wavelength_sq")
     if bad := [c["fraction"].dims for c in curves.values() if c["fraction"].dims != ("wavelength_sq",)]:
         raise SnapshotError(f"curves over wavelength_sq are needed, found {bad}: select the other dims")
     ax = ax or new_axes()
@@ -125,6 +127,7 @@ def rotation_measure_structure(statistics: xr.Dataset, ax: "Axes | None" = None)
 
 
 def _of_one_map(statistics: xr.Dataset) -> xr.Dataset:
+    require_drawable(statistics, "mm.faraday.statistics", "pdf", "sigma", "D")
     if bad := statistics["pdf"].dims != ("deviation",) and statistics["pdf"].dims:
         raise SnapshotError(f"the statistics of one map are needed, these have dims {bad}: select one")
     return statistics.compute()
@@ -153,6 +156,8 @@ def expected_angles(
     list of artists
     """
     tables = {"": tables} if isinstance(tables, xr.Dataset) else tables
+    for table in tables.values() if isinstance(tables, Mapping) else [tables]:
+        require_drawable(table, "mm.faraday.expected_angles", "band", "frequency", "angle", "angle_error")
     ax = ax or new_axes(1, 6.0, 4.4)
     artists: list = []
     for colour, (label, table) in zip(COLOURS * 9, tables.items(), strict=False):

@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from mmfields.conventions import SnapshotError, spatial_dims
-from mmfields.plot.base import new_axes, unit_label
+from mmfields.plot.base import new_axes, require_drawable, unit_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,7 +34,13 @@ def slices(data: xr.Dataset | xr.DataArray, ax: "Sequence[Axes] | None" = None, 
         If the field is not three-dimensional.
     """
     if isinstance(data, xr.Dataset):
+        if not data.data_vars or variable not in (None, *data.data_vars):
+            raise SnapshotError(f"no variable {variable!r} among {list(data.data_vars)}")
         data = data[variable or next(iter(data.data_vars))]
+    if data.dtype.kind == "c":
+        raise SnapshotError(f"{data.name} is {data.dtype}: draw its .real, or abs(...)")
+    if ax is not None and np.size(ax) != 3:
+        raise SnapshotError("slices draws three panels: give three Axes, plt.subplots(1, 3)[1], or none")
     dims = spatial_dims(data)
     if len(dims) != 3 or data.ndim != 3:
         raise SnapshotError(f"slices draws a three-dimensional field; this one has dims {data.dims}: select the others")
@@ -81,6 +87,10 @@ def compare(fields: Mapping[str, xr.DataArray], ax: "Sequence[Axes] | None" = No
     SnapshotError
         If a field is not three-dimensional.
     """
+    if not isinstance(fields, Mapping) or isinstance(fields, xr.Dataset):
+        raise SnapshotError(f"fields by title are needed, {{'before': ds.Bx, ...}}, not {type(fields).__name__}")
+    if ax is not None and np.size(ax) != len(fields):
+        raise SnapshotError(f"{len(fields)} fields need as many Axes, not {np.size(ax)}")
     if cut not in ("x", "y", "z") or not fields:
         raise SnapshotError(f"cut={cut!r} of {len(fields)} fields: an axis, and at least one field are needed")
     if bad := {name: field.dims for name, field in fields.items() if set(field.dims) != {"x", "y", "z"}}:
@@ -117,6 +127,12 @@ def rotation_measure(rm: xr.DataArray, ax: "Axes | None" = None) -> list:
     -------
     list of artists
     """
+    require_drawable(rm, "mm.faraday.rotation_measure")
+    unit, flat = rm.attrs.get("units"), [d for d in ("x", "y", "z") if d in rm.dims]
+    if len(flat) != 2 or rm.ndim != 2 or rm.dtype.kind == "c" or str(unit).replace(" ", "") not in ("rad/m2", "radm-2"):
+        raise SnapshotError(
+            f"a map of mm.faraday.rotation_measure in rad/m2 is needed; {rm.name!r} is in {unit!r} over {rm.dims}"
+        )
     ax = ax or new_axes()
     rm = rm.compute()
     across, up = (d for d in ("x", "y", "z") if d in rm.dims)

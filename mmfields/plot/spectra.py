@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from mmfields.conventions import SnapshotError
-from mmfields.plot.base import COLOURS, new_axes, unit_label
+from mmfields.plot.base import COLOURS, new_axes, require_drawable, unit_label
 from mmfields.spectra import field_count
 
 if TYPE_CHECKING:
@@ -91,6 +91,10 @@ def spectrum2d(
     from matplotlib.colors import LogNorm
     from matplotlib.patches import Rectangle
 
+    require_drawable(power, "mm.spectra.power2d")
+    for name, band in (("k_par", k_par), ("k_perp", k_perp)):
+        if band is not None and np.shape(band) != (2,):
+            raise SnapshotError(f"{name}={band!r}: two wavenumbers (from, to) are needed")
     if set(power.dims) != {"k_par", "k_perp"}:
         raise SnapshotError(
             f"one spectrum over k_perp and k_par is needed, this has dims {power.dims}: select the others"

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from mmfields.plot.base import COLOURS, new_axes
+from mmfields.conventions import SnapshotError
+from mmfields.plot.base import COLOURS, new_axes, require_drawable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,6 +36,13 @@ def running_diffusion(
     -------
     list of artists
     """
+    names = (names,) if isinstance(names, str) else names
+    each = [n for name in names for n in (name, f"{name}_error")]
+    require_drawable(kappa, "mm.transport.running_diffusion", *each, dims=("gyroradius", "path"))
+    if "path" not in kappa.dims:
+        raise SnapshotError("this is a plateau: give mm.transport.running_diffusion(trajectories), and plateau=this")
+    if plateau is not None:
+        require_drawable(plateau, "mm.transport.diffusion", "window_start", *each, dims=("gyroradius",))
     ax = ax or new_axes()
     kappa = kappa.compute()
     plateau = plateau.compute() if plateau is not None else None
@@ -85,8 +93,13 @@ def diffusion(
     -------
     list of artists
     """
+    names = (names,) if isinstance(names, str) else names
+    each = [n for name in names for n in (name, f"{name}_error", name.replace("kappa", "exponent"))]
+    require_drawable(kappa, "mm.transport.diffusion", *each, dims=("gyroradius", "field"))
     ax = ax or new_axes()
     kappa = kappa.compute()
+    if "gyroradius" not in kappa.dims:
+        kappa = kappa.expand_dims("gyroradius")
     if "field" not in kappa.dims:
         kappa = kappa.expand_dims(field=["field"])
     shown = [n for n in names if np.isfinite(kappa[n]).any()] or ["kappa"]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import SPATIAL, SnapshotError, components, saved_lengths
+from mmfields.conventions import SPATIAL, SnapshotError, components, require_number, require_plain, saved_lengths
 from mmfields.scattering import Scattering
 from mmfields.tracing.source import INTERPOLATIONS, SPECTRAL, Source, of_snapshot, of_synthetic, sparse
 from mmfields.tracing.task import run_task
@@ -15,6 +15,8 @@ from mmfields.turbulence import Synthetic
 
 __all__ = ["trace"]
 
+# Beyond these a run would not end, Boris steps would turn by more than a right angle, or scattering be too coarse.
+MOST_STEPS, MOST_TURN, MOST_SCATTERING = 1e13, 2.0, 1.0
 STEP_UNITS = ("length", "gyroradius", "local")
 PUSHERS = ("boris", "higuera-cary", "vay")
 KEPT_ATTRS = ("seed", "distribution", "reference_field_kind", "charge_sign")
@@ -121,6 +123,8 @@ def trace(
         raise SnapshotError(f"scattering={scattering!r}: mm.scattering.small_angle(...) or .patchy(...) is needed")
     if not isinstance(particles_per_task, int | np.integer) or particles_per_task < 1:
         raise SnapshotError(f"particles_per_task={particles_per_task!r}: a positive number is needed")
+    if not isinstance(local_field, bool | np.bool_):
+        raise SnapshotError(f"local_field={local_field!r}: True or False is needed")
     _check_particles(particles)
     if pusher is None and (light_speed is not None or "momentum" in particles):
         raise SnapshotError(
@@ -131,6 +135,8 @@ def trace(
     if isinstance(field, Synthetic):
         if pusher is not None:
             raise SnapshotError("a field on no grid has no electric field: leave pusher out")
+        if interpolation != "linear":
+            raise SnapshotError(f"interpolation={interpolation!r}: a field on no grid has none, leave it out")
         result = _trace_one(
             of_synthetic(field, scattering), particles, replace(rule, interpolation=field.label()), **path
         )
@@ -178,9 +184,7 @@ def _light_speed(field: xr.Dataset, given: float | None) -> float:
 
     electric, magnetic = (field[name].attrs.get("units", "1") for name in (components(field, "E")[0], "Bx"))
     if given is not None:
-        if isinstance(given, str) or not (np.isfinite(given) and given > 0):
-            raise SnapshotError(f"light_speed={given!r}: a positive number is needed")
-        return float(given)
+        return require_number(given, "light_speed", np.finfo(float).tiny)
     try:
         if electric != "1" and magnetic != "1":
             return float((constants.c / (units.Unit(electric) / units.Unit(magnetic))).to(""))
@@ -210,6 +214,11 @@ def _check_particles(particles: xr.Dataset) -> None:
         raise SnapshotError(
             f"particles must hold {', '.join(needed)}: make them with mm.particles.isotropic or from_arrays"
         )
+    if "path" in particles.dims:
+        raise SnapshotError("these are trajectories: trace on from mm.particles.from_trajectories(trajectories)")
+    if not particles.sizes.get("particle", 0):
+        found = "holds none" if "particle" in particles.dims else "is not there; keep it, particles.isel(particle=[0])"
+        raise SnapshotError(f"at least one particle is needed: dim 'particle' {found}")
 
 
 def _trace_one(
@@ -221,6 +230,7 @@ def _trace_one(
     save: int | Sequence[float],
     per_task: int,
 ) -> xr.Dataset:
+    _check_step(rule, np.atleast_1d(particles["gyroradius"].values))
     single = "gyroradius" not in particles.dims
     reference = particles["reference_field"]
     ensemble = particles.drop_vars(["reference_field", "path_start"], errors="ignore")
@@ -289,10 +299,34 @@ def _attrs(particles: xr.Dataset, rule: _Rule) -> dict[str, Any]:
 
 def _counts(intervals: np.ndarray, step: float, unit: str, radii: np.ndarray) -> np.ndarray:
     """Number of steps of each interval, (gyroradius, save); not used where steps are local."""
-    if isinstance(step, str) or not (np.isfinite(step) and step > 0):
-        raise SnapshotError(f"step={step!r}: a positive length is needed")
     longest = step * radii if unit == "gyroradius" else np.full(len(radii), step)
-    return np.ceil(intervals / longest[:, None] * (1 - 1e-12)).astype(np.int64)
+    counts = np.ceil(intervals / longest[:, None] * (1 - 1e-12))
+    if (most := counts.sum(axis=-1).max()) > MOST_STEPS:
+        raise SnapshotError(
+            f"step={step:g} [{unit}] makes {most:.3g} steps of the way, more than {MOST_STEPS:.0e}: lengthen it, or "
+            "shorten distance; both count in the field's length unit"
+        )
+    return counts.astype(np.int64)
+
+
+def _check_step(rule: "_Rule", radii: np.ndarray) -> None:
+    """Refuse steps that resolve neither gyration nor scattering."""
+    step = require_plain(rule.step, "step")
+    if step.ndim or not step > 0:
+        raise SnapshotError(f"step={rule.step!r}: a positive length is needed")
+    turn = float(step if rule.unit != "length" else step / radii.min())
+    if turn > MOST_TURN:
+        raise SnapshotError(
+            f"step={rule.step:g} [{rule.unit}] is {turn:.3g} gyroradii, so that gyration is not resolved: at most "
+            f"{MOST_TURN:g} are stable, and 0.1 or 0.2 are accurate (step=0.1, step_unit='gyroradius')"
+        )
+    rate = 0.0 if rule.scattering is None else max(rule.scattering.rate, rule.scattering.outside)
+    longest = float(step * radii.max() if rule.unit == "gyroradius" else step)
+    if rule.unit != "local" and rate * longest > MOST_SCATTERING:
+        raise SnapshotError(
+            f"step={rule.step:g} [{rule.unit}] with nu={rate:g} turns the direction by a mean square angle of "
+            f"{rate * longest:.3g} at once: take steps of at most {MOST_SCATTERING / rate:.3g}, better a tenth of it"
+        )
 
 
 def _rows(

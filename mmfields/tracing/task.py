@@ -82,6 +82,13 @@ def _check_start(
     if not np.isfinite(start).all():
         bad = int(np.argwhere(~np.isfinite(start))[0, 0])
         raise SnapshotError(f"particle {bad} of a block starts at {start[bad].tolist()}: finite numbers are needed")
+    lengths = np.sqrt((start[:, 3:6] ** 2).sum(axis=1))
+    if (np.abs(lengths - 1) > 1e-6).any():
+        bad = int(np.argmax(np.abs(lengths - 1)))
+        raise SnapshotError(
+            f"particle {bad} of a block has a direction of length {lengths[bad]:g}: unit vectors are needed, divide "
+            "vx, vy, vz by it"
+        )
     position, walled = start[:, :3], walls > 0
     outside = ((position < low) | (position > high))[:, walled].any(axis=1) & (taken >= 0)
     if outside.any():

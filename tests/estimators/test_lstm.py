@@ -69,3 +69,13 @@ def test_what_is_not_possible_is_refused(sets):
         est.LSTMDiffusion().predict(sets[1])
     with pytest.raises(mm.SnapshotError, match="positive kappa"):
         est.LSTMDiffusion().fit(sets[0], -sets[0].kappa, seed=1)
+
+
+def test_the_network_that_ships_judges_media_it_has_not_seen():
+    learnt = est.LSTMDiffusion.load()
+    test = est.two_phase(400, steps=100, seed=4242)
+    truth = test.kappa.values
+    own = error(learnt.predict(test), truth)
+    assert own < error(est.mean_squared_displacement(test).kappa, truth) / 5
+    assert own < 1.3 * error(est.maximum_likelihood(test).kappa, truth)
+    assert mm.samples.shipped("lstm.safetensors").stat().st_size < 50_000
