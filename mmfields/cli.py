@@ -145,6 +145,8 @@ def filter_(
     from mmfields import fourier
     from mmfields.io import store
 
+    if k_par == k_perp == (0.0, float("inf")):
+        raise SnapshotError("give --k-par or --k-perp: without a band nothing is filtered")
     band = fourier.band(k_par=k_par, k_perp=k_perp)
     ds = fourier.filter(_open(file, options), ~band if residual else band, direction=_direction(direction))
     store(ds, out, overwrite=overwrite)

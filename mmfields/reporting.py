@@ -20,6 +20,7 @@ from mmfields.conventions import (
     components,
     mean_field,
     require_periodic,
+    require_values,
     spacing,
     spatial_dims,
 )
@@ -69,6 +70,10 @@ class Options:
     def __post_init__(self) -> None:
         if not isinstance(self.particles, int) or self.particles < 2:
             raise SnapshotError(f"particles={self.particles!r}: at least two are needed for an error")
+        if self.los not in SPATIAL:
+            raise SnapshotError(f"los={self.los!r}: x, y or z is needed")
+        if self.gyroradius is not None and (require_values(self.gyroradius, "gyroradius") <= 0).any():
+            raise SnapshotError(f"gyroradius={self.gyroradius!r}: positive lengths are needed")
 
 
 @dataclass
@@ -151,6 +156,12 @@ def report(
         If the file cannot be used.  A three-dimensional, periodic snapshot with ``Bx By Bz`` is needed.
     """
     options = options or Options()
+    if not isinstance(options, Options):
+        raise SnapshotError(f"options={options!r}: mm.reporting.Options(...) is needed")
+    if not isinstance(path, str | os.PathLike):
+        raise SnapshotError(f"a path or a sample's name is needed, not {type(path).__name__}: mm.store it first")
+    if os.path.exists(out) and not os.path.isdir(out):
+        raise SnapshotError(f"{out} is a file: give a directory")
     ds, source = _open(path, options, opening)
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)

@@ -96,14 +96,20 @@ class Medium:
     def __post_init__(self) -> None:
         units = {"B": u.G, "T": u.erg, "l_c": u.cm, "l_mm": u.cm, "tau": u.s, "v_A": u.cm / u.s, "l_A": u.cm}
         for field in fields(self):
-            if field.name in units:
-                _checked(getattr(self, field.name), field.name, units[field.name])
+            if field.name in units and _checked(getattr(self, field.name), field.name, units[field.name]).ndim:
+                raise SnapshotError(f"{field.name}={getattr(self, field.name)}: one quantity is needed")
         _number(self.dB_over_B, "dB_over_B", 1e-12, 10.0), _number(self.beta, "beta", 1e-6, 1e12)
         if not isinstance(self.Z, int | np.integer) or self.Z < 1:
             raise SnapshotError(f"Z={self.Z!r}: a whole charge number from 1 on is needed")
 
 
 ICM = Medium()
+
+
+def _required(medium: Any) -> "Medium":
+    if not isinstance(medium, Medium):
+        raise SnapshotError(f"medium={medium!r}: mm.theory.Medium(...) is needed; some functions take no energy")
+    return medium
 
 
 def gyroradius(E: u.Quantity, medium: Medium = ICM) -> u.Quantity:
@@ -127,8 +133,7 @@ def gyroradius(E: u.Quantity, medium: Medium = ICM) -> u.Quantity:
         If `E` is no positive energy.
     """
     energy = _checked(E, "E", u.erg)
-    if not isinstance(medium, Medium):
-        raise SnapshotError(f"medium={medium!r}: mm.theory.Medium(...) is needed")
+    _required(medium)
     return (energy.value / (medium.Z * _E * medium.B.to_value(u.G)) * u.cm).to(u.pc)
 
 
@@ -140,6 +145,7 @@ def thermal_gyroradius(medium: Medium = ICM) -> u.Quantity:
     Quantity
         [pc]; 1.104 npc in the paper's medium.
     """
+    _required(medium)
     speed = np.sqrt(2 * medium.T.to(u.erg) / (_M_P * u.g)).to(u.cm / u.s)
     return (speed / (gyrofrequency(medium) / u.rad)).to(u.pc)
 
@@ -152,6 +158,7 @@ def gyrofrequency(medium: Medium = ICM) -> u.Quantity:
     Quantity
         [rad/s]; 0.02874 in the paper's medium, where its text takes 0.01.
     """
+    _required(medium)
     return _E * medium.B.to_value(u.G) / (_M_P * LIGHT.value) * u.rad / u.s
 
 
@@ -169,6 +176,7 @@ def micromirror_scale(medium: Medium = ICM, *, order_of_magnitude: bool = False)
     Quantity
         [pc]; 22.4 npc in the paper's medium.
     """
+    _required(medium)
     if order_of_magnitude:
         return 100 * thermal_gyroradius(medium)
     return float((medium.tau * gyrofrequency(medium) / u.rad).to_value("")) ** 0.125 * thermal_gyroradius(medium)
@@ -298,6 +306,7 @@ def kappa_micromirror(
     SnapshotError
         As :func:`deflection_angle`.
     """
+    _required(medium)
     if order_of_magnitude:
         energy = _checked(E, "E", u.TeV)
         scale = (energy / u.TeV / medium.Z / (medium.B / (3 * u.uG))) ** 2 / (medium.l_mm / (100e-9 * u.pc))
@@ -313,6 +322,7 @@ def kappa_perpendicular(medium: Medium = ICM) -> u.Quantity:
     Quantity
         [cm²/s]; 1.028e21 in the paper's medium.
     """
+    _required(medium)
     return (LIGHT * medium.l_mm * medium.dB_over_B**2).to(u.cm**2 / u.s)
 
 
@@ -324,6 +334,7 @@ def firehose_amplitude(medium: Medium = ICM) -> float:
     float
         1.78e-3 for τΩ_i = 1e11.
     """
+    _required(medium)
     return float((medium.tau * gyrofrequency(medium) / u.rad).to_value("")) ** -0.25
 
 
@@ -403,6 +414,7 @@ def transition_energy(medium: Medium = ICM, *, delta: float = 1 / 3, f_mm: float
     SnapshotError
         If δ is not from 0 to 1 or f_mm not within 0 and 1.
     """
+    _required(medium)
     power = 1 / (2 - _number(delta, "delta", 0.0, 1.0))
     scale = (medium.l_mm / medium.l_c).to_value("") * medium.dB_over_B**2
     energy = medium.Z * _E * medium.B.to_value(u.G) * medium.l_c.to_value(u.cm) * scale**power * u.erg
@@ -518,6 +530,8 @@ def mode_amplitudes(k: u.Quantity | np.ndarray, spectrum: Any = 5 / 3) -> np.nda
     values = require_values(np.asarray(getattr(k, "value", k)), "k")
     if not (values > 0).all():
         raise SnapshotError("k: positive wavenumbers are needed")
+    if callable(spectrum) and not (spectrum(values) >= 0).all():
+        raise SnapshotError("spectrum: a function that gives no negative power is needed")
     weight = spectrum(values) * values if callable(spectrum) else values ** (1 - require_number(spectrum, "spectrum"))
     return np.sqrt(weight / weight.sum())
 
@@ -621,6 +635,7 @@ def kappa_streaming(medium: Medium = ICM) -> u.Quantity:
     Quantity
         [cm²/s]; 3.086e28 in the paper's medium.
     """
+    _required(medium)
     return (medium.v_A * medium.l_A).to(u.cm**2 / u.s)
 
 
@@ -632,6 +647,7 @@ def kappa_field_line(medium: Medium = ICM) -> u.Quantity:
     Quantity
         [cm²/s]; 9.25e31 in the paper's medium.
     """
+    _required(medium)
     return (LIGHT * medium.l_A).to(u.cm**2 / u.s)
 
 
@@ -770,7 +786,12 @@ def pressure_anisotropy(time: u.Quantity, tau: u.Quantity, *, exponent: float = 
         If a quantity is not positive.
     """
     ratio = (_checked(time, "time", u.s, positive=False) / _checked(tau, "tau", u.s)).to_value("")
-    return (1 + ratio) ** float(_number(exponent, "exponent", 0.1, 10.0)) - 1
+    if (ratio <= -1).any():
+        raise SnapshotError(f"time={time}: it is before -tau, when the box was infinite")
+    power = _number(exponent, "exponent", 0.1, 10.0)
+    if power.ndim:
+        raise SnapshotError(f"exponent={exponent!r}: one number is needed")
+    return (1 + ratio) ** float(power) - 1
 
 
 def mirror_onset(tau: u.Quantity, *, threshold: float = 0.02, exponent: float = 2.0) -> u.Quantity:

@@ -6,7 +6,14 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import MEAN_FIELD_FLOOR, SPATIAL, SnapshotError, unit_vector
+from mmfields.conventions import (
+    MEAN_FIELD_FLOOR,
+    SPATIAL,
+    SnapshotError,
+    require_number,
+    require_whole,
+    unit_vector,
+)
 
 PREFACTOR = (
     "kappa_ii = <dx_i^2>/(2 s), kappa = <dr^2>/(6 s), kappa_par = <dr_par^2>/(2 s), kappa_perp = <dr_perp^2>/(4 s)"
@@ -260,6 +267,8 @@ def bootstrap(
     SnapshotError
         If `over` is no dim with at least two entries, or the window is too narrow.
     """
+    _check(trajectories)
+    require_whole(samples, "samples", 2), require_whole(seed, "seed", 0)
     if trajectories.sizes.get(over, 0) < 2 or over in ("path", "gyroradius"):
         raise SnapshotError(
             f"over={over!r}: a dim with at least two realizations among {dict(trajectories.sizes)} is needed"
@@ -281,7 +290,7 @@ def bootstrap(
 def _windowed(
     tr: xr.Dataset, window: float, direction: str | Sequence[float] | None, frame: str = "mean"
 ) -> tuple[xr.Dataset, xr.DataArray]:
-    if not 0 <= window < 1:
+    if not 0 <= require_number(window, "window") < 1:
         raise SnapshotError(f"window={window!r}: a fraction of the path from 0 to below 1 is needed")
     squares, length = _squares(tr, direction, frame)
     inside = (length >= window * length[-1]).values
@@ -362,7 +371,7 @@ def pitch_angle_diffusion(trajectories: xr.Dataset, *, bins: int = 20, lag: int 
     """
     _check(trajectories, "mu")
     saves = trajectories.sizes["path"]
-    if not 1 <= lag < saves or bins < 1:
+    if not 1 <= require_whole(lag, "lag", 1) < saves or require_whole(bins, "bins", 1) < 1:
         raise SnapshotError(f"lag={lag}, bins={bins}: a lag from 1 to {saves - 1} and at least one bin are needed")
     path = trajectories["path"].values
     spans = path[lag:] - path[:-lag]

@@ -63,6 +63,9 @@ def maximum_likelihood(trajectories: xr.Dataset, *, gyration: bool = False, pool
     over = ["path", "particle"] if pooled and "particle" in trajectories.dims else ["path"]
     if "vx" not in trajectories:
         raise SnapshotError(f"directions vx (vy, vz) are needed, not {list(trajectories.data_vars)}")
+    if ("vy" in trajectories) != ("vz" in trajectories):
+        lacking = "vy" if "vz" in trajectories else "vz"
+        raise SnapshotError(f"{lacking} is missing: vx, vy and vz are needed in three dimensions, vx alone in one")
     if "vy" not in trajectories:
         return _reversals(trajectories, step, over)
     if gyration and any(n not in trajectories for n in (*LOCAL, "B", "gyroradius", "reference_field")):
@@ -163,6 +166,8 @@ def mean_squared_displacement(trajectories: xr.Dataset, *, pooled: bool = False)
     axes = [d for d in ("x", "y", "z") if d in trajectories]
     if not axes:
         raise SnapshotError(f"positions x (y, z) are needed, not {list(trajectories.data_vars)}")
+    if axes not in (["x"], ["x", "y", "z"]):
+        raise SnapshotError(f"positions {axes}: all of x, y, z are needed, or x alone in one dimension")
     moved = [trajectories[d].isel(path=-1) - trajectories[d].isel(path=0) for d in axes]
     path = float(trajectories["path"][-1] - trajectories["path"][0])
     each = (sum(m**2 for m in moved) / (2 * len(axes) * path)).drop_vars("path", errors="ignore")
@@ -205,6 +210,8 @@ def filling_fraction(rates: xr.DataArray, *, inside: float, outside: float) -> x
     if not isinstance(rates, xr.DataArray) or rates.sizes.get("particle", 0) < 2:
         found = dict(rates.sizes) if isinstance(rates, xr.DataArray) else type(rates).__name__
         raise SnapshotError(f"rates of at least two trajectories over 'particle' are needed, not {found}")
+    if rates.name not in (None, "nu"):
+        raise SnapshotError(f"the rates nu are needed, this is {rates.name!r}: mm.estimators.maximum_likelihood(tr).nu")
     n = rates.sizes["particle"]
     share = (rates.mean("particle") - b) / (a - b)
     error = rates.std("particle", ddof=1) / np.sqrt(n) / abs(a - b)

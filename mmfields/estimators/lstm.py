@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from mmfields import samples
-from mmfields.conventions import SnapshotError, require_whole
+from mmfields.conventions import SnapshotError, require_plain, require_whole
 from mmfields.estimators.classical import UNITS_NOTE, steps_of
 from mmfields.estimators.training import features
 
@@ -79,7 +79,9 @@ class LSTMDiffusion:
             If a label is not positive or there are fewer than 20 trajectories.
         """
         step, x = steps_of(trajectories), features(trajectories)
-        given = np.asarray(trajectories["kappa"] if kappa is None else kappa, float)
+        if kappa is None and "kappa" not in trajectories:
+            raise SnapshotError("no 'kappa' among the trajectories' variables to learn from: give kappa=[...]")
+        given = np.asarray(require_plain(trajectories["kappa"] if kappa is None else kappa, "kappa"))
         if given.shape != x.shape[:1] or not (np.isfinite(given) & (given > 0)).all() or len(x) < 20:
             raise SnapshotError(f"positive kappa for each of at least 20 trajectories are needed, not {given.shape}")
         torch.manual_seed(require_whole(seed, "seed", 0))

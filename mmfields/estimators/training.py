@@ -106,6 +106,8 @@ def features(trajectories: xr.Dataset) -> np.ndarray:
     if "particle" not in trajectories.dims or any(n not in trajectories for n in ("x", "vx")):
         raise SnapshotError(f"x and vx over 'particle' are needed, not {list(trajectories.data_vars)}")
     tr = trajectories.transpose("particle", "path", ...)
+    if not all(np.isfinite(tr[n].values).all() for n in ("x", "vx", "vy", "vz", "mu") if n in tr):
+        raise SnapshotError("positions or directions are not finite: leave out the particles that have left the box")
     v = np.stack([tr[n].values for n in ("vx", "vy", "vz") if n in tr], axis=-1).astype(float)
     cosine = np.clip((v[:, 1:] * v[:, :-1]).sum(-1), -1, 1)
     mu = (tr["mu"] if "mu" in tr else tr["vx"]).values.astype(float)

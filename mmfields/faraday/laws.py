@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import SnapshotError, require_number
+from mmfields.conventions import SnapshotError, require_number, require_plain
+from mmfields.faraday.units import require_angle
 
 
 def burn_slab(wavelength_sq: Any, depth: float, *, p0: float = 1.0, angle: float = 0.0) -> np.ndarray:
@@ -24,8 +25,18 @@ def burn_slab(wavelength_sq: Any, depth: float, *, p0: float = 1.0, angle: float
     Returns
     -------
     complex array
+
+    Raises
+    ------
+    SnapshotError
+        If a number has a unit or is out of its limits.
     """
-    x = depth * np.asarray(wavelength_sq, float)
+    wave, depth, p0, angle, _ = _checked(wavelength_sq, depth, 0.0, p0, angle)
+    return _burn(wave, depth, p0=p0, angle=angle)
+
+
+def _burn(wave: np.ndarray, depth: float, *, p0: float = 1.0, angle: float = 0.0) -> np.ndarray:
+    x = depth * wave
     return p0 * np.exp(2j * angle + 1j * x) * np.sinc(x / np.pi)
 
 
@@ -46,8 +57,17 @@ def external_dispersion(
     Returns
     -------
     complex array
+
+    Raises
+    ------
+    SnapshotError
+        If a number has a unit or is out of its limits.
     """
-    wave = np.asarray(wavelength_sq, float)
+    wave, depth, p0, angle, sigma = _checked(wavelength_sq, depth, sigma, p0, angle)
+    return _external(wave, depth, sigma, p0=p0, angle=angle)
+
+
+def _external(wave: np.ndarray, depth: float, sigma: float, *, p0: float = 1.0, angle: float = 0.0) -> np.ndarray:
     return p0 * np.exp(2j * angle + 2j * depth * wave - 2 * sigma**2 * wave**2)
 
 
@@ -68,18 +88,47 @@ def internal_dispersion(
     Returns
     -------
     complex array
+
+    Raises
+    ------
+    SnapshotError
+        If a number has a unit or is out of its limits.
     """
-    wave = np.asarray(wavelength_sq, float)
+    wave, depth, p0, angle, sigma = _checked(wavelength_sq, depth, sigma, p0, angle)
+    return _internal(wave, depth, sigma, p0=p0, angle=angle)
+
+
+def _internal(wave: np.ndarray, depth: float, sigma: float, *, p0: float = 1.0, angle: float = 0.0) -> np.ndarray:
     s = 2 * sigma**2 * wave**2 - 2j * depth * wave
     small = abs(s) < 1e-6
     safe = np.where(small, 1.0, s)
     return p0 * np.exp(2j * angle) * np.where(small, 1 - s / 2, -np.expm1(-safe) / safe)
 
 
+def _checked(
+    wavelength_sq: Any, depth: Any, sigma: Any, p0: Any, angle: Any
+) -> tuple[np.ndarray, float, float, float, float]:
+    """Wavelengths squared, R or RM, p0, angle and scatter, as plain numbers within their limits.
+
+    Raises
+    ------
+    SnapshotError
+        If one is not.
+    """
+    wave = require_plain(wavelength_sq, "wavelength_sq", "m2")
+    if (wave < 0).any():
+        raise SnapshotError(f"wavelength_sq={wave.min():g}: wavelengths squared [m²] are not below 0")
+    numbers = (float(require_plain(v, name, "rad/m2")) for name, v in (("depth", depth), ("sigma", sigma)))
+    depth, sigma = numbers
+    if sigma < 0:
+        raise SnapshotError(f"sigma={sigma:g}: a scatter from 0 on is needed")
+    return wave, depth, require_number(p0, "p0", 0.0, 1.0), require_angle(angle), sigma
+
+
 LAWS: dict[str, tuple[Callable[..., np.ndarray], tuple[str, ...]]] = {
-    "burn": (burn_slab, ("depth",)),
-    "external": (external_dispersion, ("depth", "sigma")),
-    "internal": (internal_dispersion, ("depth", "sigma")),
+    "burn": (_burn, ("depth",)),
+    "external": (_external, ("depth", "sigma")),
+    "internal": (_internal, ("depth", "sigma")),
 }
 
 
@@ -107,6 +156,8 @@ def fit(pol: xr.DataArray, law: str, *, error: float | None = None) -> xr.Datase
     """
     from scipy.optimize import least_squares
 
+    if not isinstance(pol, xr.DataArray):
+        raise SnapshotError(f"a DataArray of mm.faraday.polarization is needed, not {type(pol).__name__}")
     if law not in LAWS:
         raise SnapshotError(f"law={law!r}: one of {', '.join(LAWS)} is needed")
     if pol.dims != ("wavelength_sq",):

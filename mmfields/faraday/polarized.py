@@ -28,9 +28,10 @@ from mmfields.faraday.sight import (
     straightened,
     towards,
 )
-from mmfields.faraday.units import quantity
+from mmfields.faraday.units import quantity, require_angle
 from mmfields.spectra.bins import shared
 
+LONGEST = 1e3  # m²: no telescope of polarization goes beyond, and frequencies in Hz are far beyond
 EMISSIONS = ("background", "internal", "snapshot")
 LIGHT_SPEED = 299792458.0  # m/s
 # Limits [Hz] of the receivers.
@@ -143,7 +144,7 @@ def polarization(
     waves = _wavelengths(wavelength_sq)
     if emission not in EMISSIONS:
         raise SnapshotError(f"emission={emission!r}: one of {', '.join(EMISSIONS)} is needed")
-    require_number(index, "index", 1.0, 10.0), require_number(angle, "angle")
+    require_number(index, "index", 1.0, 10.0), require_angle(angle)
     p0 = ((index + 1) / (index + 7 / 3) if emission == "snapshot" else 1.0) if p0 is None else p0
     require_number(p0, "p0", 0.0, 1.0)
     if cosmic_rays is not None and (emission != "snapshot" or cosmic_rays not in ds):
@@ -199,6 +200,11 @@ def _wavelengths(given: Any) -> np.ndarray:
     waves = require_values(np.atleast_1d(given), "wavelength_sq")
     if (waves <= 0).any():
         raise SnapshotError(f"wavelength_sq={waves.min():g}: wavelengths squared [m²] are above 0")
+    if waves.max() > LONGEST:
+        raise SnapshotError(
+            f"wavelength_sq={waves.max():g} m² is a wavelength of {waves.max() ** 0.5 / 1e3:.3g} km: of a "
+            "frequency in Hz give (c / frequency)², or a band's name"
+        )
     return waves
 
 

@@ -154,6 +154,11 @@ def columns_of(
     scale *= factor(ds[sight.axis], ds, "length_unit", length_unit, "pc", sight.axis)
     number: list[xr.DataArray] = []
     if isinstance(density, xr.DataArray):
+        if density.attrs.get("units") in (None, ""):
+            raise SnapshotError(
+                "density is a DataArray without attrs['units']: assign_attrs(units='cm-3'), or units='1' where it is "
+                "normalized as the snapshot's is"
+            )
         number = [on_the_grid(density, ds)]
         scale *= factor(density, ds, "density_unit", None, "cm-3", "density")
     elif density is not None:

@@ -45,6 +45,9 @@ def statistics(rm: xr.DataArray, *, bins: int = 60) -> xr.Dataset:
         If it is no map of at least four pixels.
     """
     require_whole(bins, "bins", 2)
+    if not isinstance(rm, xr.DataArray) or rm.dtype.kind not in "fiu":
+        found = f"{rm.dtype} {rm.name!r}" if isinstance(rm, xr.DataArray) else type(rm).__name__
+        raise SnapshotError(f"a map of real numbers from mm.faraday.rotation_measure is needed, not {found}")
     dims = spatial_dims(rm)
     if int(np.prod([rm.sizes[d] for d in dims])) < 4:
         raise SnapshotError("a map of at least four pixels is needed")

@@ -28,7 +28,9 @@ def quantity(value: Any, name: str) -> Any:
     except (TypeError, ValueError) as error:
         raise SnapshotError(f"{name}={value!r} is no quantity with a unit ({error})") from error
     if quantity.unit == u.dimensionless_unscaled:
-        raise SnapshotError(f"{name}={value!r} has no unit: give an astropy Quantity such as 1e-3 / u.cm**3")
+        raise SnapshotError(
+            f"{name}={value!r} has no unit: give an astropy Quantity such as 3 * u.uG, 1 * u.kpc, 1e-3 / u.cm**3"
+        )
     return quantity
 
 
@@ -51,6 +53,19 @@ def number_in(value: Any, name: str, target: str, low: float = -np.inf) -> float
         limit = "" if np.isinf(low) else f" from {low:g} on"
         raise SnapshotError(f"{name}={value}: one finite number{limit} is needed")
     return float(number)
+
+
+def require_angle(angle: Any) -> float:
+    """An angle of polarization in radians.
+
+    Raises
+    ------
+    SnapshotError
+        If it is none, or beyond a turn, as one in degrees would be.
+    """
+    if abs(require_number(angle, "angle")) > 2 * np.pi:
+        raise SnapshotError(f"angle={angle!r}: radians from -2 pi to 2 pi are needed, np.radians(...)")
+    return float(angle)
 
 
 def redshift_factor(redshift: float) -> float:

@@ -116,6 +116,13 @@ def _check_limits(
                 f"{transfer.label} has {name} from {low:g} to {high:g}, the grid holds wavenumbers up to {top:g} "
                 "[rad per length unit]: lower the limit, or use np.inf for none"
             )
+    (_, par), (_, perp), (_, total) = transfer.limits
+    least = min(2 * np.pi / (ds.sizes[d] * widths[d]) for d in dims)
+    if not transfer.mean and min(total, np.hypot(par, perp)) < least * (1 - 1e-9):  # whatever the direction
+        raise SnapshotError(
+            f"{transfer.label}: no mode is inside; the smallest wavenumber of the box is {least:g} [rad per length "
+            "unit]: widen the limits"
+        )
     if transfer.mean > 0 and all(limits == ALL for limits in transfer.limits):
         return  # the complement of what passes every mode: the mean is left, as it should be
     shape = tuple(ds.sizes[d] for d in dims)

@@ -263,8 +263,8 @@ def band(
     if edge not in EDGES:
         raise SnapshotError(f"edge={edge!r}: one of {', '.join(EDGES)} is needed")
     for name, limits in (("k_par", k_par), ("k_perp", k_perp)):
-        if np.shape(limits) != (2,) or not 0 <= limits[0] < limits[1]:
-            raise SnapshotError(f"{name}={limits}: two ascending limits from 0 on are needed")
+        if getattr(limits, "unit", None) is not None or not _ascending(limits):
+            raise SnapshotError(f"{name}={limits!r}: two ascending, plain numbers from 0 on are needed")
     if (width is None) == (edge in ("gaussian", "cosine")) or (width is not None and not 0 < width < np.inf):
         raise SnapshotError(f"width={width!r}: edges 'gaussian' and 'cosine' need a positive one, the others take none")
     if not isinstance(order, int | np.integer) or order < 1:
@@ -273,6 +273,14 @@ def band(
     label = f"band(k_par={low}, k_perp={high}, edge={edge!r}{_detail(edge, width, order)})"
     limits = (low, high, ALL)
     return Transfer(_Band(limits, edge, width, int(order)), label, float(keep_mean), limits=limits)
+
+
+def _ascending(limits: Any) -> bool:
+    try:
+        low, high = (float(limit) for limit in limits if not isinstance(limit, str))
+    except (TypeError, ValueError):
+        return False
+    return 0 <= low < high
 
 
 def _detail(edge: str, width: float | None, order: int) -> str:

@@ -11,7 +11,15 @@ import xarray as xr
 from xarray.backends import BackendEntrypoint
 from xarray.core import indexing
 
-from mmfields.conventions import LONG_NAMES, SPATIAL, SnapshotError, boundary_attrs, check
+from mmfields.conventions import (
+    LONG_NAMES,
+    SPATIAL,
+    SnapshotError,
+    boundary_attrs,
+    check,
+    require_number,
+    require_plain,
+)
 from mmfields.io._lazy import LazyArray, Stack
 from mmfields.io._snapshot import require_file
 from mmfields.io.history import read_history
@@ -137,10 +145,17 @@ def open_snapshot(
     FileNotFoundError
         If there is no such file.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise SnapshotError(f"path={path!r}: one path is needed; for many files, mm.open_series('run/*.athdf')")
     path = os.path.abspath(os.fspath(path))
     require_file(path)
     engine = engine or find_engine(path)
     if engine in ("zarr", "netcdf"):
+        if options:
+            raise SnapshotError(
+                f"{path}: zarr and netCDF take no option {sorted(options)}, they are in the convention: change the "
+                "Dataset instead, such as with ds.assign_attrs(boundary_x='open')"
+            )
         return _open_own(path, engine, chunks, **options)
     return xr.open_dataset(path, engine=_backend(engine, options), chunks=chunks, **options)
 
@@ -343,15 +358,27 @@ def from_arrays(
     axes = [d for d in dims if d in SPATIAL]
     if not axes or len(set(dims)) != len(dims) or set(dims) - {*SPATIAL, "time"}:
         raise SnapshotError(f"dims {dims}: distinct ones out of x, y, z (and time) are needed")
+    for name, given, example in (
+        ("spacing", spacing, {"x": 1.0}),
+        ("units", units, {"Bx": "uG", "length": "pc"}),
+        ("origin", origin, {"x": 0.0}),
+    ):
+        if given is not None and not isinstance(given, Mapping):
+            raise SnapshotError(f"{name}={given!r}: a mapping such as {example} is needed")
     if set(spacing) != set(axes):
         raise SnapshotError(f"spacing is given for {sorted(spacing)}, the spatial dims are {sorted(axes)}")
-    if bad := {d: w for d, w in spacing.items() if not (np.isfinite(w) and w > 0)}:
+    if bad := {d: w for d, w in spacing.items() if require_plain(w, f"spacing[{d!r}]", "units={'length': ...}") <= 0}:
         raise SnapshotError(f"spacing {bad}: positive, finite numbers are needed")
+    if extra := set(origin or {}) - set(axes):
+        raise SnapshotError(f"origin names {sorted(extra)}, the spatial dims are {sorted(axes)}")
     arrays = {k: v for k, v in arrays_and_attrs.items() if getattr(v, "ndim", 0) > 0}
     attrs = {k: v for k, v in arrays_and_attrs.items() if k not in arrays}
+    _require_arrays(arrays, attrs, dims, units or {})
     shapes = {name: tuple(a.shape) for name, a in arrays.items()}
     if not shapes or len(set(shapes.values())) > 1 or any(len(s) != len(dims) for s in shapes.values()):
         raise SnapshotError(f"arrays of one shape over {dims} are needed, found {shapes}")
+    if 0 in next(iter(shapes.values())):
+        raise SnapshotError(f"the arrays hold nothing: {shapes}")
     units = dict(units or {})
     shape = dict(zip(dims, next(iter(shapes.values())), strict=True))
     variables = {
@@ -362,7 +389,7 @@ def from_arrays(
         )
         for name, array in arrays.items()
     }
-    low = {d: float((origin or {}).get(d, 0.0)) for d in axes}
+    low = {d: require_number((origin or {}).get(d, 0.0), f"origin[{d!r}]") for d in axes}
     coords = {
         d: (
             d,
@@ -373,3 +400,25 @@ def from_arrays(
     }
     attrs = {"code": "arrays", "time": 0.0, **attrs, **boundary_attrs(axes, boundary)}
     return xr.Dataset(variables, coords, attrs)
+
+
+def _require_arrays(
+    arrays: Mapping[str, Any], attrs: Mapping[str, Any], dims: tuple[str, ...], units: Mapping[str, str]
+) -> None:
+    """Refuse what would lose its labels or its unit on the way."""
+    for name, array in arrays.items():
+        if isinstance(array, xr.DataArray):
+            raise SnapshotError(f"{name} is a DataArray: give its .data, in the order {dims}")
+        if getattr(array, "unit", None) is not None:
+            raise SnapshotError(f"{name} is a Quantity in {array.unit}: give its .value and units={{{name!r}: '...'}}")
+    if lists := [name for name, value in attrs.items() if isinstance(value, list | tuple) and np.ndim(value) > 1]:
+        raise SnapshotError(f"{lists} are lists: give arrays, np.asarray(...)")
+    if unknown := set(units) - {*arrays, "length"}:
+        raise SnapshotError(f"units name {sorted(unknown)}, the variables are {sorted(arrays)}, and 'length'")
+    from astropy.units import Unit
+
+    for name, text in units.items():
+        try:
+            Unit(text)
+        except (TypeError, ValueError) as error:
+            raise SnapshotError(f"units: astropy does not know {name} in {text!r}") from error

@@ -110,6 +110,8 @@ def of_snapshot(
     names = components(field)
     if interpolation == SPECTRAL and (bad := [d for d, kind in boundaries(field).items() if kind != "periodic"]):
         raise SnapshotError(f"interpolation='spectral' needs periodic axes, and {bad} are not: use 'cubic'")
+    if odd := [n for n in names if field[n].dtype.kind not in "fiub"]:
+        raise SnapshotError(f"{odd[0]} is {field[odd[0]].dtype}: real numbers are needed, .real or .astype(float)")
     parts = _faces(field) if interpolation == "faces" else [field[name] for name in names]
     single = _single([*parts, *(field[f"E{d}"] for d in SPATIAL if light_speed is not None)])
     electric: Any = np.zeros(1)

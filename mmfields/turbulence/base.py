@@ -138,6 +138,9 @@ def _at(packed: Sequence[np.ndarray], form: tuple[int, int], x: Any, y: Any, z: 
 
     data, *parts = (np.asarray(p) for p in packed)
     kind, count = form
+    for name, value in (("x", x), ("y", y), ("z", z)):
+        if getattr(value, "unit", None) is not None:
+            raise SnapshotError(f"{name} is a Quantity in {value.unit}: plain numbers are needed, .to_value(...)")
     try:
         position = np.stack(np.broadcast_arrays(x, y, z), -1).astype(float, casting="same_kind")
     except (TypeError, ValueError) as error:

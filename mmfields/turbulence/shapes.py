@@ -73,7 +73,12 @@ def shape_of(spectrum: Any) -> Shape:
     """
     if callable(spectrum):
         return spectrum
-    return PowerLaw(require_number(spectrum, "spectrum"))
+    if require_number(spectrum, "spectrum") < 0:
+        raise SnapshotError(
+            f"spectrum={spectrum:g}: a number is the slope s of E ∝ k^-s, give {-spectrum:.3g}; a rising spectrum is a "
+            "function, lambda k: k**2"
+        )
+    return PowerLaw(float(spectrum))
 
 
 def numbers_of(shape: Shape, k: np.ndarray, name: str = "spectrum") -> np.ndarray:
