@@ -318,8 +318,8 @@ def _check_step(rule: "_Rule", radii: np.ndarray) -> None:
     if turn > MOST_TURN:
         raise SnapshotError(
             f"step={rule.step:g} [{rule.unit}] is {turn:.3g} gyroradii, so that gyration is not resolved: at most "
-            f"{MOST_TURN:g} are stable, and 0.1 or 0.2 are accurate (step=0.1, step_unit='gyroradius'); both count in the "
-            "field's length unit"
+            f"{MOST_TURN:g} are stable, and 0.1 or 0.2 are accurate (step=0.1, step_unit='gyroradius'); both count in "
+            "the field's length unit"
         )
     rate = 0.0 if rule.scattering is None else max(rule.scattering.rate, rule.scattering.outside)
     longest = float(step * radii.max() if rule.unit == "gyroradius" else step)
