@@ -156,7 +156,7 @@ def open_snapshot(
                 f"{path}: zarr and netCDF take no option {sorted(options)}, they are in the convention: change the "
                 "Dataset instead, such as with ds.assign_attrs(boundary_x='open')"
             )
-        return _open_own(path, engine, chunks, **options)
+        return _open_own(path, engine, chunks)
     return xr.open_dataset(path, engine=_backend(engine, options), chunks=chunks, **options)
 
 
@@ -172,26 +172,18 @@ def _backend(engine: str, options: Mapping[str, Any]) -> type[BackendEntrypoint]
     return backend
 
 
-def _open_own(path: str, engine: str, chunks: Any, **options: Any) -> xr.Dataset:
+def _open_own(path: str, engine: str, chunks: Any) -> xr.Dataset:
     """A zarr store or netCDF file that mmfields (or xarray) wrote in the convention."""
     if engine == "zarr" and is_incomplete(path):
         raise SnapshotError(f"{path} is an unfinished store: run the same mm.store again, it resumes")
     try:
-        if engine == "zarr":
-            ds = xr.open_zarr(path, chunks=chunks, **options)
-        else:
-            kind = "h5netcdf" if _is_hdf5(path) else "scipy"
-            ds = xr.open_dataset(path, engine=kind, chunks=chunks, **options)
-        return check(ds)
+        from mmfields.io._own import OwnBackend
+
+        return check(xr.open_dataset(path, engine=OwnBackend, chunks=chunks))
     except SnapshotError as error:
         raise SnapshotError(f"{path}: {error}") from error
     except Exception as error:
         raise SnapshotError(f"{path}: not readable as {engine} ({type(error).__name__}: {error})") from error
-
-
-def _is_hdf5(path: str) -> bool:
-    with open(path, "rb") as file:
-        return file.read(8) == HDF5
 
 
 def open_series(

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise, product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,16 @@ if TYPE_CHECKING:
     import h5py
 
 
+# A chunk may be larger than this, or than eight times its dataset, but not both.
+MOST_OF_CHUNK = 1 << 24
+
+
+def is_hdf5(path: str) -> bool:
+    """Whether a file begins as HDF5 does."""
+    with open(path, "rb") as file:
+        return file.read(8) == b"\x89HDF\r\n\x1a\n"
+
+
 @contextmanager
 def opened(path: str) -> "Iterator[h5py.File]":
     """The file, for reading; the HDF5 library's complaints come out as SnapshotError."""
@@ -21,9 +32,9 @@ def opened(path: str) -> "Iterator[h5py.File]":
     try:
         with h5py.File(path, "r") as file:
             yield file
-    except FileNotFoundError:
+    except (FileNotFoundError, SnapshotError):
         raise
-    except (OSError, RuntimeError, KeyError) as error:
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
         raise SnapshotError(f"{path}: the HDF5 library cannot read it ({error}); copy or write it again") from error
 
 
@@ -58,10 +69,21 @@ def dataset(group: "h5py.Group", name: str) -> "h5py.Dataset":
     SnapshotError
         As :func:`numbers`, or if some of its data were never written or are misplaced.
     """
+    import h5py
+
     node = numbers(group, name)
     where = f"{group.file.filename}: {node.name}"
     if node.size and node.chunks is not None:
         _require_chunks(node, where)
+    elif (
+        node.size
+        and node.id.get_create_plist().get_layout() == h5py.h5d.CONTIGUOUS
+        and (node.id.get_storage_size() not in (0, needed := node.size * node.id.get_type().get_size()))
+    ):
+        raise SnapshotError(
+            f"{where} of shape {node.shape} needs {needed} bytes and has {node.id.get_storage_size()}: its shape or "
+            "its type is damaged, copy the file again"
+        )
     elif node.size and node.id.get_offset() is None and not node.id.get_storage_size():
         raise SnapshotError(f"{where} was announced with shape {node.shape} and never written")
     return node
@@ -85,11 +107,20 @@ def numbers(group: "h5py.Group", name: str) -> "h5py.Dataset":
         raise SnapshotError(f"{where} keeps its data in another file; copy them into this one first")
     if node.dtype.kind not in "fiu":
         raise SnapshotError(f"{where} holds {node.dtype}, not numbers")
+    stored = node.id.get_type()
+    of_one_size = node.dtype.kind == "f" and stored.get_size() == node.dtype.itemsize  # others are widened by HDF5
+    if of_one_size and not stored.equal(h5py.h5t.py_create(node.dtype)):
+        raise SnapshotError(f"{where} holds floating-point numbers of no IEEE type; the file is damaged, copy it again")
     return node
 
 
 def _require_chunks(node: "h5py.Dataset", where: str) -> None:
     """Every chunk is there once and inside the file: HDF5 would give zeros for those that are not."""
+    bytes_of_chunk = int(np.prod(node.chunks, dtype=object)) * node.dtype.itemsize
+    if bytes_of_chunk > MOST_OF_CHUNK and bytes_of_chunk > 8 * node.size * node.dtype.itemsize:
+        raise SnapshotError(
+            f"{where}: chunks of {node.chunks} for a shape of {node.shape}; rechunk the file (h5repack)"
+        )
     grid = [-(-n // c) for n, c in zip(node.shape, node.chunks, strict=True)]
     expected = int(np.prod(grid, dtype=object))
     size = os.path.getsize(node.file.filename)
@@ -97,16 +128,54 @@ def _require_chunks(node: "h5py.Dataset", where: str) -> None:
         raise SnapshotError(
             f"{where}: {node.id.get_num_chunks()} of {expected} chunks are in the file; it is damaged, copy it again"
         )
-    places = set()
+    places, extents = set(), []
+    plain = node.id.get_create_plist().get_nfilters() == 0
 
     def visit(chunk: Any) -> None:
-        if chunk.byte_offset is not None and chunk.byte_offset + chunk.size <= size:
+        fits = chunk.byte_offset is not None and chunk.byte_offset + chunk.size <= size
+        if fits and (not plain or chunk.size == bytes_of_chunk):
+            extents.append((chunk.byte_offset, chunk.size))
             places.add(tuple(o // c for o, c in zip(chunk.chunk_offset, node.chunks, strict=True)))
 
     node.id.chunk_iter(visit)
+    extents.sort()
+    if any(begin + length > after for (begin, length), (after, _) in pairwise(extents)):
+        raise SnapshotError(f"{where}: chunks lie over each other; the file is damaged, copy it again")
     inside = sum(all(p < g for p, g in zip(place, grid, strict=True)) for place in places)
     if inside != expected:
         raise SnapshotError(f"{where}: {expected - inside} chunks are misplaced; the file is damaged, copy it again")
+
+
+def require_written(node: "h5py.Dataset", index: tuple, values: np.ndarray) -> None:
+    """Chunks that came out as nothing but the fill value are in the file: a damaged index has HDF5 make them up.
+
+    Raises
+    ------
+    SnapshotError
+        If one is not.
+    """
+    if node.chunks is None:
+        return
+    ranges, sizes = [], []
+    for item, chunk, size in zip(index, node.chunks, node.shape, strict=True):
+        low, high = (item.indices(size)[:2]) if isinstance(item, slice) else (int(item), int(item) + 1)
+        ranges.append(range(low // chunk, -(-high // chunk)))
+        sizes.append((low, high, chunk))
+    shaped = values.reshape([high - low for low, high, _ in sizes])
+    for place in product(*ranges):
+        part = tuple(
+            slice(max(p * c - low, 0), min((p + 1) * c, high) - low)
+            for p, (low, high, c) in zip(place, sizes, strict=True)
+        )
+        if (shaped[part] == node.fillvalue).all():
+            corner = tuple(p * c for p, c in zip(place, node.chunks, strict=True))
+            try:
+                node.id.read_direct_chunk(corner)
+            except (RuntimeError, OSError, ValueError) as error:
+                raise SnapshotError(
+                    f"{node.file.filename}: {node.name}: the chunk at {corner} cannot be found ({error}); the file is "
+                    "damaged, copy it again"
+                ) from error
 
 
 def whole(group: "h5py.Group", name: str, limit: int = 1 << 25) -> np.ndarray:

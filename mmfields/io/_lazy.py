@@ -8,6 +8,7 @@ Sources hold no open files, so they pickle to Dask workers.
 
 import math
 import os
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -92,8 +93,12 @@ class Files(dict):
     def __missing__(self, path: str) -> int:
         if len(self) == self.MOST:
             self.__exit__()
-        self[path] = os.open(path, os.O_RDONLY)
-        return self[path]
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe would never open
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise SnapshotError(f"{path} is no file, but a pipe, a device or a directory; copy its content to a file")
+        self[path] = descriptor
+        return descriptor
 
     def __enter__(self) -> "Files":
         return self
@@ -249,7 +254,10 @@ class Hdf5Blocks:
         space = region if self.active is None else [next(wanted) if a else 0 for a in self.active]
         index = (*self.lead, *((block,) if self.blocked else ()), *space, *self.tail)
         with _hdf5.opened(self.path) as file:
-            return np.asarray(_hdf5.numbers(file, self.name)[index], self.dtype)
+            node = _hdf5.numbers(file, self.name)
+            values = node[index]
+            _hdf5.require_written(node, index, values)
+            return np.asarray(values, self.dtype)
 
 
 @dataclass(frozen=True)
@@ -276,7 +284,8 @@ class Constant:
     dtype: np.dtype
 
     def read(self, region: Region) -> np.ndarray:
-        return np.full([s.stop - s.start for s in region], self.value, self.dtype)
+        # a file of a few bytes may state a size that no memory holds
+        return np.broadcast_to(self.dtype.type(self.value), [s.stop - s.start for s in region])
 
 
 @dataclass(frozen=True)

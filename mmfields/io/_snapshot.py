@@ -32,6 +32,7 @@ ATHENA_NAMES = {
 }
 
 # Pressures as codes call them: pxx, Pxy_ions, p_ions_xy, prs12, pyzS1, p_par, prs_prp; a scalar pressure is none.
+LONGEST_NAME = 200  # of a pressure; the pattern takes the square of its length
 PRESSURE = re.compile(
     r"(?:p|prs|pres|press|pressure)(?:_?tensor)?(?:_(?P<before>[a-z](?:\w*[a-z0-9])?))??[_/]?"
     r"(?:(?P<i>[xyz123])(?P<j>[xyz123])|(?P<along>par(?:a|allel)?|prl|perp(?:endicular)?|prp))"
@@ -180,7 +181,7 @@ def with_velocities(fields: dict[str, Field]) -> dict[str, Field]:
 
 def pressure_name(name: str) -> tuple[str, str] | None:
     """Canonical name of a pressure, and its species ("" for the whole plasma), of a code's name; None for others."""
-    found = PRESSURE.fullmatch(name.strip().lower())
+    found = PRESSURE.fullmatch(name.strip().lower()) if len(name) <= LONGEST_NAME else None
     if found is None:
         return None
     i, j, along = found["i"], found["j"], found["along"]

@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -131,7 +132,7 @@ def _check_domains(lines: _Lines, domains: np.ndarray, ratio: list[int], low: li
     for level, domain in enumerate(domains):
         width = np.array(lines.floats(f"cell sizes of level {level}", len(low)))
         cells = domain[1] - domain[0] + 1
-        if not np.allclose(width * cells, np.array(high) - np.array(low), rtol=1e-5):
+        if not np.allclose(width * cells, np.array(high) - np.array(low), rtol=1e-5, atol=0.0):
             raise SnapshotError(
                 f"{lines.where}: line {lines.number}: cells of {width} do not fit {cells.tolist()} of them"
             )
@@ -188,11 +189,22 @@ def _fabs(prefix: str, kind: tuple[int, ...], expected: int | None = None) -> _F
     if any(os.path.basename(name) != name for name in names):
         raise SnapshotError(f"{where}: FabOnDisk names {names[:3]} lead out of the directory")
     paths = [os.path.join(folder, name) for name in names]
-    offsets, kinds = np.empty(len(entries), np.int64), set()
+    offsets, ends, kinds = np.empty(len(entries), np.int64), {}, set()
     for i, (name, offset) in enumerate(entries):
         start, stored = _fab(paths[names.index(name)], int(offset), boxes[i], components)
         offsets[i] = start
         kinds.add(stored)
+        cells = int(np.prod(boxes[i][1] - boxes[i][0] + 1, dtype=object))
+        ends.setdefault(name, {})[int(offset)] = start + cells * components * stored.itemsize
+    for name, boxes_of_file in ends.items():
+        path = paths[names.index(name)]
+        begins = [*sorted(boxes_of_file), os.path.getsize(path)]
+        for begin, after in pairwise(begins):
+            if boxes_of_file[begin] != after:
+                raise SnapshotError(
+                    f"{path}: the box at offset {begin} ends at {boxes_of_file[begin]}, the next begins at {after}; "
+                    "bytes are missing or too many, copy it again"
+                )
     if len(kinds) != 1:
         raise SnapshotError(f"{where}: boxes of several number formats {sorted(map(str, kinds))}")
     file = np.array([names.index(name) for name, _ in entries], np.int32)

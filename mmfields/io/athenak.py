@@ -36,9 +36,9 @@ def _header(path: str) -> dict[str, Any]:
     size = os.path.getsize(path)
     text = read_bytes(path, 0, min(size, 1 << 16))
     pattern = (
-        rb"Athena binary output version=(\S+)\s*\n\s*size of preheader=\d+\s*\n\s*time=(\S+)\s*\n"
-        rb"\s*cycle=(-?\d{1,18})\s*\n\s*size of location=([48])\s*\n\s*size of variable=(\d)\s*\n"
-        rb"\s*number of variables=(\d{1,4})\s*\n\s*variables:([^\n]*)\n\s*header offset=(\d{1,9})\s*\n"
+        rb"Athena binary output version=(\S+)[ \t]*\n[ \t]*size of preheader=\d+[ \t]*\n[ \t]*time=(\S+)[ \t]*\n"
+        rb"[ \t]*cycle=(-?\d{1,18})[ \t]*\n[ \t]*size of location=([48])[ \t]*\n[ \t]*size of variable=(\d)[ \t]*\n"
+        rb"[ \t]*number of variables=(\d{1,4})[ \t]*\n[ \t]*variables:([^\n]*)\n[ \t]*header offset=(\d{1,9})[ \t]*\n"
     )
     match = re.match(pattern, text)
     if not match:

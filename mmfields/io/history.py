@@ -45,7 +45,12 @@ def read_history(path: str | os.PathLike) -> xr.Dataset:
     rows: list[tuple[int, list[float]]] = []
     for number, line in enumerate(lines, 1):
         if line.startswith("#"):
-            found = [name.strip() for name in re.findall(r"\[\d+\]\s*=\s*([^\[]+)", line)]
+            pairs = re.findall(r"\[(\d+)\]\s*=\s*([^\[]+)", line)
+            found = [name.strip() for _, name in pairs]
+            if [int(column) for column, _ in pairs] != list(range(1, len(pairs) + 1)):
+                raise SnapshotError(
+                    f"{path}: line {number} numbers its columns {[c for c, _ in pairs][:9]}, not 1, 2, 3 ..."
+                )
             if found and names and found != names:
                 raise SnapshotError(f"{path}: line {number} announces other columns than before; split the file there")
             names = found or names
@@ -69,10 +74,10 @@ def read_history(path: str | os.PathLike) -> xr.Dataset:
 
 def _row(path: str, number: int, line: str, columns: int) -> list[float]:
     try:
-        values = [float(word) for word in line.split() if "_" not in word]
+        values = [float(word) for word in line.split()] if "_" not in line else []
     except ValueError:
         values = []
-    if len(values) != columns:
+    if not values or len(values) != columns:
         raise SnapshotError(
             f"{path}: line {number} holds {len(line.split())} columns or no numbers, the header announces {columns}"
         )

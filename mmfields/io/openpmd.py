@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import subprocess
+import sys
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -28,11 +30,13 @@ from mmfields.io._lazy import (
     Stack,
     read_bytes,
 )
-from mmfields.io._snapshot import LONGEST_AXIS, Axis, Field, build, finite, guarded, limits_axis, magic
+from mmfields.io._snapshot import LONGEST_AXIS, Axis, Field, add_field, build, finite, guarded, limits_axis, magic
 
 if TYPE_CHECKING:
     import h5py
 
+# Of a constant record, which takes no room in the file.
+MOST_CELLS = 10**12
 # SI unit strings of the unitDimension vectors that field codes use; others are composed.
 BASE_UNITS = ("m", "kg", "s", "A", "K", "mol", "cd")
 UNITS = {
@@ -176,6 +180,8 @@ def _hdf5_component(path: str, record: str, name: str, node: Any, labels: Sequen
     (position,) = _order(position, order)
     if "value" in node.attrs and "shape" in node.attrs:
         shape = tuple(int(n) for n in np.atleast_1d(node.attrs["shape"]))
+        if max(shape) <= LONGEST_AXIS and np.prod(shape, dtype=object) > MOST_CELLS:
+            raise SnapshotError(f"{path}: {where} is constant over {shape} cells, more than any box has; it is damaged")
         value = finite(path, f"value of {where}", _hdf5.plain(node.attrs["value"]))
         return _Component(name, Constant(value, shape, np.dtype(np.float64)), position, unit, None)
     data = _hdf5.dataset(node.parent, node.name.rsplit("/", 1)[-1])
@@ -192,9 +198,15 @@ def _hdf5_component(path: str, record: str, name: str, node: Any, labels: Sequen
 _API_LOCK = threading.Lock()
 
 
+def _stamp(path: str) -> int:
+    """What changes when a file, or one of those directly in a directory, does."""
+    files = [path] + ([entry.path for entry in os.scandir(path)] if os.path.isdir(path) else [])
+    return hash(tuple((stat.st_mtime_ns, stat.st_size) for stat in map(os.stat, sorted(files))))
+
+
 @lru_cache(maxsize=4)
-def _api_series(path: str, stamp: float) -> Any:
-    """The Series of openpmd-api; `stamp` (time of last change) keeps the cache honest."""
+def _api_series(path: str, stamp: int) -> Any:
+    """The Series of openpmd-api; `stamp` (of :func:`_stamp`) keeps the cache honest."""
     try:
         import openpmd_api
     except ImportError:
@@ -219,7 +231,7 @@ class ApiSource:
     def read(self, region: Region) -> np.ndarray:
         try:
             with _API_LOCK:
-                series = _api_series(self.path, os.path.getmtime(self.path))
+                series = _api_series(self.path, _stamp(self.path))
                 node = series.iterations[self.iteration].meshes[self.record][self.component]
                 values = node.load_chunk([s.start for s in region], [s.stop - s.start for s in region])
                 series.flush()
@@ -237,6 +249,9 @@ def _check_bp4(path: str) -> None:
     the process groups, variables and attributes in ``md.0`` and the end of the step there, as 8-byte
     integers.  Only this version is checked.
     """
+    files = [os.path.join(path, name) for name in os.listdir(path)] if os.path.isdir(path) else []
+    if odd := [file for file in files if not os.path.isfile(file)]:
+        raise SnapshotError(f"{odd[0]} is no file; copy the whole directory again")
     index = os.path.join(path, "md.idx")
     if not os.path.isfile(index):
         return
@@ -249,8 +264,38 @@ def _check_bp4(path: str) -> None:
     in_order = (np.diff(records[:, 2:6].astype(object), axis=1) >= 0).all() if len(records) else False
     if len(raw) % 64 or not in_order or max(records[:, 5]) > size or (records[:, 0] > len(records)).any():
         raise SnapshotError(f"{path}: md.idx does not fit md.0 of {size} bytes; the output is damaged, copy it again")
-    if not any(name.startswith("data.") for name in os.listdir(path)):
+    if not any(os.path.basename(file).startswith("data.") for file in files):
         raise SnapshotError(f"{path}: no data.* files beside the metadata; copy the whole directory")
+
+
+# Reads the first and the last cell of every mesh, so that a crash or a wait happens to it and not to the caller.
+PROBE = """
+import json, sys
+import openpmd_api as io
+series = io.Series(sys.argv[1], io.Access.read_only, json.dumps({"verify_homogeneous_extents": False}))
+for number in series.iterations:
+    step = series.iterations[number]
+    for name in step.meshes:
+        for key in step.meshes[name]:
+            node = step.meshes[name][key]
+            for at in ([0] * len(node.shape), [n - 1 for n in node.shape]):
+                node.load_chunk(at, [1] * len(at))
+                series.flush()
+"""
+PATIENCE = 30.0  # seconds
+
+
+@lru_cache(maxsize=64)
+def _probe(path: str, stamp: int) -> None:
+    """Refuse what makes the library crash or wait, tried in a process of its own."""
+    try:
+        done = subprocess.run([sys.executable, "-c", PROBE, path], capture_output=True, timeout=PATIENCE, check=False)
+    except subprocess.TimeoutExpired:
+        raise SnapshotError(
+            f"{path}: openpmd-api waits for more than {PATIENCE:g} s for its data; they are damaged, copy them again"
+        ) from None
+    if done.returncode < 0:
+        raise SnapshotError(f"{path}: openpmd-api crashes on it (signal {-done.returncode}); copy the output again")
 
 
 def _api_iteration(path: str, series: Any, number: int) -> _Iteration:
@@ -376,8 +421,9 @@ class OpenpmdBackend(BackendEntrypoint):
                 steps = [_hdf5_iteration(path, file, n, groups[n]) for n in numbers]
         else:
             _check_bp4(path)
+            _probe(path, _stamp(path))
             with _API_LOCK:
-                series = _api_series(path, os.path.getmtime(path))
+                series = _api_series(path, _stamp(path))
                 numbers = self._wanted(path, sorted(series.iterations), iteration)
                 steps = [_api_iteration(path, series, n) for n in numbers]
         return self._assemble(path, steps, boundary, staggered, drop_variables)
@@ -509,7 +555,7 @@ def _fields(path: str, grid: _Grid, step: _Iteration, staggered: bool) -> dict[s
                 source = Linear(source, component.unit, 0.0, _scaled_dtype(source.dtype, component.unit))
             units = _unit(record.dimension)
             centred = grid.centred(source, component.position)
-            fields[name] = Field(grid.dims, centred, code_name, units, "not stated in the file")
+            add_field(path, fields, name, Field(grid.dims, centred, code_name, units, "not stated in the file"))
             faces = tuple(f"{d}_f" if p < 0.25 else d for d, p in zip(grid.dims, component.position, strict=True))
             if staggered and grid.mixed and faces != grid.dims:
                 own = tuple(n if f.endswith("_f") else k for f, n, k in zip(faces, grid.cells, grid.kept, strict=True))

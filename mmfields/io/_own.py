@@ -1,0 +1,106 @@
+"""Zarr stores and netCDF files in the convention, whose faults come out as SnapshotError when they are read, too."""
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from xarray.backends import BackendEntrypoint
+from xarray.backends.common import BackendArray
+from xarray.core import indexing
+
+from mmfields.conventions import SnapshotError
+from mmfields.io import _hdf5
+
+# netCDF's dimensions without coordinates are datasets that nobody writes.
+DIMENSION_ONLY = b"This is a netCDF dimension but not a netCDF variable"
+
+
+class Guarded(BackendArray):
+    """Another backend's array; what it trips over names the file and the variable."""
+
+    def __init__(self, array: Any, where: str) -> None:
+        self.array, self.where = array, where
+        self.shape, self.dtype = array.shape, array.dtype
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.BASIC, self._read)
+
+    def _read(self, key: tuple) -> np.ndarray:
+        try:
+            return np.asarray(self.array[indexing.BasicIndexer(key)])
+        except Exception as error:
+            raise SnapshotError(
+                f"{self.where} cannot be read ({type(error).__name__}: {error}); it is damaged, copy or write it again"
+            ) from error
+
+
+class OwnBackend(BackendEntrypoint):
+    """Opens what ``mm.store`` and xarray's ``to_netcdf`` write, for :func:`mmfields.open_snapshot`."""
+
+    def open_dataset(self, filename_or_obj: Any, *, drop_variables: str | Iterable[str] | None = None) -> xr.Dataset:
+        """Open a zarr directory or a netCDF file; the caller reports what goes wrong."""
+        path = os.fspath(filename_or_obj)
+        if os.path.isdir(path):
+            _require_zarr_chunks(path)
+            ds = xr.open_dataset(path, engine="zarr", chunks=None, drop_variables=drop_variables)
+        elif _hdf5.is_hdf5(path):
+            with _hdf5.opened(path) as file:
+                _require_own_data(file)
+            ds = xr.open_dataset(path, engine="h5netcdf", chunks=None, drop_variables=drop_variables)
+        else:
+            ds = xr.open_dataset(path, engine="scipy", chunks=None, drop_variables=drop_variables)
+        for name, variable in ds.variables.items():
+            if name not in ds.indexes and variable.ndim and not variable._in_memory:
+                guarded = indexing.LazilyIndexedArray(Guarded(variable._data, f"{path}: {name}"))
+                wrapped = xr.Variable(variable.dims, guarded, variable.attrs, variable.encoding)
+                ds = ds.assign_coords({name: wrapped}) if name in ds.coords else ds.assign({name: wrapped})
+        return ds
+
+
+def _require_own_data(group: Any) -> None:
+    """All data of a netCDF file lie in it, under hard links, and were written."""
+    import h5py
+
+    for name in group:
+        node = _hdf5.member(group, name)
+        if isinstance(node, h5py.Group):
+            _require_own_data(node)
+        elif isinstance(node, h5py.Dataset):
+            if node.is_virtual or node.external:
+                raise SnapshotError(f"{node.name} keeps its data in another file; copy them into this one first")
+            label = node.attrs.get("NAME", b"")
+            bare = bytes(label if isinstance(label, bytes | np.bytes_) else str(label).encode())
+            if node.shape is None:
+                raise SnapshotError(f"{node.name} has no shape; the file is damaged, copy it again")
+            if node.dtype.kind in "fiu" and not bare.startswith(DIMENSION_ONLY):
+                _hdf5.dataset(group, name)
+
+
+def _require_zarr_chunks(path: str) -> None:
+    """Every chunk of every array is a file of its own below the store: zarr would give fill values for lost ones."""
+    import zarr
+
+    counts: dict[str, int] = {}
+    for folder, folders, files in os.walk(path):
+        for name in (*files, *folders):
+            place = os.path.join(folder, name)
+            if os.path.islink(place) or not (os.path.isfile(place) or os.path.isdir(place)):
+                raise SnapshotError(
+                    f"{place} is a link, a pipe or a device, which is not followed; copy the store whole"
+                )
+        array = os.path.relpath(folder, path).split(os.sep)[0]
+        counts[array] = counts.get(array, 0) + sum(f not in ("zarr.json", ".zarray", ".zattrs") for f in files)
+    store = zarr.open_group(path, mode="r")
+    for name, array in store.arrays():
+        if getattr(array, "shards", None) is not None:
+            continue
+        found = counts.get(name, 0)
+        if found < array.nchunks:
+            raise SnapshotError(
+                f"{array.nchunks - found} of {array.nchunks} chunks of {name} are missing: copy the store again; if "
+                "they were left out as empty on purpose, open it with xarray.open_zarr"
+            )
+        if int(np.prod(array.chunks, dtype=object)) > max(8 * array.size, _hdf5.MOST_OF_CHUNK):
+            raise SnapshotError(f"chunks of {array.chunks} for a shape of {array.shape} of {name}: it is damaged")

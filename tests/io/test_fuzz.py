@@ -1,0 +1,76 @@
+"""Five hundred ways to damage each real file: the data, or one error that names it, within seconds and 200 MB."""
+
+import json
+import os
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+import mmfields as mm
+
+# More of them by hand: MMFIELDS_FUZZ=20000 pytest tests/io/test_fuzz.py
+COUNT = int(os.environ.get("MMFIELDS_FUZZ", "500"))
+FILES = {  # and the directory that is copied with it
+    "athena_athdf/uni/Blast.out2.00002.athdf": ".",
+    "athena_athdf/smr/Blast.out2.00002.athdf": ".",
+    "athena_mhd/TurbMHD.out3.00010.athdf": ".",
+    "athena_vtk/chem_cgk_input.vtk": ".",
+    "athena_vtk/sr_mhd_shock1_hlld.vtk": ".",
+    "athena_athdf/uni/vtk/Blast.block0.out4.00002.vtk": "vtk",
+    "athenak_bin/CPAW.mhd_w_bcc.00000.bin": ".",
+    "pegasus/mock_example.nbf": ".",
+    "pegasus/example.hst": ".",
+    "athena_mhd/TurbMHD.hst": ".",
+    "openpmd/example-femm-3d.h5": ".",
+    "openpmd/warp-2d-data00000255.h5": ".",
+    "warpx_mirror/warpx_mirror_fields_000280.h5": ".",
+    "jhtdb/isotropic1024coarse.h5": ".",
+    "warpx_mirror/plt001064/Header": "plt001064",
+    "warpx_mirror/plt001064/Level_0/Cell_H": "plt001064",
+    "warpx_mirror/plt001064/Level_0/Cell_D_00000": "plt001064",
+}
+
+
+def attack(path: Path, folder: str, count: int) -> None:
+    script = Path(__file__).with_name("fuzzing.py")
+    done = subprocess.run([sys.executable, script, path, folder, str(count)], capture_output=True, text=True)
+    last = done.stderr.strip().splitlines()[-3:]
+    assert done.returncode == 0, f"ended with {done.returncode} at {last}"
+    *bad, outcomes = map(json.loads, done.stdout.splitlines())
+    assert not bad, bad[:5]
+    # most damage is noticed, and what is not read does not matter: neither alone would show that anything was tried
+    assert sum(outcomes.values()) == count and outcomes.get("refused", 0) > count / 20
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FILES)
+def test_real_files(name, shared):
+    attack(shared / "data" / name, FILES[name], COUNT)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["md.idx", "md.0"])
+def test_adios_files(name, shared, tmp_path):
+    """Fewer: each opening tries the library in a process of its own, which may crash."""
+    pytest.importorskip("openpmd_api", reason="openpmd-api is not installed")
+    with tarfile.open(shared / "data" / "openpmd" / "example-pic-laserwakefield.bp4.tar.gz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    (index,) = tmp_path.rglob(name)
+    attack(index, index.parent.name, COUNT // 20)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["zarr", "netcdf"])
+def test_own_files(kind, tmp_path):
+    ds = mm.samples.load("mhd_turbulence")[["Bx"]].isel(x=slice(0, 8), y=slice(0, 8)).load()
+    if kind == "netcdf":
+        ds.to_netcdf(tmp_path / "a.nc", engine="h5netcdf")
+        attack(tmp_path / "a.nc", ".", COUNT // 5)
+    else:
+        mm.store(ds.chunk(z=16), tmp_path / "a.zarr", progress=False)
+        chunk = next(file for file in (tmp_path / "a.zarr" / "Bx" / "c").rglob("*") if file.is_file())
+        for file in (chunk, tmp_path / "a.zarr" / "zarr.json"):
+            attack(file, "a.zarr", COUNT // 5)
