@@ -98,10 +98,10 @@ def power2d(
         "k_par": ("k_par", bins.centres(), {**bins.notes, "long_name": "parallel wavenumber"}),
         "k_perp_width": ("k_perp", widths),
         "k_par_width": ("k_par", widths),
-        "modes": bins.modes(along),
+        "modes": bins.modes(along if sums.chunks is None else along.chunk()),
     }
     sums = sums.assign_coords(coords)
-    result = sums / (sums["k_perp_width"] * sums["k_par_width"])
+    result = sums / sums["k_perp_width"] / sums["k_par_width"]  # their product would be as large as the result
     return result.rename("power").drop_attrs(deep=False).assign_attrs(_attrs(ds, names))
 
 

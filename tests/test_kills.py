@@ -1,0 +1,109 @@
+"""Workers of a real cluster are killed again and again; what is being computed is finished, to the bit."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import dask
+import numpy as np
+import pytest
+from distributed import Client
+
+import mmfields as mm
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    """A scheduler and two workers whose nannies start them again."""
+    folder = tmp_path_factory.mktemp("cluster")
+    file, command = folder / "scheduler.json", [sys.executable, "-m", "dask"]
+    environment = {**os.environ, "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1000"}
+    common = ["--host", "127.0.0.1", "--no-dashboard", "--scheduler-file", str(file)]
+    processes = [subprocess.Popen([*command, "scheduler", *common, "--port", "0"], env=environment)]
+    try:
+        deadline = time.monotonic() + 60
+        while not file.exists():
+            assert time.monotonic() < deadline, "the scheduler did not start"
+            time.sleep(0.1)
+        for i in range(2):
+            own = ["--nthreads", "1", "--memory-limit", "2GiB", "--local-directory", str(folder / f"w{i}")]
+            processes.append(subprocess.Popen([*command, "worker", *common, *own], env=environment))
+        with Client(scheduler_file=str(file)) as client:
+            client.wait_for_workers(2, timeout=60)
+            yield client.scheduler.address
+    finally:
+        for process in processes[::-1]:
+            process.terminate()
+        for process in processes:
+            try:
+                process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+class Killer(threading.Thread):
+    """SIGKILLs one worker after the other until told to stop."""
+
+    def __init__(self, address, every):
+        super().__init__(daemon=True)
+        self.address, self.every, self.done, self.killed = address, every, threading.Event(), 0
+
+    def run(self):
+        with Client(self.address, set_as_default=False) as client:
+            while not self.done.wait(self.every):
+                workers = client.scheduler_info(n_workers=-1)["workers"]
+                if len(workers) < 2:
+                    continue  # the last one is still starting
+                try:
+                    pid = client.run(os.getpid, workers=[sorted(workers)[self.killed % 2]])
+                except Exception:  # it has just gone
+                    continue
+                for number in pid.values():
+                    os.kill(number, signal.SIGKILL)
+                    self.killed += 1
+
+
+def survived(address, build, *, every):
+    killer = Killer(address, every)
+    with Client(address) as client:
+        client.wait_for_workers(2, timeout=60)
+        killer.start()
+        try:
+            result = build().compute()
+        finally:
+            killer.done.set()
+            killer.join(timeout=30)
+    return result, killer.killed
+
+
+def test_a_trace_is_finished(address):
+    ds = mm.samples.load("micromirrors").isel(time=1)[["Bx", "By", "Bz"]]
+    p = mm.particles.isotropic(1024, gyroradius=[10.0, 20.0], seed=1, field=ds, reference_field=1.0)
+
+    def build():
+        return mm.trace(ds, p, step=0.2, distance=3e4, save=3)
+
+    found, killed = survived(address, build, every=3.0)
+    assert killed >= 2
+    wanted = build().compute(scheduler="threads")
+    for name in wanted.data_vars:
+        np.testing.assert_array_equal(found[name], wanted[name])
+
+
+def test_a_filter_is_finished(address, monkeypatch):
+    """With rechunks of tasks: peers that exchange their parts directly do not outlive each other."""
+    monkeypatch.setattr(mm.fourier.transform, "BLOCK_BYTES", 1 << 21)
+    band = mm.fourier.band(k_perp=(0.0, 0.5), edge="cosine", width=0.1)
+    with dask.config.set({"array.rechunk.method": "tasks"}):
+        ds = mm.turbulence.gaussian(128, spectrum=5 / 3, seed=1, chunks={"z": 16})
+        found, killed = survived(address, lambda: mm.fourier.filter(ds, band, direction="x"), every=3.0)
+        assert killed >= 1
+        wanted = mm.fourier.filter(ds, band, direction="x").compute(scheduler="threads")
+    for name in wanted.data_vars:
+        np.testing.assert_array_equal(found[name], wanted[name])
