@@ -29,7 +29,7 @@ def work(block, block_info=None, name=None):
 
 fields = {}
 for c in "xyz":
-    base = da.ones((12, 10, 8), chunks=(4, 5, 4))
+    base = da.ones((36, 10, 8), chunks=(4, 5, 4))
     def one(block, block_info=None, c=c):
         return work(block, block_info, f"B{c}")
     fields[f"B{c}"] = base.map_blocks(one, dtype=float)
@@ -70,11 +70,11 @@ def script(tmp_path):
 def test_killed_at_any_moment_it_resumes_and_is_byte_identical(tmp_path, script):
     run(script, tmp_path / "calm.zarr", tmp_path / "calm.log", 0.0)
     want = tree(tmp_path / "calm.zarr")
-    assert len((tmp_path / "calm.log").read_text().split()) == 3 * 3 * 2 * 2
+    assert len((tmp_path / "calm.log").read_text().split()) == 3 * 9 * 2 * 2
     rng = np.random.default_rng(7)
     out = tmp_path / "killed.zarr"
     finished: set[str] = set()
-    for attempt, moment in enumerate(rng.uniform(0.0, 0.2, 4)):
+    for attempt, moment in enumerate(rng.uniform(0.0, 0.1, 20)):
         log = tmp_path / f"{attempt}.log"
         run(script, out, log, 0.1, kill_after=float(moment))
         computed = set(log.read_text().split())
@@ -179,3 +179,40 @@ def test_what_variables_share_is_computed_once(tmp_path):
     stored = mm.store(ds, tmp_path / "a.zarr", progress=False)
     assert len(calls) == 4
     np.testing.assert_array_equal(stored.c, 3 * np.arange(8.0))
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of a megabyte; `mount` gives it other options."""
+    place = tmp_path / "disk"
+    place.mkdir()
+
+    def mount(options):
+        return subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", place], capture_output=True, check=False)
+
+    if mount("size=1m").returncode:
+        pytest.skip("a file system can be mounted by root only")
+    try:
+        yield place, mount
+    finally:
+        subprocess.run(["umount", place], check=False)
+
+
+def test_a_full_disk_and_one_that_is_not_to_be_written(tmp_path, small_disk):
+    disk, mount = small_disk
+    random = da.random.default_rng(1).random((64, 32, 32), chunks=(8, -1, -1))
+    fields = {f"B{d}": random + i for i, d in enumerate("xyz")}
+    ds = mm.io.from_arrays(**fields, spacing=dict.fromkeys("xyz", 1.0))
+    mm.store(ds, tmp_path / "calm.zarr", progress=False)
+    with pytest.raises(mm.SnapshotError, match=r"No space left on device.*run again, it resumes"):
+        mm.store(ds, disk / "a.zarr", progress=False)
+    done = {path: path.stat().st_mtime_ns for path in (disk / "a.zarr").rglob("c/*/0/0")}
+    assert done and is_incomplete(disk / "a.zarr")
+    assert mount("remount,ro").returncode == 0
+    with pytest.raises(mm.SnapshotError, match=r"Read-only file system.*run again, it resumes"):
+        mm.store(ds, disk / "a.zarr", progress=False)
+    assert mount("remount,rw,size=64m").returncode == 0
+    mm.store(ds, disk / "a.zarr", progress=False)
+    assert tree(disk / "a.zarr") == tree(tmp_path / "calm.zarr")
+    whole = [path for path in done if path.stat().st_mtime_ns == done[path]]
+    assert len(whole) == len(done), "a finished chunk was written again"
