@@ -16,6 +16,7 @@ import nbformat
 from nbclient import NotebookClient
 
 HERE = Path(__file__).parent
+WIDGET = "application/vnd.jupyter.widget-view+json"  # a progress bar
 KEPT = ("image/png", "text/plain", "text/html")
 
 
@@ -32,6 +33,7 @@ def clean(notebook: nbformat.NotebookNode) -> None:
             continue
         cell.execution_count = None
         outputs = [out for out in cell.outputs if out.output_type != "stream" or out.name == "stdout"]
+        outputs = [out for out in outputs if WIDGET not in out.get("data", {})]
         for out in outputs:
             if "data" in out:
                 out.data = {k: v for k, v in out.data.items() if k in KEPT}

@@ -158,3 +158,15 @@ def test_the_command_line_runs_on_a_cluster(address, tmp_path):
     assert done.exit_code == 0, done.output
     assert mm.io.open_snapshot  # the store is no snapshot, but a dataset
     assert xr.open_zarr(tmp_path / "t.zarr").sizes["particle"] == 10
+
+
+def test_the_job_that_a_batch_system_gets_is_a_shell_script():
+    from dask_jobqueue import SLURMCluster
+
+    options = {"interface": "lo", "scheduler_options": {"dashboard_address": ":0"}}
+    with SLURMCluster(
+        cores=16, processes=4, memory="64GB", walltime="02:00:00", local_directory="$TMPDIR", **options
+    ) as c:
+        script = c.job_script()
+    assert "#SBATCH -t 02:00:00" in script and "--nworkers 4" in script
+    subprocess.run(["bash", "-n"], input=script, text=True, check=True)

@@ -227,7 +227,7 @@ def _compute(tasks: list, progress: bool) -> None:
     from tqdm.auto import tqdm
 
     client = client_in_force()
-    with tqdm(total=len(tasks), unit="chunk", disable=None if progress else True) as bar:
+    with tqdm(total=len(tasks), unit="chunk", disable=_hidden(progress)) as bar:
         if client is not None:
             from distributed import as_completed
 
@@ -240,6 +240,15 @@ def _compute(tasks: list, progress: bool) -> None:
 
         with Callback(posttask=lambda key, *_: bar.update() if key in keys else None):
             dask.compute(*tasks)
+
+
+def _hidden(progress: bool) -> bool | None:
+    """Whether tqdm draws no bar; None lets it ask whether it writes to a terminal, which a notebook is not."""
+    import sys
+
+    if not progress:
+        return True
+    return False if "ipykernel" in sys.modules else None
 
 
 def client_in_force() -> Any:

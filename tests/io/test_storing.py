@@ -1,6 +1,8 @@
 """A store that resumes: real kills, byte-identical results, and nothing finished computed again."""
 
+import contextlib
 import hashlib
+import os
 import signal
 import subprocess
 import sys
@@ -216,3 +218,48 @@ def test_a_full_disk_and_one_that_is_not_to_be_written(tmp_path, small_disk):
     assert tree(disk / "a.zarr") == tree(tmp_path / "calm.zarr")
     whole = [path for path in done if path.stat().st_mtime_ns == done[path]]
     assert len(whole) == len(done), "a finished chunk was written again"
+
+
+def test_interrupted_by_the_keyboard_it_resumes(tmp_path, script):
+    run(script, tmp_path / "calm.zarr", tmp_path / "calm.log", 0.0)
+    out, log = tmp_path / "out.zarr", tmp_path / "out.log"
+    process = subprocess.Popen([sys.executable, script, out, log, "0.1"], stderr=subprocess.PIPE, text=True)
+    while not (log.exists() and log.stat().st_size):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode != 0 and "KeyboardInterrupt" in said
+    assert is_incomplete(out)
+    run(script, out, tmp_path / "again.log", 0.0)
+    assert tree(out) == tree(tmp_path / "calm.zarr")
+
+
+def test_progress_shows_in_a_terminal_and_in_a_notebook_and_nowhere_else(tmp_path):
+    import pty
+
+    import nbformat
+    from nbclient import NotebookClient
+
+    job = tmp_path / "job.py"
+    job.write_text(
+        "import sys, dask.array as da, mmfields as mm\n"
+        "fields = {f'B{d}': da.ones((4, 4, 4), chunks=2) for d in 'xyz'}\n"
+        "mm.store(mm.io.from_arrays(**fields, spacing=dict.fromkeys('xyz', 1.0)), OUT)\n"
+    )
+    silent = job.read_text().replace("OUT", repr(str(tmp_path / "silent.zarr")))
+    done = subprocess.run([sys.executable, "-c", silent], capture_output=True, text=True, check=True)
+    assert "chunk" not in done.stderr + done.stdout
+    shown = job.read_text().replace("OUT", repr(str(tmp_path / "shown.zarr")))
+    master, slave = pty.openpty()
+    subprocess.run([sys.executable, "-c", shown], stderr=slave, check=True)
+    os.close(slave)
+    drawn = b""
+    with contextlib.suppress(OSError):  # which ends a terminal that nobody writes to any more
+        while part := os.read(master, 1 << 16):
+            drawn += part
+    assert b"24/24" in drawn and b"chunk" in drawn
+    cell = nbformat.v4.new_code_cell(job.read_text().replace("OUT", repr(str(tmp_path / "cell.zarr"))))
+    notebook = nbformat.v4.new_notebook(cells=[cell])
+    NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+    assert "24/24" in str(notebook.cells[0].outputs)
