@@ -237,6 +237,7 @@ def test_interrupted_by_the_keyboard_it_resumes(tmp_path, script):
 
 def test_progress_shows_in_a_terminal_and_in_a_notebook_and_nowhere_else(tmp_path):
     import pty
+    import termios
 
     import nbformat
     from nbclient import NotebookClient
@@ -252,6 +253,7 @@ def test_progress_shows_in_a_terminal_and_in_a_notebook_and_nowhere_else(tmp_pat
     assert "chunk" not in done.stderr + done.stdout
     shown = job.read_text().replace("OUT", repr(str(tmp_path / "shown.zarr")))
     master, slave = pty.openpty()
+    termios.tcsetwinsize(slave, (24, 100))
     subprocess.run([sys.executable, "-c", shown], stderr=slave, check=True)
     os.close(slave)
     drawn = b""
