@@ -143,3 +143,34 @@ def test_statistics_of_a_map_are_drawn():
     with pytest.raises(mm.SnapshotError, match="select one"):
         mm.plot.rotation_measure_pdf(mm.faraday.statistics(mm.conventions.xr.concat([rm, rm], "time")))
     plt.close(fig)
+
+
+@pytest.mark.parametrize("engine", ["matplotlib", "pyvista"])
+def test_a_cut_cube_and_orbits_through_a_surface(engine):
+    if engine == "pyvista":
+        pytest.importorskip("pyvista", reason="pyvista is not installed")
+    ds = mm.samples.load("micromirrors").isel(time=-1, drop=True)
+    field = mm.anisotropy.fluctuation(ds)
+    colours, *drawn = mm.plot.cube(field, engine=engine, limit=0.5)
+    assert drawn and (colours.norm.vmin, colours.norm.vmax) == (-0.5, 0.5)
+    p = mm.particles.isotropic(3, gyroradius=1e6, seed=1, field=ds)
+    tr = mm.trace(ds, p, step=1.0, distance=60.0, save=60).compute()
+    lines = mm.plot.orbits(tr, field, level=0.3, inside=tr.B > 1.2, engine=engine)
+    assert lines
+    lines[0].figure.canvas.draw()
+    with pytest.raises(mm.SnapshotError, match="x, y and z alone"):
+        mm.plot.cube(field.isel(z=0), engine=engine)
+
+
+def test_the_cut_cube_shows_the_field_where_it_is():
+    values = np.arange(4 * 6 * 8, dtype=float).reshape(4, 6, 8)
+    ds = mm.io.from_arrays(**dict.fromkeys(("Bx", "By", "Bz"), values), spacing=dict.fromkeys("xyz", 1.0))
+    colours, *faces = mm.plot.cube(ds.Bx, engine="matplotlib")
+    found = np.concatenate([face.get_facecolor() for face in faces if hasattr(face, "get_facecolor")])
+    # each axis has one face of all its cells: at the end, and in the middle where the near octant is cut out
+    ends = [values[-1].copy(), values[:, -1].copy(), values[:, :, -1].copy()]
+    ends[0][3:, 4:], ends[1][2:, 4:], ends[2][2:, 3:] = values[2, 3:, 4:], values[2:, 3, 4:], values[2:, 3:, 4]
+    wanted = colours.to_rgba(np.concatenate([end.ravel() for end in ends]))
+    np.testing.assert_allclose(np.sort(found, axis=0), np.sort(wanted, axis=0))
+    with pytest.raises(mm.SnapshotError, match="pyvista or matplotlib"):
+        mm.plot.cube(ds.Bx, engine="vtk")
