@@ -3,7 +3,6 @@
 import gc
 import os
 import subprocess
-import sys
 import time
 
 import dask
@@ -16,40 +15,9 @@ import mmfields as mm
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("cluster")
-    file = folder / "scheduler.json"
-    dask = [sys.executable, "-m", "dask"]
-    common = ["--host", "127.0.0.1", "--no-dashboard"]
-    processes = [subprocess.Popen([*dask, "scheduler", *common, "--port", "0", "--scheduler-file", str(file)])]
-    try:
-        deadline = time.monotonic() + 60
-        while not file.exists():
-            assert time.monotonic() < deadline, "the scheduler did not start"
-            time.sleep(0.1)
-        for i in range(2):
-            options = [
-                "--nthreads",
-                "1",
-                "--memory-limit",
-                "2GiB",
-                "--local-directory",
-                str(folder / f"w{i}"),
-                "--no-nanny",
-            ]
-            processes.append(subprocess.Popen([*dask, "worker", "--scheduler-file", str(file), *common, *options]))
-        with Client(scheduler_file=str(file)) as client:
-            client.wait_for_workers(2, timeout=60)
-            yield client.scheduler.address
-    finally:
-        for process in processes[::-1]:
-            process.terminate()
-        for process in processes:
-            try:
-                process.wait(timeout=10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+def address(start_cluster):
+    with start_cluster("--no-nanny") as address:
+        yield address
 
 
 def test_a_cluster_gives_the_same_bits(address, tmp_path):

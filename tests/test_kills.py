@@ -2,10 +2,7 @@
 
 import os
 import signal
-import subprocess
-import sys
 import threading
-import time
 
 import dask
 import numpy as np
@@ -18,33 +15,10 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory):
-    """A scheduler and two workers whose nannies start them again."""
-    folder = tmp_path_factory.mktemp("cluster")
-    file, command = folder / "scheduler.json", [sys.executable, "-m", "dask"]
-    environment = {**os.environ, "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1000"}
-    common = ["--host", "127.0.0.1", "--no-dashboard", "--scheduler-file", str(file)]
-    processes = [subprocess.Popen([*command, "scheduler", *common, "--port", "0"], env=environment)]
-    try:
-        deadline = time.monotonic() + 60
-        while not file.exists():
-            assert time.monotonic() < deadline, "the scheduler did not start"
-            time.sleep(0.1)
-        for i in range(2):
-            own = ["--nthreads", "1", "--memory-limit", "2GiB", "--local-directory", str(folder / f"w{i}")]
-            processes.append(subprocess.Popen([*command, "worker", *common, *own], env=environment))
-        with Client(scheduler_file=str(file)) as client:
-            client.wait_for_workers(2, timeout=60)
-            yield client.scheduler.address
-    finally:
-        for process in processes[::-1]:
-            process.terminate()
-        for process in processes:
-            try:
-                process.wait(timeout=10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+def address(start_cluster):
+    """Workers whose nannies start them again, on a scheduler that does not take their ends for the fault of a task."""
+    with start_cluster(DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="1000") as address:
+        yield address
 
 
 class Killer(threading.Thread):

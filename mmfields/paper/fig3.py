@@ -15,7 +15,7 @@ import xarray as xr
 from astropy import constants
 from astropy import units as u
 
-from mmfields import particles, plot, samples, scattering, theory, tracing, transport, turbulence
+from mmfields import particles, plot, samples, scattering, spectra, theory, tracing, transport, turbulence
 from mmfields.paper import fig2
 from mmfields.paper.scaling import CM2S, coefficient, energy, joined
 
@@ -51,7 +51,9 @@ def wave_orbits(ratio: float, fraction: float, count: int, lengths: float) -> xr
 def mhd_orbits(ratio: float, count: int, lengths: float) -> xr.Dataset:
     """Orbits through the MHD snapshot, which has no mean field, lazily."""
     ds = samples.load("mhd_turbulence")[["Bx", "By", "Bz"]].compute()
-    l_c = 0.0565  # one-sided, of the trace, from its spectrum
+    lines = [spectra.reduced(ds, axis=d) for d in ("x", "y", "z")]
+    # integral of the correlation of B along each axis, on one side: (pi/2) E(k=0) over int E dk
+    l_c = float(np.mean([np.pi / 2 * line[0] / (line * line["k_width"]).sum() for line in lines]))
     rms = float(sum((ds[c].astype(float) ** 2).mean() for c in ("Bx", "By", "Bz")) ** 0.5)
     rays = particles.isotropic(count, gyroradius=ratio * l_c, seed=3, field=ds, reference_field=rms)
     distance = lengths * l_c * max(1.0, 3 * ratio**2)
