@@ -61,9 +61,9 @@ def test_a_trace_is_finished(address):
     p = mm.particles.isotropic(1024, gyroradius=[10.0, 20.0], seed=1, field=ds, reference_field=1.0)
 
     def build():
-        return mm.trace(ds, p, step=0.2, distance=3e4, save=3)
+        return mm.trace(ds, p, step=0.2, distance=1.5e4, save=3)
 
-    found, killed = survived(address, build, every=3.0)
+    found, killed = survived(address, build, every=2.5)
     assert killed >= 2
     wanted = build().compute(scheduler="threads")
     for name in wanted.data_vars:

@@ -264,7 +264,7 @@ def band(
         raise SnapshotError(f"edge={edge!r}: one of {', '.join(EDGES)} is needed")
     for name, limits in (("k_par", k_par), ("k_perp", k_perp)):
         if getattr(limits, "unit", None) is not None or not _ascending(limits):
-            raise SnapshotError(f"{name}={limits!r}: two ascending, plain numbers from 0 on are needed")
+            raise SnapshotError(f"{name}={limits!r}: two ascending limits from 0 on, plain numbers, are needed")
     if (width is None) == (edge in ("gaussian", "cosine")) or (width is not None and not 0 < width < np.inf):
         raise SnapshotError(f"width={width!r}: edges 'gaussian' and 'cosine' need a positive one, the others take none")
     if not isinstance(order, int | np.integer) or order < 1:

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -34,9 +35,13 @@ FILES = {  # and the directory that is copied with it
 }
 
 
-def attack(path: Path, folder: str, count: int) -> None:
+def attacked(path: Path, folder: str, count: int, seconds: int = 5) -> subprocess.CompletedProcess:
     script = Path(__file__).with_name("fuzzing.py")
-    done = subprocess.run([sys.executable, script, path, folder, str(count)], capture_output=True, text=True)
+    command = [sys.executable, script, path, folder, str(count), "0", str(seconds)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def check(done: subprocess.CompletedProcess, count: int) -> None:
     last = done.stderr.strip().splitlines()[-3:]
     assert done.returncode == 0, f"ended with {done.returncode} at {last}"
     *bad, outcomes = map(json.loads, done.stdout.splitlines())
@@ -45,21 +50,29 @@ def attack(path: Path, folder: str, count: int) -> None:
     assert sum(outcomes.values()) == count and outcomes.get("refused", 0) > count / 20
 
 
+@pytest.fixture(scope="module")
+def attacks(shared):
+    """All of them, two at a time."""
+    pool = ThreadPoolExecutor(2)
+    yield {name: pool.submit(attacked, shared / "data" / name, folder, COUNT) for name, folder in FILES.items()}
+    pool.shutdown(cancel_futures=True)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
-def test_real_files(name, shared):
-    attack(shared / "data" / name, FILES[name], COUNT)
+def test_real_files(name, attacks):
+    check(attacks[name].result(), COUNT)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["md.idx", "md.0"])
 def test_adios_files(name, shared, tmp_path):
-    """Fewer: each opening tries the library in a process of its own, which may crash."""
+    """Fewer, and with longer waits: each opening tries the library in a process of its own, which may crash or wait."""
     pytest.importorskip("openpmd_api", reason="openpmd-api is not installed")
     with tarfile.open(shared / "data" / "openpmd" / "example-pic-laserwakefield.bp4.tar.gz") as archive:
         archive.extractall(tmp_path, filter="data")
     (index,) = tmp_path.rglob(name)
-    attack(index, index.parent.name, COUNT // 20)
+    check(attacked(index, index.parent.name, COUNT // 20, seconds=40), COUNT // 20)
 
 
 @pytest.mark.slow
@@ -68,9 +81,9 @@ def test_own_files(kind, tmp_path):
     ds = mm.samples.load("mhd_turbulence")[["Bx"]].isel(x=slice(0, 8), y=slice(0, 8)).load()
     if kind == "netcdf":
         ds.to_netcdf(tmp_path / "a.nc", engine="h5netcdf")
-        attack(tmp_path / "a.nc", ".", COUNT // 5)
+        check(attacked(tmp_path / "a.nc", ".", COUNT // 5), COUNT // 5)
     else:
         mm.store(ds.chunk(z=16), tmp_path / "a.zarr", progress=False)
         chunk = next(file for file in (tmp_path / "a.zarr" / "Bx" / "c").rglob("*") if file.is_file())
         for file in (chunk, tmp_path / "a.zarr" / "zarr.json"):
-            attack(file, "a.zarr", COUNT // 5)
+            check(attacked(file, "a.zarr", COUNT // 5), COUNT // 5)
