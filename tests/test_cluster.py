@@ -138,3 +138,16 @@ def test_the_job_that_a_batch_system_gets_is_a_shell_script():
         script = c.job_script()
     assert "#SBATCH -t 02:00:00" in script and "--nworkers 4" in script
     subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+
+
+def test_a_figure_of_the_paper_is_made_on_a_cluster(address, tmp_path):
+    from click.testing import CliRunner
+
+    from mmfields import paper
+    from mmfields.cli import main
+
+    done = CliRunner().invoke(main, ["paper", "fig4", "--reduced", "--out", str(tmp_path), "--scheduler", address])
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "fig4.png").stat().st_size > 20_000
+    local = paper.compute("fig4", reduced=True)["orbits"]
+    xr.testing.assert_equal(xr.open_zarr(tmp_path / "orbits.zarr").compute(scheduler="threads"), local)
