@@ -119,7 +119,8 @@ def beam(
     SnapshotError
         As :func:`isotropic`, or if the angle is not within 0 to pi.
     """
-    if not 0 <= require_plain(pitch_angle, "pitch_angle", "radians").reshape(-1)[0] <= np.pi or np.ndim(pitch_angle):
+    angle = require_plain(pitch_angle, "pitch_angle", "radians")
+    if angle.ndim or not 0 <= angle <= np.pi:
         raise SnapshotError(
             f"pitch_angle={pitch_angle!r}: one angle in radians from 0 to pi is needed, np.radians(...)"
         )

@@ -131,7 +131,6 @@ def _check_limits(
         and np.prod(shape) <= SEARCHED
         and not passes_any(transfer, waves_of(dims, shape, [widths[d] for d in dims]), along.values)
     ):
-        least = min(2 * np.pi / (n * widths[d]) for n, d in zip(shape, dims, strict=True))
         raise SnapshotError(
             f"{transfer.label}: no mode is inside; the smallest wavenumber of the box is {least:g}, the largest "
             f"{corner:g} [rad per length unit]: widen the limits"

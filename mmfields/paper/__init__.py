@@ -6,7 +6,7 @@ Each figure is a module with ``parts``, the Datasets to compute by name, ``numbe
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +15,7 @@ import xarray as xr
 
 from mmfields.conventions import SnapshotError
 from mmfields.io import store
+from mmfields.io.storing import is_incomplete
 
 FIGURES = ("fig1", "fig2", "fig3", "fig4", "fig5")
 
@@ -90,10 +91,8 @@ def _claim(folder: Path, what: dict[str, object]) -> None:
         raise SnapshotError(f"{folder} already holds {found}, not {what}: choose another directory")
 
 
-def _stored(build, path: Path, progress: bool) -> xr.Dataset:
+def _stored(build: Callable[[], xr.Dataset], path: Path, progress: bool) -> xr.Dataset:
     """A part from its store, completed first where that is needed."""
-    from mmfields.io.storing import is_incomplete
-
     if path.exists() and not is_incomplete(path):
         return xr.open_zarr(path).compute()
     return store(build(), path, progress=progress).compute()
