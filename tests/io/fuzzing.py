@@ -62,7 +62,7 @@ def damaged(raw: bytes, number: int) -> bytes:
 
 def opened(path: Path):
     """Everything in a file."""
-    return mm.io.read_history(path) if path.suffix == ".hst" else mm.open_snapshot(path).load(scheduler="synchronous")
+    return mm.io.read_history(path) if path.suffix == ".hst" else mm.open_snapshot(path, chunks=None).load()
 
 
 class TooLong(BaseException):
