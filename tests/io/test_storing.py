@@ -223,7 +223,9 @@ def test_a_full_disk_and_one_that_is_not_to_be_written(tmp_path, small_disk):
 def test_interrupted_by_the_keyboard_it_resumes(tmp_path, script):
     run(script, tmp_path / "calm.zarr", tmp_path / "calm.log", 0.0)
     out, log = tmp_path / "out.zarr", tmp_path / "out.log"
-    process = subprocess.Popen([sys.executable, script, out, log, "0.1"], stderr=subprocess.PIPE, text=True)
+    command = [sys.executable, script, out, log, "0.1"]
+    heard = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}  # which jobs in the background ignore
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **heard)
     while not (log.exists() and log.stat().st_size):
         assert process.poll() is None
         time.sleep(0.01)
