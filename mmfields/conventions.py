@@ -110,10 +110,15 @@ def spacing(ds: xr.Dataset | xr.DataArray) -> dict[str, float]:
         As :func:`axis_spacing`, or if the axes differ in unit.
     """
     widths = {dim: axis_spacing(ds, dim) for dim in spatial_dims(ds)}
-    units = {dim: str(ds[dim].attrs["units"]) for dim in widths if "units" in ds[dim].attrs}
-    if len(set(units.values())) > 1:
-        raise SnapshotError(f"axes differ in unit: {units}; bring them to one with ds.assign_coords(...)")
+    _require_one_unit(ds, widths, "axes", "bring them to one with ds.assign_coords(...)")
     return widths
+
+
+def _require_one_unit(ds: xr.Dataset | xr.DataArray, names: Iterable[str], what: str, remedy: str) -> None:
+    """Refuse variables that state different units."""
+    units = {name: str(ds[name].attrs["units"]) for name in names if "units" in ds[name].attrs}
+    if len(set(units.values())) > 1:
+        raise SnapshotError(f"{what} differ in unit: {units}; {remedy}")
 
 
 def box(ds: xr.Dataset | xr.DataArray) -> dict[str, tuple[float, float]]:
@@ -145,9 +150,7 @@ def components(ds: xr.Dataset, vector: str = "B") -> tuple[str, str, str]:
     shapes = {name: dict(ds[name].sizes) for name in names}
     if len({tuple(sorted(shape.items())) for shape in shapes.values()}) > 1:
         raise SnapshotError(f"components of {vector} differ in shape: {shapes}")
-    units = {name: str(ds[name].attrs["units"]) for name in names if "units" in ds[name].attrs}
-    if len(set(units.values())) > 1:
-        raise SnapshotError(f"components of {vector} differ in unit: {units}; convert them to one")
+    _require_one_unit(ds, names, f"components of {vector}", "convert them to one")
     return names  # type: ignore[return-value]
 
 

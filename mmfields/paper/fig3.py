@@ -15,7 +15,7 @@ import xarray as xr
 from astropy import constants
 from astropy import units as u
 
-from mmfields import particles, plot, samples, scattering, spectra, theory, tracing, transport, turbulence
+from mmfields import estimators, particles, plot, samples, scattering, spectra, theory, tracing, transport, turbulence
 from mmfields.paper import fig2
 from mmfields.paper.scaling import CM2S, coefficient, energy, joined
 
@@ -78,8 +78,8 @@ def along_lines(fraction: float, count: int) -> xr.Dataset:
             "save": 3,
         }
         run = scattering.one_dimensional(count, **options, seed=4)
-        square = (run["x"][:, -1] - run["x"][:, 0]) ** 2 / (2 * float(run["path"][-1]))
-        rows.append((float(square.mean()) * scale, float(square.std() / np.sqrt(count)) * scale))
+        found = estimators.mean_squared_displacement(run, pooled=True)
+        rows.append((float(found["kappa"]) * scale, float(found["kappa_error"]) * scale))
     values = np.array(rows).T
     return xr.Dataset({"kappa": ("energy", values[0]), "kappa_error": ("energy", values[1])}, {"energy": ENERGIES})
 

@@ -1,7 +1,7 @@
 """Fields and orbits in three dimensions."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -278,10 +278,8 @@ def _rendered_orbits(data, level, lines, flags, ax) -> list:
     plotter = _plotter()
     plotter.add_mesh(grid.outline(), color="black")
     plotter.add_mesh(grid.contour([level]), color=COLOURS[4], opacity=0.35, smooth_shading=True)
-    for line, flag in zip(lines, flags, strict=True):
-        for where, colour in ((flag, COLOURS[1]), (~flag, COLOURS[6])):
-            for piece in _runs(line, where):
-                plotter.add_mesh(pyvista.lines_from_points(piece), color=colour, line_width=3)
+    for piece, colour in _coloured(lines, flags):
+        plotter.add_mesh(pyvista.lines_from_points(piece), color=colour, line_width=3)
     return _shown(plotter, grid, data, ax)
 
 
@@ -289,13 +287,19 @@ def _voxel_orbits(data, level, lines, flags, ax) -> list:
     coarse = data.coarsen(x=2, y=2, z=2, boundary="trim").mean()
     corners = np.meshgrid(*_edges(coarse), indexing="ij")
     drawn = list(ax.voxels(*corners, (coarse >= level).values, facecolors=COLOURS[4] + "30").values())
-    for line, flag in zip(lines, flags, strict=True):
-        for where, colour in ((flag, COLOURS[1]), (~flag, COLOURS[6])):
-            for piece in _runs(line, where):
-                drawn += ax.plot(*piece.T, color=colour, linewidth=1.0)
+    for piece, colour in _coloured(lines, flags):
+        drawn += ax.plot(*piece.T, color=colour, linewidth=1.0)
     ax.view_init(**VIEW)
     _label(ax, data)
     return drawn
+
+
+def _coloured(lines: list[np.ndarray], flags: list[np.ndarray]) -> Iterator[tuple[np.ndarray, str]]:
+    """Pieces of all lines with the colour of where they are."""
+    for line, flag in zip(lines, flags, strict=True):
+        for where, colour in ((flag, COLOURS[1]), (~flag, COLOURS[6])):
+            for piece in _runs(line, where):
+                yield piece, colour
 
 
 def _runs(line: np.ndarray, where: np.ndarray) -> Sequence[np.ndarray]:
