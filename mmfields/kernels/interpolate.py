@@ -314,11 +314,14 @@ def gather_cubic(data, ny, nx, kx, ky, kz, wx, wy, wz, bx, by, bz):
         if last == first + 9:  # side by side, as all are but at the edges
             beside = shifted(rows, first)
             p = weighted_rows(data, beside, weights)
-            bx[lane] = inner[0] * p[0] + inner[1] * p[3] + inner[2] * p[6] + inner[3] * p[9]
-            by[lane] = inner[0] * p[1] + inner[1] * p[4] + inner[2] * p[7] + inner[3] * p[10]
-            bz[lane] = inner[0] * p[2] + inner[1] * p[5] + inner[2] * p[8] + inner[3] * p[11]
-        else:
-            bx[lane], by[lane], bz[lane] = weighted_sum(data, rows, across, weights, inner)
+        else:  # the same sums in the same order
+            one = (1.0,)
+            left = weighted_sum(data, rows, across[:1], weights, one) + weighted_sum(data, rows, across[1:2], weights, one)
+            right = weighted_sum(data, rows, across[2:3], weights, one) + weighted_sum(data, rows, across[3:], weights, one)
+            p = left + right
+        bx[lane] = inner[0] * p[0] + inner[1] * p[3] + inner[2] * p[6] + inner[3] * p[9]
+        by[lane] = inner[0] * p[1] + inner[1] * p[4] + inner[2] * p[7] + inner[3] * p[10]
+        bz[lane] = inner[0] * p[2] + inner[1] * p[5] + inner[2] * p[8] + inner[3] * p[11]
 
 
 @njit(nogil=True, cache=True, inline="always")
@@ -357,8 +360,8 @@ def gather(data, shape, kind, kx, ky, kz, wx, wy, wz, bx, by, bz):
 
 
 @njit(nogil=True, cache=True, inline="always")
-def interpolate(data, shape, inverse, shift, wraps, kind, x, y, z, kx, ky, kz, wx, wy, wz, bx, by, bz):
-    """Field of a batch of positions; cells and weights, (4, LANES) an axis, are left filled."""
+def locate(shape, inverse, shift, wraps, kind, x, y, z, kx, ky, kz, wx, wy, wz):
+    """Cells and weights, (4, LANES) an axis, of a batch of positions."""
     nz, ny, nx = shape
     if kind == CUBIC:
         locate_cubic(x, inverse[0], shift[0], nx, wraps[0], kx, wx)
@@ -372,6 +375,12 @@ def interpolate(data, shape, inverse, shift, wraps, kind, x, y, z, kx, ky, kz, w
         locate_linear(x, inverse[0], shift[0], nx, wraps[0], kx, wx)
         locate_linear(y, inverse[1], shift[1], ny, wraps[1], ky, wy)
         locate_linear(z, inverse[2], shift[2], nz, wraps[2], kz, wz)
+
+
+@njit(nogil=True, cache=True, inline="always")
+def interpolate(data, shape, inverse, shift, wraps, kind, x, y, z, kx, ky, kz, wx, wy, wz, bx, by, bz):
+    """Field of a batch of positions; cells and weights are left filled."""
+    locate(shape, inverse, shift, wraps, kind, x, y, z, kx, ky, kz, wx, wy, wz)
     gather(data, shape, kind, kx, ky, kz, wx, wy, wz, bx, by, bz)
 
 

@@ -7,11 +7,12 @@ import numpy as np
 from numba import njit
 
 from mmfields.kernels import push
-from mmfields.kernels.interpolate import LANES, PERIODIC, WAVES, gather, interpolate, locate_linear, scales
+from mmfields.kernels.interpolate import LANES, PERIODIC, WAVES, gather, interpolate, locate, locate_linear, scales
 from mmfields.kernels.push import boris, drift, drift_twice, reaches, reflect
 from mmfields.kernels.scatter import MASK, NONE, THRESHOLD, UNIFORM, above, deflect, deviations, draw, marked
 from mmfields.kernels.sums import sum_at
 from mmfields.kernels.waves import new_levels, plan_levels
+from mmfields.kernels.window import enter, whole
 
 # Rows of the result of `trace_block`.
 ROWS = ("x", "y", "z", "vx", "vy", "vz", "mu", "B", "alive", "steps", "momentum", "energy", "bx", "by", "bz")
@@ -62,7 +63,7 @@ def look(grid, octaves, levels, batch):
 
 
 @njit(nogil=True, cache=True)
-def locate(grid, batch):
+def locate_batch(grid, batch):
     """Cells between which the positions of a batch lie."""
     inverse, shift, wraps = scales(grid.shape, grid.low, grid.high, grid.walls)
     nz, ny, nx = grid.shape
@@ -105,7 +106,7 @@ def hold(walls, low, high, x, y, z, vx, vy, vz, p, half, alive, kept):
         out = walls[0] == OPEN and not low[0] <= x[lane] <= high[0]
         out = out or (walls[1] == OPEN and not low[1] <= y[lane] <= high[1])
         out = out or (walls[2] == OPEN and not low[2] <= z[lane] <= high[2])
-        alive[lane] = alive[lane] and not out
+        alive[lane] = alive[lane] and not (out and half[lane] != 0.0)
         if not alive[lane] or half[lane] == 0.0:
             x[lane], y[lane], z[lane] = kept[0, lane], kept[1, lane], kept[2, lane]
             vx[lane], vy[lane], vz[lane], p[lane] = kept[3, lane], kept[4, lane], kept[5, lane], kept[6, lane]
@@ -170,8 +171,11 @@ def count_steps(half, alive, taken, count):
 
 
 @njit(nogil=True, cache=True)
-def run_guarded(grid, scatter, electric, octaves, levels, many, batch, extra, held, count):
-    """As `run_plain`, with walls, an electric field, and scattering by the phase that the middle of a step lay in."""
+def run_guarded(grid, window, scatter, electric, octaves, levels, many, batch, extra, held, count):
+    """As `run_plain`, with walls, an electric field, and scattering by the phase that the middle of a step lay in.
+
+    A particle that needs cells beyond the window stands still from there on.
+    """
     inverse, shift, wraps = scales(grid.shape, grid.low, grid.high, grid.walls)
     data, shape, kind = grid.data, grid.shape, grid.kind
     where, inside, outside, threshold, mask = scatter
@@ -189,9 +193,12 @@ def run_guarded(grid, scatter, electric, octaves, levels, many, batch, extra, he
         if kind >= WAVES:
             sum_at(kind, data, shape[2], octaves, levels, many, step, x, y, z, kx, ky, kz, wx, wy, wz, bx, by, bz)
         else:
-            interpolate(data, shape, inverse, shift, wraps, kind, x, y, z, kx, ky, kz, wx, wy, wz, bx, by, bz)
+            locate(shape, inverse, shift, wraps, kind, x, y, z, kx, ky, kz, wx, wy, wz)
+            if window.limited:
+                enter(window, shape, kind, kx, ky, kz, half)
+            gather(data, window.extents, kind, kx, ky, kz, wx, wy, wz, bx, by, bz)
         if pusher != push.NONE:
-            gather(other, shape, kind, kx, ky, kz, wx, wy, wz, ex, ey, ez)
+            gather(other, window.extents, kind, kx, ky, kz, wx, wy, wz, ex, ey, ez)
             push.push(pusher, vx, vy, vz, p, ex, ey, ez, bx, by, bz, turn, mass)
             reaches(p, mass, half, reach)
         else:
@@ -231,11 +238,11 @@ def before(electric, batch, extra, held):
 
 @njit(nogil=True, cache=True)
 def after(grid, scatter, electric, batch, extra, held):
-    """The second half of a step, where the field comes from elsewhere; a mask goes by the cells of `locate`."""
+    """The second half of a step, where the field comes from elsewhere; a mask goes by the cells of `locate_batch`."""
     x, y, z, vx, vy, vz, half, turn, bx, by, bz, kx, ky, kz, wx, wy, wz = batch
     e, p, mass = extra, extra.p, electric.mass
     if scatter.where == MASK:
-        locate(grid, batch)
+        locate_batch(grid, batch)
     if electric.pusher != push.NONE:
         push.push(electric.pusher, vx, vy, vz, p, e.ex, e.ey, e.ez, bx, by, bz, turn, mass)
         reaches(p, mass, half, e.reach)
@@ -289,12 +296,12 @@ def set_local(batch, extra, rigidity, fraction, longest, left):
 
 
 @njit(nogil=True, cache=True)
-def run_local(grid, scatter, electric, octaves, levels, batch, extra, rigidity, interval, fraction, longest):
+def run_local(grid, window, scatter, electric, octaves, levels, batch, extra, rigidity, interval, fraction, longest):
     """Steps by the local gyroradius to the end of an interval."""
     left = np.full(LANES, interval)
     look(grid, octaves, levels, batch)
     while set_local(batch, extra, rigidity, fraction, longest, left):
-        run_guarded(grid, scatter, electric, octaves, levels, DIRECTLY, batch, extra, HELD, ONCE)
+        run_guarded(grid, window, scatter, electric, octaves, levels, DIRECTLY, batch, extra, HELD, ONCE)
 
 
 @njit(nogil=True, cache=True, inline="always")
@@ -394,7 +401,7 @@ def trace_block(
     n, saves = start.shape[0], intervals.shape[0]
     out = np.empty((saves, rows, n))
     batch, extra = new_batch()
-    levels = new_levels(octaves)
+    levels, window = new_levels(octaves), whole(grid.shape)
     # all of it taken apart here: each call with a tuple of arrays counts references to all of them
     data, shape, low, high, walls, kind = grid
     inverse, shift, wraps = scales(shape, low, high, walls)
@@ -408,8 +415,9 @@ def trace_block(
             count = counts[save]
             if fraction > 0.0:
                 run_local(
-                    grid, scatter, electric, octaves, levels, batch, extra, rigidity, intervals[save], fraction, longest
-                )
+                    grid, window, scatter, electric, octaves, levels, batch, extra, rigidity, intervals[save], fraction,
+                    longest
+                )  # fmt: skip
             elif count > 0:
                 set_fixed(half, reach, turn, rigidity, intervals[save] / count)
                 many = plan_levels(octaves, intervals[save] / count, count, levels) if kind == WAVES else DIRECTLY
@@ -426,7 +434,7 @@ def trace_block(
                     )  # fmt: skip
                     reached += count
                 else:
-                    run_guarded(grid, scatter, electric, octaves, levels, many, batch, extra, held, count)
+                    run_guarded(grid, window, scatter, electric, octaves, levels, many, batch, extra, held, count)
             if kind >= WAVES:
                 none = DIRECTLY
                 sum_at(kind, data, shape[2], octaves, levels, none, none, x, y, z, kx, ky, kz, wx, wy, wz, bx, by, bz)

@@ -17,6 +17,7 @@ from mmfields.conventions import (
     saved_lengths,
 )
 from mmfields.scattering import Scattering
+from mmfields.tracing.domains import Domains, particles_at_once, run_domains
 from mmfields.tracing.source import INTERPOLATIONS, SPECTRAL, Source, of_snapshot, of_synthetic, sparse
 from mmfields.tracing.task import run_task
 from mmfields.turbulence import Synthetic
@@ -57,6 +58,7 @@ def trace(
     light_speed: float | None = None,
     local_field: bool = False,
     particles_per_task: int | None = None,
+    block: int | None = None,
 ) -> xr.Dataset:
     """Trace charged particles through a static field, lazily.
 
@@ -106,6 +108,12 @@ def trace(
     particles_per_task : int, optional
         Particles of one Dask task; multiples of 64 leave no lane of a batch idle.  By default 64, or as many more as
         keep the tasks below 1000.
+    block : int, optional
+        Cells along a side of the blocks that a snapshot is divided into, for one that no process may hold: in rounds
+        each block moves the particles that are in it until they need cells beyond its halo, and these are handed to
+        the next block.  Blocks are computed once and kept by the workers of a cluster (on disk, where their memory is
+        short); without one they are loaded one at a time, again in every round.  By default a snapshot is
+        divided if it would fill more than a third of a worker's memory.
 
     Returns
     -------
@@ -134,6 +142,8 @@ def trace(
         raise SnapshotError(f"scattering={scattering!r}: mm.scattering.small_angle(...) or .patchy(...) is needed")
     if particles_per_task is not None:
         require_whole(particles_per_task, "particles_per_task", 1)
+    if block is not None:
+        require_whole(block, "block", 1)
     if not isinstance(local_field, bool | np.bool_):
         raise SnapshotError(f"local_field={local_field!r}: True or False is needed")
     _check_particles(particles)
@@ -142,10 +152,12 @@ def trace(
             f"light_speed={light_speed!r}, or particles that an electric field has moved: give pusher=... too"
         )
     rule = _Rule(step, step_unit, interpolation, scattering, pusher, bool(local_field))
-    path = {"distance": distance, "save": save, "per_task": particles_per_task or _per_task(particles)}
+    path = {"distance": distance, "save": save, "per_task": particles_per_task}
     if isinstance(field, Synthetic):
         if pusher is not None:
             raise SnapshotError("a field on no grid has no electric field: leave pusher out")
+        if block is not None:
+            raise SnapshotError(f"block={block}: a field on no grid is not divided, leave it out")
         if interpolation != "linear":
             raise SnapshotError(f"interpolation={interpolation!r}: a field on no grid has none, leave it out")
         result = _trace_one(
@@ -154,8 +166,8 @@ def trace(
         return result.assign_attrs(_density_of_modes(field, particles))
     names = components(field)
     if extra := [d for d in field[names[0]].dims if d not in SPATIAL]:
-        return _over(field, particles, str(extra[0]), rule, light_speed, path)
-    return _trace_one(_source(field, rule, light_speed), particles, rule, **path)
+        return _over(field, particles, str(extra[0]), rule, (light_speed, block), path)
+    return _trace_one(_source(field, rule, light_speed, block), particles, rule, **path)
 
 
 @dataclass(frozen=True)
@@ -184,9 +196,9 @@ def _density_of_modes(field: Synthetic, particles: xr.Dataset) -> dict[str, str]
     return {"sparse_modes": said} if said else {}
 
 
-def _source(field: xr.Dataset, rule: _Rule, light_speed: float | None) -> Source:
+def _source(field: xr.Dataset, rule: _Rule, light_speed: float | None, block: int | None) -> Source:
     c = None if rule.pusher is None else _light_speed(field, light_speed)
-    return of_snapshot(field, rule.interpolation, rule.scattering, c)
+    return of_snapshot(field, rule.interpolation, rule.scattering, c, block)
 
 
 def _light_speed(field: xr.Dataset, given: float | None) -> float:
@@ -208,13 +220,13 @@ def _light_speed(field: xr.Dataset, given: float | None) -> float:
 
 
 def _over(
-    field: xr.Dataset, particles: xr.Dataset, dim: str, rule: _Rule, light_speed: float | None, path: dict[str, Any]
+    field: xr.Dataset, particles: xr.Dataset, dim: str, rule: _Rule, options: tuple[Any, ...], path: dict[str, Any]
 ) -> xr.Dataset:
     """One run per snapshot along a dim; all of them take the same particles, unless those have the dim too."""
     runs = []
     for i in range(field.sizes[dim]):
         own = particles.isel({dim: i}, drop=True) if dim in particles.dims else particles
-        runs.append(_trace_one(_source(field.isel({dim: i}, drop=True), rule, light_speed), own, rule, **path))
+        runs.append(_trace_one(_source(field.isel({dim: i}, drop=True), rule, *options), own, rule, **path))
     labels = field[dim] if dim in field.coords else dim
     return xr.concat(runs, labels, data_vars="all", coords="minimal", compat="override", combine_attrs="override")
 
@@ -245,7 +257,7 @@ def _trace_one(
     *,
     distance: float,
     save: int | Sequence[float],
-    per_task: int,
+    per_task: int | None,
 ) -> xr.Dataset:
     _check_step(rule, np.atleast_1d(particles["gyroradius"].values))
     single = "gyroradius" not in particles.dims
@@ -254,6 +266,9 @@ def _trace_one(
     ensemble = ensemble.expand_dims("gyroradius") if single else ensemble
     start = float(particles["path_start"]) if "path_start" in particles else 0.0
     path = saved_lengths(distance, save, start)
+    if per_task is None:
+        divided = isinstance(source.data, Domains)
+        per_task = particles_at_once(rule.rows, len(path)) if divided else _per_task(particles)
     rows = _rows(source, ensemble, reference, np.diff(path, prepend=start), rule, per_task)
     kind = "light's path c t" if rule.pusher else "path length"
     coords = {"gyroradius": ensemble["gyroradius"], "path": ("path", path, {**source.length, "long_name": kind})}
@@ -360,7 +375,7 @@ def _rows(
     if "alive" in arranged:
         taken = taken.where(arranged["alive"], -1 - taken)
     return da.blockwise(
-        run_task,
+        run_domains if isinstance(source.data, Domains) else run_task,
         "rgps",
         source.data,
         None,

@@ -21,6 +21,7 @@ from mmfields.conventions import (
 from mmfields.io._shared import Mapped, create, forget, one_host, view
 from mmfields.particles import reference_strength
 from mmfields.scattering import Scattering
+from mmfields.tracing.domains import Domains, pack, require_finite, side_for
 from mmfields.turbulence import Synthetic
 
 # In the order of the kernel's numbers, and the one that it does not know.
@@ -104,28 +105,37 @@ def sparse(field: Synthetic, radii: np.ndarray) -> str:
 
 
 def of_snapshot(
-    field: xr.Dataset, interpolation: str, scattering: Scattering | None, light_speed: float | None
+    field: xr.Dataset,
+    interpolation: str,
+    scattering: Scattering | None,
+    light_speed: float | None,
+    side: int | None,
 ) -> Source:
-    """A snapshot; with its electric field where the speed of light is given."""
+    """A snapshot; with its electric field where the speed of light is given; in blocks of a side where that is."""
     names = components(field)
+    if side is not None and interpolation == SPECTRAL:
+        raise SnapshotError(
+            "interpolation='spectral' needs the modes of the whole field: leave block out, or use 'cubic'"
+        )
     if interpolation == SPECTRAL and (bad := [d for d, kind in boundaries(field).items() if kind != "periodic"]):
         raise SnapshotError(f"interpolation='spectral' needs periodic axes, and {bad} are not: use 'cubic'")
     if odd := [n for n in names if field[n].dtype.kind not in "fiub"]:
         raise SnapshotError(f"{odd[0]} is {field[odd[0]].dtype}: real numbers are needed, .real or .astype(float)")
     parts = _faces(field) if interpolation == "faces" else [field[name] for name in names]
-    single = _single([*parts, *(field[f"E{d}"] for d in SPATIAL if light_speed is not None)])
-    electric: Any = np.zeros(1)
-    if light_speed is not None:
-        if interpolation == "faces":
-            raise SnapshotError("interpolation='faces' is for B alone: use 'linear' or 'cubic' with an electric field")
-        electric = _packed([field[f"E{d}"] / light_speed for d in SPATIAL], field, interpolation, "E", single)
+    if light_speed is not None and interpolation == "faces":
+        raise SnapshotError("interpolation='faces' is for B alone: use 'linear' or 'cubic' with an electric field")
+    other = [] if light_speed is None else [field[f"E{d}"] / light_speed for d in SPATIAL]
+    single = np.result_type(*(p.dtype for p in [*parts, *other])) in (np.float16, np.float32)
+    geometry, mask = _geometry(field), _mask(field, scattering)
+    cells = int(np.prod(geometry[0]))
+    if side is None and interpolation != SPECTRAL:
+        side = side_for(cells, (len(parts) + len(other)) * (4 if single else 8) + (mask is not None))
     means = {f"mean_{name}": value for name, value in mean_field(field).data_vars.items()}
     kind = SPECTRAL if interpolation == SPECTRAL else INTERPOLATIONS.index(interpolation)
+    hold = _whole if side is None else _divided
     return Source(
-        _packed(parts, field, interpolation, "B", single),
-        electric,
-        _mask(field, scattering),
-        _geometry(field),
+        *hold([*parts, *other], mask, field, interpolation, np.float32 if single else np.float64, side),
+        geometry,
         kind,
         min(spacing(field).values()),
         tuple(boundaries(field).values()),
@@ -135,27 +145,55 @@ def of_snapshot(
     )
 
 
-def _packed(vector: Sequence[xr.DataArray], field: xr.Dataset, interpolation: str, letter: str, single: bool) -> Any:
-    """A vector as the kernel takes it: one delayed flat array, made once and handed to all tasks as it is.
+def _whole(
+    vectors: Sequence[xr.DataArray], mask: Any, field: xr.Dataset, interpolation: str, kind: Any, _: None
+) -> tuple[Any, Any, Any]:
+    """Magnetic and electric field and mask as the kernel takes them: delayed flat arrays, made once for all tasks.
 
-    (As an array of one chunk it would be copied for every task.)
+    (As arrays of one chunk they would be copied for every task.)
     """
+    import dask
+
+    electric: Any = np.zeros(1)
+    if vectors[3:]:
+        electric = _packed(vectors[3:], field, interpolation, "E", kind)
+    marks = np.zeros((1, 1, 1), np.uint8) if mask is None else dask.delayed(np.ascontiguousarray, pure=True)(mask)
+    return _packed(vectors[:3], field, interpolation, "B", kind), electric, marks
+
+
+def _packed(vector: Sequence[xr.DataArray], field: xr.Dataset, interpolation: str, letter: str, kind: Any) -> Any:
+    """A vector of a whole field."""
     import dask
 
     parts = [_grid_order(part) for part in vector]
     names = [f"{letter}{d}" for d in SPATIAL]
     if interpolation == SPECTRAL:
         return dask.delayed(_modes, pure=True)(*parts, names=names)
-    kinds = boundaries(field)
-    modes = tuple("grid-wrap" if kinds.get(d, "periodic") == "periodic" else "mirror" for d in SPATIAL[::-1])
-    options = {"modes": modes if interpolation == "cubic" else (), "kind": np.float32 if single else np.float64}
+    options = {"modes": _spline_modes(field, interpolation), "kind": kind}
     if one_host():
         return _mapped(parts, 3 * int(np.prod(parts[0].shape)) + 1, names=names, **options)
     return dask.delayed(_pack, pure=True)(*parts, names=names, **options)
 
 
-def _single(parts: Sequence[xr.DataArray]) -> bool:
-    return np.result_type(*(p.dtype for p in parts)) in (np.float16, np.float32)
+def _divided(
+    vectors: Sequence[xr.DataArray], mask: Any, field: xr.Dataset, interpolation: str, kind: Any, side: int
+) -> tuple[Domains, None, None]:
+    """All of them in blocks."""
+    parts = [_grid_order(part) for part in vectors]
+    names = [f"{letter}{d}" for letter in "BE" for d in SPATIAL][: len(parts)]
+    if modes := _spline_modes(field, interpolation):
+        parts = [_coefficients_of(part, name, modes) for part, name in zip(parts, names, strict=True)]
+    shape, _, _, walls = _geometry(field)
+    periodic = tuple((walls[::-1] == WALLS.index("periodic")).tolist())
+    return Domains(parts, mask, shape, periodic, side, names=names, kind=kind), None, None
+
+
+def _spline_modes(field: xr.Dataset, interpolation: str) -> tuple[str, ...]:
+    """What lies beyond each axis (z, y, x) for a spline; empty for other interpolations."""
+    if interpolation != "cubic":
+        return ()
+    kinds = boundaries(field)
+    return tuple("grid-wrap" if kinds.get(d, "periodic") == "periodic" else "mirror" for d in SPATIAL[::-1])
 
 
 def _mapped(parts: Sequence[Any], size: int, *, names: Sequence[str], modes: tuple[str, ...], kind: Any) -> Any:
@@ -177,7 +215,7 @@ def _write(
 ) -> None:
     """One block of one component into the shared file, which goes with the first block that is refused."""
     try:
-        _require_finite(block, name, corner)
+        require_finite(block, name, corner)
     except SnapshotError:
         forget(path)
         raise
@@ -191,12 +229,6 @@ def _write(
 
 def _filled(path: str, _: Any, kind: Any) -> Mapped:
     return Mapped(path, kind)
-
-
-def _require_finite(part: np.ndarray, name: str, corner: tuple[int, ...] = (0, 0, 0)) -> None:
-    if not np.isfinite(part).all():
-        where = np.argwhere(~np.isfinite(part))[0] + np.array(corner)
-        raise SnapshotError(f"{name} is not finite at (z, y, x) = {tuple(where.tolist())}: fill it before tracing")
 
 
 def _grid_order(array: xr.DataArray) -> Any:
@@ -223,6 +255,8 @@ def _faces(field: xr.Dataset) -> list[xr.DataArray]:
                 raise SnapshotError(
                     f"{name}_f has {n} faces along {d}, which is {kinds[d]}: {n + 1} are needed, with the last"
                 )
+            if own.sizes[axis] == n + 1 and kinds.get(axis, "periodic") == "periodic":
+                own = own.isel({axis: slice(0, n)})  # the last face is the first
             if own.sizes[axis] == n:  # across it is never read; along it a periodic axis closes
                 own = xr.concat([own, own.isel({axis: slice(0, 1)})], axis)
             if own.sizes[axis] != n + 1:
@@ -232,14 +266,10 @@ def _faces(field: xr.Dataset) -> list[xr.DataArray]:
 
 
 def _pack(*parts: np.ndarray, names: Sequence[str], modes: tuple[str, ...], kind: Any) -> np.ndarray:
-    """Components side by side, (z, y, x, 3) made flat and one number more; spline coefficients for a cubic."""
-    flat = np.zeros(3 * parts[0].size + 1, kind)
-    out = flat[:-1].reshape(*parts[0].shape, 3)
-    for c, (part, name) in enumerate(zip(parts, names, strict=True)):
-        _require_finite(part, name)
-        out[..., c] = _coefficients(part, modes) if modes else part
-    flat.flags.writeable = False
-    return flat
+    """A whole vector for the kernel; spline coefficients for a cubic."""
+    for part, name in zip(parts, names, strict=True):
+        require_finite(part, name)
+    return pack((_coefficients(part, modes) if modes else part for part in parts), parts[0].shape, kind)
 
 
 def _modes(*parts: np.ndarray, names: Sequence[str]) -> np.ndarray:
@@ -247,7 +277,7 @@ def _modes(*parts: np.ndarray, names: Sequence[str]) -> np.ndarray:
     from scipy import fft
 
     for part, name in zip(parts, names, strict=True):
-        _require_finite(part, name)
+        require_finite(part, name)
     return np.stack([fft.fftn(part.astype(np.float64), norm="forward") for part in parts])
 
 
@@ -263,17 +293,32 @@ def _coefficients(part: np.ndarray, modes: tuple[str, ...]) -> np.ndarray:
 
 
 def _mask(field: xr.Dataset, scattering: Scattering | None) -> Any:
-    """Patches as bytes over (z, y, x), delayed; one cell where none are needed."""
-    import dask
-
+    """Patches as bytes, a Dask array over (z, y, x); None where none are needed."""
     if scattering is None or scattering.mask is None:
-        return np.zeros((1, 1, 1), np.uint8)
+        return None
     if scattering.mask not in field:
         raise SnapshotError(f"mask {scattering.mask!r} is not among {list(field.data_vars)}: ds.assign it first")
     array = _grid_order(field[scattering.mask])
     if array.shape != _grid_order(field[components(field)[0]]).shape:
         raise SnapshotError(f"mask {scattering.mask!r} has shape {array.shape}, not that of the field")
-    return dask.delayed(np.ascontiguousarray, pure=True)((array != 0).astype(np.uint8))
+    return (array != 0).astype(np.uint8)
+
+
+def _coefficients_of(part: Any, name: str, modes: tuple[str, ...]) -> Any:
+    """As `_coefficients`, of a Dask array, an axis at a time in chunks that have all of it."""
+    from scipy.ndimage import spline_filter1d
+
+    values = part.map_blocks(_finite_block, name, dtype=float)
+    for axis, mode in enumerate(modes):
+        if part.shape[axis] > 1:
+            chunks = {a: -1 if a == axis else "auto" for a in range(3)}
+            values = values.rechunk(chunks).map_blocks(spline_filter1d, 3, axis, mode=mode, dtype=float)
+    return values
+
+
+def _finite_block(block: np.ndarray, name: str, block_info: Any = None) -> np.ndarray:
+    require_finite(block, name, tuple(low for low, _ in block_info[0]["array-location"]))
+    return block.astype(np.float64)
 
 
 def _geometry(field: xr.Dataset) -> tuple[tuple[int, ...], np.ndarray, np.ndarray, np.ndarray]:

@@ -42,12 +42,8 @@ def run_task(
     from mmfields.kernels.trace import Electric, trace_block
     from mmfields.kernels.waves import Octaves
 
-    rigidity = float(radius[0]) * float(reference)
-    if not (np.isfinite(rigidity) and rigidity != 0):
-        raise SnapshotError(
-            f"gyroradius times reference field is {rigidity}: give particles a positive reference_field"
-        )
-    _check_start(start[0], taken[0], geometry, kind, intervals, counts[0])
+    rigidity = rigidity_of(radius, reference)
+    check_start(start[0], taken[0], geometry, kind, intervals, counts[0])
     numbers = (
         np.ascontiguousarray(start[0]),
         np.ascontiguousarray(keys[0]),
@@ -58,18 +54,28 @@ def run_task(
         *pace,
         rows,
     )
-    scatter, mass = _scatter(scattering, mask), float(mass[0])
+    scatter, mass = scatter_of(scattering, mask), float(mass[0])
     if isinstance(kind, str):
         electric = electric if pusher else None
-        return _finite(trace_spectral(field, electric, geometry, scatter, pusher, mass, *numbers))[:, None]
+        return finite(trace_spectral(field, electric, geometry, scatter, pusher, mass, *numbers))[:, None]
     field, *octaves = field if kind >= WAVES else (field, *NO_OCTAVES)
-    data = _as_kernel_takes_it(field)
-    other = _as_kernel_takes_it(electric if pusher else np.zeros(1, data.dtype))
+    data = as_kernel_takes_it(field)
+    other = as_kernel_takes_it(electric if pusher else np.zeros(1, data.dtype))
     parts = Grid(data, *geometry, kind), scatter, Electric(other, pusher, mass)
-    return _finite(trace_block(*parts, Octaves(*map(_as_kernel_takes_it, octaves)), *numbers))[:, None]
+    return finite(trace_block(*parts, Octaves(*map(as_kernel_takes_it, octaves)), *numbers))[:, None]
 
 
-def _check_start(
+def rigidity_of(radius: np.ndarray, reference: np.ndarray) -> float:
+    """Gyroradius times reference field, of one task."""
+    rigidity = float(radius[0]) * float(reference)
+    if not (np.isfinite(rigidity) and rigidity != 0):
+        raise SnapshotError(
+            f"gyroradius times reference field is {rigidity}: give particles a positive reference_field"
+        )
+    return rigidity
+
+
+def check_start(
     start: np.ndarray,
     taken: np.ndarray,
     geometry: tuple[Any, ...],
@@ -106,7 +112,8 @@ def _check_start(
         raise SnapshotError(f"steps of {steps.max():g} are longer than the box between its walls: make them shorter")
 
 
-def _finite(rows: np.ndarray) -> np.ndarray:
+def finite(rows: np.ndarray) -> np.ndarray:
+    """Rows of a result, all of whose orbits are to be finite."""
     if not np.isfinite(rows[:6]).all():
         raise SnapshotError(
             "an orbit is not finite: gyroradius, reference field, or light speed is out of all proportion to the field"
@@ -114,14 +121,15 @@ def _finite(rows: np.ndarray) -> np.ndarray:
     return rows
 
 
-def _as_kernel_takes_it(field: Any) -> np.ndarray:
+def as_kernel_takes_it(field: Any) -> np.ndarray:
     """A flat array that is not to be written: one compiled kernel, whether or not the scheduler has copied it."""
     array = field.array if isinstance(field, Mapped) else field
     array.flags.writeable = False
     return array
 
 
-def _scatter(scattering: Scattering | None, mask: np.ndarray) -> Any:
+def scatter_of(scattering: Scattering | None, mask: np.ndarray) -> Any:
+    """Scattering as the kernel takes it."""
     from mmfields.kernels.scatter import MASK, NONE, THRESHOLD, UNIFORM
     from mmfields.kernels.trace import Scatter
 
