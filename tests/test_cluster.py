@@ -81,7 +81,7 @@ def test_two_processes_share_one_copy_of_the_field(address, monkeypatch):
     p = mm.particles.isotropic(40, gyroradius=10.0, seed=1, field=ds, reference_field=1.0)
     options = {"step": 1.0, "distance": 50.0, "save": 2, "particles_per_task": 8}
     with monkeypatch.context() as alone:
-        alone.setattr(mm.tracing.source, "one_host", lambda: False)
+        alone.setattr(mm.tracing.holding, "one_host", lambda: False)
         want = {
             kind: mm.trace(ds, p, interpolation=kind, **options).compute(scheduler="threads")
             for kind in ("linear", "cubic")
@@ -107,6 +107,58 @@ def test_two_processes_share_one_copy_of_the_field(address, monkeypatch):
         while left():
             assert time.monotonic() < deadline, f"files are left: {left()}"
             time.sleep(0.2)
+
+
+@pytest.mark.parametrize("one_host", [True, False])
+def test_blocks_on_a_cluster_give_the_same_bits(address, monkeypatch, one_host):
+    """Particles are handed between the workers in rounds; no task has more than one block of the field."""
+    monkeypatch.setattr(mm.tracing.holding, "one_host", lambda: one_host)
+    ds = mm.samples.load("micromirrors").isel(time=1)
+    hot = mm.scattering.small_angle(nu=0.01)
+    ds = ds[["Bx", "By", "Bz"]].assign(hot=abs(ds.Bx) > 1.2)
+    p = mm.particles.isotropic(150, gyroradius=[10.0, 20.0], seed=1, field=ds, reference_field=1.0)
+    for options in (
+        {"scattering": mm.scattering.patchy(hot, mask="hot")},
+        {"interpolation": "cubic", "local_field": True, "step_unit": "local", "particles_per_task": 100},
+    ):
+        options |= {"distance": 60.0, "save": 2, "step": 0.2}
+        wanted = mm.trace(ds, p, **options).compute(scheduler="threads")
+        with Client(address) as client:
+            lazy = mm.trace(ds.chunk(y=30, x=20), p, block=24, **options)
+            found = lazy.compute()
+            (_, said), *_ = client.get_events(mm.tracing.domains.TOPIC)[::-1]
+        for name in ("x", "vz", "B", "mu"):
+            np.testing.assert_array_equal(found[name], wanted[name])
+        assert said["rounds"] > 1 and said["handed"] > 0
+        here = lazy.isel(particle=slice(5)).x.compute(scheduler="synchronous")  # built for a cluster, run without one
+        np.testing.assert_array_equal(here, wanted.x.isel(particle=slice(5)))
+
+
+def test_a_field_that_no_worker_may_hold_is_divided(address, monkeypatch):
+    """From their limit of 2 GiB on; nothing of it is computed."""
+    import dask.array as da
+
+    def snapshot(n):
+        zeros = da.zeros((n, n, n), dtype=np.float32, chunks=(64, n, n))
+        return mm.io.from_arrays(
+            Bx=zeros, By=zeros, Bz=zeros + 1, spacing=dict.fromkeys("zyx", 1.0), dims=("z", "y", "x")
+        )
+
+    files, make = [], mm.tracing.holding._in_files
+    monkeypatch.setattr(
+        mm.tracing.holding,
+        "_in_files",
+        lambda parts, regions, *more: files.append(regions) or make(parts, regions, *more),
+    )
+    with Client(address):
+        for n in (256, 512):
+            ds = snapshot(n)
+            p = mm.particles.isotropic(10, gyroradius=5.0, seed=1, field=ds, reference_field=1.0)
+            files.clear()
+            assert mm.trace(ds, p, step=0.5, distance=5.0).x.chunks
+            (sizes,) = [[12 * np.prod(lengths) for _, lengths in regions] for regions in files]
+            assert len(sizes) == (27 if n == 512 else 1)
+            assert max(sizes) <= 2**31 / (10 if n == 512 else 3)
 
 
 def test_readers_work_on_workers(address, shared):

@@ -12,7 +12,8 @@ from mmfields.kernels.trace import OPEN, REFLECTING, Electric, Scatter, trace_bl
 
 WALLS = (0, 0, 0)
 NO_OCTAVES = waves.Octaves(np.zeros(1, np.int64), np.zeros(0), np.zeros(0))
-for _array in NO_OCTAVES:
+NO_MASK = np.zeros((1, 1, 1), np.uint8)
+for _array in (*NO_OCTAVES, NO_MASK):
     _array.flags.writeable = False
 
 
@@ -47,7 +48,7 @@ def traced(
     other.flags.writeable = False
     return trace_block(
         grid_of(field, **options),
-        scattering or Scatter(scatter.NONE, 0.0, 0.0, 0.0, np.zeros((1, 1, 1), np.uint8)),
+        scattering or Scatter(scatter.NONE, 0.0, 0.0, 0.0, NO_MASK),
         Electric(other, pusher, float(mass)),
         NO_OCTAVES,
         np.array([[*position, *direction, 1.0]], float),

@@ -70,6 +70,20 @@ def test_a_trace_is_finished(address):
         np.testing.assert_array_equal(found[name], wanted[name])
 
 
+def test_a_trace_in_blocks_is_finished(address):
+    ds = mm.samples.load("micromirrors").isel(time=1)[["Bx", "By", "Bz"]].chunk(x=30)
+    p = mm.particles.isotropic(2048, gyroradius=[10.0, 20.0], seed=1, field=ds, reference_field=1.0)
+
+    def build(block):
+        return mm.trace(ds, p, step=0.2, distance=2e3, save=3, block=block)
+
+    found, killed = survived(address, lambda: build(24), every=4.0)
+    assert killed >= 1
+    wanted = build(None).compute(scheduler="threads")
+    for name in ("x", "vy", "B"):
+        np.testing.assert_array_equal(found[name], wanted[name])
+
+
 def test_a_filter_is_finished(address, monkeypatch):
     """With rechunks of tasks: peers that exchange their parts directly do not outlive each other."""
     monkeypatch.setattr(mm.fourier.transform, "BLOCK_BYTES", 1 << 21)

@@ -75,16 +75,16 @@ def test_tracing_is_lazy_and_the_field_is_packed_once(turbulent, no_compute):
     assert tr.x.dims == ("gyroradius", "particle", "path")
     with dask.config.set(scheduler="synchronous"):
         calls = []
-        from mmfields.tracing import source
+        from mmfields.tracing import holding
 
-        pack = source._pack
-        source._pack = lambda *parts, **options: calls.append(1) or pack(*parts, **options)
+        pack = holding._pack
+        holding._pack = lambda *parts, **options: calls.append(1) or pack(*parts, **options)
         try:
             again = mm.trace(lazy, p, step=0.1, distance=5.0, save=2, particles_per_task=4)
             calls.clear()
             again.x.compute()
         finally:
-            source._pack = pack
+            holding._pack = pack
     assert len(calls) == 1
 
 

@@ -316,8 +316,12 @@ def gather_cubic(data, ny, nx, kx, ky, kz, wx, wy, wz, bx, by, bz):
             p = weighted_rows(data, beside, weights)
         else:  # the same sums in the same order
             one = (1.0,)
-            left = weighted_sum(data, rows, across[:1], weights, one) + weighted_sum(data, rows, across[1:2], weights, one)
-            right = weighted_sum(data, rows, across[2:3], weights, one) + weighted_sum(data, rows, across[3:], weights, one)
+            left = weighted_sum(data, rows, across[:1], weights, one) + weighted_sum(
+                data, rows, across[1:2], weights, one
+            )
+            right = weighted_sum(data, rows, across[2:3], weights, one) + weighted_sum(
+                data, rows, across[3:], weights, one
+            )
             p = left + right
         bx[lane] = inner[0] * p[0] + inner[1] * p[3] + inner[2] * p[6] + inner[3] * p[9]
         by[lane] = inner[0] * p[1] + inner[1] * p[4] + inner[2] * p[7] + inner[3] * p[10]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from mmfields.conventions import (
     saved_lengths,
 )
 from mmfields.scattering import Scattering
-from mmfields.tracing.domains import Domains, particles_at_once, run_domains
+from mmfields.tracing.domains import particles_at_once, run_domains
 from mmfields.tracing.source import INTERPOLATIONS, SPECTRAL, Source, of_snapshot, of_synthetic, sparse
 from mmfields.tracing.task import run_task
 from mmfields.turbulence import Synthetic
@@ -26,7 +27,7 @@ __all__ = ["trace"]
 
 # Beyond these a run would not end, Boris steps would turn by more than a right angle, or scattering be too coarse.
 MOST_STEPS, MOST_TURN, MOST_SCATTERING = 1e13, 2.0, 1.0
-BATCH, MOST_TASKS = 64, 1000
+BATCH, MOST_TASKS, PIECE = 64, 1000, 2**18
 STEP_UNITS = ("length", "gyroradius", "local")
 PUSHERS = ("boris", "higuera-cary", "vay")
 KEPT_ATTRS = ("seed", "distribution", "reference_field_kind", "charge_sign")
@@ -111,8 +112,8 @@ def trace(
     block : int, optional
         Cells along a side of the blocks that a snapshot is divided into, for one that no process may hold: in rounds
         each block moves the particles that are in it until they need cells beyond its halo, and these are handed to
-        the next block.  Blocks are computed once and kept by the workers of a cluster (on disk, where their memory is
-        short); without one they are loaded one at a time, again in every round.  By default a snapshot is
+        the next block.  Blocks are computed once, into files where the workers that made them keep their own, and
+        mapped by those of the same host, or of this process where there is no cluster.  By default a snapshot is
         divided if it would fill more than a third of a worker's memory.
 
     Returns
@@ -267,8 +268,7 @@ def _trace_one(
     start = float(particles["path_start"]) if "path_start" in particles else 0.0
     path = saved_lengths(distance, save, start)
     if per_task is None:
-        divided = isinstance(source.data, Domains)
-        per_task = particles_at_once(rule.rows, len(path)) if divided else _per_task(particles)
+        per_task = _per_task(particles) if source.plan is None else particles_at_once(rule.rows, len(path))
     rows = _rows(source, ensemble, reference, np.diff(path, prepend=start), rule, per_task)
     kind = "light's path c t" if rule.pusher else "path length"
     coords = {"gyroradius": ensemble["gyroradius"], "path": ("path", path, {**source.length, "long_name": kind})}
@@ -375,7 +375,7 @@ def _rows(
     if "alive" in arranged:
         taken = taken.where(arranged["alive"], -1 - taken)
     return da.blockwise(
-        run_domains if isinstance(source.data, Domains) else run_task,
+        run_task if source.plan is None else partial(run_domains, plan=source.plan),
         "rgps",
         source.data,
         None,
@@ -412,11 +412,14 @@ def _rows(
     )
 
 
-def _in_blocks(array: Any, chunks: tuple[int, int]) -> Any:
-    """A Dask array in these chunks; of an array in memory each goes into the graph on its own."""
+def _in_blocks(array: Any, chunks: tuple[int, ...]) -> Any:
+    """A Dask array in these chunks; an array in memory goes into the graph in pieces of no more than PIECE numbers."""
     import dask.array as da
 
-    return array.rechunk(chunks) if hasattr(array, "dask") else da.from_array(array, chunks=chunks)
+    if hasattr(array, "dask"):
+        return array.rechunk(chunks)
+    wide = int(np.prod(array.shape[2:]))
+    return da.from_array(array, chunks=(1, min(chunks[1], PIECE // wide), *chunks[2:])).rechunk(chunks)
 
 
 def _start(arranged: xr.Dataset, chunks: tuple[int, int]) -> Any:
@@ -427,7 +430,7 @@ def _start(arranged: xr.Dataset, chunks: tuple[int, int]) -> Any:
     parts = [*(arranged[n].data for n in ("x", "y", "z", "vx", "vy", "vz")), momentum.data]
     if any(hasattr(p, "dask") for p in parts):
         return da.stack([p.astype(float) for p in parts], -1).rechunk((*chunks, -1))
-    return da.from_array(np.stack(parts, -1).astype(float), chunks=(*chunks, -1))
+    return _in_blocks(np.stack(parts, -1).astype(float), (*chunks, -1))
 
 
 def _apart(array: Any) -> Any:

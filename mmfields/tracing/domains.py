@@ -4,13 +4,17 @@ Every particle is followed in the block that holds the cells it needs, until its
 others; then it is handed to the block of those.  A step is computed by the same operations wherever it is made.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from mmfields.conventions import SnapshotError
+from mmfields.io._shared import Mapped
+from mmfields.tracing.holding import Form, in_regions, vectors
 
 # Cells that neighbouring blocks have in common: at least so many, and a share of their own.
 HALO, SHARE = 4, 1 / 16
@@ -22,51 +26,38 @@ RESULT = 2**27
 TOPIC = "mmfields-trace"
 
 
-class Domains:
-    """A field in blocks, each of them delayed; not a container that Dask would look into and compute.
+@dataclass(frozen=True)
+class Plan:
+    """How a field is divided.
 
     Parameters
     ----------
-    parts : sequence of dask arrays
-        Components of the magnetic field, then of the electric field if there is one, over (z, y, x).
-    mask : dask array, optional
     shape : tuple of int
-        Cells (z, y, x).  The parts may have one more along every axis, for faces.
+        Cells (z, y, x).
     periodic : tuple of bool
         Of the axes (z, y, x); the others end.
     side : int
         Cells of a block along each axis, at most.
-    names : sequence of str
-        Of the parts.
-    kind : dtype
-        Of what the kernel takes.
     """
 
-    def __init__(
-        self,
-        parts: Sequence[Any],
-        mask: Any,
-        shape: tuple[int, ...],
-        periodic: tuple[bool, ...],
-        side: int,
-        *,
-        names: Sequence[str],
-        kind: Any,
-    ) -> None:
-        import dask
+    shape: tuple[int, ...]
+    periodic: tuple[bool, ...]
+    side: int
 
-        self.shape, self.periodic = shape, periodic
-        self.counts = tuple(-(-n // side) for n in shape)
-        self.sides = tuple(-(-n // count) for n, count in zip(shape, self.counts, strict=True))
-        pack, extra, self.blocks = dask.delayed(_block, pure=True), parts[0].shape[0] - shape[0], []
-        for number in range(int(np.prod(self.counts))):
-            begins, extents = self.region(number)
-            cut = [_cut(part, begins, [m + extra for m in extents], shape) for part in parts]
-            own = None if mask is None else _cut(mask, begins, extents, shape)
-            self.blocks.append(pack(cut, own, names, begins, shape, kind))
+    @cached_property
+    def counts(self) -> tuple[int, ...]:
+        """Blocks along each axis."""
+        return tuple(-(-n // self.side) for n in self.shape)
 
-    def __dask_tokenize__(self) -> list[str]:
-        return [block.key for block in self.blocks]
+    @cached_property
+    def sides(self) -> tuple[int, ...]:
+        """Cells of a block along each axis; the last may have fewer."""
+        return tuple(-(-n // count) for n, count in zip(self.shape, self.counts, strict=True))
+
+    @cached_property
+    def regions(self) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+        """Of all blocks."""
+        return [self.region(number) for number in range(int(np.prod(self.counts)))]
 
     def region(self, number: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """First cell and number of cells (z, y, x) of a block with its halo."""
@@ -88,6 +79,18 @@ class Domains:
         return np.ravel_multi_index(tuple(goals[:, 2 - a] // self.sides[a] for a in range(3)), self.counts)
 
 
+def divided(parts: Sequence[Any], mask: Any, form: Form, plan: Plan) -> tuple[Any, Any, Any]:
+    """As `whole` of :mod:`~mmfields.tracing.holding`, lists of what the blocks of a plan have; None where nothing is.
+
+    The parts may have one place more than there are cells, for faces.
+    """
+    extra = parts[0].shape[0] - plan.shape[0]
+    longer = [(begins, tuple(m + extra for m in extents)) for begins, extents in plan.regions]
+    made = [in_regions(three, longer, plan.shape, names, form.kind) for three, names in vectors(parts, form)]
+    marks = None if mask is None else in_regions([mask], plan.regions, plan.shape, ["mask"], np.uint8)
+    return made[0], made[1] if made[1:] else None, marks
+
+
 def side_for(size: int, bytes_per_cell: int) -> int | None:
     """Cells along a side of the blocks that workers need for a field of so many cells; None where they can hold it."""
     from mmfields.io.storing import client_in_force
@@ -106,58 +109,10 @@ def particles_at_once(rows: int, saves: int) -> int:
     return max(1, RESULT // (8 * rows * saves))
 
 
-def _cut(array: Any, begins: Sequence[int], lengths: Sequence[int], shape: Sequence[int]) -> Any:
-    """Part of an array, which goes on at the start beyond the end."""
-    import dask.array as da
-
-    for axis, (begin, length, n) in enumerate(zip(begins, lengths, shape, strict=True)):
-        across, stop = (slice(None),) * axis, begin + length
-        if stop <= array.shape[axis]:
-            array = array[(*across, slice(begin, stop))]
-        else:
-            array = da.concatenate([array[(*across, slice(begin, n))], array[(*across, slice(0, stop - n))]], axis)
-    return array
-
-
-def _block(
-    parts: Sequence[np.ndarray],
-    mask: np.ndarray | None,
-    names: Sequence[str],
-    begins: tuple[int, ...],
-    shape: tuple[int, ...],
-    kind: Any,
-) -> tuple[np.ndarray, ...]:
-    """Magnetic and electric field of a block side by side, flat and with one number more, and its mask."""
-    for part, name in zip(parts, names, strict=True):
-        require_finite(part, name, begins, shape)
-    magnetic = pack(parts[:3], parts[0].shape, kind)
-    electric = pack(parts[3:], parts[0].shape if parts[3:] else (0,), kind)
-    return magnetic, electric, np.zeros((1, 1, 1), np.uint8) if mask is None else np.ascontiguousarray(mask)
-
-
-def pack(parts: Iterable[np.ndarray], shape: tuple[int, ...], kind: Any) -> np.ndarray:
-    """Components side by side, (z, y, x, 3) made flat and one number more."""
-    flat = np.zeros(3 * int(np.prod(shape)) + 1, kind)
-    for c, part in enumerate(parts):
-        flat[:-1].reshape(*shape, 3)[..., c] = part
-    flat.flags.writeable = False
-    return flat
-
-
-def require_finite(
-    part: np.ndarray, name: str, corner: tuple[int, ...] = (0, 0, 0), shape: tuple[int, ...] | None = None
-) -> None:
-    """Refuse a part of a component, which begins at a corner and may go on at the start beyond the end."""
-    if not np.isfinite(part).all():
-        where = np.argwhere(~np.isfinite(part))[0] + np.array(corner)
-        where = where if shape is None else where % shape
-        raise SnapshotError(f"{name} is not finite at (z, y, x) = {tuple(where.tolist())}: fill it before tracing")
-
-
 def run_domains(
-    field: Domains,
-    _electric: None,
-    _mask: None,
+    field: list[Mapped],
+    electric: list[Mapped] | None,
+    mask: list[Mapped] | None,
     start: np.ndarray,
     keys: np.ndarray,
     taken: np.ndarray,
@@ -167,11 +122,12 @@ def run_domains(
     intervals: np.ndarray,
     counts: np.ndarray,
     *,
+    plan: Plan,
     geometry: tuple[Any, ...],
     rows: int,
     **rule: Any,
 ) -> np.ndarray:
-    """As `run_task`, in rounds."""
+    """As `run_task`, in rounds through the blocks of a plan."""
     from mmfields.kernels.domain import Particles
     from mmfields.tracing.task import check_start, finite, rigidity_of
 
@@ -182,15 +138,19 @@ def run_domains(
     place = np.concatenate([start[0], np.zeros((n, 4))], axis=1)
     waiting = Particles(place, keys[0], taken[0], nothing, nothing, _first_goals(place[:, :3], geometry))
     who, out, rounds, handed = np.arange(n), np.empty((rows, n, last)), 0, 0
+    size = sum(a[0].nbytes for a in waiting)
     # an interval of no length first: steps by the local field begin with a look at it
     path = np.insert(intervals, 0, 0.0), np.insert(counts[0], 0, 0)
-    options = {"geometry": geometry, "rigidity": rigidity, "mass": float(mass[0]), "rows": rows, "path": path, **rule}
-    with _workers(field) as (work, report):
+    options = {"geometry": geometry, "rigidity": rigidity, "rows": rows, "path": path, **rule}
+    options["electric"] = rule["pusher"], float(mass[0])
+    with _workers() as (work, report):
         while len(who):
-            groups = _by_home(field.home(waiting.goals))
-            done = work([(number, Particles(*(a[chosen] for a in waiting))) for number, chosen in groups], options)
+            tasks, groups = [], _by_home(plan.home(waiting.goals))
+            for number, chosen in groups:
+                block = [held and held[number] for held in (field, electric, mask)]
+                tasks.append((block, plan.region(number), Particles(*(a[chosen] for a in waiting)), options))
             parts, left = [], []
-            for (_, chosen), (group, found, of) in zip(groups, done, strict=True):
+            for (_, chosen), (group, found, of) in zip(groups, work(tasks), strict=True):
                 counted = of[:, 1] > 0
                 out[:, who[chosen[of[counted, 0]]], of[counted, 1] - 1] = found[counted].T
                 on = group.saves <= last
@@ -198,7 +158,7 @@ def run_domains(
                 left.append(who[chosen[on]])
             waiting, who = Particles(*map(np.concatenate, zip(*parts, strict=True))), np.concatenate(left)
             rounds, handed = rounds + 1, handed + len(who)
-        report({"rounds": rounds, "handed": handed, "bytes": handed * sum(a[:1].nbytes for a in waiting)})
+        report({"rounds": rounds, "handed": handed, "bytes": handed * size})
     return finite(out)[:, None]
 
 
@@ -217,45 +177,48 @@ def _by_home(numbers: np.ndarray) -> list[tuple[int, np.ndarray]]:
 
 
 @contextmanager
-def _workers(field: Domains) -> Iterator[tuple[Callable, Callable]]:
+def _workers() -> Iterator[tuple[Callable, Callable]]:
     """Functions that work through a round, on all workers or block after block in this process, and that report."""
-    import dask
     from distributed import get_worker, worker_client
-
-    def here(groups: Sequence[tuple[int, Any]], options: dict[str, Any]) -> list[Any]:
-        return [
-            advance(
-                dask.compute(field.blocks[number], scheduler="synchronous")[0], group, field.region(number), options
-            )
-            for number, group in groups
-        ]
 
     try:
         worker = get_worker()
     except ValueError:
-        yield here, lambda said: None
+        yield lambda tasks: [advance(*task) for task in tasks], lambda said: None
         return
-    task = worker.get_current_task()
+    own = worker.get_current_task()
+
+    def work(tasks: Sequence[Any]) -> list[Any]:
+        if own not in worker.state.tasks or worker.state.tasks[own].state == "cancelled":
+            raise SnapshotError("the trace is not wanted any more")
+        where = [{"workers": task[0][0].host, "allow_other_workers": True} for task in tasks]
+        return client.gather(
+            [client.submit(advance, *task, pure=False, **at) for task, at in zip(tasks, where, strict=True)]
+        )
+
     with worker_client() as client:
-        blocks = client.compute(field.blocks)
-
-        def there(groups: Sequence[tuple[int, Any]], options: dict[str, Any]) -> list[Any]:
-            if task not in worker.state.tasks or worker.state.tasks[task].state == "cancelled":
-                raise SnapshotError("the trace is not wanted any more")
-            return client.gather(
-                [
-                    client.submit(advance, blocks[number], group, field.region(number), options, pure=False)
-                    for number, group in groups
-                ]
-            )
-
-        yield there, lambda said: worker.log_event(TOPIC, said)
+        yield work, lambda said: worker.log_event(TOPIC, said)
 
 
 def advance(
-    block: tuple[np.ndarray, ...], group: Any, region: tuple[tuple[int, ...], ...], options: dict[str, Any]
+    block: Sequence[Mapped | None], region: tuple[tuple[int, ...], ...], group: Any, options: dict[str, Any]
 ) -> tuple[Any, np.ndarray, np.ndarray]:
-    """Particles through a block: as they are then, rows of saved points, and whose these are."""
+    """Particles through a block.
+
+    Parameters
+    ----------
+    block : sequence of Mapped
+        Magnetic field, and electric field and mask if there are any.
+    region : tuple
+        First cell and number of cells (z, y, x).
+
+    Returns
+    -------
+    Particles
+        As they are then.
+    (m, rows) float array, (m, 2) int array
+        Rows of saved points, and whose these are.
+    """
     from mmfields.kernels.domain import Particles, trace_domain
     from mmfields.kernels.interpolate import Grid
     from mmfields.kernels.lanes import LANES
@@ -264,15 +227,15 @@ def advance(
     from mmfields.kernels.window import PART, Window
     from mmfields.tracing.task import NO_OCTAVES, as_kernel_takes_it, scatter_of
 
-    magnetic, electric, mask = block
     begins, extents = region
-    window = Window(PART, np.array(begins[::-1]), extents, np.zeros((3, LANES), np.int32))
+    data, other, marks = (None if held is None else held.array for held in block)
+    mask = np.zeros((1, 1, 1), np.uint8) if marks is None else marks[:-1].reshape(extents)
     particles = Particles(*(np.array(a) for a in group))  # what comes from another process is not to be written
     found, of = trace_domain(
-        Grid(as_kernel_takes_it(magnetic), *options["geometry"], options["kind"]),
-        window,
+        Grid(as_kernel_takes_it(data), *options["geometry"], options["kind"]),
+        Window(PART, np.array(begins[::-1]), extents, np.zeros((3, LANES), np.int32)),
         scatter_of(options["scattering"], mask),
-        Electric(as_kernel_takes_it(electric), options["pusher"], options["mass"]),
+        Electric(as_kernel_takes_it(np.zeros(1, data.dtype) if other is None else other), *options["electric"]),
         Octaves(*map(as_kernel_takes_it, NO_OCTAVES)),
         particles,
         options["rigidity"],

@@ -18,10 +18,10 @@ from mmfields.conventions import (
     spatial_dims,
     unit_attrs,
 )
-from mmfields.io._shared import Mapped, create, forget, one_host, view
 from mmfields.particles import reference_strength
 from mmfields.scattering import Scattering
-from mmfields.tracing.domains import Domains, pack, require_finite, side_for
+from mmfields.tracing.domains import Plan, divided, side_for
+from mmfields.tracing.holding import Form, whole
 from mmfields.turbulence import Synthetic
 
 # In the order of the kernel's numbers, and the one that it does not know.
@@ -52,6 +52,8 @@ class Source:
         ``mean_Bx|y|z`` and ``B_rms``.
     length, strength : dict
         Attrs with the units of lengths and of the field.
+    plan : Plan, optional
+        How the field is divided; data, electric and mask are lists then, or None.
     """
 
     data: Any
@@ -64,6 +66,7 @@ class Source:
     means: dict[str, xr.DataArray]
     length: dict[str, str]
     strength: dict[str, str]
+    plan: Plan | None = None
 
 
 def of_synthetic(field: Synthetic, scattering: Scattering | None) -> Source:
@@ -121,20 +124,22 @@ def of_snapshot(
         raise SnapshotError(f"interpolation='spectral' needs periodic axes, and {bad} are not: use 'cubic'")
     if odd := [n for n in names if field[n].dtype.kind not in "fiub"]:
         raise SnapshotError(f"{odd[0]} is {field[odd[0]].dtype}: real numbers are needed, .real or .astype(float)")
-    parts = _faces(field) if interpolation == "faces" else [field[name] for name in names]
+    vectors = _faces(field) if interpolation == "faces" else [field[name] for name in names]
     if light_speed is not None and interpolation == "faces":
         raise SnapshotError("interpolation='faces' is for B alone: use 'linear' or 'cubic' with an electric field")
-    other = [] if light_speed is None else [field[f"E{d}"] / light_speed for d in SPATIAL]
-    single = np.result_type(*(p.dtype for p in [*parts, *other])) in (np.float16, np.float32)
+    if light_speed is not None:
+        vectors += [field[f"E{d}"] / light_speed for d in SPATIAL]
+    form = _form(vectors, field, interpolation)
     geometry, mask = _geometry(field), _mask(field, scattering)
-    cells = int(np.prod(geometry[0]))
     if side is None and interpolation != SPECTRAL:
-        side = side_for(cells, (len(parts) + len(other)) * (4 if single else 8) + (mask is not None))
+        side = side_for(int(np.prod(geometry[0])), len(vectors) * form.kind().itemsize + (mask is not None))
     means = {f"mean_{name}": value for name, value in mean_field(field).data_vars.items()}
     kind = SPECTRAL if interpolation == SPECTRAL else INTERPOLATIONS.index(interpolation)
-    hold = _whole if side is None else _divided
+    parts = [_grid_order(vector) for vector in vectors]
+    periodic = tuple((geometry[-1][::-1] == WALLS.index("periodic")).tolist())
+    plan = None if side is None else Plan(geometry[0], periodic, side)
     return Source(
-        *hold([*parts, *other], mask, field, interpolation, np.float32 if single else np.float64, side),
+        *(whole(parts, mask, form) if plan is None else divided(parts, mask, form, plan)),
         geometry,
         kind,
         min(spacing(field).values()),
@@ -142,93 +147,22 @@ def of_snapshot(
         {**means, "B_rms": reference_strength(field, "rms")},
         unit_attrs(field[spatial_dims(field)[0]]),
         unit_attrs(field[names[0]]),
+        plan,
     )
 
 
-def _whole(
-    vectors: Sequence[xr.DataArray], mask: Any, field: xr.Dataset, interpolation: str, kind: Any, _: None
-) -> tuple[Any, Any, Any]:
-    """Magnetic and electric field and mask as the kernel takes them: delayed flat arrays, made once for all tasks.
-
-    (As arrays of one chunk they would be copied for every task.)
-    """
-    import dask
-
-    electric: Any = np.zeros(1)
-    if vectors[3:]:
-        electric = _packed(vectors[3:], field, interpolation, "E", kind)
-    marks = np.zeros((1, 1, 1), np.uint8) if mask is None else dask.delayed(np.ascontiguousarray, pure=True)(mask)
-    return _packed(vectors[:3], field, interpolation, "B", kind), electric, marks
-
-
-def _packed(vector: Sequence[xr.DataArray], field: xr.Dataset, interpolation: str, letter: str, kind: Any) -> Any:
-    """A vector of a whole field."""
-    import dask
-
-    parts = [_grid_order(part) for part in vector]
-    names = [f"{letter}{d}" for d in SPATIAL]
-    if interpolation == SPECTRAL:
-        return dask.delayed(_modes, pure=True)(*parts, names=names)
-    options = {"modes": _spline_modes(field, interpolation), "kind": kind}
-    if one_host():
-        return _mapped(parts, 3 * int(np.prod(parts[0].shape)) + 1, names=names, **options)
-    return dask.delayed(_pack, pure=True)(*parts, names=names, **options)
-
-
-def _divided(
-    vectors: Sequence[xr.DataArray], mask: Any, field: xr.Dataset, interpolation: str, kind: Any, side: int
-) -> tuple[Domains, None, None]:
-    """All of them in blocks."""
-    parts = [_grid_order(part) for part in vectors]
-    names = [f"{letter}{d}" for letter in "BE" for d in SPATIAL][: len(parts)]
-    if modes := _spline_modes(field, interpolation):
-        parts = [_coefficients_of(part, name, modes) for part, name in zip(parts, names, strict=True)]
-    shape, _, _, walls = _geometry(field)
-    periodic = tuple((walls[::-1] == WALLS.index("periodic")).tolist())
-    return Domains(parts, mask, shape, periodic, side, names=names, kind=kind), None, None
-
-
-def _spline_modes(field: xr.Dataset, interpolation: str) -> tuple[str, ...]:
-    """What lies beyond each axis (z, y, x) for a spline; empty for other interpolations."""
-    if interpolation != "cubic":
-        return ()
+def _form(vectors: Sequence[xr.DataArray], field: xr.Dataset, interpolation: str) -> Form:
+    """What becomes of the components."""
+    single = np.result_type(*(v.dtype for v in vectors)) in (np.float16, np.float32)
     kinds = boundaries(field)
-    return tuple("grid-wrap" if kinds.get(d, "periodic") == "periodic" else "mirror" for d in SPATIAL[::-1])
-
-
-def _mapped(parts: Sequence[Any], size: int, *, names: Sequence[str], modes: tuple[str, ...], kind: Any) -> Any:
-    """As `_pack`, into a file that the processes of a host share, block by block; a delayed `Mapped`."""
-    import dask
-
-    path = dask.delayed(create, pure=False)(size, kind)
-    write, written = dask.delayed(_write, pure=True), []
-    for c, part in enumerate(parts):
-        part = part.rechunk(-1) if modes else part
-        corners = np.array(np.meshgrid(*[np.cumsum((0, *n[:-1])) for n in part.chunks], indexing="ij")).reshape(3, -1).T
-        for block, corner in zip(part.to_delayed().ravel(), corners.tolist(), strict=True):
-            written.append(write(path, block, tuple(corner), c, names[c], part.shape, modes, kind))
-    return dask.delayed(_filled, pure=True)(path, written, kind)
-
-
-def _write(
-    path: str, block: np.ndarray, corner: tuple[int, ...], c: int, name: str, shape: tuple, modes: tuple, kind: Any
-) -> None:
-    """One block of one component into the shared file, which goes with the first block that is refused."""
-    try:
-        require_finite(block, name, corner)
-    except SnapshotError:
-        forget(path)
-        raise
-    try:
-        out = view(path, kind, "r+")[:-1].reshape(*shape, 3)
-    except FileNotFoundError:
-        return  # another block was refused, and says so; without the file nothing runs on
-    region = tuple(slice(a, a + n) for a, n in zip(corner, block.shape, strict=True))
-    out[(*region, c)] = _coefficients(block, modes) if modes else block
-
-
-def _filled(path: str, _: Any, kind: Any) -> Mapped:
-    return Mapped(path, kind)
+    beyond = ["grid-wrap" if kinds.get(d, "periodic") == "periodic" else "mirror" for d in SPATIAL[::-1]]
+    names = [f"{letter}{d}" for letter in "BE" for d in SPATIAL]
+    return Form(
+        tuple(names[: len(vectors)]),
+        np.float32 if single else np.float64,
+        tuple(beyond) if interpolation == "cubic" else (),
+        interpolation == SPECTRAL,
+    )
 
 
 def _grid_order(array: xr.DataArray) -> Any:
@@ -265,33 +199,6 @@ def _faces(field: xr.Dataset) -> list[xr.DataArray]:
     return parts
 
 
-def _pack(*parts: np.ndarray, names: Sequence[str], modes: tuple[str, ...], kind: Any) -> np.ndarray:
-    """A whole vector for the kernel; spline coefficients for a cubic."""
-    for part, name in zip(parts, names, strict=True):
-        require_finite(part, name)
-    return pack((_coefficients(part, modes) if modes else part for part in parts), parts[0].shape, kind)
-
-
-def _modes(*parts: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """Fourier coefficients (3, z, y, x) in the order of the transform."""
-    from scipy import fft
-
-    for part, name in zip(parts, names, strict=True):
-        require_finite(part, name)
-    return np.stack([fft.fftn(part.astype(np.float64), norm="forward") for part in parts])
-
-
-def _coefficients(part: np.ndarray, modes: tuple[str, ...]) -> np.ndarray:
-    """Coefficients of the cubic B-spline through the cells."""
-    from scipy.ndimage import spline_filter1d
-
-    values = part.astype(np.float64)
-    for axis, mode in enumerate(modes):
-        if values.shape[axis] > 1:
-            values = spline_filter1d(values, 3, axis, mode=mode)
-    return values
-
-
 def _mask(field: xr.Dataset, scattering: Scattering | None) -> Any:
     """Patches as bytes, a Dask array over (z, y, x); None where none are needed."""
     if scattering is None or scattering.mask is None:
@@ -302,23 +209,6 @@ def _mask(field: xr.Dataset, scattering: Scattering | None) -> Any:
     if array.shape != _grid_order(field[components(field)[0]]).shape:
         raise SnapshotError(f"mask {scattering.mask!r} has shape {array.shape}, not that of the field")
     return (array != 0).astype(np.uint8)
-
-
-def _coefficients_of(part: Any, name: str, modes: tuple[str, ...]) -> Any:
-    """As `_coefficients`, of a Dask array, an axis at a time in chunks that have all of it."""
-    from scipy.ndimage import spline_filter1d
-
-    values = part.map_blocks(_finite_block, name, dtype=float)
-    for axis, mode in enumerate(modes):
-        if part.shape[axis] > 1:
-            chunks = {a: -1 if a == axis else "auto" for a in range(3)}
-            values = values.rechunk(chunks).map_blocks(spline_filter1d, 3, axis, mode=mode, dtype=float)
-    return values
-
-
-def _finite_block(block: np.ndarray, name: str, block_info: Any = None) -> np.ndarray:
-    require_finite(block, name, tuple(low for low, _ in block_info[0]["array-location"]))
-    return block.astype(np.float64)
 
 
 def _geometry(field: xr.Dataset) -> tuple[tuple[int, ...], np.ndarray, np.ndarray, np.ndarray]:

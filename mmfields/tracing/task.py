@@ -133,6 +133,7 @@ def scatter_of(scattering: Scattering | None, mask: np.ndarray) -> Any:
     from mmfields.kernels.scatter import MASK, NONE, THRESHOLD, UNIFORM
     from mmfields.kernels.trace import Scatter
 
+    mask = as_kernel_takes_it(mask)
     if scattering is None:
         return Scatter(NONE, 0.0, 0.0, 0.0, mask)
     patches = MASK if scattering.mask is not None else UNIFORM if scattering.threshold is None else THRESHOLD
