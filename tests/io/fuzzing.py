@@ -65,6 +65,19 @@ def opened(path: Path):
     return mm.io.read_history(path) if path.suffix == ".hst" else mm.open_snapshot(path, chunks=None).load()
 
 
+def copied(source: Path, folder_name: str, folder: Path) -> tuple[Path, Path]:
+    """A copy of a file, in one of the directory of that name above it, and what is to be opened to read it."""
+    if folder_name == ".":
+        folder.mkdir(exist_ok=True)
+        return (copy := Path(shutil.copyfile(source, folder / source.name))), copy
+    root = next(parent for parent in source.parents if parent.name == folder_name)
+    path = folder / folder_name
+    shutil.copytree(root, path)
+    copy = path / source.relative_to(root)
+    copy.chmod(0o644)
+    return copy, path if any((path / mark).exists() for mark in ("Header", "md.idx", "zarr.json")) else copy
+
+
 class TooLong(BaseException):
     """No Exception, so that no reader takes it for a fault of the file."""
 
@@ -79,18 +92,7 @@ def main(target: str, folder_name: str, count: int, first: int = 0, seconds: int
     outcomes: dict[str, int] = {}
     source = Path(target)
     with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / source.name
-        path = copy
-        if folder_name != ".":  # a file out of a directory, such as that of a plotfile
-            root = next(parent for parent in source.parents if parent.name == folder_name)
-            path = Path(folder) / folder_name
-            shutil.copytree(root, path)
-            copy = path / source.relative_to(root)
-            copy.chmod(0o644)
-            if not any((path / mark).exists() for mark in ("Header", "md.idx", "zarr.json")):
-                path = copy
-        else:
-            shutil.copyfile(source, copy)
+        copy, path = copied(source, folder_name, Path(folder))
         raw, whole = source.read_bytes(), opened(path)
         for number in range(first, first + count):
             print(json.dumps({"number": number}), file=sys.stderr, flush=True)

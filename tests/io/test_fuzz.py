@@ -34,10 +34,17 @@ FILES = {  # and the directory that is copied with it
     "warpx_mirror/plt001064/Level_0/Cell_D_00000": "plt001064",
 }
 
+GUIDED = [name for name in FILES if "smr" not in name and "jhtdb" not in name and "block0" not in name]
+
 
 def attacked(path: Path, folder: str, count: int, seconds: int = 5) -> subprocess.CompletedProcess:
     script = Path(__file__).with_name("fuzzing.py")
     command = [sys.executable, script, path, folder, str(count), "0", str(seconds)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def guided(path: Path, folder: str, count: int) -> subprocess.CompletedProcess:
+    command = [sys.executable, Path(__file__).with_name("guided.py"), path, folder, str(count)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -51,17 +58,37 @@ def check(done: subprocess.CompletedProcess, count: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def attacks(shared):
-    """All of them, two at a time."""
+def pool():
+    """Two at a time."""
     pool = ThreadPoolExecutor(2)
-    yield {name: pool.submit(attacked, shared / "data" / name, folder, COUNT) for name, folder in FILES.items()}
+    yield pool
     pool.shutdown(cancel_futures=True)
+
+
+@pytest.fixture(scope="module")
+def attacks(shared, pool):
+    return {name: pool.submit(attacked, shared / "data" / name, folder, COUNT) for name, folder in FILES.items()}
+
+
+@pytest.fixture(scope="module")
+def guided_attacks(shared, pool):
+    pytest.importorskip("atheris", reason="atheris is not installed")
+    return {name: pool.submit(guided, shared / "data" / name, FILES[name], COUNT) for name in GUIDED}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
 def test_real_files(name, attacks):
     check(attacks[name].result(), COUNT)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", GUIDED)
+def test_guided_by_coverage(name, guided_attacks):
+    """As many, each a step from one that took a reader somewhere new."""
+    done = guided_attacks[name].result()
+    assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+    assert f"Done {COUNT} runs" in done.stderr
 
 
 @pytest.mark.slow
