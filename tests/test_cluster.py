@@ -12,6 +12,7 @@ import xarray as xr
 from distributed import Client
 
 import mmfields as mm
+from mmfields.reporting import Options
 
 
 @pytest.fixture(scope="module")
@@ -203,3 +204,40 @@ def test_a_figure_of_the_paper_is_made_on_a_cluster(address, tmp_path):
     assert (tmp_path / "fig4.png").stat().st_size > 20_000
     local = paper.compute("fig4", reduced=True)["orbits"]
     xr.testing.assert_equal(xr.open_zarr(tmp_path / "orbits.zarr").compute(scheduler="threads"), local)
+
+
+def test_a_report_is_made_on_a_cluster(address, tmp_path):
+    options = Options(particles=8, gyroradius=None)
+    with Client(address):
+        mm.report("micromirrors", tmp_path / "cluster", options=options, progress=False)
+    mm.report("micromirrors", tmp_path / "threads", options=options, progress=False)
+    for store in ("trajectories.zarr", "results.zarr"):
+        found, wanted = (xr.open_zarr(tmp_path / where / store).compute() for where in ("cluster", "threads"))
+        xr.testing.assert_equal(found, wanted)
+    assert (tmp_path / "cluster" / "index.html").read_text().count("<img") >= 4
+
+
+NOTEBOOK = """
+from dask.distributed import Client, LocalCluster
+import mmfields as mm
+
+cluster = LocalCluster(n_workers=2, threads_per_worker=1, memory_limit="2GB", dashboard_address=None)
+client = Client(cluster)
+ds = mm.samples.load("micromirrors").isel(time=1)
+protons = mm.particles.isotropic(64, gyroradius=10.0, seed=1, field=ds)
+orbits = mm.store(mm.trace(ds, protons, step=1.0, distance=300.0, save=3), "orbits.zarr")
+print("workers", len(client.nthreads()), "same", orbits.identical(mm.store(mm.trace(ds, protons, step=1.0, distance=300.0, save=3), "orbits.zarr")))
+client.close()
+cluster.close()
+"""  # noqa: E501
+
+
+def test_a_local_cluster_in_a_notebook(tmp_path):
+    """Its processes are started from the kernel, which has no main module that they could import."""
+    import nbformat
+    from nbclient import NotebookClient
+
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(NOTEBOOK)])
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    said = "".join(str(output.get("text", output.get("data", ""))) for output in notebook.cells[0].outputs)
+    assert "workers 2 same True" in said

@@ -26,26 +26,37 @@ def huge():
     return mm.io.from_arrays(**fields, spacing=UNIT)
 
 
-def trajectories(huge):
+def trajectories(huge, **options):
     p = mm.particles.isotropic(10**6, gyroradius=10.0, seed=1, field=huge, reference_field=1.0)
-    return mm.trace(huge, p, step=1.0, distance=100.0, save=10, local_field=True)
+    return mm.trace(huge, p, step=1.0, distance=100.0, save=10, local_field=True, **options)
 
 
 @pytest.mark.parametrize(
     "build",
     [
         trajectories,
+        lambda ds: trajectories(ds, block=512),
         lambda ds: mm.fourier.filter(ds, mm.fourier.band(k_perp=(0.0, 0.1)), direction="x"),
         lambda ds: mm.spectra.power2d(ds, direction="x").to_dataset(),
         lambda ds: mm.faraday.rotation_measure(ds, length_unit="pc", field_unit="uG", density="cm-3").to_dataset(),
     ],
-    ids=["trace", "filter", "power2d", "rotation_measure"],
+    ids=["trace", "trace in blocks", "filter", "power2d", "rotation_measure"],
 )  # fmt: skip
 def test_graphs_are_small(huge, build):
     built, computed = graphs(build(huge))
     assert len(built) < 50_000 and len(computed) < 50_000
     largest = max(len(pickle.dumps(task)) for task in computed.values())
     assert largest < 10e6
+
+
+@pytest.mark.parametrize("block", [None, 64])
+def test_a_field_in_memory_is_sent_to_a_cluster_in_pieces(monkeypatch, block):
+    monkeypatch.setattr(mm.tracing.source, "client_in_force", lambda: "a client")
+    field = np.random.default_rng(0).normal(size=(160, 150, 140))
+    ds = mm.io.from_arrays(Bx=field, By=field, Bz=field, spacing=UNIT)
+    p = mm.particles.isotropic(200_000, gyroradius=10.0, seed=1, field=ds, reference_field=1.0)
+    _, computed = graphs(mm.trace(ds, p, step=1.0, distance=10.0, save=2, block=block))
+    assert max(len(pickle.dumps(task)) for task in computed.values()) < 10e6
 
 
 def straight(direction, *, gyroradius=1.0, strength=(0.0, 0.0, 0.0), start=(0.5, 0.5, 0.5), boundary="periodic"):

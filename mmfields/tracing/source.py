@@ -18,6 +18,7 @@ from mmfields.conventions import (
     spatial_dims,
     unit_attrs,
 )
+from mmfields.io.storing import client_in_force
 from mmfields.particles import reference_strength
 from mmfields.scattering import Scattering
 from mmfields.tracing.domains import Plan, divided, side_for
@@ -31,6 +32,8 @@ WAVES = 4  # and whatever follows: fields on no grid
 # Modes per octave that scattering at the outer scale needs, and resonant scattering.
 DENSE, LEAST = 400, 10
 WALLS = ("periodic", "open", "reflecting")
+# Bytes of an array in memory that are sent to a cluster at once.
+PIECE = 2**22
 
 
 @dataclass(frozen=True)
@@ -166,11 +169,14 @@ def _form(vectors: Sequence[xr.DataArray], field: xr.Dataset, interpolation: str
 
 
 def _grid_order(array: xr.DataArray) -> Any:
-    """Dask array over (z, y, x), with one cell along an axis that is missing."""
+    """Dask array over (z, y, x), with one cell along an axis that is missing; for a cluster in pieces of some MB."""
     import dask.array as da
 
     order = SPATIAL[::-1]
-    return da.asarray(array.expand_dims([d for d in order if d not in array.dims]).transpose(*order).data)
+    data = array.expand_dims([d for d in order if d not in array.dims]).transpose(*order).data
+    if hasattr(data, "dask") or client_in_force() is None:
+        return da.asarray(data)
+    return da.from_array(data, da.core.normalize_chunks("auto", data.shape, PIECE, data.dtype))
 
 
 def _faces(field: xr.Dataset) -> list[xr.DataArray]:
