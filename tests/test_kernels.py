@@ -6,9 +6,11 @@ import xarray as xr
 
 from mmfields.kernels import interpolate, layers, scatter, sums, waves
 from mmfields.kernels import push as pushers
+from mmfields.kernels.domain import Particles, trace_domain
 from mmfields.kernels.interpolate import CUBIC, FACES, LANES, LINEAR, NEAREST, NESTED, WAVES, Grid
 from mmfields.kernels.push import boris
 from mmfields.kernels.trace import OPEN, REFLECTING, Electric, Scatter, trace_block
+from mmfields.kernels.window import PART, Window
 
 WALLS = (0, 0, 0)
 NO_OCTAVES = waves.Octaves(np.zeros(1, np.int64), np.zeros(0), np.zeros(0))
@@ -533,3 +535,37 @@ def test_depths_do_not_depend_on_the_part_of_a_map_or_on_blocks_of_planes():
             faraday.add_depth(field[planes], number[planes], *parts, begin, end)
     np.testing.assert_array_equal(parts, whole)
     np.testing.assert_allclose(whole.sum(axis=0), (field.astype(float) * number).sum(axis=0), rtol=1e-14)
+
+
+@pytest.mark.parametrize("pace", [(0.0, 0.0), (0.2, 0.5)], ids=["fixed", "local"])
+def test_parts_of_a_field_give_what_the_whole_does(pace):
+    """Two halves with a cell of the other on either side, between which particles go until they have arrived."""
+    rng = np.random.default_rng(2)
+    field = rng.normal(size=(3, 4, 12, 3))
+    n, walls = 5, (0, REFLECTING, OPEN)
+    start = np.ones((n, 7))
+    start[:, :3] = rng.uniform(0, (12, 4, 3), (n, 3))
+    direction = rng.normal(size=(n, 3))
+    start[:, 3:6] = direction / np.linalg.norm(direction, axis=1, keepdims=True)
+    keys, taken = np.arange(n, dtype=np.uint64), np.zeros(n, np.int64)
+    path = np.array([0.0, 2.0, 3.0]), np.array([0, 4, 5])
+    grid, scattering = grid_of(field, walls), Scatter(scatter.NONE, 0.0, 0.0, 0.0, NO_MASK)
+    electric = Electric(grid_of(np.zeros((0, 1, 1, 3))).data, pushers.NONE, 0.0)
+    parts = grid, scattering, electric, NO_OCTAVES
+    whole = trace_block(*parts, start, keys, taken, 2.0, *path, *pace, 10)
+    found, nothing = np.full((10, n, 3), np.nan), np.zeros(n, np.int64)
+    place, goals = np.append(start, np.broadcast_to([0.0, 1.0, 1.0, 1.0], (n, 4)), 1), np.zeros((n, 3), np.int32)
+    waiting = Particles(place, keys, taken.copy(), nothing, nothing.copy(), goals)
+    who, rounds = np.arange(n), 0
+    while len(who):
+        begin = 5 if rounds % 2 else 11  # cells 11 to 6, and 5 to 0
+        cells = (np.arange(8) + begin) % 12
+        window = Window(PART, np.array([begin, 0, 0]), (3, 4, 8), np.zeros((3, LANES), np.int32))
+        part = grid._replace(data=grid_of(field[:, :, cells]).data)
+        rows, of = trace_domain(part, window, *parts[1:], waiting, 2.0, *path, *pace, 10)
+        found[:, who[of[:, 0]], of[:, 1]] = rows.T
+        on = waiting.saves < 3
+        assert not on.any() or not np.isin(waiting.goals[on, 0], cells[:-1]).any()
+        who, waiting, rounds = who[on], Particles(*(a[on] for a in waiting)), rounds + 1
+    assert rounds > 1
+    np.testing.assert_array_equal(found, whole)

@@ -135,7 +135,8 @@ def run_domains(
     check_start(start[0], taken[0], geometry, rule["kind"], intervals, counts[0])
     n, last = start.shape[1], len(intervals)
     nothing = np.zeros(n, np.int64)
-    place = np.concatenate([start[0], np.zeros((n, 4))], axis=1)
+    # nothing left of an interval, and any field: the first look is at the start
+    place = np.append(start[0], np.broadcast_to([0.0, 1.0, 1.0, 1.0], (n, 4)), axis=1)
     waiting = Particles(place, keys[0], taken[0], nothing, nothing, _first_goals(place[:, :3], geometry))
     who, out, rounds, handed = np.arange(n), np.empty((rows, n, last)), 0, 0
     size = sum(a[0].nbytes for a in waiting)

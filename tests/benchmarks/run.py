@@ -1,6 +1,6 @@
 """Speed, as ratios to a reference measured in the same run.
 
-    python tests/benchmarks/run.py            # all; `cluster` and `turbulence` need 40 GB of disk and ten minutes
+    python tests/benchmarks/run.py            # all; three of them need 45 GB of disk and minutes
     python tests/benchmarks/run.py readers    # those of one file
 
 Every figure is the median over repeats that alternate with its reference.
