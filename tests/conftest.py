@@ -86,3 +86,20 @@ def running_cluster(folder: Path, *worker_options: str, **environment: str) -> I
 def start_cluster(tmp_path_factory):
     """Starts a cluster, with options of the workers and variables of the environment, as a context."""
     return lambda *options, **environment: running_cluster(tmp_path_factory.mktemp("cluster"), *options, **environment)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of a megabyte; `mount` gives it other options."""
+    place = tmp_path / "disk"
+    place.mkdir()
+
+    def mount(options):
+        return subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", place], capture_output=True, check=False)
+
+    if mount("size=1m").returncode:
+        pytest.skip("a file system can be mounted by root only")
+    try:
+        yield place, mount
+    finally:
+        subprocess.run(["umount", place], check=False)

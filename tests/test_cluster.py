@@ -110,10 +110,8 @@ def test_two_processes_share_one_copy_of_the_field(address, monkeypatch):
             time.sleep(0.2)
 
 
-@pytest.mark.parametrize("one_host", [True, False])
-def test_blocks_on_a_cluster_give_the_same_bits(address, monkeypatch, one_host):
+def test_blocks_on_a_cluster_give_the_same_bits(address):
     """Particles are handed between the workers in rounds; no task has more than one block of the field."""
-    monkeypatch.setattr(mm.tracing.holding, "one_host", lambda: one_host)
     ds = mm.samples.load("micromirrors").isel(time=1)
     hot = mm.scattering.small_angle(nu=0.01)
     ds = ds[["Bx", "By", "Bz"]].assign(hot=abs(ds.Bx) > 1.2)
@@ -139,27 +137,19 @@ def test_a_field_that_no_worker_may_hold_is_divided(address, monkeypatch):
     """From their limit of 2 GiB on; nothing of it is computed."""
     import dask.array as da
 
-    def snapshot(n):
-        zeros = da.zeros((n, n, n), dtype=np.float32, chunks=(64, n, n))
-        return mm.io.from_arrays(
-            Bx=zeros, By=zeros, Bz=zeros + 1, spacing=dict.fromkeys("zyx", 1.0), dims=("z", "y", "x")
-        )
-
-    files, make = [], mm.tracing.holding._in_files
-    monkeypatch.setattr(
-        mm.tracing.holding,
-        "_in_files",
-        lambda parts, regions, *more: files.append(regions) or make(parts, regions, *more),
-    )
+    plans, divided = [], mm.tracing.source.Plan
+    monkeypatch.setattr(mm.tracing.source, "Plan", lambda *what: plans.append(divided(*what)) or plans[-1])
     with Client(address):
         for n in (256, 512):
-            ds = snapshot(n)
+            zeros = da.zeros((n, n, n), dtype=np.float32, chunks=(64, n, n))
+            ds = mm.io.from_arrays(
+                Bx=zeros, By=zeros, Bz=zeros + 1, spacing=dict.fromkeys("zyx", 1.0), dims=("z", "y", "x")
+            )
             p = mm.particles.isotropic(10, gyroradius=5.0, seed=1, field=ds, reference_field=1.0)
-            files.clear()
             assert mm.trace(ds, p, step=0.5, distance=5.0).x.chunks
-            (sizes,) = [[12 * np.prod(lengths) for _, lengths in regions] for regions in files]
-            assert len(sizes) == (27 if n == 512 else 1)
-            assert max(sizes) <= 2**31 / (10 if n == 512 else 3)
+            assert len(plans) == (n == 512)
+    sizes = [12 * np.prod(lengths) for _, lengths in plans[0].regions]
+    assert len(sizes) == 27 and max(sizes) <= 2**31 / 10
 
 
 def test_readers_work_on_workers(address, shared):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import mmfields as mm
+from mmfields.io._shared import view
 from mmfields.tracing import domains, holding
 
 SPACING = {"z": 0.5, "y": 1.0, "x": 0.25}
@@ -35,10 +36,10 @@ def same(ds, block=20, n=100, beta_gamma=np.inf, **options):
     return whole
 
 
-@pytest.mark.parametrize("block", [1, 10, 12, 40])
+@pytest.mark.parametrize("block", [8, 10, 12, 40])
 def test_blocks_of_any_size_give_the_same_bits(block):
-    ds = snapshot(shape=(6, 8, 10)) if block == 1 else snapshot()
-    found = same(ds, block, n=10 if block == 1 else 100, step=0.2, distance=20.0, save=[0.5, 0.7, 20.0])
+    ds = snapshot()
+    found = same(ds, block, step=0.2, distance=20.0, save=[0.5, 0.7, 20.0])
     assert found.x.max() > ds.sizes["x"] * 0.25  # out of the box at one end
     assert found.y.min() < 0  # and at the other
 
@@ -123,8 +124,8 @@ def test_what_cannot_be_divided_says_so():
     p = mm.particles.isotropic(10, gyroradius=3.0, seed=1, field=ds, reference_field=1.0)
     with pytest.raises(mm.SnapshotError, match="needs the modes of the whole field: leave block out"):
         mm.trace(ds, p, step=0.2, distance=5.0, block=12, interpolation="spectral")
-    with pytest.raises(mm.SnapshotError, match="block"):
-        mm.trace(ds, p, step=0.2, distance=5.0, block=0)
+    with pytest.raises(mm.SnapshotError, match=r"block=7.*8"):
+        mm.trace(ds, p, step=0.2, distance=5.0, block=7)
     waves = mm.turbulence.plane_waves(10, k_min=1.0, k_max=10.0, seed=1)
     with pytest.raises(mm.SnapshotError, match="a field on no grid is not divided"):
         mm.trace(waves, p, step=0.2, distance=5.0, block=12)
@@ -134,13 +135,46 @@ def test_what_cannot_be_divided_says_so():
             mm.trace(holed, p, step=0.2, distance=5.0, block=12, interpolation=interpolation).x.compute()
 
 
+def test_nothing_is_left_behind(tmp_path):
+    ds = snapshot()
+    p = mm.particles.isotropic(10, gyroradius=3.0, seed=1, field=ds, reference_field=1.0)
+    lazy = mm.trace(ds, p, step=0.2, distance=5.0, block=12, particles_per_task=5)
+    with dask.config.set({"temporary-directory": tmp_path}):
+        lazy.compute()
+        holed = ds.assign(By=ds.By.where(ds.x != ds.x[3]))
+        with pytest.raises(mm.SnapshotError, match="By is not finite"):
+            mm.trace(holed, p, step=0.2, distance=5.0, block=12).x.compute()
+        assert all(path.suffix == ".lock" for path in tmp_path.iterdir())
+    with dask.config.set({"temporary-directory": tmp_path / "absent"}), pytest.raises(mm.SnapshotError, match="absent"):
+        lazy.x.compute()
+
+
+def test_a_disk_without_room(small_disk):
+    place, mount = small_disk
+    assert mount("remount,size=200k").returncode == 0
+    ds = snapshot()
+    p = mm.particles.isotropic(10, gyroradius=3.0, seed=1, field=ds, reference_field=1.0)
+    with (
+        dask.config.set({"temporary-directory": place}),
+        pytest.raises(mm.SnapshotError, match=r"copy of the field of .* GB is to lie here, No space left on device"),
+    ):
+        mm.trace(ds, p, step=0.2, distance=5.0, block=12).x.compute()
+    assert all(path.suffix == ".lock" for path in place.iterdir())
+
+
+def test_a_field_without_end_ends():
+    """Its square overflows, so that steps by the local field have no length."""
+    ds = snapshot()
+    p = mm.particles.isotropic(10, gyroradius=3.0, seed=1, field=ds, reference_field=1.0)
+    options = {"step": 0.1, "step_unit": "local", "distance": 5.0, "save": 2}
+    huge = ds.assign({name: ds[name].astype(float) * 1e160 for name in ("Bx", "By", "Bz")})
+    whole, divided = (mm.trace(huge, p, block=block, **options).compute() for block in (None, 12))
+    np.testing.assert_array_equal(divided.x, whole.x)
+
+
 @pytest.mark.parametrize("extra", [0, 1])
-@pytest.mark.parametrize("hosts", ["one", "several"])
 @pytest.mark.parametrize("periodic", [True, False])
-def test_blocks_cover_the_field_with_their_halos(periodic, hosts, extra, monkeypatch):
-    if hosts == "several":
-        monkeypatch.setattr(holding, "client_in_force", lambda: "a client")
-        monkeypatch.setattr(holding, "one_host", lambda: False)
+def test_blocks_cover_the_field_with_their_halos(periodic, extra, tmp_path):
     shape = (24, 30, 41)
     plan = domains.Plan(shape, (periodic,) * 3, 12)
     cells = np.arange(np.prod([n + extra for n in shape])).reshape([n + extra for n in shape])
@@ -150,17 +184,20 @@ def test_blocks_cover_the_field_with_their_halos(periodic, hosts, extra, monkeyp
     parts = [da.from_array(c * cells, chunks=chunks) for c, chunks in ((1, 7), (2, (25, 8, 42)), (3, 50))]
     mask = da.from_array((cells[: shape[0], : shape[1], : shape[2]] % 3).astype(np.uint8), chunks=10)
     form = holding.Form(("Bx", "By", "Bz"), np.float64, (), False)
-    field, electric, marks = dask.compute(*domains.divided(parts, mask, form, plan))
+    field, electric, marks = domains.divided(parts, mask, form)
+    blocks = domains._blocks(field, marks, plan, form, str(tmp_path), domains._Here())
     assert electric is None
     everywhere = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), -1).reshape(-1, 3)[:, ::-1]
     homes = plan.home(everywhere)
-    assert set(homes) == set(range(len(field))) == set(range(len(marks)))
+    assert set(homes) == set(range(len(blocks))) == set(range(len(plan.regions)))
     for number, (begins, extents) in enumerate(plan.regions):
         index = [(np.arange(m) + b) % n for b, m, n in zip(begins, extents, shape, strict=True)]
         longer = [np.append(i, i[-1] + 1) if extra else i for i in index]
-        data = field[number].array[:-1].reshape(*(m + extra for m in extents), 3)
+        magnetic, electric, marked = blocks[number]
+        data = view(*magnetic)[:-1].reshape(*(m + extra for m in extents), 3)
         np.testing.assert_array_equal(data, cells[np.ix_(*longer)][..., None] * [1, 2, 3])
-        np.testing.assert_array_equal(marks[number].array[:-1].reshape(extents), (cells % 3)[np.ix_(*index)])
+        np.testing.assert_array_equal(view(*marked)[:-1].reshape(extents), (cells % 3)[np.ix_(*index)])
+        assert electric is None
         own = everywhere[homes == number]
         for a in range(3):  # with two cells on either side, for a cubic spline
             near = own[:, 2 - a][:, None] + np.arange(-2, 3)

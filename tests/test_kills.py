@@ -71,13 +71,14 @@ def test_a_trace_is_finished(address):
 
 
 def test_a_trace_in_blocks_is_finished(address):
+    """A task that directs rounds begins again when its worker is lost: particles_per_task says how much that is."""
     ds = mm.samples.load("micromirrors").isel(time=1)[["Bx", "By", "Bz"]].chunk(x=30)
     p = mm.particles.isotropic(2048, gyroradius=[10.0, 20.0], seed=1, field=ds, reference_field=1.0)
 
     def build(block):
-        return mm.trace(ds, p, step=0.2, distance=2e3, save=3, block=block)
+        return mm.trace(ds, p, step=0.2, distance=300.0, save=3, block=block, particles_per_task=256)
 
-    found, killed = survived(address, lambda: build(24), every=4.0)
+    found, killed = survived(address, lambda: build(24), every=6.0)
     assert killed >= 1
     wanted = build(None).compute(scheduler="threads")
     for name in ("x", "vy", "B"):

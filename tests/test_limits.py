@@ -49,14 +49,15 @@ def test_graphs_are_small(huge, build):
     assert largest < 10e6
 
 
-@pytest.mark.parametrize("block", [None, 64])
-def test_a_field_in_memory_is_sent_to_a_cluster_in_pieces(monkeypatch, block):
+def test_a_field_in_memory_is_sent_to_a_cluster_in_pieces(monkeypatch):
     monkeypatch.setattr(mm.tracing.source, "client_in_force", lambda: "a client")
     field = np.random.default_rng(0).normal(size=(160, 150, 140))
     ds = mm.io.from_arrays(Bx=field, By=field, Bz=field, spacing=UNIT)
     p = mm.particles.isotropic(200_000, gyroradius=10.0, seed=1, field=ds, reference_field=1.0)
-    _, computed = graphs(mm.trace(ds, p, step=1.0, distance=10.0, save=2, block=block))
+    _, computed = graphs(mm.trace(ds, p, step=1.0, distance=10.0, save=2))
     assert max(len(pickle.dumps(task)) for task in computed.values()) < 10e6
+    with pytest.raises(mm.SnapshotError, match=r"81 MB.* sent to the cluster as a whole.*mm\.store it"):
+        mm.trace(ds, p, step=1.0, distance=10.0, save=2, block=64)
 
 
 def straight(direction, *, gyroradius=1.0, strength=(0.0, 0.0, 0.0), start=(0.5, 0.5, 0.5), boundary="periodic"):

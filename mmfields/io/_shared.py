@@ -21,26 +21,45 @@ def one_host() -> bool:
     return len(set(addresses)) == 1 and not addresses[0].startswith("inproc")
 
 
-def create(size: int, dtype: Any) -> str:
-    """Path of a new file of so many numbers, all 0."""
-    path = _new_name()
-    with open(path, "r+b") as file:
-        file.truncate(size * np.dtype(dtype).itemsize)
+def create(size: int, dtype: Any, folder: str | None = None) -> str:
+    """Path of a new file of so many numbers, all 0, in a folder or the scratch directory.
+
+    Raises
+    ------
+    SnapshotError
+        If there is no room for it: a mapped file that finds none when it is written would end the process.
+    """
+    folder = folder or scratch()
+    try:
+        handle, path = tempfile.mkstemp(".field", "mmfields-", folder)
+    except OSError as error:
+        raise _no_room(folder, size, dtype, error) from error
+    with os.fdopen(handle, "wb") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, size * np.dtype(dtype).itemsize)
+        except OSError as error:
+            forget(path)
+            raise _no_room(folder, size, dtype, error) from error
     return path
 
 
-def _new_name() -> str:
-    """A new file, empty, in the scratch directory of this worker or of Dask."""
+def scratch() -> str | None:
+    """The scratch directory of this worker or of Dask; None for the system's."""
     import dask
     from distributed import get_worker
 
     try:
-        folder = get_worker().local_directory
+        return get_worker().local_directory
     except ValueError:  # not on a worker
-        folder = dask.config.get("temporary-directory", None)
-    handle, path = tempfile.mkstemp(".field", "mmfields-", folder)
-    os.close(handle)
-    return path
+        return dask.config.get("temporary-directory", None)
+
+
+def _no_room(folder: str | None, size: int, dtype: Any, error: OSError) -> SnapshotError:
+    needed = size * np.dtype(dtype).itemsize / 1e9
+    return SnapshotError(
+        f"{folder or tempfile.gettempdir()}: a copy of the field of {needed:.3g} GB is to lie here, {error.strerror}: "
+        "make room, or set dask's temporary-directory or the workers' local_directory"
+    )
 
 
 def view(path: str, dtype: Any, mode: str = "r") -> np.ndarray:
@@ -48,46 +67,16 @@ def view(path: str, dtype: Any, mode: str = "r") -> np.ndarray:
     return np.asarray(np.memmap(path, dtype, mode))
 
 
-def fill(array: np.ndarray) -> "Mapped":
-    """A file of these numbers."""
-    path = create(array.size, array.dtype)
-    view(path, array.dtype, "r+")[:] = array
-    return Mapped(path, array.dtype)
-
-
 class Mapped:
-    """A filled file of numbers, gone with this object.
-
-    Another process that it is sent to gives the file a name of its own, which outlives that of this one.
-
-    Parameters
-    ----------
-    path : str
-    dtype : dtype
-
-    Attributes
-    ----------
-    host : str or None
-        The host of the worker that made it, as the scheduler knows it.
-    """
+    """A filled file of numbers: sent to another process as its path, and gone with the first that held it."""
 
     def __init__(self, path: str, dtype: Any) -> None:
-        self.path, self.dtype, self.host = path, np.dtype(dtype), _host()
+        self.path, self.dtype = path, np.dtype(dtype)
+        self.array = view(path, dtype)
         weakref.finalize(self, forget, path)
 
-    @property
-    def array(self) -> np.ndarray:
-        """The numbers; mapped as long as they are looked at."""
-        try:
-            return view(self.path, self.dtype)
-        except FileNotFoundError as error:
-            raise SnapshotError(
-                f"{self.path}: this copy of the field is on another host, or went with a worker: connect all workers "
-                "before building the trace, and compute it again"
-            ) from error
-
     def __reduce__(self) -> Any:
-        return _sent, (self.path, self.dtype.str, self.host)
+        return _mapped, (self.path, self.dtype.str)
 
 
 def forget(path: str) -> None:
@@ -96,25 +85,14 @@ def forget(path: str) -> None:
         os.remove(path)
 
 
-def _host() -> str | None:
-    from distributed import get_worker
-    from distributed.comm import get_address_host
-
-    try:
-        return get_address_host(get_worker().address)
-    except ValueError:
-        return None
-
-
-def _sent(path: str, dtype: str, host: str | None) -> Mapped:
-    own = _new_name()
-    try:
-        os.remove(own)
-        os.link(path, own)
-    except OSError:  # on another host, or disks without links
-        own = path
+def _mapped(path: str, dtype: str) -> Mapped:
     copy = Mapped.__new__(Mapped)
-    copy.path, copy.dtype, copy.host = own, np.dtype(dtype), host
-    if own != path:
-        weakref.finalize(copy, forget, own)
+    copy.path, copy.dtype = path, np.dtype(dtype)
+    try:
+        copy.array = view(path, dtype)
+    except FileNotFoundError as error:
+        raise SnapshotError(
+            f"{path}: the shared copy of the field is not on this host any more: connect all workers before building "
+            "the trace, and give them more memory or block=..."
+        ) from error
     return copy

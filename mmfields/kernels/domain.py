@@ -103,6 +103,9 @@ def step(
     remember(left, batch, before)
     if fraction > 0.0:
         count = ONCE if set_local(batch, extra, rigidity, fraction, longest, left) else DIRECTLY
+        for lane in range(LANES):  # no step at all, in a field without end: the interval is over, as it is elsewhere
+            if not batch.half[lane] > 0.0:
+                batch.half[lane] = left[lane] = 0.0
     else:
         count = set_due(batch, extra, particles, members, rigidity, intervals, counts)
     if count == 0:

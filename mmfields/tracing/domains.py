@@ -4,24 +4,32 @@ Every particle is followed in the block that holds the cells it needs, until its
 others; then it is handed to the block of those.  A step is computed by the same operations wherever it is made.
 """
 
+import fcntl
+import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 
 from mmfields.conventions import SnapshotError
-from mmfields.io._shared import Mapped
-from mmfields.tracing.holding import Form, in_regions, vectors
+from mmfields.io._shared import create, scratch, view
+from mmfields.tracing.holding import Form, vectors, writes
 
 # Cells that neighbouring blocks have in common: at least so many, and a share of their own.
 HALO, SHARE = 4, 1 / 16
+# Cells along a side of the smallest blocks: with their halos they are 27 times as large.
+LEAST = 2 * HALO
 # Of a worker's memory: what a field may fill to be held as a whole, and one block to be worked on beside others.
 HELD_WHOLE, HELD_BLOCK = 1 / 3, 1 / 10
 # Bytes of trajectories that are put together at once.
-RESULT = 2**27
+RESULT = 2**28
 # Topic of the events that the scheduler keeps of finished runs.
 TOPIC = "mmfields-trace"
 
@@ -79,16 +87,23 @@ class Plan:
         return np.ravel_multi_index(tuple(goals[:, 2 - a] // self.sides[a] for a in range(3)), self.counts)
 
 
-def divided(parts: Sequence[Any], mask: Any, form: Form, plan: Plan) -> tuple[Any, Any, Any]:
-    """As `whole` of :mod:`~mmfields.tracing.holding`, lists of what the blocks of a plan have; None where nothing is.
+class Unread:
+    """Dask arrays for a task that computes them part by part; Dask does not look into it and compute them before."""
+
+    def __init__(self, arrays: Sequence[Any]) -> None:
+        self.arrays = list(arrays)
+
+    def __dask_tokenize__(self) -> list[str]:
+        return [array.name for array in self.arrays]
+
+
+def divided(parts: Sequence[Any], mask: Any, form: Form) -> tuple[Unread, None, Unread | None]:
+    """As `whole` of :mod:`~mmfields.tracing.holding`, of a field that :func:`run_domains` divides.
 
     The parts may have one place more than there are cells, for faces.
     """
-    extra = parts[0].shape[0] - plan.shape[0]
-    longer = [(begins, tuple(m + extra for m in extents)) for begins, extents in plan.regions]
-    made = [in_regions(three, longer, plan.shape, names, form.kind) for three, names in vectors(parts, form)]
-    marks = None if mask is None else in_regions([mask], plan.regions, plan.shape, ["mask"], np.uint8)
-    return made[0], made[1] if made[1:] else None, marks
+    marks = None if mask is None else Unread([mask])
+    return Unread([part for three, _ in vectors(parts, form) for part in three]), None, marks
 
 
 def side_for(size: int, bytes_per_cell: int) -> int | None:
@@ -101,7 +116,7 @@ def side_for(size: int, bytes_per_cell: int) -> int | None:
     if not limits or size * bytes_per_cell <= HELD_WHOLE * min(limits)[0]:
         return None
     held = HELD_BLOCK * min(each for _, each in limits)
-    return max(2 * HALO, int((held / bytes_per_cell) ** (1 / 3) / (1 + 2 * SHARE)))
+    return max(LEAST, int((held / bytes_per_cell) ** (1 / 3) / (1 + 2 * SHARE)))
 
 
 def particles_at_once(rows: int, saves: int) -> int:
@@ -110,57 +125,95 @@ def particles_at_once(rows: int, saves: int) -> int:
 
 
 def run_domains(
-    field: list[Mapped],
-    electric: list[Mapped] | None,
-    mask: list[Mapped] | None,
+    field: Unread,
+    _: None,
+    mask: Unread | None,
     start: np.ndarray,
     keys: np.ndarray,
     taken: np.ndarray,
-    radius: np.ndarray,
-    mass: np.ndarray,
+    radii: np.ndarray,
+    masses: np.ndarray,
     reference: np.ndarray,
     intervals: np.ndarray,
     counts: np.ndarray,
     *,
     plan: Plan,
-    geometry: tuple[Any, ...],
+    form: Form,
     rows: int,
     **rule: Any,
 ) -> np.ndarray:
-    """As `run_task`, in rounds through the blocks of a plan."""
-    from mmfields.kernels.domain import Particles
+    """As `run_task` for several gyroradii, (row, gyroradius, particle, save), in rounds through the blocks of a plan.
+
+    The blocks are files of this run, in the scratch directory of its process; other processes of the host map them.
+    """
     from mmfields.tracing.task import check_start, finite, rigidity_of
 
-    rigidity = rigidity_of(radius, reference)
-    check_start(start[0], taken[0], geometry, rule["kind"], intervals, counts[0])
-    n, last = start.shape[1], len(intervals)
-    nothing = np.zeros(n, np.int64)
+    out = np.empty((rows, *start.shape[:2], len(intervals)))
+    for g in range(len(start)):
+        rigidity_of(radii[g : g + 1], reference)
+        check_start(start[g], taken[g], rule["geometry"], rule["kind"], intervals, counts[g])
+    with _hands() as hands, TemporaryDirectory(prefix="mmfields-", dir=scratch()) as folder:
+        blocks = _blocks(field, mask, plan, form, folder, hands)
+        for g, particles in enumerate(zip(start, keys, taken, strict=True)):
+            options = {"rows": rows, "rigidity": rigidity_of(radii[g : g + 1], reference), **rule}
+            options["electric"] = rule["pusher"], float(masses[g])
+            # an interval of no length first: steps by the local field begin with a look at it
+            options["path"] = np.insert(intervals, 0, 0.0), np.insert(counts[g], 0, 0)
+            _rounds(particles, blocks, plan, options, hands, out[:, g])
+    return finite(out)
+
+
+def _rounds(
+    particles: tuple[np.ndarray, ...], blocks: list[Any], plan: Plan, options: dict[str, Any], hands: Any, out: Any
+) -> None:
+    """All rounds of particles of one gyroradius; fills (row, particle, save)."""
+    from mmfields.kernels.domain import Particles
+
+    start, keys, taken = particles
+    n, last, nothing = len(start), out.shape[-1], np.zeros(len(start), np.int64)
     # nothing left of an interval, and any field: the first look is at the start
-    place = np.append(start[0], np.broadcast_to([0.0, 1.0, 1.0, 1.0], (n, 4)), axis=1)
-    waiting = Particles(place, keys[0], taken[0], nothing, nothing, _first_goals(place[:, :3], geometry))
-    who, out, rounds, handed = np.arange(n), np.empty((rows, n, last)), 0, 0
-    size = sum(a[0].nbytes for a in waiting)
-    # an interval of no length first: steps by the local field begin with a look at it
-    path = np.insert(intervals, 0, 0.0), np.insert(counts[0], 0, 0)
-    options = {"geometry": geometry, "rigidity": rigidity, "rows": rows, "path": path, **rule}
-    options["electric"] = rule["pusher"], float(mass[0])
-    with _workers() as (work, report):
-        while len(who):
-            tasks, groups = [], _by_home(plan.home(waiting.goals))
-            for number, chosen in groups:
-                block = [held and held[number] for held in (field, electric, mask)]
-                tasks.append((block, plan.region(number), Particles(*(a[chosen] for a in waiting)), options))
-            parts, left = [], []
-            for (_, chosen), (group, found, of) in zip(groups, work(tasks), strict=True):
-                counted = of[:, 1] > 0
-                out[:, who[chosen[of[counted, 0]]], of[counted, 1] - 1] = found[counted].T
-                on = group.saves <= last
-                parts.append(Particles(*(a[on] for a in group)))
-                left.append(who[chosen[on]])
-            waiting, who = Particles(*map(np.concatenate, zip(*parts, strict=True))), np.concatenate(left)
-            rounds, handed = rounds + 1, handed + len(who)
-        report({"rounds": rounds, "handed": handed, "bytes": handed * size})
-    return finite(out)[:, None]
+    place = np.append(start, np.broadcast_to([0.0, 1.0, 1.0, 1.0], (n, 4)), axis=1)
+    waiting = Particles(place, keys, taken, nothing, nothing, _first_goals(place[:, :3], options["geometry"]))
+    who, rounds, handed, size = np.arange(n), 0, 0, sum(a[0].nbytes for a in waiting)
+    while len(who):
+        groups = _by_home(plan.home(waiting.goals))
+        tasks = [
+            (blocks[number], plan.region(number), Particles(*(a[chosen] for a in waiting)), options)
+            for number, chosen in groups
+        ]
+        parts, left = [], []
+        for (_, chosen), (group, found, of) in zip(groups, hands.work(tasks), strict=True):
+            counted = of[:, 1] > 0
+            out[:, who[chosen[of[counted, 0]]], of[counted, 1] - 1] = found[counted].T
+            on = group.saves <= last
+            parts.append(Particles(*(a[on] for a in group)))
+            left.append(who[chosen[on]])
+        waiting, who = Particles(*map(np.concatenate, zip(*parts, strict=True))), np.concatenate(left)
+        rounds, handed = rounds + 1, handed + len(who)
+    hands.report({"rounds": rounds, "handed": handed, "bytes": handed * size})
+
+
+def _blocks(field: Unread, mask: Unread | None, plan: Plan, form: Form, folder: str, hands: Any) -> list[Any]:
+    """Files of all blocks: (path, dtype) of the magnetic field, the electric field and the mask, or None."""
+    import dask
+
+    extra = field.arrays[0].shape[0] - plan.shape[0]
+    vectors = [
+        (field.arrays[i : i + 3], form.names[i : i + 3], form.kind, extra) for i in range(0, len(field.arrays), 3)
+    ]
+    vectors += [None] * (2 - len(vectors)) + [mask and (mask.arrays, ["mask"], np.uint8, 0)]
+    tasks, files = [], []
+    for vector in vectors:
+        if vector is None:
+            files.append([None] * len(plan.regions))
+            continue
+        parts, names, kind, more = vector
+        regions = [(begins, tuple(m + more for m in extents)) for begins, extents in plan.regions]
+        made = [(create(len(parts) * int(np.prod(m)) + 1, kind, folder), begins, m) for begins, m in regions]
+        tasks += writes(dask.delayed(made, traverse=False), parts, plan.shape, names, kind)
+        files.append([(path, np.dtype(kind)) for path, _, _ in made])
+    hands.compute(tasks)
+    return list(zip(*files, strict=True))
 
 
 def _first_goals(position: np.ndarray, geometry: tuple[Any, ...]) -> np.ndarray:
@@ -178,38 +231,117 @@ def _by_home(numbers: np.ndarray) -> list[tuple[int, np.ndarray]]:
 
 
 @contextmanager
-def _workers() -> Iterator[tuple[Callable, Callable]]:
-    """Functions that work through a round, on all workers or block after block in this process, and that report."""
+def _hands() -> Iterator["_Here | _There"]:
+    """Who does the work: this process, or the workers of this host."""
     from distributed import get_worker, worker_client
 
     try:
         worker = get_worker()
     except ValueError:
-        yield lambda tasks: [advance(*task) for task in tasks], lambda said: None
+        with _alone(Path(scratch() or gettempdir()), lambda: None):
+            yield _Here()
         return
-    own = worker.get_current_task()
-
-    def work(tasks: Sequence[Any]) -> list[Any]:
-        if own not in worker.state.tasks or worker.state.tasks[own].state == "cancelled":
-            raise SnapshotError("the trace is not wanted any more")
-        where = [{"workers": task[0][0].host, "allow_other_workers": True} for task in tasks]
-        return client.gather(
-            [client.submit(advance, *task, pure=False, **at) for task, at in zip(tasks, where, strict=True)]
-        )
-
+    task = worker.get_current_task()
     with worker_client() as client:
-        yield work, lambda said: worker.log_event(TOPIC, said)
+        hands = _There(client, worker, task)
+        with _alone(Path(worker.local_directory).parent, hands.check):
+            yield hands
+
+
+@contextmanager
+def _alone(folder: Path, check: Callable[[], None]) -> Iterator[None]:
+    """One run at a time has files on a disk; the end of its process, however it comes, lets the next one in."""
+    try:
+        lock = open(folder / f"mmfields-{os.getuid()}.lock", "w")  # noqa: SIM115
+    except OSError as error:
+        raise SnapshotError(
+            f"{folder}: blocks of the field are to lie here, {error.strerror}: set dask's temporary-directory"
+        ) from error
+    with lock as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                check()
+                time.sleep(0.1)
+        yield
+
+
+class _Here:
+    """One thing after the other."""
+
+    def compute(self, tasks: Sequence[Any]) -> None:
+        import dask
+
+        dask.compute(*tasks, scheduler="synchronous")
+
+    def work(self, tasks: Sequence[Any]) -> list[Any]:
+        return [advance(*task) for task in tasks]
+
+    def report(self, said: dict[str, Any]) -> None:
+        pass
+
+
+class _There:
+    """The workers of this host."""
+
+    def __init__(self, client: Any, worker: Any, task: Any) -> None:
+        from distributed.comm import get_address_host
+
+        self.client, self.worker, self.task = client, worker, task
+        self.host = get_address_host(worker.address)
+
+    def check(self) -> None:
+        """Stop if what this is for has been cancelled."""
+        state = self.worker.state.tasks.get(self.task)
+        if state is None or state.state == "cancelled":
+            raise SnapshotError("the trace is not wanted any more")
+
+    def compute(self, tasks: Sequence[Any]) -> None:
+        self.check()
+        self.client.gather(self.client.compute(under_own_keys(tasks), workers=self.host))
+
+    def work(self, tasks: Sequence[Any]) -> list[Any]:
+        self.check()
+        submit = self.client.submit
+        return self.client.gather([submit(advance, *task, pure=False, workers=self.host) for task in tasks])
+
+    def report(self, said: dict[str, Any]) -> None:
+        self.worker.log_event(TOPIC, said)
+
+
+def under_own_keys(tasks: Sequence[Any]) -> list[Any]:
+    """The same delayed tasks, all that they need under other keys than in the graph that the trace is in.
+
+    Both graphs are optimized on their own, and a scheduler takes one key for one task.  What workers exchange among
+    each other keeps its keys, by which they know it.
+    """
+    from dask._task_spec import convert_legacy_graph
+    from dask.delayed import Delayed
+
+    graph: dict[Any, Any] = {}
+    for task in tasks:
+        graph.update(dict(task.__dask_graph__()))
+    if any("shuffle" in str(key) or "p2p" in str(key) for key in graph):
+        return list(tasks)
+    own, mark = {}, uuid4().hex
+    for key in graph:
+        own[key] = (f"{key[0]}-{mark}", *key[1:]) if isinstance(key, tuple) else f"{key}-{mark}"
+    nodes = convert_legacy_graph(graph)
+    renamed = {own[key]: node.substitute(own, key=own[key]) for key, node in nodes.items()}
+    return [Delayed(own[task.key], renamed) for task in tasks]
 
 
 def advance(
-    block: Sequence[Mapped | None], region: tuple[tuple[int, ...], ...], group: Any, options: dict[str, Any]
+    block: Sequence[tuple[str, Any] | None], region: tuple[tuple[int, ...], ...], group: Any, options: dict[str, Any]
 ) -> tuple[Any, np.ndarray, np.ndarray]:
     """Particles through a block.
 
     Parameters
     ----------
-    block : sequence of Mapped
-        Magnetic field, and electric field and mask if there are any.
+    block : sequence of (path, dtype)
+        Files of the magnetic field, and of the electric field and the mask if there are any.
     region : tuple
         First cell and number of cells (z, y, x).
 
@@ -229,7 +361,7 @@ def advance(
     from mmfields.tracing.task import NO_OCTAVES, as_kernel_takes_it, scatter_of
 
     begins, extents = region
-    data, other, marks = (None if held is None else held.array for held in block)
+    data, other, marks = (None if file is None else view(*file) for file in block)
     mask = np.zeros((1, 1, 1), np.uint8) if marks is None else marks[:-1].reshape(extents)
     particles = Particles(*(np.array(a) for a in group))  # what comes from another process is not to be written
     found, of = trace_domain(

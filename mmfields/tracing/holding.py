@@ -1,4 +1,4 @@
-"""How tasks hold a field: packed once for the kernel, whole or in regions, in memory or in files that a host shares."""
+"""How tasks hold a field: packed once for the kernel, in memory or in files that the processes of a host map."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from mmfields.conventions import SnapshotError
-from mmfields.io._shared import Mapped, create, fill, forget, one_host, view
-from mmfields.io.storing import client_in_force
+from mmfields.io._shared import Mapped, create, forget, one_host, view
+
+# A file of a region: its path, first place and number of places (z, y, x).
+Region = tuple[str, tuple[int, ...], tuple[int, ...]]
 
 
 @dataclass(frozen=True)
@@ -51,17 +53,10 @@ def whole(parts: Sequence[Any], mask: Any, form: Form) -> tuple[Any, Any, Any]:
     if form.spectral:
         made = [dask.delayed(_modes, pure=True)(*vector, names=names) for vector, names in vectors(parts, form)]
     elif one_host():
-        region = [((0, 0, 0), parts[0].shape)]
-        one = dask.delayed(_filled_one, pure=True)
-        made = [
-            one(*_in_files(vector, region, parts[0].shape, names, form.kind), form.kind)
-            for vector, names in vectors(parts, form)
-        ]
+        made = [_in_a_file(vector, names, form.kind) for vector, names in vectors(parts, form)]
     else:
-        made = [
-            dask.delayed(_pack, pure=True)(*vector, names=names, kind=form.kind)
-            for vector, names in vectors(parts, form)
-        ]
+        pack_all = dask.delayed(_pack, pure=True)
+        made = [pack_all(*vector, names=names, kind=form.kind) for vector, names in vectors(parts, form)]
     return made[0], made[1] if made[1:] else np.zeros(1), marks
 
 
@@ -74,91 +69,64 @@ def vectors(parts: Sequence[Any], form: Form) -> Iterator[tuple[list[Any], tuple
         yield three, names
 
 
-def spans(begin: int, length: int, n: int, size: int) -> list[tuple[int, int, int]]:
-    """Where so many cells lie that go on at the start beyond the n-th: (low, high, how far they are shifted).
+def _in_a_file(parts: Sequence[Any], names: Sequence[str], kind: Any) -> Any:
+    """A whole vector in a file that the processes of a host share; a delayed `Mapped`."""
+    import dask
 
-    A `size` beyond n, one face more, is read where nothing goes on.
-    """
-    stop = begin + length
-    return [(begin, stop, 0)] if stop <= size else [(begin, n, 0), (n, stop, n)]
+    shape = parts[0].shape
+    file = dask.delayed(_new_file, pure=False)(shape, len(parts), kind)
+    return dask.delayed(_filled, pure=True)(file, writes(file, parts, shape, names, kind), kind)
 
 
-def in_regions(
-    parts: Sequence[Any], regions: Sequence[Any], cells: Sequence[int], names: Sequence[str], kind: Any
-) -> Any:
-    """Regions of components side by side, each in a file of the host that made it: delayed `Mapped`, or a list of them.
+def _new_file(shape: tuple[int, ...], count: int, kind: Any) -> list[Region]:
+    return [(create(count * int(np.prod(shape)) + 1, kind), (0, 0, 0), shape)]
+
+
+def _filled(file: list[Region], written: Sequence[str], kind: Any) -> Mapped:
+    (path, _, _) = file[0]
+    if any(other != path for other in written):
+        raise SnapshotError(
+            f"{path}: parts of the field were written to a file that went with a lost worker: compute it again"
+        )
+    return Mapped(path, kind)
+
+
+def writes(files: Any, parts: Sequence[Any], cells: Sequence[int], names: Sequence[str], kind: Any) -> list[Any]:
+    """Tasks that write components side by side into regions, delayed.
+
+    Every chunk is written where it belongs as soon as it is there, so that no more than that is ever in memory.
 
     Parameters
     ----------
+    files : list of Region, or delayed
+        Regions go on at the start beyond the end of the field.
     parts : sequence of dask arrays
         Over (z, y, x).
-    regions : sequence of (begins, lengths)
-        First place and number of places (z, y, x); they go on at the start beyond the end.
     cells : sequence of int
-        After which they do so.
+        After which regions go on at the start.
     """
     import dask
 
-    if client_in_force() is None or one_host():
-        return dask.delayed(_filled, pure=True)(*_in_files(parts, regions, cells, names, kind), kind)
-    pack = dask.delayed(_pack_region, pure=True)
-    return [pack([_cut(p, *region, cells) for p in parts], region[0], cells, names, kind) for region in regions]
-
-
-def _cut(array: Any, begins: Sequence[int], lengths: Sequence[int], cells: Sequence[int]) -> Any:
-    """Part of an array, which goes on at the start beyond the end."""
-    import dask.array as da
-
-    for axis, (begin, length, n) in enumerate(zip(begins, lengths, cells, strict=True)):
-        across = (slice(None),) * axis
-        pieces = [array[(*across, slice(a - s, b - s))] for a, b, s in spans(begin, length, n, array.shape[axis])]
-        array = da.concatenate(pieces, axis) if pieces[1:] else pieces[0]
-    return array
-
-
-def _pack_region(
-    parts: Sequence[np.ndarray], begins: Sequence[int], cells: Sequence[int], names: Sequence[str], kind: Any
-) -> Mapped:
-    for part, name in zip(parts, names, strict=True):
-        require_finite(part, name, begins, cells)
-    return fill(pack(parts, kind))
-
-
-def _in_files(
-    parts: Sequence[Any], regions: Sequence[Any], cells: Sequence[int], names: Sequence[str], kind: Any
-) -> tuple[Any, list[Any]]:
-    """Files of one host, and what fills them, delayed.
-
-    Every chunk is written where it belongs as soon as it is there, so that no more than that is ever in memory.
-    """
-    import dask
-
-    files = dask.delayed(_new_files, pure=False)(tuple(regions), len(parts), kind)
     chunks, size = parts[0].chunks, parts[0].shape
     corners = product(*([0, *np.cumsum(c[:-1]).tolist()] for c in chunks))
     blocks = zip(*(part.rechunk(chunks).to_delayed().ravel() for part in parts), strict=True)
     write = dask.delayed(_write, pure=True)
-    written = [
+    return [
         write(files, list(together), corner, cells, size, names, kind)
         for corner, together in zip(corners, blocks, strict=True)
     ]
-    return files, written
-
-
-def _new_files(regions: Sequence[Any], count: int, kind: Any) -> list[tuple[str, Any, Any]]:
-    return [(create(count * int(np.prod(lengths)) + 1, kind), begins, lengths) for begins, lengths in regions]
 
 
 def _write(
-    files: Sequence[Any],
+    files: Sequence[Region],
     chunk: Sequence[np.ndarray],
     corner: Sequence[int],
     cells: Sequence[int],
     size: Sequence[int],
     names: Sequence[str],
     kind: Any,
-) -> None:
-    """A chunk of the components into all files that it belongs to, which go with the first that is refused."""
+) -> str:
+    """A chunk of the components into all files that it belongs to, the first of which is given back."""
     try:
         for part, name in zip(chunk, names, strict=True):
             require_finite(part, name, corner)
@@ -174,26 +142,24 @@ def _write(
         try:
             out = view(path, kind, "r+")[:-1].reshape(*lengths, len(chunk))
         except FileNotFoundError:
-            return  # another chunk was refused, and says so; without the file nothing runs on
+            break  # another chunk was refused, and says so; without the file nothing runs on
         for c, part in enumerate(chunk):
             for place in places:
                 out[(*(there for there, _ in place), c)] = part[tuple(here for _, here in place)]
+    return files[0][0]
 
 
 def _overlaps(begin: int, length: int, n: int, size: int, corner: int, width: int) -> Iterator[tuple[slice, slice]]:
-    """Where a chunk lies in a region, along one axis, and which part of the chunk that is."""
-    for low, high, shift in spans(begin, length, n, size):
-        first, stop = max(low, corner + shift), min(high, corner + width + shift)
-        if first < stop:
-            yield slice(first - begin, stop - begin), slice(first - shift - corner, stop - shift - corner)
+    """Where a chunk lies in a region, along one axis, and which part of the chunk that is.
 
-
-def _filled(files: Sequence[Any], _: Any, kind: Any) -> list[Mapped]:
-    return [Mapped(path, kind) for path, _, _ in files]
-
-
-def _filled_one(files: Sequence[Any], written: Any, kind: Any) -> Mapped:
-    return _filled(files, written, kind)[0]
+    The region goes on at the start beyond the n-th place; a `size` beyond n, one face more, is read where it does not.
+    """
+    stop = begin + length
+    spans = [(begin, stop, 0)] if stop <= size else [(begin, n, 0), (n, stop, n)]
+    for low, high, shift in spans:
+        first, last = max(low, corner + shift), min(high, corner + width + shift)
+        if first < last:
+            yield slice(first - begin, last - begin), slice(first - shift - corner, last - shift - corner)
 
 
 def _pack(*parts: np.ndarray, names: Sequence[str], kind: Any) -> np.ndarray:
@@ -212,13 +178,10 @@ def pack(parts: Sequence[np.ndarray], kind: Any) -> np.ndarray:
     return flat
 
 
-def require_finite(
-    part: np.ndarray, name: str, corner: Sequence[int] = (0, 0, 0), shape: Sequence[int] | None = None
-) -> None:
-    """Refuse a part of a component, which begins at a corner and may go on at the start beyond the end."""
+def require_finite(part: np.ndarray, name: str, corner: Sequence[int] = (0, 0, 0)) -> None:
+    """Refuse a part of a component, which begins at a corner."""
     if not np.isfinite(part).all():
         where = np.argwhere(~np.isfinite(part))[0] + np.array(corner)
-        where = where if shape is None else where % shape
         raise SnapshotError(f"{name} is not finite at (z, y, x) = {tuple(where.tolist())}: fill it before tracing")
 
 

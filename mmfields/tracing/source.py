@@ -55,8 +55,8 @@ class Source:
         ``mean_Bx|y|z`` and ``B_rms``.
     length, strength : dict
         Attrs with the units of lengths and of the field.
-    plan : Plan, optional
-        How the field is divided; data, electric and mask are lists then, or None.
+    plan : (Plan, Form), optional
+        How the field is divided, and what becomes of it; data and mask are `Unread` then.
     """
 
     data: Any
@@ -69,7 +69,7 @@ class Source:
     means: dict[str, xr.DataArray]
     length: dict[str, str]
     strength: dict[str, str]
-    plan: Plan | None = None
+    plan: tuple[Plan, Form] | None = None
 
 
 def of_synthetic(field: Synthetic, scattering: Scattering | None) -> Source:
@@ -138,11 +138,13 @@ def of_snapshot(
         side = side_for(int(np.prod(geometry[0])), len(vectors) * form.kind().itemsize + (mask is not None))
     means = {f"mean_{name}": value for name, value in mean_field(field).data_vars.items()}
     kind = SPECTRAL if interpolation == SPECTRAL else INTERPOLATIONS.index(interpolation)
+    if side is not None:
+        _require_lazy(vectors)
     parts = [_grid_order(vector) for vector in vectors]
     periodic = tuple((geometry[-1][::-1] == WALLS.index("periodic")).tolist())
     plan = None if side is None else Plan(geometry[0], periodic, side)
     return Source(
-        *(whole(parts, mask, form) if plan is None else divided(parts, mask, form, plan)),
+        *(whole(parts, mask, form) if plan is None else divided(parts, mask, form)),
         geometry,
         kind,
         min(spacing(field).values()),
@@ -150,7 +152,7 @@ def of_snapshot(
         {**means, "B_rms": reference_strength(field, "rms")},
         unit_attrs(field[spatial_dims(field)[0]]),
         unit_attrs(field[names[0]]),
-        plan,
+        plan and (plan, form),
     )
 
 
@@ -166,6 +168,16 @@ def _form(vectors: Sequence[xr.DataArray], field: xr.Dataset, interpolation: str
         tuple(beyond) if interpolation == "cubic" else (),
         interpolation == SPECTRAL,
     )
+
+
+def _require_lazy(vectors: Sequence[xr.DataArray]) -> None:
+    """Refuse fields in memory that would go to every worker."""
+    size = sum(v.nbytes for v in vectors if v.chunks is None)
+    if size > 2 * PIECE and client_in_force() is not None:
+        raise SnapshotError(
+            f"the field is in memory, {size / 1e6:.0f} MB, and would be sent to the cluster as a whole to be divided: "
+            "mm.store it, and trace through mm.open_snapshot of the store"
+        )
 
 
 def _grid_order(array: xr.DataArray) -> Any:

@@ -183,23 +183,6 @@ def test_what_variables_share_is_computed_once(tmp_path):
     np.testing.assert_array_equal(stored.c, 3 * np.arange(8.0))
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of a megabyte; `mount` gives it other options."""
-    place = tmp_path / "disk"
-    place.mkdir()
-
-    def mount(options):
-        return subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", place], capture_output=True, check=False)
-
-    if mount("size=1m").returncode:
-        pytest.skip("a file system can be mounted by root only")
-    try:
-        yield place, mount
-    finally:
-        subprocess.run(["umount", place], check=False)
-
-
 def test_a_full_disk_and_one_that_is_not_to_be_written(tmp_path, small_disk):
     disk, mount = small_disk
     random = da.random.default_rng(1).random((64, 32, 32), chunks=(8, -1, -1))
