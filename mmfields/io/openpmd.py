@@ -3,12 +3,14 @@
 import json
 import os
 import re
+import select
 import subprocess
 import sys
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -270,9 +272,12 @@ def _check_bp4(path: str) -> None:
 
 # Reads the first and the last cell of every mesh, so that a crash or a wait happens to it and not to the caller.
 PROBE = """
-import json, sys
+import json, os, sys
 import openpmd_api as io
+alive = lambda: os.write(1, b".")
+alive()
 series = io.Series(sys.argv[1], io.Access.read_only, json.dumps({"verify_homogeneous_extents": False}))
+alive()
 for number in series.iterations:
     step = series.iterations[number]
     for name in step.meshes:
@@ -281,21 +286,32 @@ for number in series.iterations:
             for at in ([0] * len(node.shape), [n - 1 for n in node.shape]):
                 node.load_chunk(at, [1] * len(at))
                 series.flush()
+                alive()
 """
-PATIENCE = 30.0  # seconds
+# Seconds until the library has started; and between two signs of life, to which come those that metadata take to read.
+START, PATIENCE, METADATA = 30.0, 3.0, 10e6
 
 
 @lru_cache(maxsize=64)
 def _probe(path: str, stamp: int) -> None:
     """Refuse what makes the library crash or wait, tried in a process of its own."""
-    try:
-        done = subprocess.run([sys.executable, "-c", PROBE, path], capture_output=True, timeout=PATIENCE, check=False)
-    except subprocess.TimeoutExpired:
-        raise SnapshotError(
-            f"{path}: openpmd-api waits for more than {PATIENCE:g} s for its data; they are damaged, copy them again"
-        ) from None
-    if done.returncode < 0:
-        raise SnapshotError(f"{path}: openpmd-api crashes on it (signal {-done.returncode}); copy the output again")
+    size = sum(file.stat().st_size for file in Path(path).glob("md*")) if os.path.isdir(path) else 0
+    patience = START
+    with subprocess.Popen(
+        [sys.executable, "-c", PROBE, path], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as process:
+        while True:
+            if not select.select([process.stdout], [], [], patience)[0]:
+                process.kill()
+                raise SnapshotError(
+                    f"{path}: openpmd-api waits for more than {patience:g} s for its data; they are damaged, copy them "
+                    "again"
+                )
+            if not os.read(process.stdout.fileno(), 4096):
+                break
+            patience = PATIENCE + size / METADATA
+    if process.returncode < 0:
+        raise SnapshotError(f"{path}: openpmd-api crashes on it (signal {-process.returncode}); copy the output again")
 
 
 def _api_iteration(path: str, series: Any, number: int) -> _Iteration:

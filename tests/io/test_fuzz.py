@@ -94,12 +94,12 @@ def test_guided_by_coverage(name, guided_attacks):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["md.idx", "md.0"])
 def test_adios_files(name, shared, tmp_path):
-    """Fewer, and with longer waits: each opening tries the library in a process of its own, which may crash or wait."""
+    """Fewer, and seconds more: each opening tries the library in a process of its own, which may crash or wait."""
     pytest.importorskip("openpmd_api", reason="openpmd-api is not installed")
     with tarfile.open(shared / "data" / "openpmd" / "example-pic-laserwakefield.bp4.tar.gz") as archive:
         archive.extractall(tmp_path, filter="data")
     (index,) = tmp_path.rglob(name)
-    check(attacked(index, index.parent.name, COUNT // 20, seconds=40), COUNT // 20)
+    check(attacked(index, index.parent.name, COUNT // 20, seconds=8), COUNT // 20)
 
 
 @pytest.mark.slow
