@@ -22,15 +22,15 @@ def address(start_cluster):
 
 
 class Killer(threading.Thread):
-    """SIGKILLs one worker after the other until told to stop."""
+    """SIGKILLs one worker after the other until told to stop, the first one sooner."""
 
-    def __init__(self, address, every):
+    def __init__(self, address, every, first):
         super().__init__(daemon=True)
-        self.address, self.every, self.done, self.killed = address, every, threading.Event(), 0
+        self.address, self.every, self.first, self.done, self.killed = address, every, first, threading.Event(), 0
 
     def run(self):
         with Client(self.address, set_as_default=False) as client:
-            while not self.done.wait(self.every):
+            while not self.done.wait(self.every if self.killed else self.first):
                 workers = client.scheduler_info(n_workers=-1)["workers"]
                 if len(workers) < 2:
                     continue  # the last one is still starting
@@ -43,8 +43,8 @@ class Killer(threading.Thread):
                     self.killed += 1
 
 
-def survived(address, build, *, every):
-    killer = Killer(address, every)
+def survived(address, build, *, every, first=None):
+    killer = Killer(address, every, first or every)
     with Client(address) as client:
         client.wait_for_workers(2, timeout=60)
         killer.start()
@@ -73,12 +73,12 @@ def test_a_trace_is_finished(address):
 def test_a_trace_in_blocks_is_finished(address):
     """A task that directs rounds begins again when its worker is lost: particles_per_task says how much that is."""
     ds = mm.samples.load("micromirrors").isel(time=1)[["Bx", "By", "Bz"]].chunk(x=30)
-    p = mm.particles.isotropic(2048, gyroradius=[10.0, 20.0], seed=1, field=ds, reference_field=1.0)
+    p = mm.particles.isotropic(1024, gyroradius=[10.0, 20.0], seed=1, field=ds, reference_field=1.0)
 
     def build(block):
         return mm.trace(ds, p, step=0.2, distance=300.0, save=3, block=block, particles_per_task=256)
 
-    found, killed = survived(address, lambda: build(24), every=6.0)
+    found, killed = survived(address, lambda: build(24), every=6.0, first=2.0)
     assert killed >= 1
     wanted = build(None).compute(scheduler="threads")
     for name in ("x", "vy", "B"):
