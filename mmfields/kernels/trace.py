@@ -7,7 +7,7 @@ import numpy as np
 from numba import njit
 
 from mmfields.kernels import push
-from mmfields.kernels.interpolate import LANES, PERIODIC, WAVES, gather, interpolate, locate, locate_linear, scales
+from mmfields.kernels.interpolate import LANES, PERIODIC, WAVES, gather, interpolate, locate, scales
 from mmfields.kernels.push import boris, drift, drift_twice, reaches, reflect
 from mmfields.kernels.scatter import MASK, NONE, THRESHOLD, UNIFORM, above, deflect, deviations, draw, marked
 from mmfields.kernels.sums import sum_at
@@ -66,10 +66,8 @@ def look(grid, octaves, levels, batch):
 def locate_batch(grid, batch):
     """Cells between which the positions of a batch lie."""
     inverse, shift, wraps = scales(grid.shape, grid.low, grid.high, grid.walls)
-    nz, ny, nx = grid.shape
-    locate_linear(batch.x, inverse[0], shift[0], nx, wraps[0], batch.kx, batch.wx)
-    locate_linear(batch.y, inverse[1], shift[1], ny, wraps[1], batch.ky, batch.wy)
-    locate_linear(batch.z, inverse[2], shift[2], nz, wraps[2], batch.kz, batch.wz)
+    x, y, z, _, _, _, _, _, _, _, _, kx, ky, kz, wx, wy, wz = batch
+    locate(grid.shape, inverse, shift, wraps, grid.kind, x, y, z, kx, ky, kz, wx, wy, wz)
 
 
 @njit(nogil=True, cache=True)

@@ -64,11 +64,10 @@ class Plan:
 
     @cached_property
     def regions(self) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
-        """Of all blocks."""
-        return [self.region(number) for number in range(int(np.prod(self.counts)))]
+        """First cell and number of cells (z, y, x) of every block with its halo."""
+        return [self._region(number) for number in range(int(np.prod(self.counts)))]
 
-    def region(self, number: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """First cell and number of cells (z, y, x) of a block with its halo."""
+    def _region(self, number: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
         begins, extents = [], []
         place = np.unravel_index(number, self.counts)
         for i, n, side, periodic in zip(place, self.shape, self.sides, self.periodic, strict=True):
@@ -149,14 +148,13 @@ def run_domains(
     from mmfields.tracing.task import check_start, finite, rigidity_of
 
     out = np.empty((rows, *start.shape[:2], len(intervals)))
+    rigidities = [rigidity_of(radii[g : g + 1], reference) for g in range(len(start))]
     for g in range(len(start)):
-        rigidity_of(radii[g : g + 1], reference)
         check_start(start[g], taken[g], rule["geometry"], rule["kind"], intervals, counts[g])
     with _hands() as hands, TemporaryDirectory(prefix="mmfields-", dir=scratch()) as folder:
         blocks = _blocks(field, mask, plan, form, folder, hands)
         for g, particles in enumerate(zip(start, keys, taken, strict=True)):
-            options = {"rows": rows, "rigidity": rigidity_of(radii[g : g + 1], reference), **rule}
-            options["electric"] = rule["pusher"], float(masses[g])
+            options = {"rows": rows, "rigidity": rigidities[g], "mass": float(masses[g]), **rule}
             # an interval of no length first: steps by the local field begin with a look at it
             options["path"] = np.insert(intervals, 0, 0.0), np.insert(counts[g], 0, 0)
             _rounds(particles, blocks, plan, options, hands, out[:, g])
@@ -178,7 +176,7 @@ def _rounds(
     while len(who):
         groups = _by_home(plan.home(waiting.goals))
         tasks = [
-            (blocks[number], plan.region(number), Particles(*(a[chosen] for a in waiting)), options)
+            (blocks[number], plan.regions[number], Particles(*(a[chosen] for a in waiting)), options)
             for number, chosen in groups
         ]
         parts, left = [], []
@@ -198,12 +196,10 @@ def _blocks(field: Unread, mask: Unread | None, plan: Plan, form: Form, folder: 
     import dask
 
     extra = field.arrays[0].shape[0] - plan.shape[0]
-    vectors = [
-        (field.arrays[i : i + 3], form.names[i : i + 3], form.kind, extra) for i in range(0, len(field.arrays), 3)
-    ]
-    vectors += [None] * (2 - len(vectors)) + [mask and (mask.arrays, ["mask"], np.uint8, 0)]
+    held = [(field.arrays[i : i + 3], form.names[i : i + 3], form.kind, extra) for i in range(0, len(field.arrays), 3)]
+    held += [None] * (2 - len(held)) + [mask and (mask.arrays, ["mask"], np.uint8, 0)]
     tasks, files = [], []
-    for vector in vectors:
+    for vector in held:
         if vector is None:
             files.append([None] * len(plan.regions))
             continue
@@ -368,7 +364,9 @@ def advance(
         Grid(as_kernel_takes_it(data), *options["geometry"], options["kind"]),
         Window(PART, np.array(begins[::-1]), extents, np.zeros((3, LANES), np.int32)),
         scatter_of(options["scattering"], mask),
-        Electric(as_kernel_takes_it(np.zeros(1, data.dtype) if other is None else other), *options["electric"]),
+        Electric(
+            as_kernel_takes_it(np.zeros(1, data.dtype) if other is None else other), options["pusher"], options["mass"]
+        ),
         Octaves(*map(as_kernel_takes_it, NO_OCTAVES)),
         particles,
         options["rigidity"],

@@ -163,16 +163,11 @@ def _overlaps(begin: int, length: int, n: int, size: int, corner: int, width: in
 
 
 def _pack(*parts: np.ndarray, names: Sequence[str], kind: Any) -> np.ndarray:
-    for part, name in zip(parts, names, strict=True):
-        require_finite(part, name)
-    return pack(parts, kind)
-
-
-def pack(parts: Sequence[np.ndarray], kind: Any) -> np.ndarray:
     """Components side by side, (z, y, x, component) made flat and one number more."""
     shape = *parts[0].shape, len(parts)
     flat = np.zeros(int(np.prod(shape)) + 1, kind)
-    for c, part in enumerate(parts):
+    for c, (part, name) in enumerate(zip(parts, names, strict=True)):
+        require_finite(part, name)
         flat[:-1].reshape(shape)[..., c] = part
     flat.flags.writeable = False
     return flat
