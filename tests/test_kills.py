@@ -61,9 +61,9 @@ def test_a_trace_is_finished(address):
     p = mm.particles.isotropic(1024, gyroradius=[10.0, 20.0], seed=1, field=ds, reference_field=1.0)
 
     def build():
-        return mm.trace(ds, p, step=0.2, distance=1.5e4, save=3)
+        return mm.trace(ds, p, step=0.2, distance=3e4, save=3)
 
-    found, killed = survived(address, build, every=2.5)
+    found, killed = survived(address, build, every=2.5, first=1.5)
     assert killed >= 2
     wanted = build().compute(scheduler="threads")
     for name in wanted.data_vars:
@@ -91,7 +91,7 @@ def test_a_filter_is_finished(address, monkeypatch):
     band = mm.fourier.band(k_perp=(0.0, 0.5), edge="cosine", width=0.1)
     with dask.config.set({"array.rechunk.method": "tasks"}):
         ds = mm.turbulence.gaussian(128, spectrum=5 / 3, seed=1, chunks={"z": 16})
-        found, killed = survived(address, lambda: mm.fourier.filter(ds, band, direction="x"), every=3.0)
+        found, killed = survived(address, lambda: mm.fourier.filter(ds, band, direction="x"), every=3.0, first=1.0)
         assert killed >= 1
         wanted = mm.fourier.filter(ds, band, direction="x").compute(scheduler="threads")
     for name in wanted.data_vars:
