@@ -20,6 +20,7 @@ from xarray.core import indexing
 
 from mmfields.conventions import SnapshotError
 from mmfields.io import _hdf5
+from mmfields.io._stated import require_stated
 
 Region = tuple[slice, ...]
 
@@ -157,6 +158,8 @@ class RawBlocks:
         As stored, byte order included.
     components, component : int
         Numbers interleaved per cell, and which of them to take.
+    stated : (nb, 2) array, optional
+        Least and greatest number of each block, which those read are held against.
     """
 
     paths: Sequence[str]
@@ -166,6 +169,7 @@ class RawBlocks:
     stored: np.dtype
     components: int = 1
     component: int = 0
+    stated: np.ndarray | None = None
 
     @property
     def dtype(self) -> np.dtype:
@@ -206,6 +210,7 @@ class RawBlocks:
                 else:
                     strides = np.cumprod([1, *shape[:1:-1]])[::-1] * values.strides[0]
                     out[index] = np.lib.stride_tricks.as_strided(values, out.shape[1:], strides)
+        self._check(block, out, whole=out.shape == tuple(shape))
 
     def read_run(self, blocks: np.ndarray, start: int, out: np.ndarray, files: Files) -> None:
         """Read rows of several blocks, whole in every axis but the slowest, into ``out`` (rows, …, block, cell).
@@ -227,6 +232,13 @@ class RawBlocks:
                         _read_into(files[path], path, begin + index * row, part)
                 values = np.frombuffer(view[: len(blocks) * size], self.stored)[self.component :: self.components]
                 out[index : index + step] = values.reshape(len(blocks), -1, *shape).transpose(inward)
+        for i, block in enumerate(blocks.tolist()):
+            self._check(block, out[..., i, :], whole=len(out) == self.shapes[block, 0])
+
+    def _check(self, block: int, values: np.ndarray, *, whole: bool) -> None:
+        if self.stated is not None:
+            where = f"{self.paths[self.file[block]]}: the block at byte {self.offset[block]}"
+            require_stated(where, values, *self.stated[block], whole=whole)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import xarray as xr
 from xarray.backends import BackendEntrypoint
 
 from mmfields.conventions import SPATIAL, SnapshotError
-from mmfields.io._lazy import RawBlocks, read_bytes
+from mmfields.io._lazy import RawBlocks, native, read_bytes
 from mmfields.io._mesh import Layout, Mosaic, check_boxes
 from mmfields.io._snapshot import Axis, Field, add_field, build, choose_level, finite, guarded, limits_axis
 
@@ -155,11 +155,12 @@ class _Fabs:
     boxes: np.ndarray
     stored: np.dtype
     components: int
+    extremes: np.ndarray  # (boxes, components, 2): least and greatest number
 
     def component(self, index: int) -> RawBlocks:
         counts = (self.boxes[:, 1] - self.boxes[:, 0] + 1)[:, ::-1]
-        step = counts.prod(axis=1) * self.stored.itemsize
-        return RawBlocks(tuple(self.paths), self.file, self.offset + index * step, counts, self.stored)
+        offset = self.offset + index * counts.prod(axis=1) * self.stored.itemsize
+        return RawBlocks(tuple(self.paths), self.file, offset, counts, self.stored, stated=self.extremes[:, index])
 
 
 def _fabs(prefix: str, kind: tuple[int, ...], expected: int | None = None) -> _Fabs:
@@ -208,7 +209,32 @@ def _fabs(prefix: str, kind: tuple[int, ...], expected: int | None = None) -> _F
     if len(kinds) != 1:
         raise SnapshotError(f"{where}: boxes of several number formats {sorted(map(str, kinds))}")
     file = np.array([names.index(name) for name, _ in entries], np.int32)
-    return _Fabs(paths, file, offsets, boxes, kinds.pop(), components)
+    extremes = _extremes(where, text, (len(boxes), components), *kinds)
+    return _Fabs(paths, file, offsets, boxes, *kinds, components, extremes)
+
+
+def _extremes(where: str, text: str, shape: tuple[int, int], stored: np.dtype) -> np.ndarray:
+    """Least and greatest number of each component of each box, (box, component, 2), as the stored kind holds them.
+
+    AMReX writes two tables after the last ``FabOnDisk`` line, each under a line with its size; of size 0 where it did
+    not look.  Those then state nothing.
+    """
+    words = text[text.rindex("FabOnDisk:") :].split()[3:]
+    boxes, components = shape
+    if words == ["0,0", "0,0"]:
+        return np.full((*shape, 2), np.nan)
+    rows = [word.removesuffix(",").split(",") for word in words[1 : boxes + 1] + words[boxes + 2 :]]
+    sizes = words[:: boxes + 1]
+    if sizes != [f"{boxes},{components}"] * 2 or len(rows) != 2 * boxes or {len(row) for row in rows} != {components}:
+        raise SnapshotError(
+            f"{where}: the least and greatest numbers of {boxes} boxes with {components} components are expected at its "
+            "end; the header is damaged, copy it again"
+        )
+    try:
+        with np.errstate(over="ignore"):
+            return np.moveaxis(np.array(rows, np.float64).reshape(2, *shape).astype(native(stored)), 0, -1)
+    except ValueError as error:
+        raise SnapshotError(f"{where}: {error} among the least and greatest numbers; the header is damaged") from None
 
 
 def _fab(path: str, offset: int, box: np.ndarray, components: int) -> tuple[int, np.dtype]:
@@ -328,8 +354,9 @@ class AmrexBackend(BackendEntrypoint):
         merged = _merge(fabs)
         fields: dict[str, Field] = {}
         for index, name in enumerate(header.names):
-            offset = np.concatenate([f.component(index).offset for f in fabs])
-            raw = RawBlocks(merged[0], merged[1], offset, merged[2], fabs[0].stored)
+            parts = [f.component(index) for f in fabs]
+            offset, stated = (np.concatenate([getattr(p, what) for p in parts]) for what in ("offset", "stated"))
+            raw = RawBlocks(merged[0], merged[1], offset, merged[2], fabs[0].stored, stated=stated)
             renamed = "charge_density" if code == "WarpX" and name == "rho" else NAMES.get(name, name)
             add_field(path, fields, renamed, Field(dims, Mosaic(raw, layout), name, units.get(name, "1")))
         chunk = merged[2].max(axis=0)

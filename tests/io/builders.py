@@ -133,6 +133,9 @@ def fabs(prefix: Path, parts: list[tuple[tuple, np.ndarray]], *, stored="<f8", f
         listed.append(box)
         places.append(f"FabOnDisk: {name} {offset}")
     text = ["1", "1", str(count), "0", f"({len(parts)} 0", *listed, ")", str(len(parts)), *places, ""]
+    for extreme in (np.fmin, np.fmax):
+        rows = [extreme.reduce(data.reshape(count, -1).astype(float), axis=1) for _, data in parts]
+        text += [f"{len(parts)},{count}", *("".join(f"{v:.17e}," for v in row) for row in rows), ""]
     Path(f"{prefix}_H").write_text("\n".join(text) + "\n")
 
 

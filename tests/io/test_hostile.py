@@ -346,6 +346,56 @@ def test_amrex_headers_that_contradict_each_other(tmp_path, fields):
     refused(damaged("Header", "By", "Bx"), "clash")
 
 
+@pytest.mark.parametrize("stored", ["<f8", ">f4"])
+def test_amrex_numbers_are_those_that_the_header_states(tmp_path, fields, stored):
+    """Several boxes side by side, so that they are read together; also parts of boxes, and levels that are averaged."""
+    halves = [((0, 0, 0), fields[4:7][..., :4]), ((4, 0, 0), fields[4:7][..., 4:])]
+    path = plotfile(tmp_path / "plt", [halves, [((4, 2, 2), np.ones((3, 2, 2, 4)))]], (8, 6, 4), stored=stored)
+    whole = mm.open_snapshot(path, level=0).load()
+    data = path / "Level_0/Cell_D_00000"
+    raw = data.read_bytes()
+    first = raw.index(b"\n") + 1
+    size = np.dtype(stored).itemsize
+
+    def damaged(value, cell):
+        changed = np.array(value, stored).tobytes()
+        data.write_bytes(raw[: first + cell * size] + changed + raw[first + (cell + 1) * size :])
+        return mm.open_snapshot(path, level=0)
+
+    last = 4 * 6 * 4 - 1  # of Bx in the first box
+    stated = r"byte \d+: numbers from .* its header states"
+    for level in (0, 1):
+        damaged(1e9, last)
+        with pytest.raises(mm.SnapshotError, match=stated):
+            mm.open_snapshot(path, level=level).Bx.load()
+    with pytest.raises(mm.SnapshotError, match=stated):
+        damaged(1e9, last).Bx.isel(z=3, x=slice(1, 6)).load()
+    assert damaged(1e9, last).Bx.isel(z=slice(0, 3)).load().identical(whole.Bx.isel(z=slice(0, 3)))
+    assert damaged(1e9, last).By.load().identical(whole.By)
+    *_, below, greatest = np.argsort(halves[0][1][0], axis=None).tolist()
+    assert np.isnan(damaged(np.nan, below).Bx.load()).sum() == 1  # as after a run that went wrong somewhere
+    with pytest.raises(mm.SnapshotError, match=stated):  # nothing is too large, but the greatest is gone
+        damaged(0.0, greatest).Bx.load()
+
+
+def test_amrex_tables_of_extremes(tmp_path, fields):
+    path = plotfile(tmp_path / "plt", [[((0, 0, 0), fields[4:7])]], (8, 6, 4))
+    header = path / "Level_0/Cell_H"
+    text = header.read_text()
+    table = text[text.index("1,3\n") :]
+    for damaged in ("", table[:40], table.replace("1,3", "1,2"), table.replace(",\n", "\n5,\n", 1)):
+        header.write_text(text.replace(table, damaged))
+        refused(path, "least and greatest")
+    header.write_text(text.replace(table, table.replace("e", "x", 1)))
+    refused(path, "could not convert")
+    header.write_text(text.replace(table, "0,0\n\n0,0\n"))
+    assert np.array_equal(mm.open_snapshot(path).Bx, fields[4])
+    nothing = fields[4:7].copy()
+    nothing[0] = np.nan
+    path = plotfile(tmp_path / "nan", [[((0, 0, 0), nothing)]], (8, 6, 4))
+    assert np.isnan(mm.open_snapshot(path).Bx).all()
+
+
 def test_vtk_with_a_byte_lost_between_variables(shared, tmp_path):
     raw = (shared / "data/athena_vtk/chem_cgk_input.vtk").read_bytes()
     (tmp_path / "a.vtk").write_bytes(raw[:5684] + raw[5685:])

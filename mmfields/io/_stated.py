@@ -1,0 +1,38 @@
+"""Numbers of a block against the least and the greatest that its file states for it."""
+
+import numpy as np
+
+from mmfields.conventions import SnapshotError
+
+
+def require_stated(where: str, values: np.ndarray, low: float, high: float, *, whole: bool, slack: float = 0.0) -> None:
+    """Refuse numbers beyond those stated; of a whole block also ones that do not reach them.
+
+    Parameters
+    ----------
+    where : str
+        File and block, named in the error.
+    values : array
+        Of the block; NaNs are left aside, as the codes do that write such tables.
+    low, high : float
+        As stated.  NaN, or a least one above the greatest, states nothing.
+    whole : bool
+        Whether `values` are all of the block.
+    slack : float
+        Relative rounding of what is stated.
+
+    Raises
+    ------
+    SnapshotError
+        If the numbers are not those that were written.
+    """
+    least, greatest = np.fmin.reduce(values, axis=None), np.fmax.reduce(values, axis=None)
+    if np.isnan(least) or not low <= high:
+        return
+    below, above = slack * abs(low), slack * abs(high)
+    within = least >= low - below and greatest <= high + above
+    if not within or (whole and (least > low + below or greatest < high - above)):
+        raise SnapshotError(
+            f"{where}: numbers from {least!s} to {greatest!s} were read where its header states {low!s} to {high!s}; "
+            "they are damaged, copy the file again"
+        )
