@@ -227,7 +227,7 @@ def _extremes(where: str, text: str, shape: tuple[int, int], stored: np.dtype) -
     sizes = words[:: boxes + 1]
     if sizes != [f"{boxes},{components}"] * 2 or len(rows) != 2 * boxes or {len(row) for row in rows} != {components}:
         raise SnapshotError(
-            f"{where}: the least and greatest numbers of {boxes} boxes with {components} components are expected at its "
+            f"{where}: the least and greatest numbers of {components} components in {boxes} boxes are expected at its "
             "end; the header is damaged, copy it again"
         )
     try:
