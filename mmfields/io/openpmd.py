@@ -1,16 +1,9 @@
 """openPMD meshes in HDF5, and in ADIOS2 through openpmd-api (engine ``openpmd``)."""
 
-import json
 import os
 import re
-import select
-import subprocess
-import sys
-import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,12 +19,11 @@ from mmfields.io._lazy import (
     Linear,
     Part,
     RawBlocks,
-    Region,
     Single,
     Source,
     Stack,
-    read_bytes,
 )
+from mmfields.io._openpmd_api import ApiSource, ask, check_bp4
 from mmfields.io._snapshot import LONGEST_AXIS, Axis, Field, add_field, build, finite, guarded, limits_axis, magic
 
 if TYPE_CHECKING:
@@ -197,149 +189,31 @@ def _hdf5_component(path: str, record: str, name: str, node: Any, labels: Sequen
 
 # --- ADIOS2 and others through openpmd-api ------------------------------------------------
 
-_API_LOCK = threading.Lock()
+
+def _api_iterations(path: str, iteration: int | None) -> tuple[list[int], list[_Iteration]]:
+    """Numbers of all iterations, and the one that is wanted or all."""
+    check_bp4(path)
+    found, _ = ask(path, do="describe", iteration=iteration)
+    return found["found"], [_api_iteration(path, found["software"], step) for step in found["steps"]]
 
 
-def _stamp(path: str) -> int:
-    """What changes when a file, or one of those directly in a directory, does."""
-    files = [path] + ([entry.path for entry in os.scandir(path)] if os.path.isdir(path) else [])
-    return hash(tuple((stat.st_mtime_ns, stat.st_size) for stat in map(os.stat, sorted(files))))
-
-
-@lru_cache(maxsize=4)
-def _api_series(path: str, stamp: int) -> Any:
-    """The Series of openpmd-api; `stamp` (of :func:`_stamp`) keeps the cache honest."""
-    try:
-        import openpmd_api
-    except ImportError:
-        raise SnapshotError(
-            f"{path} is not HDF5: reading ADIOS2 needs openpmd-api, pip install 'mmfields[openpmd]'"
-        ) from None
-    options = json.dumps({"verify_homogeneous_extents": False})
-    return openpmd_api.Series(path, openpmd_api.Access.read_only, options)
-
-
-@dataclass(frozen=True)
-class ApiSource:
-    """A mesh component that openpmd-api reads."""
-
-    path: str
-    iteration: int
-    record: str
-    component: str
-    shape: tuple[int, ...]
-    dtype: np.dtype
-
-    def read(self, region: Region) -> np.ndarray:
-        try:
-            with _API_LOCK:
-                series = _api_series(self.path, _stamp(self.path))
-                node = series.iterations[self.iteration].meshes[self.record][self.component]
-                values = node.load_chunk([s.start for s in region], [s.stop - s.start for s in region])
-                series.flush()
-        except Exception as error:
-            raise SnapshotError(
-                f"{self.path}: {self.record}/{self.component} cannot be read ({error}); the data files are damaged"
-            ) from error
-        return np.asarray(values, self.dtype)
-
-
-def _check_bp4(path: str) -> None:
-    """Refuse an ADIOS2 BP4 directory whose index does not fit its metadata: the library would crash or wait.
-
-    The index is a header of 64 bytes and one record of 64 bytes per step: step, rank, the offsets of
-    the process groups, variables and attributes in ``md.0`` and the end of the step there, as 8-byte
-    integers.  Only this version is checked.
-    """
-    files = [os.path.join(path, name) for name in os.listdir(path)] if os.path.isdir(path) else []
-    if odd := [file for file in files if not os.path.isfile(file)]:
-        raise SnapshotError(f"{odd[0]} is no file; copy the whole directory again")
-    index = os.path.join(path, "md.idx")
-    if not os.path.isfile(index):
-        return
-    raw = read_bytes(index, 0, min(os.path.getsize(index), 1 << 24))
-    if len(raw) < 64 or raw[37:38] not in (b"\x04", b"4"):
-        return
-    metadata = os.path.join(path, "md.0")
-    size = os.path.getsize(metadata) if os.path.isfile(metadata) else -1
-    records = np.frombuffer(raw[64 : len(raw) // 64 * 64], "<u8").reshape(-1, 8)
-    in_order = (np.diff(records[:, 2:6].astype(object), axis=1) >= 0).all() if len(records) else False
-    if len(raw) % 64 or not in_order or max(records[:, 5]) > size or (records[:, 0] > len(records)).any():
-        raise SnapshotError(f"{path}: md.idx does not fit md.0 of {size} bytes; the output is damaged, copy it again")
-    if not any(os.path.basename(file).startswith("data.") for file in files):
-        raise SnapshotError(f"{path}: no data.* files beside the metadata; copy the whole directory")
-
-
-# Reads the first and the last cell of every mesh, so that a crash or a wait happens to it and not to the caller.
-PROBE = """
-import json, os, sys
-import openpmd_api as io
-alive = lambda: os.write(1, b".")
-alive()
-series = io.Series(sys.argv[1], io.Access.read_only, json.dumps({"verify_homogeneous_extents": False}))
-alive()
-for number in series.iterations:
-    step = series.iterations[number]
-    for name in step.meshes:
-        for key in step.meshes[name]:
-            node = step.meshes[name][key]
-            for at in ([0] * len(node.shape), [n - 1 for n in node.shape]):
-                node.load_chunk(at, [1] * len(at))
-                series.flush()
-                alive()
-"""
-# Seconds until the library has started; and between two signs of life, to which come those that metadata take to read.
-START, PATIENCE, METADATA = 30.0, 3.0, 10e6
-
-
-@lru_cache(maxsize=64)
-def _probe(path: str, stamp: int) -> None:
-    """Refuse what makes the library crash or wait, tried in a process of its own."""
-    size = sum(file.stat().st_size for file in Path(path).glob("md*")) if os.path.isdir(path) else 0
-    patience = START
-    with subprocess.Popen(
-        [sys.executable, "-c", PROBE, path], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    ) as process:
-        while True:
-            if not select.select([process.stdout], [], [], patience)[0]:
-                process.kill()
-                raise SnapshotError(
-                    f"{path}: openpmd-api waits for more than {patience:g} s for its data; they are damaged, copy them "
-                    "again"
-                )
-            if not os.read(process.stdout.fileno(), 4096):
-                break
-            patience = PATIENCE + size / METADATA
-    if process.returncode < 0:
-        raise SnapshotError(f"{path}: openpmd-api crashes on it (signal {-process.returncode}); copy the output again")
-
-
-def _api_iteration(path: str, series: Any, number: int) -> _Iteration:
-    step = series.iterations[number]
+def _api_iteration(path: str, software: str, step: Mapping[str, Any]) -> _Iteration:
     records = []
-    for name in step.meshes:
-        mesh = step.meshes[name]
-        order = "F" if mesh.data_order == "F" else "C"
-        spacing = [v * mesh.grid_unit_SI for v in mesh.grid_spacing]
-        offset = [v * mesh.grid_unit_SI for v in mesh.grid_global_offset]
-        labels, spacing, offset = _order(list(mesh.axis_labels), order, spacing, offset)
+    for mesh in step["records"]:
+        name, order = mesh["name"], "F" if mesh["order"] == "F" else "C"
+        labels, spacing, offset = _order(mesh["labels"], order, mesh["spacing"], mesh["offset"])
         parts = []
-        for key in mesh:
-            node = mesh[key]
-            if node.dtype.kind not in "fiu":
-                raise SnapshotError(f"{path}: mesh {name} holds {node.dtype}, not numbers")
-            source = ApiSource(path, number, name, key, tuple(node.shape), np.dtype(node.dtype))
-            (position,) = _order([float(p) for p in node.position], order)
-            parts.append(_Component("" if "Scalar" in key else key, source, position, node.unit_SI, None))
+        for part in mesh["components"]:
+            key, dtype, shape = part["key"], np.dtype(part["dtype"]), tuple(part["shape"])
+            if dtype.kind not in "fiu":
+                raise SnapshotError(f"{path}: mesh {name} holds {dtype}, not numbers")
+            source = ApiSource(path, step["number"], name, key, shape, dtype)
+            (position,) = _order(part["position"], order)
+            parts.append(_Component("" if "Scalar" in key else key, source, position, part["unit"], None))
         _check_components(path, name, parts)
-        geometry = str(mesh.geometry).rsplit(".", 1)[-1]
-        powers = tuple(int(p) for p in mesh.unit_dimension)
-        records.append(_Record(name, geometry, labels, tuple(spacing), tuple(offset), powers, tuple(parts)))
-    edges = ()
-    if "fieldBoundary" in step.meshes.attributes:
-        edges = tuple(step.meshes.get_attribute("fieldBoundary"))
-    software = str(series.software) if "software" in series.attributes else "openPMD"
-    return _Iteration(number, step.time * step.time_unit_SI, software, edges, tuple(records))
+        grid = (mesh["geometry"], labels, spacing, offset, tuple(mesh["dimension"]))
+        records.append(_Record(name, *grid, tuple(parts)))
+    return _Iteration(step["number"], step["time"], software, tuple(step["boundary"]), tuple(records))
 
 
 # --- both ---------------------------------------------------------------------------------
@@ -436,12 +310,8 @@ class OpenpmdBackend(BackendEntrypoint):
                 numbers = self._wanted(path, list(groups), iteration)
                 steps = [_hdf5_iteration(path, file, n, groups[n]) for n in numbers]
         else:
-            _check_bp4(path)
-            _probe(path, _stamp(path))
-            with _API_LOCK:
-                series = _api_series(path, _stamp(path))
-                numbers = self._wanted(path, sorted(series.iterations), iteration)
-                steps = [_api_iteration(path, series, n) for n in numbers]
+            numbers, steps = _api_iterations(path, iteration)
+            self._wanted(path, numbers, iteration)
         return self._assemble(path, steps, boundary, staggered, drop_variables)
 
     def _wanted(self, path: str, found: list[int], iteration: int | None) -> list[int]:

@@ -1,0 +1,207 @@
+"""ADIOS2 outputs, and others that openpmd-api reads, through a process of their own.
+
+On damaged files the library crashes or waits; that ends its process, and the caller gets an error.
+"""
+
+import atexit
+import json
+import math
+import os
+import select
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmfields.conventions import SnapshotError
+from mmfields.io._lazy import Region, read_bytes
+from mmfields.io._stated import require_stated
+
+SCRIPT = Path(__file__).with_name("_openpmd_process.py")
+# Seconds until the libraries have started; and between signs of life, to which come those that bytes take to read.
+START, PATIENCE, BYTES_PER_SECOND = 30.0, 3.0, 10e6
+# ADIOS2 gives what is stated of a block with six digits.
+SIX_DIGITS = 6e-6
+
+_lock = threading.Lock()
+_process: "_Process | None" = None
+
+
+class _Process:
+    """The libraries at work."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", SCRIPT],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            bufsize=0,
+            start_new_session=True,  # Ctrl-C is for whoever asks
+        )
+        self.greeting = self._header(START)
+
+    def ask(self, request: dict[str, Any], patience: float) -> tuple[dict[str, Any], np.ndarray]:
+        """Header and bytes of the answer; TimeoutError or EOFError if none comes."""
+        if "missing" in self.greeting:
+            return self.greeting, np.empty(0, np.uint8)
+        line = json.dumps({**request, "patience": math.ceil(patience) + 5}).encode() + b"\n"
+        try:
+            self.process.stdin.write(line)
+        except BrokenPipeError:
+            raise EOFError from None
+        header = self._header(patience)
+        return header, self._exactly(header["bytes"], patience)
+
+    def _header(self, patience: float) -> dict[str, Any]:
+        while not (count := int(self._exactly(8, patience).view("<u8")[0])):
+            pass
+        return json.loads(bytes(self._exactly(count, patience)))
+
+    def _exactly(self, count: int, patience: float) -> np.ndarray:
+        out = np.empty(count, np.uint8)
+        view, pipe = memoryview(out), self.process.stdout.fileno()
+        while view:
+            if not select.select([pipe], [], [], patience)[0]:
+                raise TimeoutError
+            got = os.readv(pipe, [view])
+            if not got:
+                raise EOFError
+            view = view[got:]
+        return out
+
+    def stop(self) -> int:
+        """The exit status, after an end that may be forced."""
+        with self.process:
+            try:
+                self.process.stdin.close()
+                self.process.wait(0.2)
+            except (subprocess.TimeoutExpired, BrokenPipeError):
+                self.process.kill()
+        return self.process.returncode
+
+
+@atexit.register
+def _stop() -> int | None:
+    global _process
+    last, _process = _process, None
+    return last.stop() if last is not None else None
+
+
+def _forget() -> None:
+    """In a fork: its parent's process is not its own."""
+    global _lock, _process
+    _lock, _process = threading.Lock(), None
+
+
+os.register_at_fork(after_in_child=_forget)
+
+
+def ask(path: str, size: int = 0, **request: Any) -> tuple[dict[str, Any], np.ndarray]:
+    """Header and bytes of the answer to a request about `path`, which takes `size` bytes to read.
+
+    Raises
+    ------
+    SnapshotError
+        If the library is not there, refuses the output, crashes on it or waits for what does not come.
+    """
+    global _process
+    metadata = sum(file.stat().st_size for file in Path(path).glob("md*")) if os.path.isdir(path) else 0
+    patience = PATIENCE + (metadata + size) / BYTES_PER_SECOND
+    request |= {"path": path, "stamp": _stamp(path)}
+    with _lock:
+        for fresh in (_process is None, True):
+            try:
+                _process = _process or _Process()
+                header, data = _process.ask(request, patience)
+                break
+            except TimeoutError:
+                _stop()
+                raise SnapshotError(
+                    f"{path}: openpmd-api waits for more than {patience:.3g} s for its data; they are damaged, copy "
+                    "them again"
+                ) from None
+            except EOFError:
+                status = _stop()
+                if fresh:  # else what was read before may be to blame
+                    raise SnapshotError(
+                        f"{path}: openpmd-api ends on it (exit status {status}); copy the output again"
+                    ) from None
+            except BaseException:
+                _stop()  # an answer may be on its way
+                raise
+    if "missing" in header:
+        raise SnapshotError(
+            f"{path} is not HDF5: reading ADIOS2 needs openpmd-api and adios2 ({header['missing']}), pip install "
+            "'mmfields[openpmd]'"
+        )
+    if "error" in header:
+        raise SnapshotError(f"{path}: openpmd-api cannot read it ({header['error']}); the output is damaged")
+    return header, data
+
+
+def _stamp(path: str) -> int:
+    """What changes when a file, or one of those directly in a directory, does."""
+    files = [path] + ([entry.path for entry in os.scandir(path)] if os.path.isdir(path) else [])
+    return hash(tuple((stat.st_mtime_ns, stat.st_size) for stat in map(os.stat, sorted(files))))
+
+
+@dataclass(frozen=True)
+class ApiSource:
+    """A mesh component that openpmd-api reads."""
+
+    path: str
+    iteration: int
+    record: str
+    component: str
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    def read(self, region: Region) -> np.ndarray:
+        start, count = [s.start for s in region], [s.stop - s.start for s in region]
+        size = math.prod(count) * self.dtype.itemsize
+        place = {"iteration": self.iteration, "record": self.record, "component": self.component}
+        header, data = ask(self.path, size, do="read", **place, start=start, count=count)
+        if header["dtype"] != self.dtype.str or len(data) != size:
+            raise SnapshotError(
+                f"{self.path}: {self.record}/{self.component} holds {header['dtype']}, {len(data)} bytes, where "
+                f"{self.dtype.str} and {size} bytes were found before; open it again"
+            )
+        values = data.view(self.dtype).reshape(count)
+        for low, extent, extremes in zip(*header["stated"], strict=True):
+            first = [max(a - s.start, 0) for a, s in zip(low, region, strict=True)]
+            last = [min(a + n, s.stop) - s.start for a, n, s in zip(low, extent, region, strict=True)]
+            met = values[tuple(map(slice, first, last))]
+            where = f"{self.path}: {self.record}/{self.component}, the block from {low}"
+            require_stated(where, met, *extremes, whole=met.shape == tuple(extent), slack=SIX_DIGITS)
+        return values
+
+
+def check_bp4(path: str) -> None:
+    """Refuse an ADIOS2 BP4 directory whose index does not fit its metadata.
+
+    The index is a header of 64 bytes and one record of 64 bytes per step: step, rank, the offsets of
+    the process groups, variables and attributes in ``md.0`` and the end of the step there, as 8-byte
+    integers.  Only this version is checked.
+    """
+    files = [os.path.join(path, name) for name in os.listdir(path)] if os.path.isdir(path) else []
+    if odd := [file for file in files if not os.path.isfile(file)]:
+        raise SnapshotError(f"{odd[0]} is no file; copy the whole directory again")
+    index = os.path.join(path, "md.idx")
+    if not os.path.isfile(index):
+        return
+    raw = read_bytes(index, 0, min(os.path.getsize(index), 1 << 24))
+    if len(raw) < 64 or raw[37:38] not in (b"\x04", b"4"):
+        return
+    metadata = os.path.join(path, "md.0")
+    size = os.path.getsize(metadata) if os.path.isfile(metadata) else -1
+    records = np.frombuffer(raw[64 : len(raw) // 64 * 64], "<u8").reshape(-1, 8)
+    in_order = (np.diff(records[:, 2:6].astype(object), axis=1) >= 0).all() if len(records) else False
+    if len(raw) % 64 or not in_order or max(records[:, 5]) > size or (records[:, 0] > len(records)).any():
+        raise SnapshotError(f"{path}: md.idx does not fit md.0 of {size} bytes; the output is damaged, copy it again")
+    if not any(os.path.basename(file).startswith("data.") for file in files):
+        raise SnapshotError(f"{path}: no data.* files beside the metadata; copy the whole directory")
