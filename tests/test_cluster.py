@@ -125,10 +125,13 @@ def test_blocks_on_a_cluster_give_the_same_bits(address):
         with Client(address) as client:
             lazy = mm.trace(ds.chunk(y=30, x=20), p, block=24, **options)
             found = lazy.compute()
-            (_, said), *_ = client.get_events(mm.tracing.domains.TOPIC)[::-1]
+            said = [said for _, said in client.get_events(mm.io._progress.TOPIC)]
+            said = [one for one in said if one["run"] == said[-1]["run"]]  # of the last task
         for name in ("x", "vz", "B", "mu"):
             np.testing.assert_array_equal(found[name], wanted[name])
-        assert said["rounds"] > 1 and said["handed"] > 0
+        shares = [one["share"] for one in said]
+        assert sorted(shares) == shares and shares[0] < 0.5 and shares[-1] == 1
+        assert said[-1]["rounds"] > 1 and said[-1]["handed"] > 0
         here = lazy.isel(particle=slice(5)).x.compute(scheduler="synchronous")  # built for a cluster, run without one
         np.testing.assert_array_equal(here, wanted.x.isel(particle=slice(5)))
 

@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 
 from mmfields.conventions import SnapshotError
+from mmfields.io._progress import bars
 
 # Lies in a store until its last chunk is written.
 MARKER = ".mmfields-incomplete"
@@ -226,8 +227,8 @@ def _compute(tasks: list, progress: bool) -> None:
     import dask
     from tqdm.auto import tqdm
 
-    client = client_in_force()
-    with tqdm(total=len(tasks), unit="chunk", disable=_hidden(progress)) as bar:
+    client, hidden = client_in_force(), _hidden(progress)
+    with tqdm(total=len(tasks), unit="chunk", disable=hidden) as bar, bars(tasks, client, hidden):
         if client is not None:
             from distributed import as_completed
 

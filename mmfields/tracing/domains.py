@@ -19,6 +19,7 @@ from uuid import uuid4
 import numpy as np
 
 from mmfields.conventions import SnapshotError
+from mmfields.io._progress import tell
 from mmfields.io._shared import create, scratch, view
 from mmfields.tracing.holding import Form, vectors, writes
 
@@ -30,8 +31,6 @@ LEAST = 2 * HALO
 HELD_WHOLE, HELD_BLOCK = 1 / 3, 1 / 10
 # Bytes of trajectories that are put together at once.
 RESULT = 2**28
-# Topic of the events that the scheduler keeps of finished runs.
-TOPIC = "mmfields-trace"
 
 
 @dataclass(frozen=True)
@@ -151,20 +150,23 @@ def run_domains(
     rigidities = [rigidity_of(radii[g : g + 1], reference) for g in range(len(start))]
     for g in range(len(start)):
         check_start(start[g], taken[g], rule["geometry"], rule["kind"], intervals, counts[g])
+    run = uuid4().hex
     with _hands() as hands, TemporaryDirectory(prefix="mmfields-", dir=scratch()) as folder:
         blocks = _blocks(field, mask, plan, form, folder, hands)
         for g, particles in enumerate(zip(start, keys, taken, strict=True)):
             options = {"rows": rows, "rigidity": rigidities[g], "mass": float(masses[g]), **rule}
             # an interval of no length first: steps by the local field begin with a look at it
             options["path"] = np.insert(intervals, 0, 0.0), np.insert(counts[g], 0, 0)
-            _rounds(particles, blocks, plan, options, hands, out[:, g])
+            for said in _rounds(particles, blocks, plan, options, hands, out[:, g]):
+                share = (g + said["share"]) / len(start)
+                hands.report({"what": "trace in blocks", "run": run, **said, "share": share})
     return finite(out)
 
 
 def _rounds(
     particles: tuple[np.ndarray, ...], blocks: list[Any], plan: Plan, options: dict[str, Any], hands: Any, out: Any
-) -> None:
-    """All rounds of particles of one gyroradius; fills (row, particle, save)."""
+) -> Iterator[dict[str, Any]]:
+    """All rounds of particles of one gyroradius; fills (row, particle, save), and says after each how far it is."""
     from mmfields.kernels.domain import Particles
 
     start, keys, taken = particles
@@ -188,7 +190,16 @@ def _rounds(
             left.append(who[chosen[on]])
         waiting, who = Particles(*map(np.concatenate, zip(*parts, strict=True))), np.concatenate(left)
         rounds, handed = rounds + 1, handed + len(who)
-    hands.report({"rounds": rounds, "handed": handed, "bytes": handed * size})
+        ahead = _ahead(waiting, *options["path"], local=options["pace"][0] > 0)
+        share = 1.0 - ahead / (n * float(sum(options["path"][0])))
+        yield {"rounds": rounds, "handed": handed, "bytes": handed * size, "share": share}
+
+
+def _ahead(particles: Any, lengths: np.ndarray, counts: np.ndarray, *, local: bool) -> float:
+    """Lengths of path that particles have before them, together."""
+    save = particles.saves
+    here = particles.place[:, 7] if local else particles.due / np.maximum(counts[save], 1) * lengths[save]
+    return float((here + sum(lengths) - np.cumsum(lengths)[save]).sum())
 
 
 def _blocks(field: Unread, mask: Unread | None, plan: Plan, form: Form, folder: str, hands: Any) -> list[Any]:
@@ -276,7 +287,7 @@ class _Here:
         return [advance(*task) for task in tasks]
 
     def report(self, said: dict[str, Any]) -> None:
-        pass
+        tell(said)
 
 
 class _There:
@@ -304,7 +315,7 @@ class _There:
         return self.client.gather([submit(advance, *task, pure=False, workers=self.host) for task in tasks])
 
     def report(self, said: dict[str, Any]) -> None:
-        self.worker.log_event(TOPIC, said)
+        tell({**said, "task": str(self.task)}, self.worker)
 
 
 def under_own_keys(tasks: Sequence[Any]) -> list[Any]:
