@@ -47,8 +47,11 @@ def test_a_cluster_gives_the_same_bits(address, tmp_path):
     xr.testing.assert_equal(stored.compute(scheduler="threads"), local[-1])
 
 
-def test_slabs_and_pencils_on_a_cluster_give_the_same_bits(address, monkeypatch):
-    """Chunk by chunk, exchanged between the workers peer to peer."""
+@pytest.mark.parametrize("peers", [False, True])
+def test_slabs_and_pencils_on_a_cluster_give_the_same_bits(address, monkeypatch, peers):
+    """Chunk by chunk, in tasks or, as a field too large for the workers' memory, peer to peer."""
+    if peers:
+        monkeypatch.setattr(mm.fourier.transform, "HELD", 1e-6)
     monkeypatch.setattr(mm.fourier.transform, "BLOCK_BYTES", 1 << 15)
     ds = mm.samples.load("micromirrors").isel(time=1)[["Bx", "By", "Bz"]]
     band = mm.fourier.band(k_par=(0, 0.3), k_perp=(0.1, 0.5))
@@ -67,7 +70,7 @@ def test_slabs_and_pencils_on_a_cluster_give_the_same_bits(address, monkeypatch)
     eager = [mm.fourier.filter(ds, band), mm.fourier.project(ds), mm.spectra.power2d(ds).to_dataset()]
     with Client(address):
         parts = everything()
-        assert any("barrier" in str(key) for key in dict(parts[0].__dask_graph__()))
+        assert any("barrier" in str(key) for key in dict(parts[0].__dask_graph__())) == peers
         remote = [part.compute() for part in parts]
     for a, b in zip(local, remote, strict=True):
         for name in a.data_vars:

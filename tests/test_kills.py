@@ -4,7 +4,6 @@ import os
 import signal
 import threading
 
-import dask
 import numpy as np
 import pytest
 from distributed import Client
@@ -86,13 +85,12 @@ def test_a_trace_in_blocks_is_finished(address):
 
 
 def test_a_filter_is_finished(address, monkeypatch):
-    """With rechunks of tasks: peers that exchange their parts directly do not outlive each other."""
+    """It fits the workers' memory, so that they exchange it in tasks; peers do not outlive each other."""
     monkeypatch.setattr(mm.fourier.transform, "BLOCK_BYTES", 1 << 21)
     band = mm.fourier.band(k_perp=(0.0, 0.5), edge="cosine", width=0.1)
-    with dask.config.set({"array.rechunk.method": "tasks"}):
-        ds = mm.turbulence.gaussian(128, spectrum=5 / 3, seed=1, chunks={"z": 16})
-        found, killed = survived(address, lambda: mm.fourier.filter(ds, band, direction="x"), every=3.0, first=1.0)
-        assert killed >= 1
-        wanted = mm.fourier.filter(ds, band, direction="x").compute(scheduler="threads")
+    ds = mm.turbulence.gaussian(128, spectrum=5 / 3, seed=1, chunks={"z": 16})
+    found, killed = survived(address, lambda: mm.fourier.filter(ds, band, direction="x"), every=3.0, first=1.0)
+    assert killed >= 1
+    wanted = mm.fourier.filter(ds, band, direction="x").compute(scheduler="threads")
     for name in wanted.data_vars:
         np.testing.assert_array_equal(found[name], wanted[name])

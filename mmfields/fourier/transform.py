@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mmfields.conventions import SPATIAL, SnapshotError
-from mmfields.io.storing import client_in_force
+from mmfields.io.storing import client_in_force, workers_in_force
 
 # Slabs and pencils are made about this large; a task holds a few of them.
 BLOCK_BYTES = 1 << 27
@@ -27,6 +27,8 @@ PIECE_BYTES = 1 << 22
 # number, or as the number itself where workers exchange them peer to peer.
 MOST_BLOCKS = 64
 MOST_BLOCKS_OF_PEERS = 512
+# Of the memory of all workers: what a component may fill to be exchanged in memory.
+HELD = 1 / 12
 
 # Work on the modes: (spectra, waves, small extra array) -> spectra; its input may be overwritten.
 Modes = Callable[[list[np.ndarray], "Waves", np.ndarray], list[np.ndarray]]
@@ -286,12 +288,15 @@ class _Plan(NamedTuple):
         Planes of a slab; 0 where the array fits one chunk and neither slabs nor pencils are needed.
     pencil : tuple of int
         Chunks of a pencil beyond the first axis.
+    peers : bool
+        Whether workers exchange slabs and pencils peer to peer.
     """
 
     lead: tuple[Any, ...]
     shape: tuple[int, ...]
     slab: int = 0
     pencil: tuple[int, ...] = ()
+    peers: bool = False
 
 
 def _plan(kind: np.dtype, chunks: tuple[tuple[int, ...], ...], rank: int, together: int = 1) -> _Plan:
@@ -302,19 +307,31 @@ def _plan(kind: np.dtype, chunks: tuple[tuple[int, ...], ...], rank: int, togeth
     if rank == 1 or (len(chunks[0]) == 1 and size <= 4 * BLOCK_BYTES) or size <= BLOCK_BYTES // 8:
         return _Plan(lead, shape)
     plane = size // shape[0]
-    most = MOST_BLOCKS if client_in_force() is None else MOST_BLOCKS_OF_PEERS
+    peers = _through_peers(size)
+    most = MOST_BLOCKS_OF_PEERS if peers else MOST_BLOCKS
     block = max(BLOCK_BYTES // together, size // most)
     given = max(chunks[0]) * plane  # slabs as the array has them need no rechunk
     slab = max(1, (given if block // 4 <= given <= 2 * block else block) // plane)
     # as many pencils as slabs, cut along the second axis (which in two dims is the half one)
     length = shape[1] if rank > 2 else shape[1] // 2 + 1
     cut = max(1, -(-length * slab // shape[0]))
-    return _Plan(lead, shape, min(slab, shape[0]), (cut, *([-1] if rank > 2 else [])))
+    return _Plan(lead, shape, min(slab, shape[0]), (cut, *([-1] if rank > 2 else [])), peers)
 
 
-def _rechunk(array: Any, chunks: tuple[Any, ...]) -> Any:
-    """Peer to peer on a cluster, through the workers' disks where need be; otherwise piece by piece in one step."""
-    if client_in_force() is not None:
+def _through_peers(size: int) -> bool:
+    """Whether a field of so many bytes is more than the workers of a cluster hold with all that is made of it.
+
+    Peers exchange it through their disks, all of it again when one of them is lost; tasks survive that.
+    """
+    if client_in_force() is None:
+        return False
+    limits = [memory for memory, _ in workers_in_force()]
+    return not limits or (min(limits) > 0 and size > HELD * sum(limits))
+
+
+def _rechunk(array: Any, chunks: tuple[Any, ...], plan: _Plan) -> Any:
+    """Peer to peer, or piece by piece in one step."""
+    if plan.peers:
         return array.rechunk(chunks)
     return array.rechunk(chunks, method="tasks", threshold=MOST_BLOCKS)
 
@@ -323,7 +340,7 @@ def _pencils(field: Any, name: str, plan: _Plan, *level: Any) -> Any:
     """Spectrum over all axes but the first, in pencils."""
     import dask.array as da
 
-    array = _rechunk(field, (*plan.lead, plan.slab, *plan.shape[1:]))
+    array = _rechunk(field, (*plan.lead, plan.slab, *plan.shape[1:]), plan)
     kind = np.result_type(field.dtype, np.complex64)
     spectrum = da.map_blocks(
         _slab_forward,
@@ -336,12 +353,12 @@ def _pencils(field: Any, name: str, plan: _Plan, *level: Any) -> Any:
         dtype=kind,
         meta=np.empty((0,) * array.ndim, kind),
     )
-    return _rechunk(spectrum, (*plan.lead, plan.shape[0], *plan.pencil))
+    return _rechunk(spectrum, (*plan.lead, plan.shape[0], *plan.pencil), plan)
 
 
 def _from_pencils(spectrum: Any, plan: _Plan) -> Any:
     """Inverse of :func:`_pencils`."""
-    array = _rechunk(spectrum, (*plan.lead, plan.slab, *spectrum.shape[len(plan.lead) + 1 :]))
+    array = _rechunk(spectrum, (*plan.lead, plan.slab, *spectrum.shape[len(plan.lead) + 1 :]), plan)
     return _inverse(array, len(plan.lead) + 1, plan.shape[1:])
 
 
@@ -532,7 +549,7 @@ def backward_modes(array: Any, shape: Sequence[int], chunks: Sequence[Any], *, o
     chunks = (*lead, *(c if isinstance(c, tuple) else (c,) for c in chunks))
     plan = _plan(np.empty(0, array.dtype).real.dtype, chunks, rank)
     if plan.slab:
-        pencils = _rechunk(array, (*lead, shape[0], *plan.pencil))
+        pencils = _rechunk(array, (*lead, shape[0], *plan.pencil), plan)
         options = {"dtype": array.dtype, "meta": array._meta}
         out = _from_pencils(pencils.map_blocks(_along_first, axis=len(lead), inverse=True, **options), plan)
     else:

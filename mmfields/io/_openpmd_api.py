@@ -11,6 +11,7 @@ import select
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from mmfields.io._stated import require_stated
 SCRIPT = Path(__file__).with_name("_openpmd_process.py")
 # Seconds until the libraries have started; and between signs of life, to which come those that bytes take to read.
 START, PATIENCE, BYTES_PER_SECOND = 30.0, 3.0, 10e6
+# Seconds within which a process ends that is tried once more, as what it did before may have harmed it.
+SOON = 1.0
 # ADIOS2 gives what is stated of a block with six digits.
 SIX_DIGITS = 6e-6
 
@@ -115,6 +118,7 @@ def ask(path: str, size: int = 0, **request: Any) -> tuple[dict[str, Any], np.nd
     request |= {"path": path, "stamp": _stamp(path)}
     with _lock:
         for fresh in (_process is None, True):
+            begin = time.monotonic()
             try:
                 _process = _process or _Process()
                 header, data = _process.ask(request, patience)
@@ -127,7 +131,7 @@ def ask(path: str, size: int = 0, **request: Any) -> tuple[dict[str, Any], np.nd
                 ) from None
             except EOFError:
                 status = _stop()
-                if fresh:  # else what was read before may be to blame
+                if fresh or time.monotonic() > begin + SOON:  # else what was read before may be to blame
                     raise SnapshotError(
                         f"{path}: openpmd-api ends on it (exit status {status}); copy the output again"
                     ) from None

@@ -252,6 +252,13 @@ def _hidden(progress: bool) -> bool | None:
     return False if "ipykernel" in sys.modules else None
 
 
+def workers_in_force() -> list[tuple[int, int]]:
+    """Memory limit in bytes, 0 for none, and threads of each worker of the Dask client in force; empty without one."""
+    client = client_in_force()
+    workers = client.scheduler_info(n_workers=-1)["workers"].values() if client is not None else ()
+    return [(worker["memory_limit"] or 0, worker["nthreads"]) for worker in workers]
+
+
 def client_in_force() -> Any:
     """The Dask client in force, None without one; distributed is not imported for the question."""
     import sys

@@ -106,11 +106,9 @@ def divided(parts: Sequence[Any], mask: Any, form: Form) -> tuple[Unread, None, 
 
 def side_for(size: int, bytes_per_cell: int) -> int | None:
     """Cells along a side of the blocks that workers need for a field of so many cells; None where they can hold it."""
-    from mmfields.io.storing import client_in_force
+    from mmfields.io.storing import workers_in_force
 
-    client = client_in_force()
-    workers = client.scheduler_info(n_workers=-1)["workers"].values() if client is not None else ()
-    limits = [(w["memory_limit"], w["memory_limit"] / w["nthreads"]) for w in workers if w["memory_limit"]]
+    limits = [(memory, memory / threads) for memory, threads in workers_in_force() if memory]
     if not limits or size * bytes_per_cell <= HELD_WHOLE * min(limits)[0]:
         return None
     held = HELD_BLOCK * min(each for _, each in limits)
