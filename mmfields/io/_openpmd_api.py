@@ -20,6 +20,7 @@ import numpy as np
 
 from mmfields.conventions import SnapshotError
 from mmfields.io._lazy import Region, read_bytes
+from mmfields.io._mesh import check_boxes
 from mmfields.io._stated import require_stated
 
 SCRIPT = Path(__file__).with_name("_openpmd_process.py")
@@ -176,13 +177,21 @@ class ApiSource:
                 f"{self.dtype.str} and {size} bytes were found before; open it again"
             )
         values = data.view(self.dtype).reshape(count)
-        for low, extent, extremes in zip(*header["stated"], strict=True):
-            first = [max(a - s.start, 0) for a, s in zip(low, region, strict=True)]
-            last = [min(a + n, s.stop) - s.start for a, n, s in zip(low, extent, region, strict=True)]
-            met = values[tuple(map(slice, first, last))]
-            where = f"{self.path}: {self.record}/{self.component}, the block from {low}"
-            require_stated(where, met, *extremes, whole=met.shape == tuple(extent), slack=SIX_DIGITS)
+        if header["blocks"] is not None:
+            self._check(values, np.array(start), *header["blocks"])
         return values
+
+    def _check(self, values: np.ndarray, start: np.ndarray, low: list, extent: list, extremes: list) -> None:
+        """The blocks fill what was read, and its numbers are those that they state."""
+        what = f"{self.record}/{self.component}"
+        begins = np.array(low, np.int64).reshape(-1, values.ndim) - start
+        firsts = np.maximum(begins, 0)
+        lasts = np.minimum(begins + np.array(extent, np.int64).reshape(-1, values.ndim), values.shape)
+        check_boxes(self.path, f"the blocks of {what}", firsts, lasts, np.array(values.shape), full=True)
+        for i, (first, last) in enumerate(zip(firsts.tolist(), lasts.tolist(), strict=True)):
+            met = values[tuple(map(slice, first, last))]
+            where = f"{self.path}: {what}, the block from {low[i]}"
+            require_stated(where, met, *extremes[i], whole=met.shape == tuple(extent[i]), slack=SIX_DIGITS)
 
 
 def check_bp4(path: str) -> None:

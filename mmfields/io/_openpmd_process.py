@@ -45,7 +45,11 @@ def describe(path: str, stamp: int, iteration: int | None) -> tuple[dict[str, An
     opened = series(path, stamp)
     found = sorted(opened.iterations)
     software = str(opened.software) if "software" in opened.attributes else "openPMD"
-    steps = [_step(opened.iterations[n]) | {"number": n} for n in found if iteration in (None, n)]
+    steps = []
+    for number in found if iteration is None else {iteration}.intersection(found):
+        step = _step(opened.iterations[number]) | {"number": number}
+        step["skipped"] = sorted(_named(path, stamp, number) - {record["name"] for record in step["records"]})
+        steps.append(step)
     return {"found": found, "software": software, "steps": steps}, None
 
 
@@ -81,19 +85,39 @@ def _record(mesh: Any) -> dict[str, Any]:
 def read(
     path: str, stamp: int, iteration: int, record: str, component: str, start: list[int], count: list[int]
 ) -> tuple[dict[str, Any], np.ndarray]:
-    """Numbers of a component, and what is stated of the blocks that they come from."""
+    """Numbers of a component, and the blocks that they come from, where these are known."""
     opened = series(path, stamp)
     values = opened.iterations[iteration].meshes[record][component].load_chunk(start, count)
     opened.flush()
     alive()
-    stated = []
-    if os.path.isdir(path) or path.endswith((".bp", ".bp4", ".bp5")):
-        name = record if "Scalar" in component else f"{record}/{component}"
-        low, extent, extremes = _blocks(path, stamp, iteration, name)
-        if len(low):
-            met = ((low < np.add(start, count)) & (low + extent > start)).all(axis=1)
-            stated = [each[met].tolist() for each in (low, extent, extremes)]
-    return {"dtype": values.dtype.str, "stated": stated}, values
+    name = record if "Scalar" in component else f"{record}/{component}"
+    blocks = _blocks(path, stamp, iteration, name) if is_adios(path) else None
+    if blocks is not None:
+        low, extent, _ = blocks
+        met = ((low < np.add(start, count)) & (low + extent > start)).all(axis=1)
+        blocks = [each[met].tolist() for each in blocks]
+    return {"dtype": values.dtype.str, "blocks": blocks}, values
+
+
+def is_adios(path: str) -> bool:
+    """Whether an output is of ADIOS2, and not of another format that openpmd-api knows."""
+    return os.path.isdir(path) or path.endswith((".bp", ".bp4", ".bp5"))
+
+
+def _folder(path: str, stamp: int, iteration: int) -> str:
+    """Name of the group of meshes of an iteration; all have the same where each is a step."""
+    base, meshes = series(path, stamp).base_path, series(path, stamp).meshes_path
+    return f"{base.replace('%T', str(iteration)).rstrip('/')}/{meshes.strip('/')}/"
+
+
+def _named(path: str, stamp: int, iteration: int) -> set[str]:
+    """Meshes that ADIOS2 has variables or attributes of; openpmd-api skips those that it does not understand."""
+    if not is_adios(path):
+        return set()
+    opened, variables = reader(path, stamp)
+    folder = _folder(path, stamp, iteration)
+    attributes = [name for name in opened.available_attributes() if "/" in name.removeprefix(folder)]
+    return {n.removeprefix(folder).split("/")[0] for n in (*variables, *attributes) if n.startswith(folder)}
 
 
 @lru_cache(maxsize=4)
@@ -106,18 +130,18 @@ def reader(path: str, stamp: int) -> tuple[Any, dict[str, Any]]:
 
 
 @lru_cache(maxsize=256)
-def _blocks(path: str, stamp: int, iteration: int, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Starts, extents and (least, greatest) of the blocks of a component for which these are stated.
+def _blocks(path: str, stamp: int, iteration: int, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """Starts, extents and (least, greatest) of the blocks of a component; None if it is constant.
 
-    A variable belongs to an iteration, or has a step for each of them.  Where nothing was looked at when it was
-    written, ADIOS2 gives zeros, or a least number above the greatest.
+    A variable belongs to an iteration, or has a step for each of them.  Where nobody looked for the extremes when it
+    was written, ADIOS2 gives zeros for all blocks, or a least number above the greatest for all.
     """
     opened, variables = reader(path, stamp)
-    base, meshes = series(path, stamp).base_path, series(path, stamp).meshes_path.strip("/")
-    at = 0 if "%T" in base else sorted(series(path, stamp).iterations).index(iteration)
-    full = f"{base.replace('%T', str(iteration)).rstrip('/')}/{meshes}/{name}"
-    if full not in variables:  # it is constant
-        return np.empty((0, 0)), np.empty((0, 0)), np.empty((0, 2))
+    each = "%T" in series(path, stamp).base_path
+    at = 0 if each else sorted(series(path, stamp).iterations).index(iteration)
+    full = _folder(path, stamp, iteration) + name
+    if full not in variables:
+        return None
     steps = filter(None, (opened.engine.blocks_info(full, step) for step in range(opened.num_steps())))
     steps = list(islice(steps, int(variables[full]["AvailableStepsCount"])))
     blocks = steps[at] if at < len(steps) else []
@@ -127,8 +151,9 @@ def _blocks(path: str, stamp: int, iteration: int, name: str) -> tuple[np.ndarra
     if (low < 0).any() or (extent < 1).any() or (extent > shape - low).any():
         raise ValueError(f"a block of {full} lies outside of its {shape.tolist()} cells")
     extremes = np.array([[float(b["Min"]), float(b["Max"])] for b in blocks]).reshape(-1, 2)
-    known = (extremes[:, 0] <= extremes[:, 1]) & extremes.any(axis=1)
-    return low[known], extent[known], extremes[known]
+    if not extremes.any() or (extremes[:, 0] > extremes[:, 1]).all():
+        extremes[:] = np.nan
+    return low, extent, extremes
 
 
 def main() -> None:

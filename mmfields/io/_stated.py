@@ -15,7 +15,7 @@ def require_stated(where: str, values: np.ndarray, low: float, high: float, *, w
     values : array
         Of the block; NaNs are left aside, as the codes do that write such tables.
     low, high : float
-        As stated.  NaN, or a least one above the greatest, states nothing.
+        As stated; NaN states nothing.
     whole : bool
         Whether `values` are all of the block.
     slack : float
@@ -27,7 +27,7 @@ def require_stated(where: str, values: np.ndarray, low: float, high: float, *, w
         If the numbers are not those that were written.
     """
     least, greatest = np.fmin.reduce(values, axis=None), np.fmax.reduce(values, axis=None)
-    if np.isnan(least) or not low <= high:
+    if np.isnan([least, low, high]).any():
         return
     below, above = slack * abs(low), slack * abs(high)
     within = least >= low - below and greatest <= high + above

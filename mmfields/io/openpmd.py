@@ -78,6 +78,7 @@ class _Iteration:
     software: str
     boundary: tuple[str, ...]
     records: tuple[_Record, ...]
+    skipped: tuple[str, ...] = ()  # meshes that could not be understood
 
 
 def _floats(path: str, what: str, value: Any, count: int | None = None) -> tuple[float, ...]:
@@ -213,7 +214,10 @@ def _api_iteration(path: str, software: str, step: Mapping[str, Any]) -> _Iterat
         _check_components(path, name, parts)
         grid = (mesh["geometry"], labels, spacing, offset, tuple(mesh["dimension"]))
         records.append(_Record(name, *grid, tuple(parts)))
-    return _Iteration(step["number"], step["time"], software, tuple(step["boundary"]), tuple(records))
+    if lost := {"B", "E"}.intersection(step["skipped"]):
+        raise SnapshotError(f"{path}: openpmd-api does not understand the mesh {min(lost)}; the output is damaged")
+    what = (tuple(step["boundary"]), tuple(records), tuple(step["skipped"]))
+    return _Iteration(step["number"], step["time"], software, *what)
 
 
 # --- both ---------------------------------------------------------------------------------
@@ -324,6 +328,7 @@ class OpenpmdBackend(BackendEntrypoint):
     def _assemble(self, path, steps, boundary, staggered, drop) -> xr.Dataset:
         steps = sorted(steps, key=lambda step: step.time)
         chosen, left_out = _choose(path, steps[0].records)
+        left_out += steps[0].skipped
         main = chosen[0]
         for name, cells in zip(main.labels, main.shape, strict=True):
             if not 0 < cells <= LONGEST_AXIS:

@@ -89,6 +89,39 @@ def test_numbers_are_those_that_the_blocks_state(tmp_path, encoding, engine, lev
         ds.By.load()
 
 
+def test_blocks_that_were_never_written(tmp_path):
+    """ADIOS2 gives what lay in memory for them."""
+    series = openpmd_api.Series(str(tmp_path / "a.bp5"), openpmd_api.Access.create)
+    mesh = series.write_iterations()[0].meshes["B"]
+    mesh.axis_labels, mesh.grid_spacing, mesh.grid_global_offset = ["z", "y", "x"], [1.0] * 3, [0.0] * 3
+    for c in "xyz":
+        mesh[c].reset_dataset(openpmd_api.Dataset(np.dtype(float), CELLS))
+        mesh[c].position = [0.5] * 3
+        mesh[c].store_chunk(np.ones((5, 6, 4)), [0, 0, 0], [5, 6, 4])
+    series.close()
+    ds = mm.open_snapshot(tmp_path / "a.bp5")
+    assert (ds.Bx.isel(z=slice(0, 5)) == 1).all()
+    with pytest.raises(mm.SnapshotError, match="blocks of B/x hold 24 of 96 cells"):
+        ds.Bx.isel(z=slice(4, 8)).load()
+
+
+def test_meshes_that_the_library_skips(shared, tmp_path):
+    """It does so in silence where it misses an attribute."""
+    shutil.unpack_archive(shared / "data/openpmd/example-pic-laserwakefield.bp4.tar.gz", tmp_path)
+    path = tmp_path / "example-pic-laserwakefield/pic_n2.bp"
+    raw = (path / "md.0").read_bytes()
+    for mesh, label in (("e_chargeDensity", "axisLabels"), ("B", "axisLabels")):
+        name = f"/data/550/fields/{mesh}/{label}".encode()
+        assert name in raw
+        (path / "md.0").write_bytes(raw.replace(name, name[:-1] + b"_"))
+        if mesh == "B":
+            with pytest.raises(mm.SnapshotError, match="does not understand the mesh B"):
+                mm.open_snapshot(path)
+        else:
+            ds = mm.open_snapshot(path)
+            assert "e_chargeDensity" in ds.attrs["not_loaded"] and "e_chargeDensity" not in ds
+
+
 def test_several_iterations_and_changed_files(tmp_path):
     path = tmp_path / "a.bp5"
     values = written(path)
