@@ -87,11 +87,13 @@ def read(
 ) -> tuple[dict[str, Any], np.ndarray]:
     """Numbers of a component, and the blocks that they come from, where these are known."""
     opened = series(path, stamp)
-    values = opened.iterations[iteration].meshes[record][component].load_chunk(start, count)
+    node = opened.iterations[iteration].meshes[record][component]
+    values = node.load_chunk(start, count)
     opened.flush()
     alive()
     name = record if "Scalar" in component else f"{record}/{component}"
-    blocks = _blocks(path, stamp, iteration, name) if is_adios(path) else None
+    varies = is_adios(path) and not node.constant
+    blocks = _blocks(path, stamp, iteration, name, tuple(node.shape)) if varies else None
     if blocks is not None:
         low, extent, _ = blocks
         met = ((low < np.add(start, count)) & (low + extent > start)).all(axis=1)
@@ -104,52 +106,59 @@ def is_adios(path: str) -> bool:
     return os.path.isdir(path) or path.endswith((".bp", ".bp4", ".bp5"))
 
 
-def _folder(path: str, stamp: int, iteration: int) -> str:
-    """Name of the group of meshes of an iteration; all have the same where each is a step."""
-    base, meshes = series(path, stamp).base_path, series(path, stamp).meshes_path
-    return f"{base.replace('%T', str(iteration)).rstrip('/')}/{meshes.strip('/')}/"
+def _folder(path: str, stamp: int, iteration: int) -> tuple[str, int, int]:
+    """Group of the meshes of an iteration, and which of so many steps of its variables is the iteration's.
+
+    A group belongs to an iteration, or has a step for each of them; the base path does not always tell.
+    """
+    opened, known = series(path, stamp), reader(path, stamp)
+    meshes = opened.meshes_path.strip("/")
+    own, shared = (f"{opened.base_path.replace('/%T', at).rstrip('/')}/{meshes}/" for at in (f"/{iteration}", ""))
+    if any(name.startswith(own) for each in known[1:] for name in each) and own != shared:
+        return own, 0, 1
+    return shared, sorted(opened.iterations).index(iteration), len(opened.iterations)
 
 
 def _named(path: str, stamp: int, iteration: int) -> set[str]:
     """Meshes that ADIOS2 has variables or attributes of; openpmd-api skips those that it does not understand."""
     if not is_adios(path):
         return set()
-    opened, variables = reader(path, stamp)
-    folder = _folder(path, stamp, iteration)
-    attributes = [name for name in opened.available_attributes() if "/" in name.removeprefix(folder)]
+    _, variables, attributes = reader(path, stamp)
+    folder, *_ = _folder(path, stamp, iteration)
+    attributes = [name for name in attributes if "/" in name.removeprefix(folder)]
     return {n.removeprefix(folder).split("/")[0] for n in (*variables, *attributes) if n.startswith(folder)}
 
 
 @lru_cache(maxsize=4)
-def reader(path: str, stamp: int) -> tuple[Any, dict[str, Any]]:
-    """ADIOS2's own reader, which knows what openpmd-api does not tell, and its variables."""
+def reader(path: str, stamp: int) -> tuple[Any, dict[str, Any], list[str]]:
+    """ADIOS2's own reader, which knows what openpmd-api does not tell, its variables and its attributes."""
     import adios2
 
     opened = adios2.FileReader(path)
-    return opened, opened.available_variables()
+    return opened, opened.available_variables(), list(opened.available_attributes())
 
 
 @lru_cache(maxsize=256)
-def _blocks(path: str, stamp: int, iteration: int, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    """Starts, extents and (least, greatest) of the blocks of a component; None if it is constant.
+def _blocks(path: str, stamp: int, iteration: int, name: str, shape: tuple[int, ...]) -> tuple[np.ndarray, ...] | None:
+    """Starts, extents and (least, greatest) of the blocks of a component; None where not all iterations have it.
 
-    A variable belongs to an iteration, or has a step for each of them.  Where nobody looked for the extremes when it
-    was written, ADIOS2 gives zeros for all blocks, or a least number above the greatest for all.
+    Where nobody looked for the extremes when it was written, ADIOS2 gives zeros for all blocks, or a least number above
+    the greatest for all.
     """
-    opened, variables = reader(path, stamp)
-    each = "%T" in series(path, stamp).base_path
-    at = 0 if each else sorted(series(path, stamp).iterations).index(iteration)
-    full = _folder(path, stamp, iteration) + name
+    opened, variables, _ = reader(path, stamp)
+    folder, at, of = _folder(path, stamp, iteration)
+    full = folder + name
     if full not in variables:
-        return None
+        raise ValueError(f"ADIOS2 has no variable {full}")
     steps = filter(None, (opened.engine.blocks_info(full, step) for step in range(opened.num_steps())))
     steps = list(islice(steps, int(variables[full]["AvailableStepsCount"])))
-    blocks = steps[at] if at < len(steps) else []
-    shape = np.array([int(n) for n in variables[full]["Shape"].split(",")], np.int64)
+    if of > 1 and len(steps) != of:
+        return None
+    blocks = steps[at] if steps else []
     places = [[b[key].split(",") for b in blocks] for key in ("Start", "Count")]
     low, extent = (np.array([[int(n) for n in p] for p in each], np.int64).reshape(-1, len(shape)) for each in places)
-    if (low < 0).any() or (extent < 1).any() or (extent > shape - low).any():
-        raise ValueError(f"a block of {full} lies outside of its {shape.tolist()} cells")
+    if (low < 0).any() or (extent < 1).any() or (extent > np.array(shape) - low).any():
+        raise ValueError(f"a block of {full} lies outside of its {shape} cells")
     extremes = np.array([[float(b["Min"]), float(b["Max"])] for b in blocks]).reshape(-1, 2)
     if not extremes.any() or (extremes[:, 0] > extremes[:, 1]).all():
         extremes[:] = np.nan
