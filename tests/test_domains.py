@@ -207,6 +207,15 @@ def test_blocks_cover_the_field_with_their_halos(periodic, extra, tmp_path):
             assert np.isin(near, index[a]).all()
 
 
+@pytest.mark.parametrize("options", [{"block": 12}, {"interpolation": "cubic"}, {"interpolation": "spectral"}])
+def test_steps_without_end_are_refused(options):
+    ds = snapshot().chunk(z=7)
+    p = mm.particles.isotropic(5, gyroradius=10.0, seed=1, field=ds, reference_field=1e-300)
+    lazy = mm.trace(ds, p, step=0.1, distance=30.0, local_field=True, step_unit="local", **options)
+    with pytest.raises(mm.SnapshotError, match="steps without end"):
+        lazy.compute(scheduler="synchronous")
+
+
 @pytest.mark.parametrize("local", [False, True])
 def test_a_bar_says_how_far_a_trace_in_blocks_is(tmp_path, monkeypatch, local):
     """It is one task, so that a bar that counts tasks stands still."""

@@ -106,6 +106,7 @@ MISTAKES = {
     "a distance with a unit": (lambda ds, s, p, tr: mm.trace(ds, p, step=0.5, distance=40 * u.pc), "distance", "finite number"),
     "steps longer than a gyration": (lambda ds, s, p, tr: mm.trace(ds, p, step=60.0, distance=400.0), "6 gyroradii", "step_unit='gyroradius'"),
     "steps without number": (lambda ds, s, p, tr: mm.trace(ds, p, step=1e-30, distance=40.0), "4e[+]31 steps", "lengthen"),
+    "steps without end": (lambda ds, s, p, tr: mm.trace(ds, p.assign(reference_field=1e-300), step=0.1, distance=40.0, step_unit="local", local_field=True).compute(scheduler="synchronous"), "steps without end", "mean_field"),
     "scattering within a step": (lambda ds, s, p, tr: mm.trace(ds, p, step=0.5, distance=40.0, scattering=mm.scattering.small_angle(nu=100.0)), "nu=100", "steps of at most"),
     "names of what to save": (lambda ds, s, p, tr: mm.trace(ds, p, step=0.5, distance=40.0, save="mu"), "'mu'", "how many"),
     "edited directions": (lambda ds, s, p, tr: mm.trace(ds, p.assign(vx=p.vx * 2 + 1), step=0.5, distance=40.0).compute(scheduler="synchronous"), "direction of length", "divide"),

@@ -319,14 +319,15 @@ def _plan(kind: np.dtype, chunks: tuple[tuple[int, ...], ...], rank: int, togeth
 
 
 def _through_peers(size: int) -> bool:
-    """Whether a field of so many bytes is more than the workers of a cluster hold with all that is made of it.
+    """Whether a field of so many bytes is more than the workers of a cluster hold, or than blocks of the usual size.
 
     Peers exchange it through their disks, all of it again when one of them is lost; tasks survive that.
     """
     if client_in_force() is None:
         return False
     limits = [memory for memory, _ in workers_in_force()]
-    return not limits or (min(limits) > 0 and size > HELD * sum(limits))
+    held = HELD * sum(limits) if limits and min(limits) > 0 else math.inf  # a worker may have no limit
+    return not limits or size > min(held, MOST_BLOCKS * BLOCK_BYTES)
 
 
 def _rechunk(array: Any, chunks: tuple[Any, ...], plan: _Plan) -> Any:

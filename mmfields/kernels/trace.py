@@ -286,7 +286,10 @@ def set_local(batch, extra, rigidity, fraction, longest, left):
         # a last step as long as what is left; no sliver behind it
         step = left[lane] if step >= left[lane] * (1.0 - 1e-12) else step
         step = step if extra.alive[lane] else 0.0
-        left[lane] = 0.0 if step == left[lane] else left[lane] - step
+        rest = 0.0 if step == left[lane] else left[lane] - step
+        if step > 0.0 and rest == left[lane]:  # there is no end of such steps: it stops, as no finite orbit
+            batch.vx[lane], extra.alive[lane], step, rest = np.nan, False, 0.0, 0.0
+        left[lane] = rest
         batch.half[lane] = extra.reach[lane] = 0.5 * step
         batch.turn[lane] = batch.half[lane] / rigidity
         moving = moving or step > 0.0

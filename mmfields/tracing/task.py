@@ -116,7 +116,8 @@ def finite(rows: np.ndarray) -> np.ndarray:
     """Rows of a result, all of whose orbits are to be finite."""
     if not np.isfinite(rows[:6]).all():
         raise SnapshotError(
-            "an orbit is not finite: gyroradius, reference field, or light speed is out of all proportion to the field"
+            "an orbit is not finite, or has steps without end: gyroradius, reference field, or light speed is out of "
+            "all proportion to the field; mm.mean_field gives its strength"
         )
     return rows
 
