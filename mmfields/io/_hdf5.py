@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 # A chunk may be larger than this, or than eight times its dataset, but not both.
 MOST_OF_CHUNK = 1 << 24
+# Begins a global heap; looked for in pieces of so many bytes.
+HEAP, PIECE = b"GCOL\x01\0\0\0", 1 << 20
 
 
 def is_hdf5(path: str) -> bool:
@@ -36,6 +38,66 @@ def opened(path: str) -> "Iterator[h5py.File]":
         raise
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
         raise SnapshotError(f"{path}: the HDF5 library cannot read it ({error}); copy or write it again") from error
+
+
+@contextmanager
+def examined(path: str) -> "Iterator[h5py.File]":
+    """As :func:`opened`, for the first time: without what makes the library wait for ever."""
+    with opened(path) as file:
+        _require_heaps(file)
+        yield file
+
+
+def _require_heaps(file: "h5py.File") -> None:
+    """Global heaps, where strings and lists of attributes lie, can be gone through: a step of 0 bytes has no end.
+
+    They are looked for in what is no data of a dataset.  A collection is ``GCOL``, its version 1, three bytes, its size
+    and objects: number, count, four bytes, size and content to a multiple of 8.  Number 0 is room that is left; its
+    size includes its header.
+    """
+    descriptor = file.id.get_vfd_handle()
+    for begin, end in _between_data(file):
+        for at in range(begin, end, PIECE):
+            piece = os.pread(descriptor, min(PIECE + len(HEAP) - 1, end - at), at)
+            found = piece.find(HEAP)
+            while found >= 0:
+                _require_objects(file.filename, descriptor, at + found)
+                found = piece.find(HEAP, found + 1)
+
+
+def _require_objects(path: str, descriptor: int, begin: int) -> None:
+    size, at = int.from_bytes(os.pread(descriptor, 8, begin + 8), "little"), 16
+    inside = begin + size <= os.path.getsize(path)
+    while at + 16 <= size:
+        header = os.pread(descriptor, 16, begin + at)
+        number, length = int.from_bytes(header[:2], "little"), int.from_bytes(header[8:], "little")
+        step = 16 + -(-length // 8) * 8 if number else length
+        if step == 0 or at + step > size or not inside:
+            raise SnapshotError(f"{path}: the heap at byte {begin} has no end; it is damaged, copy the file again")
+        at += step
+
+
+def _between_data(file: "h5py.File") -> list[tuple[int, int]]:
+    """Bytes of a file that are no data of its datasets."""
+    import h5py
+
+    extents = [(size := os.path.getsize(file.filename), size)]
+
+    def visit(name: str, node: Any) -> None:
+        if not isinstance(node, h5py.Dataset):
+            return
+        if node.chunks is not None:
+            node.id.chunk_iter(lambda chunk: extents.append((chunk.byte_offset, chunk.byte_offset + chunk.size)))
+        elif (offset := node.id.get_offset()) is not None:
+            extents.append((offset, offset + node.id.get_storage_size()))
+
+    file.visititems(visit)
+    gaps, at = [], 0
+    for begin, end in sorted(extents):
+        if begin > at:
+            gaps.append((at, min(begin, size)))
+        at = max(at, end)
+    return gaps
 
 
 def member(group: "h5py.Group", name: str) -> Any:

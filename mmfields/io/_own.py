@@ -46,7 +46,7 @@ class OwnBackend(BackendEntrypoint):
             _require_zarr_chunks(path)
             ds = xr.open_dataset(path, engine="zarr", chunks=None, drop_variables=drop_variables)
         elif _hdf5.is_hdf5(path):
-            with _hdf5.opened(path) as file:
+            with _hdf5.examined(path) as file:
                 _require_own_data(file)
             ds = xr.open_dataset(path, engine="h5netcdf", chunks=None, drop_variables=drop_variables)
         else:

@@ -166,7 +166,7 @@ class AthdfBackend(BackendEntrypoint):
             If the file is damaged, not cartesian and uniform, or lacks what only the caller knows.
         """
         path = filename_or_obj
-        with _hdf5.opened(path) as file:
+        with _hdf5.examined(path) as file:
             variables = _variables(path, file)
             shapes = {d: _hdf5.dataset(file, d) for d in dict.fromkeys(d for _, d, _ in variables)}
             for name, node in shapes.items():

@@ -130,7 +130,7 @@ class JhtdbBackend(BackendEntrypoint):
             If datasets and sizes do not fit together.
         """
         path = filename_or_obj
-        with _hdf5.opened(path) as file:
+        with _hdf5.examined(path) as file:
             found = [(name, *parsed) for name in file if (parsed := _parse(name))]
             if not found:
                 raise SnapshotError(f"{path}: no field among {list(file)[:20]}; u, b, a, p datasets are expected")

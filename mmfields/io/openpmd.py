@@ -309,7 +309,7 @@ class OpenpmdBackend(BackendEntrypoint):
         """
         path = filename_or_obj
         if not os.path.isdir(path) and magic(path).startswith(b"\x89HDF"):
-            with _hdf5.opened(path) as file:
+            with _hdf5.examined(path) as file:
                 groups = _hdf5_iterations(path, file)
                 numbers = self._wanted(path, list(groups), iteration)
                 steps = [_hdf5_iteration(path, file, n, groups[n]) for n in numbers]

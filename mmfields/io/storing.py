@@ -97,10 +97,13 @@ def _require_store(path: str) -> None:
 
 def _template(ds: xr.Dataset, path: str) -> None:
     """Metadata, coordinates and eager variables of the store; no chunk of a Dask array."""
+    from zarr.codecs import ZstdCodec
+
     encoding: dict[Any, dict] = {}
     for name, variable in ds.variables.items():
+        encoding[name] = {"compressors": (ZstdCodec(checksum=True),)}  # damage is noticed on reading
         if variable.chunks is not None:
-            encoding[name] = {"chunks": tuple(sizes[0] for sizes in variable.chunks)}
+            encoding[name]["chunks"] = tuple(sizes[0] for sizes in variable.chunks)
     with warnings.catch_warnings():
         # zarr says of every consolidated store that other libraries may not know the consolidation
         warnings.filterwarnings("ignore", message="Consolidated metadata")

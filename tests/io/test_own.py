@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 
 import h5py
 import numpy as np
@@ -48,6 +50,7 @@ def chunk_of(stored):
     [
         (lambda chunk: chunk.unlink(), "1 of 2 chunks of By are missing"),
         (lambda chunk: chunk.write_bytes(b"garbage"), "By cannot be read"),
+        (lambda chunk: chunk.write_bytes(chunk.read_bytes()[:-9] + b"\x2a" * 9), "By cannot be read"),
         (lambda chunk: chunk.write_bytes(chunk.read_bytes()[:20]), "By cannot be read"),
         (lambda chunk: (chunk.unlink(), os.mkfifo(chunk)), "a pipe"),
         (lambda chunk: chunk.symlink_to(shutil.move(chunk, chunk.parents[5] / "out")), "link"),
@@ -110,3 +113,13 @@ def test_columns_of_a_history_are_counted(tmp_path):
         (tmp_path / "a.hst").write_text(text)
         with pytest.raises(mm.SnapshotError, match=message):
             mm.io.read_history(tmp_path / "a.hst")
+
+
+def test_a_heap_without_an_end(netcdf):
+    """HDF5 goes through the lists of dimensions in it, and would do so for ever."""
+    raw = netcdf.read_bytes()
+    heap = raw.index(b"GCOL")
+    netcdf.write_bytes(raw[: heap + 16] + bytes(64) + raw[heap + 80 :])
+    code = "import sys, mmfields as mm; mm.open_snapshot(sys.argv[1])"
+    done = subprocess.run([sys.executable, "-c", code, netcdf], capture_output=True, text=True, check=False, timeout=60)
+    assert f"the heap at byte {heap} has no end" in done.stderr
