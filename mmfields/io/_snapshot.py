@@ -255,6 +255,15 @@ def require_file(path: str) -> None:
         raise SnapshotError(f"{path} is neither a file nor a directory; copy its content to a file first")
 
 
+def require_inside(folder: str) -> None:
+    """Refuse a directory with links that lead out of it."""
+    root = os.path.realpath(folder)
+    for at, folders, files in os.walk(folder):
+        for place in (os.path.join(at, name) for name in (*folders, *files)):
+            if os.path.islink(place) and os.path.commonpath([root, target := os.path.realpath(place)]) != root:
+                raise SnapshotError(f"{place} leads out of the directory, to {target}; copy that into its place")
+
+
 def magic(path: Any, count: int = 64) -> bytes:
     """First bytes of a file, none of a directory or of what cannot be read."""
     try:

@@ -14,7 +14,17 @@ from xarray.backends import BackendEntrypoint
 from mmfields.conventions import SPATIAL, SnapshotError
 from mmfields.io._lazy import RawBlocks, native, read_bytes
 from mmfields.io._mesh import Layout, Mosaic, check_boxes
-from mmfields.io._snapshot import Axis, Field, add_field, build, choose_level, finite, guarded, limits_axis
+from mmfields.io._snapshot import (
+    Axis,
+    Field,
+    add_field,
+    build,
+    choose_level,
+    finite,
+    guarded,
+    limits_axis,
+    require_inside,
+)
 
 MAGIC = "HyperCLaw-V1.1"
 LARGEST_TEXT = 1 << 27
@@ -334,6 +344,7 @@ class AmrexBackend(BackendEntrypoint):
             path = os.path.dirname(path)
         if not os.path.isdir(path):
             raise SnapshotError(f"{path} is no plotfile: give the directory that holds its Header")
+        require_inside(path)
         header = _header(path)
         top = len(header.folders) - 1
         target = choose_level(level, top)

@@ -24,7 +24,18 @@ from mmfields.io._lazy import (
     Stack,
 )
 from mmfields.io._openpmd_api import ApiSource, ask, check_bp4
-from mmfields.io._snapshot import LONGEST_AXIS, Axis, Field, add_field, build, finite, guarded, limits_axis, magic
+from mmfields.io._snapshot import (
+    LONGEST_AXIS,
+    Axis,
+    Field,
+    add_field,
+    build,
+    finite,
+    guarded,
+    limits_axis,
+    magic,
+    require_inside,
+)
 
 if TYPE_CHECKING:
     import h5py
@@ -193,6 +204,8 @@ def _hdf5_component(path: str, record: str, name: str, node: Any, labels: Sequen
 
 def _api_iterations(path: str, iteration: int | None) -> tuple[list[int], list[_Iteration]]:
     """Numbers of all iterations, and the one that is wanted or all."""
+    if os.path.isdir(path):
+        require_inside(path)
     check_bp4(path)
     found, _ = ask(path, do="describe", iteration=iteration)
     return found["found"], [_api_iteration(path, found["software"], step) for step in found["steps"]]

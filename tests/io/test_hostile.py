@@ -378,6 +378,19 @@ def test_amrex_numbers_are_those_that_the_header_states(tmp_path, fields, stored
         damaged(0.0, greatest).Bx.load()
 
 
+def test_links_that_lead_out_of_a_directory(tmp_path, fields):
+    path = plotfile(tmp_path / "plt", [[((0, 0, 0), fields[4:7])]], (8, 6, 4))
+    data = path / "Level_0/Cell_D_00000"
+    data.symlink_to(shutil.move(data, path / "kept"))
+    assert np.array_equal(mm.open_snapshot(path).Bx, fields[4])
+    data.unlink()
+    data.symlink_to(shutil.move(path / "kept", tmp_path / "elsewhere"))
+    refused(path, "leads out of the directory, to .*elsewhere")
+    shutil.move(path / "Level_0", tmp_path / "Level_0")
+    (path / "Level_0").symlink_to(tmp_path / "Level_0")
+    refused(path, "Level_0 leads out")
+
+
 def test_amrex_tables_of_extremes(tmp_path, fields):
     path = plotfile(tmp_path / "plt", [[((0, 0, 0), fields[4:7])]], (8, 6, 4))
     header = path / "Level_0/Cell_H"
