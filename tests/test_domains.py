@@ -207,6 +207,10 @@ def test_blocks_cover_the_field_with_their_halos(periodic, extra, tmp_path):
             assert np.isin(near, index[a]).all()
 
 
+def test_only_the_start_is_saved():
+    same(snapshot(), 12, step=0.2, distance=10.0, save=[0.0])
+
+
 @pytest.mark.parametrize("options", [{"block": 12}, {"interpolation": "cubic"}, {"interpolation": "spectral"}])
 def test_steps_without_end_are_refused(options):
     ds = snapshot().chunk(z=7)

@@ -20,7 +20,6 @@ import numpy as np
 
 from mmfields.conventions import SnapshotError
 from mmfields.io._lazy import Region, read_bytes
-from mmfields.io._mesh import check_boxes
 from mmfields.io._stated import require_stated
 
 SCRIPT = Path(__file__).with_name("_openpmd_process.py")
@@ -47,7 +46,15 @@ class _Process:
             bufsize=0,
             start_new_session=True,  # Ctrl-C is for whoever asks
         )
-        self.greeting = self._header(START)
+        try:
+            self.greeting = self._header(START)
+        except BaseException as error:
+            status = self.stop()
+            if isinstance(error, EOFError | TimeoutError):
+                raise SnapshotError(
+                    f"{sys.executable} does not start openpmd-api and adios2 (exit status {status}): try to import them"
+                ) from None
+            raise
 
     def ask(self, request: dict[str, Any], patience: float) -> tuple[dict[str, Any], np.ndarray]:
         """Header and bytes of the answer; TimeoutError or EOFError if none comes."""
@@ -59,18 +66,22 @@ class _Process:
         except BrokenPipeError:
             raise EOFError from None
         header = self._header(patience)
+        while more := header.get("expect"):
+            patience += more / BYTES_PER_SECOND
+            header = self._header(patience)
         return header, self._exactly(header["bytes"], patience)
 
     def _header(self, patience: float) -> dict[str, Any]:
         while not (count := int(self._exactly(8, patience).view("<u8")[0])):
-            pass
+            pass  # a sign of life
         return json.loads(bytes(self._exactly(count, patience)))
 
     def _exactly(self, count: int, patience: float) -> np.ndarray:
         out = np.empty(count, np.uint8)
-        view, pipe = memoryview(out), self.process.stdout.fileno()
+        view, pipe, poll = memoryview(out), self.process.stdout.fileno(), select.poll()
+        poll.register(pipe, select.POLLIN)
         while view:
-            if not select.select([pipe], [], [], patience)[0]:
+            if not poll.poll(1000 * patience):
                 raise TimeoutError
             got = os.readv(pipe, [view])
             if not got:
@@ -119,9 +130,8 @@ def ask(path: str, size: int = 0, **request: Any) -> tuple[dict[str, Any], np.nd
     request |= {"path": path, "stamp": _stamp(path)}
     with _lock:
         for fresh in (_process is None, True):
-            begin = time.monotonic()
+            begin, _process = time.monotonic(), _process or _Process()
             try:
-                _process = _process or _Process()
                 header, data = _process.ask(request, patience)
                 break
             except TimeoutError:
@@ -168,6 +178,13 @@ class ApiSource:
 
     def read(self, region: Region) -> np.ndarray:
         start, count = [s.start for s in region], [s.stop - s.start for s in region]
+        values, blocks = self._ask(start, count)
+        if blocks is not None:
+            self._check(values, np.array(start), *blocks)
+        return values
+
+    def _ask(self, start: list[int], count: list[int]) -> tuple[np.ndarray, list | None]:
+        """Numbers, and starts, extents and extremes of the blocks that they are in."""
         size = math.prod(count) * self.dtype.itemsize
         place = {"iteration": self.iteration, "record": self.record, "component": self.component}
         header, data = ask(self.path, size, do="read", **place, start=start, count=count)
@@ -176,22 +193,35 @@ class ApiSource:
                 f"{self.path}: {self.record}/{self.component} holds {header['dtype']}, {len(data)} bytes, where "
                 f"{self.dtype.str} and {size} bytes were found before; open it again"
             )
-        values = data.view(self.dtype).reshape(count)
-        if header["blocks"] is not None:
-            self._check(values, np.array(start), *header["blocks"])
-        return values
+        return data.view(self.dtype).reshape(count), header["blocks"]
 
     def _check(self, values: np.ndarray, start: np.ndarray, low: list, extent: list, extremes: list) -> None:
-        """The blocks fill what was read, and its numbers are those that they state."""
-        what = f"{self.record}/{self.component}"
-        begins = np.array(low, np.int64).reshape(-1, values.ndim) - start
-        firsts = np.maximum(begins, 0)
-        lasts = np.minimum(begins + np.array(extent, np.int64).reshape(-1, values.ndim), values.shape)
-        check_boxes(self.path, f"the blocks of {what}", firsts, lasts, np.array(values.shape), full=True)
-        for i, (first, last) in enumerate(zip(firsts.tolist(), lasts.tolist(), strict=True)):
-            met = values[tuple(map(slice, first, last))]
-            where = f"{self.path}: {what}, the block from {low[i]}"
-            require_stated(where, met, *extremes[i], whole=met.shape == tuple(extent[i]), slack=SIX_DIGITS)
+        """Blocks cover what was read, and its numbers are those that they state."""
+        covered = np.zeros(values.shape, bool)
+        for at, size, stated in zip(low, extent, extremes, strict=True):
+            begin = np.array(at) - start
+            part = tuple(map(slice, np.maximum(begin, 0), np.minimum(begin + size, values.shape)))
+            covered[part] = True
+            self._require(at, size, values[part], stated)
+        if not covered.all():
+            place = (np.argwhere(~covered)[0] + start).tolist()
+            raise SnapshotError(
+                f"{self.path}: {self.record}/{self.component} at {place} is in no block: it was never written, or the "
+                "metadata are damaged; read what is there, or copy the output again"
+            )
+
+    def _require(self, at: list[int], size: list[int], numbers: np.ndarray, stated: list[float]) -> None:
+        """Numbers of a block are those that it states.  ADIOS2 takes any for the extremes of a block with NaNs."""
+        where, whole = f"{self.path}: {self.record}/{self.component}, the block from {at}", list(numbers.shape) == size
+        if whole and np.isnan(numbers).any():
+            return
+        try:
+            require_stated(where, numbers, *stated, whole=whole, slack=SIX_DIGITS)
+        except SnapshotError:
+            if whole:
+                raise
+            block, _ = self._ask(at, size)  # there may be NaNs in the rest of it
+            self._require(at, size, block, stated)
 
 
 def check_bp4(path: str) -> None:

@@ -5,17 +5,21 @@ many bytes of numbers as that says.  A number of 0 is a sign of life.
 """
 
 import json
+import math
 import os
 import signal
 import sys
 from functools import lru_cache
-from itertools import islice
 from typing import Any
 
 import numpy as np
 
 OPTIONS = json.dumps({"verify_homogeneous_extents": False})
 ANSWERS = 1
+# Seconds after which nobody waits for a sign of life any more; 0 for no end.
+DEADLINE = 0
+# Bytes that a block may have for each on the disk.
+MOST_PACKED = 20
 
 
 def say(header: dict[str, Any], numbers: np.ndarray | None = None) -> None:
@@ -27,9 +31,13 @@ def say(header: dict[str, Any], numbers: np.ndarray | None = None) -> None:
             part = part[os.write(ANSWERS, part) :]
 
 
-def alive() -> None:
-    """Send a sign of life."""
-    os.write(ANSWERS, bytes(8))
+def alive(more: int = 0) -> None:
+    """Send a sign of life, or say that so many bytes are to be read before the next."""
+    if more:
+        say({"expect": more})
+    else:
+        os.write(ANSWERS, bytes(8))
+    signal.alarm(0 if more else DEADLINE)
 
 
 @lru_cache(maxsize=4)
@@ -48,7 +56,9 @@ def describe(path: str, stamp: int, iteration: int | None) -> tuple[dict[str, An
     steps = []
     for number in found if iteration is None else {iteration}.intersection(found):
         step = _step(opened.iterations[number]) | {"number": number}
-        step["skipped"] = sorted(_named(path, stamp, number) - {record["name"] for record in step["records"]})
+        group = _group(path, stamp, number) if is_adios(path) else None
+        known = _meshes(path, stamp).get(group, set()) if group else set()
+        step["skipped"] = sorted(known - {record["name"] for record in step["records"]})
         steps.append(step)
     return {"found": found, "software": software, "steps": steps}, None
 
@@ -88,9 +98,6 @@ def read(
     """Numbers of a component, and the blocks that they come from, where these are known."""
     opened = series(path, stamp)
     node = opened.iterations[iteration].meshes[record][component]
-    values = node.load_chunk(start, count)
-    opened.flush()
-    alive()
     name = record if "Scalar" in component else f"{record}/{component}"
     varies = is_adios(path) and not node.constant
     blocks = _blocks(path, stamp, iteration, name, tuple(node.shape)) if varies else None
@@ -98,6 +105,10 @@ def read(
         low, extent, _ = blocks
         met = ((low < np.add(start, count)) & (low + extent > start)).all(axis=1)
         blocks = [each[met].tolist() for each in blocks]
+        # all of a compressed block is read for any part of it
+        alive(min(int(extent[met].prod(axis=1).sum()) * node.dtype.itemsize, MOST_PACKED * _bytes(path)))
+    values = node.load_chunk(start, count)
+    opened.flush()
     return {"dtype": values.dtype.str, "blocks": blocks}, values
 
 
@@ -106,68 +117,83 @@ def is_adios(path: str) -> bool:
     return os.path.isdir(path) or path.endswith((".bp", ".bp4", ".bp5"))
 
 
-def _folder(path: str, stamp: int, iteration: int) -> tuple[str, int, int]:
-    """Group of the meshes of an iteration, and which of so many steps of its variables is the iteration's.
-
-    A group belongs to an iteration, or has a step for each of them; the base path does not always tell.
-    """
-    opened, known = series(path, stamp), reader(path, stamp)
-    meshes = opened.meshes_path.strip("/")
-    own, shared = (f"{opened.base_path.replace('/%T', at).rstrip('/')}/{meshes}/" for at in (f"/{iteration}", ""))
-    if any(name.startswith(own) for each in known[1:] for name in each) and own != shared:
-        return own, 0, 1
-    return shared, sorted(opened.iterations).index(iteration), len(opened.iterations)
-
-
-def _named(path: str, stamp: int, iteration: int) -> set[str]:
-    """Meshes that ADIOS2 has variables or attributes of; openpmd-api skips those that it does not understand."""
-    if not is_adios(path):
-        return set()
-    _, variables, attributes = reader(path, stamp)
-    folder, *_ = _folder(path, stamp, iteration)
-    attributes = [name for name in attributes if "/" in name.removeprefix(folder)]
-    return {n.removeprefix(folder).split("/")[0] for n in (*variables, *attributes) if n.startswith(folder)}
+def _bytes(path: str) -> int:
+    """Size of all files of an output."""
+    return sum(entry.stat().st_size for entry in os.scandir(path)) if os.path.isdir(path) else os.path.getsize(path)
 
 
 @lru_cache(maxsize=4)
-def reader(path: str, stamp: int) -> tuple[Any, dict[str, Any], list[str]]:
-    """ADIOS2's own reader, which knows what openpmd-api does not tell, its variables and its attributes."""
+def reader(path: str, stamp: int) -> tuple[Any, dict[str, Any], bool]:
+    """ADIOS2's own reader, which knows what openpmd-api does not tell, its variables, and whether all are as they were.
+
+    They are not where they take more bytes than there are: then they are compressed, with or without loss.
+    """
     import adios2
 
     opened = adios2.FileReader(path)
-    return opened, opened.available_variables(), list(opened.available_attributes())
+    variables, size = opened.available_variables(), 0
+    for name, about in variables.items():
+        cells = math.prod(int(n) for n in about["Shape"].split(",") if n.strip())
+        size += cells * opened.inquire_variable(name).sizeof() * int(about["AvailableStepsCount"])
+    return opened, variables, size <= _bytes(path)
+
+
+@lru_cache(maxsize=4)
+def _meshes(path: str, stamp: int) -> dict[str, set[str]]:
+    """Meshes that ADIOS2 has variables or attributes of, by the group that they are in."""
+    opened, variables, _ = reader(path, stamp)
+    middle, found = f"/{series(path, stamp).meshes_path.strip('/')}/", {}
+    for names, least in ((variables, 1), (opened.available_attributes(), 2)):
+        for name in names:
+            base, folder, rest = name.partition(middle)
+            if rest.count("/") + 1 >= least and folder:
+                found.setdefault(base + folder, set()).add(rest.split("/")[0])
+    return found
+
+
+def _group(path: str, stamp: int, iteration: int) -> str | None:
+    """Group of the meshes of an iteration; None where several share it, whose steps cannot be told apart."""
+    opened, found = series(path, stamp), _meshes(path, stamp)
+    meshes = opened.meshes_path.strip("/")
+    own, shared = (f"{opened.base_path.replace('/%T', at).rstrip('/')}/{meshes}/" for at in (f"/{iteration}", ""))
+    if own != shared and own in found:
+        return own
+    return shared if len(opened.iterations) == 1 else None
 
 
 @lru_cache(maxsize=256)
 def _blocks(path: str, stamp: int, iteration: int, name: str, shape: tuple[int, ...]) -> tuple[np.ndarray, ...] | None:
-    """Starts, extents and (least, greatest) of the blocks of a component; None where not all iterations have it.
+    """Starts, extents and (least, greatest) of the blocks of a component; None where its step is not known.
 
-    Where nobody looked for the extremes when it was written, ADIOS2 gives zeros for all blocks, or a least number above
-    the greatest for all.
+    The extremes are NaN where none are stated: nobody looked for them when the output was written (then ADIOS2 gives
+    zeros for all blocks, or a least number above the greatest), or they are those of numbers that were compressed, or
+    of characters.
     """
-    opened, variables, _ = reader(path, stamp)
-    folder, at, of = _folder(path, stamp, iteration)
-    full = folder + name
+    opened, variables, as_written = reader(path, stamp)
+    if (group := _group(path, stamp, iteration)) is None:
+        return None
+    full = group + name
     if full not in variables:
         raise ValueError(f"ADIOS2 has no variable {full}")
-    steps = filter(None, (opened.engine.blocks_info(full, step) for step in range(opened.num_steps())))
-    steps = list(islice(steps, int(variables[full]["AvailableStepsCount"])))
-    if of > 1 and len(steps) != of:
+    variable = opened.inquire_variable(full)
+    if variable.sizeof() == 1:
         return None
-    blocks = steps[at] if steps else []
+    steps = filter(None, (opened.engine.blocks_info(full, step) for step in range(opened.num_steps())))
+    blocks = next(steps, [])
     places = [[b[key].split(",") for b in blocks] for key in ("Start", "Count")]
     low, extent = (np.array([[int(n) for n in p] for p in each], np.int64).reshape(-1, len(shape)) for each in places)
     if (low < 0).any() or (extent < 1).any() or (extent > np.array(shape) - low).any():
         raise ValueError(f"a block of {full} lies outside of its {shape} cells")
     extremes = np.array([[float(b["Min"]), float(b["Max"])] for b in blocks]).reshape(-1, 2)
-    if not extremes.any() or (extremes[:, 0] > extremes[:, 1]).all():
+    looked = extremes.any() and not (extremes[:, 0] > extremes[:, 1]).all()
+    if not looked or not as_written or variable.operations():
         extremes[:] = np.nan
     return low, extent, extremes
 
 
 def main() -> None:
     """Answer until nobody asks any more."""
-    global ANSWERS
+    global ANSWERS, DEADLINE
     ANSWERS = os.dup(1)
     os.dup2(2, 1)  # what libraries print is no answer
     sys.modules["torch"] = None  # adios2 would import it, which takes a second
@@ -180,13 +206,14 @@ def main() -> None:
     say({})
     for line in sys.stdin.buffer:
         request = json.loads(line)
-        signal.alarm(request.pop("patience"))  # who asked has given up by then, or has ended
+        DEADLINE = request.pop("patience")
+        signal.alarm(DEADLINE)  # who asked has given up by then, or has ended
         try:
             answer, numbers = {"describe": describe, "read": read}[request.pop("do")](**request)
         except Exception as error:
             answer, numbers = {"error": f"{type(error).__name__}: {error}"}, None
-        say(answer, numbers)
         signal.alarm(0)
+        say(answer, numbers)
 
 
 if __name__ == "__main__":

@@ -28,16 +28,21 @@ def bars(tasks: list[Any], client: Any, disable: bool | None) -> Iterator[None]:
     """A bar for each of `tasks`, or of those they need, that says how far it is."""
     from tqdm.auto import tqdm
 
-    shown: dict[str, tqdm] = {}
+    shown: dict[str, tqdm | None] = {}  # none of what is done
     lock = threading.Lock()
     own = {str(key) for task in tasks[:1] for key in task.__dask_graph__()}  # they share a graph
 
     def told(said: dict[str, Any]) -> None:
         with lock:
-            if said["run"] not in shown:
-                shown[said["run"]] = tqdm(total=100, desc=said["what"], unit="%", leave=False, disable=disable)
-            bar = shown[said["run"]]
+            run = said["run"]
+            if run not in shown:
+                shown[run] = tqdm(total=100, desc=said["what"], unit="%", leave=False, disable=disable)
+            if (bar := shown[run]) is None:
+                return
             bar.update(round(100 * said["share"], 1) - bar.n)
+            if said["share"] >= 1:
+                bar.close()
+                shown[run] = None
 
     def event(stamped: tuple[float, dict[str, Any]]) -> None:
         if stamped[1]["task"] in own:  # others may use the scheduler too
@@ -52,5 +57,6 @@ def bars(tasks: list[Any], client: Any, disable: bool | None) -> Iterator[None]:
         _listeners.remove(told)
         if client is not None:
             client.unsubscribe_topic(TOPIC)
-        for bar in shown.values():
-            bar.close()
+        with lock:
+            for bar in filter(None, shown.values()):
+                bar.close()

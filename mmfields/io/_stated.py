@@ -13,7 +13,7 @@ def require_stated(where: str, values: np.ndarray, low: float, high: float, *, w
     where : str
         File and block, named in the error.
     values : array
-        Of the block; NaNs are left aside, as the codes do that write such tables.
+        Of the block; NaNs are left aside.
     low, high : float
         As stated; NaN states nothing.
     whole : bool
@@ -29,7 +29,7 @@ def require_stated(where: str, values: np.ndarray, low: float, high: float, *, w
     least, greatest = np.fmin.reduce(values, axis=None), np.fmax.reduce(values, axis=None)
     if np.isnan([least, low, high]).any():
         return
-    below, above = slack * abs(low), slack * abs(high)
+    below, above = (slack * abs(v) if np.isfinite(v) else 0.0 for v in (low, high))
     within = least >= low - below and greatest <= high + above
     if not within or (whole and (least > low + below or greatest < high - above)):
         raise SnapshotError(

@@ -189,7 +189,7 @@ def _rounds(
         waiting, who = Particles(*map(np.concatenate, zip(*parts, strict=True))), np.concatenate(left)
         rounds, handed = rounds + 1, handed + len(who)
         ahead = _ahead(waiting, *options["path"], local=options["pace"][0] > 0)
-        share = 1.0 - ahead / (n * float(sum(options["path"][0])))
+        share = 1.0 - ahead / (n * float(sum(options["path"][0])) or 1.0)
         yield {"rounds": rounds, "handed": handed, "bytes": handed * size, "share": share}
 
 

@@ -405,7 +405,11 @@ def test_amrex_tables_of_extremes(tmp_path, fields):
     assert np.array_equal(mm.open_snapshot(path).Bx, fields[4])
     nothing = fields[4:7].copy()
     nothing[0] = np.nan
+    nothing[1, 0, 0, 0], nothing[2, 0, 0, 0] = np.inf, -np.inf
     path = plotfile(tmp_path / "nan", [[((0, 0, 0), nothing)]], (8, 6, 4))
+    assert np.array_equal(mm.open_snapshot(path).By, nothing[1]) and np.array_equal(
+        mm.open_snapshot(path).Bz, nothing[2]
+    )
     assert np.isnan(mm.open_snapshot(path).Bx).all()
 
 
