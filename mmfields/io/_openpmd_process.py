@@ -1,7 +1,8 @@
 """Answers what :mod:`mmfields.io._openpmd_api` asks of openPMD outputs; run as a script, not imported.
 
 A request is a line of JSON.  An answer is the number of bytes of its header, 8 bytes, then the header in JSON and as
-many bytes of numbers as that says.  A number of 0 is a sign of life.
+many bytes of numbers as that says.  A number of 0 is a sign of life; a header that says ``expect`` is one too, and how
+many bytes are to be read before the next.
 """
 
 import json
@@ -16,8 +17,10 @@ import numpy as np
 
 OPTIONS = json.dumps({"verify_homogeneous_extents": False})
 ANSWERS = 1
-# Seconds after which nobody waits for a sign of life any more; 0 for no end.
+# Seconds after which nobody waits for a sign of life any more.
 DEADLINE = 0
+# What who asks expects to be read, too.
+BYTES_PER_SECOND = 10_000_000
 # Bytes that a block may have for each on the disk.
 MOST_PACKED = 20
 
@@ -37,7 +40,7 @@ def alive(more: int = 0) -> None:
         say({"expect": more})
     else:
         os.write(ANSWERS, bytes(8))
-    signal.alarm(0 if more else DEADLINE)
+    signal.alarm(DEADLINE + more // BYTES_PER_SECOND)
 
 
 @lru_cache(maxsize=4)
