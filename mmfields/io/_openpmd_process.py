@@ -106,7 +106,7 @@ def read(
     blocks = _blocks(path, stamp, iteration, name, tuple(node.shape)) if varies else None
     if blocks is not None:
         low, extent, _ = blocks
-        met = ((low < np.add(start, count)) & (low + extent > start)).all(axis=1)
+        met = ((low < np.add(start, count)) & (low + extent > start) & (extent > 0)).all(axis=1)
         blocks = [each[met].tolist() for each in blocks]
         # all of a compressed block is read for any part of it
         alive(min(int(extent[met].prod(axis=1).sum()) * node.dtype.itemsize, MOST_PACKED * _bytes(path)))
@@ -166,11 +166,11 @@ def _group(path: str, stamp: int, iteration: int) -> str | None:
 
 @lru_cache(maxsize=256)
 def _blocks(path: str, stamp: int, iteration: int, name: str, shape: tuple[int, ...]) -> tuple[np.ndarray, ...] | None:
-    """Starts, extents and (least, greatest) of the blocks of a component; None where its step is not known.
+    """Starts, extents and (least, greatest) of the blocks of a component.
 
-    The extremes are NaN where none are stated: nobody looked for them when the output was written (then ADIOS2 gives
-    zeros for all blocks, or a least number above the greatest), or they are those of numbers that were compressed, or
-    of characters.
+    None where its step is not known, and for bytes, of which ADIOS2 gives characters.  The extremes are NaN where none
+    are stated: nobody looked for them when the output was written (then ADIOS2 gives zeros for all blocks, or a least
+    number above the greatest), or they are those of numbers that were compressed.
     """
     opened, variables, as_written = reader(path, stamp)
     if (group := _group(path, stamp, iteration)) is None:
@@ -185,7 +185,7 @@ def _blocks(path: str, stamp: int, iteration: int, name: str, shape: tuple[int, 
     blocks = next(steps, [])
     places = [[b[key].split(",") for b in blocks] for key in ("Start", "Count")]
     low, extent = (np.array([[int(n) for n in p] for p in each], np.int64).reshape(-1, len(shape)) for each in places)
-    if (low < 0).any() or (extent < 1).any() or (extent > np.array(shape) - low).any():
+    if (low < 0).any() or (extent < 0).any() or (extent > np.array(shape) - low).any():
         raise ValueError(f"a block of {full} lies outside of its {shape} cells")
     extremes = np.array([[float(b["Min"]), float(b["Max"])] for b in blocks]).reshape(-1, 2)
     looked = extremes.any() and not (extremes[:, 0] > extremes[:, 1]).all()
