@@ -270,10 +270,12 @@ def test_ctrl_c_leaves_no_answer_behind(tmp_path, monkeypatch):
         patched.setattr(_openpmd_api, "SCRIPT", script)
         _openpmd_api._stop()
         patched.setattr(_openpmd_api, "_process", _openpmd_api._Process())
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
         main = threading.main_thread().ident
         threading.Timer(0.5, signal.pthread_kill, (main, signal.SIGINT)).start()
         with pytest.raises(KeyboardInterrupt):
             ds.Bx.load()
+        signal.signal(signal.SIGINT, before)
     assert _openpmd_api._process is None
     np.testing.assert_array_equal(ds.Bx, values)
 
