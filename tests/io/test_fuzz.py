@@ -34,7 +34,7 @@ FILES = {  # and the directory that is copied with it
     "warpx_mirror/plt001064/Level_0/Cell_D_00000": "plt001064",
 }
 # Of the archive ARCHIVE, whose library waits for data that are cut off: that file in several parts at a time.
-ADIOS = {"md.idx": 1, "md.0": 1, "data.0": 4}
+ADIOS = {"md.idx": 1, "md.0": 1, "data.0": 8}
 ARCHIVE = "openpmd/example-pic-laserwakefield.bp4.tar.gz"
 
 GUIDED = [name for name in FILES if "smr" not in name and "jhtdb" not in name and "block0" not in name]
