@@ -19,12 +19,14 @@ from typing import Any
 import numpy as np
 
 from mmfields.conventions import SnapshotError
+from mmfields.io import _openpmd_process
 from mmfields.io._lazy import Region, read_bytes
+from mmfields.io._openpmd_process import BYTES_PER_SECOND
 from mmfields.io._stated import require_stated
 
-SCRIPT = Path(__file__).with_name("_openpmd_process.py")
+SCRIPT = Path(_openpmd_process.__file__)
 # Seconds until the libraries have started; and between signs of life, to which come those that bytes take to read.
-START, PATIENCE, BYTES_PER_SECOND = 30.0, 3.0, 10e6
+START, PATIENCE = 30.0, 3.0
 # Seconds within which a process ends that is tried once more, as what it did before may have harmed it.
 SOON = 1.0
 # ADIOS2 gives what is stated of a block with six digits.

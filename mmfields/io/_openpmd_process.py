@@ -1,4 +1,4 @@
-"""Answers what :mod:`mmfields.io._openpmd_api` asks of openPMD outputs; run as a script, not imported.
+"""Answers what :mod:`mmfields.io._openpmd_api` asks of openPMD outputs; run as a script.
 
 A request is a line of JSON.  An answer is the number of bytes of its header, 8 bytes, then the header in JSON and as
 many bytes of numbers as that says.  A number of 0 is a sign of life; a header that says ``expect`` is one too, and how
@@ -19,7 +19,7 @@ OPTIONS = json.dumps({"verify_homogeneous_extents": False})
 ANSWERS = 1
 # Seconds after which nobody waits for a sign of life any more.
 DEADLINE = 0
-# What who asks expects to be read, too.
+# What is expected to be read, by who asks too.
 BYTES_PER_SECOND = 10_000_000
 # Bytes that a block may have for each on the disk.
 MOST_PACKED = 20

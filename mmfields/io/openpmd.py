@@ -204,8 +204,7 @@ def _hdf5_component(path: str, record: str, name: str, node: Any, labels: Sequen
 
 def _api_iterations(path: str, iteration: int | None) -> tuple[list[int], list[_Iteration]]:
     """Numbers of all iterations, and the one that is wanted or all."""
-    if os.path.isdir(path):
-        require_inside(path)
+    require_inside(path)
     check_bp4(path)
     found, _ = ask(path, do="describe", iteration=iteration)
     return found["found"], [_api_iteration(path, found["software"], step) for step in found["steps"]]

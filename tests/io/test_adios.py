@@ -20,8 +20,22 @@ from mmfields.io import _openpmd_api
 
 openpmd_api = pytest.importorskip("openpmd_api", reason="openpmd-api is not installed")
 
+SCALAR = openpmd_api.Mesh_Record_Component.SCALAR
 CELLS = (8, 6, 4)
 STATED = "numbers from .* its header states"
+
+
+def put(mesh, key, shape, kind, blocks):
+    """A component in blocks, each a corner along the first axis and its numbers; none where it is constant."""
+    mesh.axis_labels = ["z", "y", "x"][-len(shape) :]
+    mesh.grid_spacing, mesh.grid_global_offset = [1.0] * len(shape), [0.0] * len(shape)
+    part = mesh[key]
+    part.reset_dataset(openpmd_api.Dataset(np.dtype(kind), shape))
+    part.position = [0.5] * len(shape)
+    for first, values in blocks:
+        part.store_chunk(values.copy(), [first] + [0] * (len(shape) - 1), values.shape)
+    if not blocks:
+        part.make_constant(2.0)
 
 
 def written(path, encoding="variable", level=1):
@@ -33,19 +47,11 @@ def written(path, encoding="variable", level=1):
     for number in (3, 7):
         step = series.iterations[number] if encoding == "file" else series.write_iterations()[number]
         step.time = float(number)
-        mesh = step.meshes["B"]
-        mesh.axis_labels, mesh.grid_spacing, mesh.grid_global_offset = ["z", "y", "x"], [1.0] * 3, [0.0] * 3
-        for c in "xyz":
-            part = mesh[c]
-            part.reset_dataset(openpmd_api.Dataset(np.dtype(float), CELLS))
-            part.position = [0.5] * 3
-            if c == "z":
-                part.make_constant(2.0)
-                continue
+        for c in "xy":
             values[number, c] = data = draw.normal(size=CELLS) * number
-            for z in (slice(0, 5), slice(5, 8)):
-                part.store_chunk(data[z].copy(), [z.start, 0, 0], data[z].shape)
+            put(step.meshes["B"], c, CELLS, float, [(0, data[:5]), (5, data[5:])])
             series.flush()
+        put(step.meshes["B"], "z", CELLS, float, [])
         step.close()
     series.close()
     return values
@@ -90,28 +96,20 @@ def test_numbers_are_those_that_the_blocks_state(tmp_path, encoding, engine, lev
         ds.By.load()
 
 
-def simple(path, steps, *, level=1, extra=None, order="C"):
+def simple(path, steps, extra=None):
     """Variable-based; per iteration a dict of scalar meshes, each in two blocks."""
-    options = {"adios2": {"engine": {"parameters": {"StatsLevel": str(level)}}, **(extra or {})}}
+    options = {"adios2": {"engine": {"parameters": {"StatsLevel": "1"}}, **(extra or {})}}
     series = openpmd_api.Series(str(path), openpmd_api.Access.create, json.dumps(options))
     for number, meshes in steps.items():
         step = series.write_iterations()[number]
         for name, values in meshes.items():
-            mesh = step.meshes[name]
-            mesh.axis_labels = ["z", "y", "x"][-values.ndim :]
-            mesh.grid_spacing, mesh.grid_global_offset = [1.0] * values.ndim, [0.0] * values.ndim
-            part = mesh[openpmd_api.Mesh_Record_Component.SCALAR]
-            part.reset_dataset(openpmd_api.Dataset(values.dtype, values.shape))
-            part.position = [0.5] * values.ndim
-            for z in (slice(0, 5), slice(5, 8)):
-                part.store_chunk(values[z].copy(), [z.start] + [0] * (values.ndim - 1), values[z].shape)
+            put(step.meshes[name], SCALAR, values.shape, values.dtype, [(0, values[:5]), (5, values[5:])])
             series.flush()
         step.close()
     series.close()
 
 
 NORMAL = np.random.default_rng(5).normal(size=CELLS)
-GAPS = np.where(NORMAL > 1.5, np.nan, NORMAL)
 PACKED = {"dataset": {"operators": [{"type": "zfp", "parameters": {"accuracy": "0.01"}}]}}
 
 
@@ -119,7 +117,7 @@ PACKED = {"dataset": {"operators": [{"type": "zfp", "parameters": {"accuracy": "
 def test_what_is_right_is_not_refused(tmp_path, engine):
     """Gaps and characters, of which ADIOS2 states nonsense; numbers after a loss; zeros; few dims; no order."""
     kinds = {
-        "gaps": GAPS,
+        "gaps": np.where(NORMAL > 1.5, np.nan, NORMAL),
         "first": np.where(np.arange(192).reshape(CELLS) == 0, np.nan, NORMAL),
         "zeros": np.zeros(CELLS),
         "half": np.where(np.arange(8)[:, None, None] < 5, 0.0, NORMAL),
@@ -151,13 +149,7 @@ def test_what_is_right_is_not_refused(tmp_path, engine):
 def test_blocks_that_overlap(tmp_path):
     """As the nodes that two of them share do."""
     series = openpmd_api.Series(str(tmp_path / "a.bp5"), openpmd_api.Access.create)
-    mesh = series.write_iterations()[0].meshes["n"]
-    mesh.axis_labels, mesh.grid_spacing, mesh.grid_global_offset = ["z", "y", "x"], [1.0] * 3, [0.0] * 3
-    part = mesh[openpmd_api.Mesh_Record_Component.SCALAR]
-    part.reset_dataset(openpmd_api.Dataset(np.dtype(float), CELLS))
-    part.position = [0.0] * 3
-    part.store_chunk(NORMAL[:5].copy(), [0, 0, 0], [5, 6, 4])
-    part.store_chunk(NORMAL[4:].copy(), [4, 0, 0], [4, 6, 4])
+    put(series.write_iterations()[0].meshes["n"], SCALAR, CELLS, float, [(0, NORMAL[:5]), (4, NORMAL[4:])])
     series.close()
     np.testing.assert_array_equal(mm.open_snapshot(tmp_path / "a.bp5").n, NORMAL)
 
@@ -180,11 +172,9 @@ def test_blocks_that_were_never_written(tmp_path):
     """ADIOS2 gives what lay in memory for them."""
     series = openpmd_api.Series(str(tmp_path / "a.bp5"), openpmd_api.Access.create)
     mesh = series.write_iterations()[0].meshes["B"]
-    mesh.axis_labels, mesh.grid_spacing, mesh.grid_global_offset = ["z", "y", "x"], [1.0] * 3, [0.0] * 3
     for c in "xyz":
-        mesh[c].reset_dataset(openpmd_api.Dataset(np.dtype(float), CELLS))
-        mesh[c].position = [0.5] * 3
-        mesh[c].store_chunk(np.ones((5, 6, 4)), [0, 0, 0], [5, 6, 4])
+        put(mesh, c, CELLS, float, [(0, np.ones((5, 6, 4)))])
+        series.flush()
     series.close()
     ds = mm.open_snapshot(tmp_path / "a.bp5")
     assert (ds.Bx.isel(z=slice(0, 5)) == 1).all()

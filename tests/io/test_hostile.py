@@ -407,10 +407,9 @@ def test_amrex_tables_of_extremes(tmp_path, fields):
     nothing[0] = np.nan
     nothing[1, 0, 0, 0], nothing[2, 0, 0, 0] = np.inf, -np.inf
     path = plotfile(tmp_path / "nan", [[((0, 0, 0), nothing)]], (8, 6, 4))
-    assert np.array_equal(mm.open_snapshot(path).By, nothing[1]) and np.array_equal(
-        mm.open_snapshot(path).Bz, nothing[2]
-    )
-    assert np.isnan(mm.open_snapshot(path).Bx).all()
+    ds = mm.open_snapshot(path)
+    assert np.array_equal(ds.By, nothing[1]) and np.array_equal(ds.Bz, nothing[2])
+    assert np.isnan(ds.Bx).all()
 
 
 def test_vtk_with_a_byte_lost_between_variables(shared, tmp_path):
