@@ -21,6 +21,7 @@ _MODULES = (
     "paper",
     "particles",
     "plot",
+    "provenance",
     "samples",
     "scattering",
     "spectra",
@@ -31,6 +32,7 @@ _MODULES = (
 )
 _NAMES = {
     "SnapshotError": "conventions",
+    "show_versions": "provenance",
     "mean_field": "conventions",
     "physical": "conventions",
     "open_snapshot": "io",

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from mmfields.provenance import verb
+
 SPATIAL = ("x", "y", "z")
 BOUNDARIES = ("periodic", "open", "reflecting")
 
@@ -240,6 +242,7 @@ def boundary_attrs(
     return {**{f"boundary_{dim}": kind for dim, kind in chosen.items()}, "boundary_source": source}
 
 
+@verb
 def mean_field(ds: xr.Dataset, vector: str = "B") -> xr.Dataset:
     """Component means of a vector of the snapshot, lazily.
 
@@ -270,6 +273,7 @@ def mean(array: xr.DataArray, dims: Iterable[str]) -> xr.DataArray:
     return array.mean(dims, dtype=np.float64, skipna=False)
 
 
+@verb
 def physical(ds: xr.Dataset, scale_factors: Mapping[str, float] | None = None) -> xr.Dataset:
     """Snapshot of a contracting (or expanding) box, from comoving to physical coordinates, lazily.
 

@@ -20,8 +20,10 @@ from mmfields.conventions import (
     require_whole,
     spatial_dims,
 )
+from mmfields.provenance import verb
 
 
+@verb
 def isotropic(
     n: int,
     *,
@@ -85,6 +87,7 @@ def isotropic(
     )
 
 
+@verb
 def beam(
     n: int,
     *,
@@ -196,6 +199,7 @@ def _lattice(n: int) -> np.ndarray:
     return (index + 0.5) / side
 
 
+@verb
 def from_arrays(
     *,
     x: Any,
@@ -287,6 +291,7 @@ def _radii(gyroradius: float | Sequence[float]) -> np.ndarray:
     return radii
 
 
+@verb
 def reference_strength(field: xr.Dataset, reference: float | str) -> xr.DataArray:
     """Reference field as a scalar, lazy where the field is.
 
@@ -448,6 +453,7 @@ def _unit(field: xr.Dataset, name: str, key: str) -> Any:
     return unit
 
 
+@verb
 def from_trajectories(trajectories: xr.Dataset, *, at: int = -1) -> xr.Dataset:
     """Particles as they are at a saved point, to trace on from there.
 

@@ -6,6 +6,7 @@ from typing import Any
 import xarray as xr
 
 from mmfields.conventions import SnapshotError
+from mmfields.provenance import verb
 
 SAMPLES = {
     "micromirrors": "mirror instability, hybrid PIC (WarpX), 48^3, two snapshots along time",
@@ -41,6 +42,7 @@ def shipped(name: str) -> Path:
     raise SnapshotError(f"{name} is in neither {here / 'data'} nor {here.parent / 'data'}; install mmfields again")
 
 
+@verb
 def load(name: str, chunks: Any = {}) -> xr.Dataset:  # noqa: B006  as open_snapshot; never mutated
     """Open a sample, lazily.
 
@@ -62,4 +64,4 @@ def load(name: str, chunks: Any = {}) -> xr.Dataset:  # noqa: B006  as open_snap
     SnapshotError
         If there is no such sample.
     """
-    return xr.open_dataset(path(name), engine="h5netcdf", chunks=chunks)
+    return xr.open_dataset(path(name), engine="h5netcdf", chunks=chunks).assign_attrs(source=f"the sample {name}")

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from mmfields.conventions import SnapshotError, keys_of, require_number, require_plain, require_whole, saved_lengths
+from mmfields.provenance import verb
 
 # kappa nu / v² of the literal Eq. 13: one Gaussian polar angle and a uniform azimuth decorrelate <cos> at nu/2.
 KAPPA_NU = 2.0 / 3.0
@@ -117,6 +118,7 @@ def patchy(
     return Scattering(inside.rate, outside.rate if outside is not None else 0.0, threshold, mask)
 
 
+@verb
 def one_dimensional(
     n: int,
     *,

@@ -14,6 +14,7 @@ from mmfields.conventions import (
     require_whole,
     unit_vector,
 )
+from mmfields.provenance import verb
 
 PREFACTOR = (
     "kappa_ii = <dx_i^2>/(2 s), kappa = <dr^2>/(6 s), kappa_par = <dr_par^2>/(2 s), kappa_perp = <dr_perp^2>/(4 s)"
@@ -21,6 +22,7 @@ PREFACTOR = (
 UNITS_NOTE = "particle speed times length unit"
 
 
+@verb
 def running_diffusion(
     trajectories: xr.Dataset, *, direction: str | Sequence[float] | None = None, frame: str = "mean"
 ) -> xr.Dataset:
@@ -57,6 +59,7 @@ def running_diffusion(
     return _mean_and_error(squares / length, trajectories, "running", direction)
 
 
+@verb
 def diffusion(
     trajectories: xr.Dataset,
     *,
@@ -231,6 +234,7 @@ def _labelled(
     return result
 
 
+@verb
 def bootstrap(
     trajectories: xr.Dataset,
     *,
@@ -299,6 +303,7 @@ def _windowed(
     return squares.isel(path=inside), length.isel(path=inside)
 
 
+@verb
 def green_kubo(trajectories: xr.Dataset, *, direction: str | Sequence[float] | None = None) -> xr.Dataset:
     """Running diffusion coefficients from the velocity autocorrelation: the integral of <v_i(0) v_i(s)>.
 
@@ -345,6 +350,7 @@ def green_kubo(trajectories: xr.Dataset, *, direction: str | Sequence[float] | N
     return result.assign_attrs(method="Green-Kubo: integral of the velocity autocorrelation")
 
 
+@verb
 def pitch_angle_diffusion(trajectories: xr.Dataset, *, bins: int = 20, lag: int = 1) -> xr.Dataset:
     """D_mumu(mu) = <(delta mu)²> / (2 delta s) from pairs of saved points, and the rate and free path it gives.
 
@@ -410,6 +416,7 @@ def pitch_angle_diffusion(trajectories: xr.Dataset, *, bins: int = 20, lag: int 
     )
 
 
+@verb
 def displacements(trajectories: xr.Dataset, *, direction: str | Sequence[float] | None = None) -> xr.Dataset:
     """Whether the orbits diffuse: kurtosis of the displacements, 3 for the Gaussian ones of diffusion.
 

@@ -24,6 +24,7 @@ STOREYS = [
     ["fourier", "samples"],
     ["io", "kernels"],
     ["conventions"],
+    ["provenance"],
 ]
 LEVEL = {room: level for level, rooms in enumerate(STOREYS) for room in rooms}
 

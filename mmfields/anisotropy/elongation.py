@@ -4,8 +4,10 @@ import numpy as np
 import xarray as xr
 
 from mmfields.conventions import SnapshotError, unit_attrs
+from mmfields.provenance import verb
 
 
+@verb
 def scale_anisotropy(structure: xr.Dataset, *, l_range: tuple[float, float] = (0.0, np.inf)) -> xr.Dataset:
     """Length along the field whose increments are those of a length across it, S(l_par, 0°) = S(l_perp, 90°).
 

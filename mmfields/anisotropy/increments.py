@@ -27,6 +27,7 @@ from mmfields.conventions import (
     stacked,
     unit_attrs,
 )
+from mmfields.provenance import verb
 
 FRAMES = ("local", "global")
 # Where the points of an increment lie, in units of the separation, and their weights; the square of the increment
@@ -41,6 +42,7 @@ TABLE = 4096
 BLOCK_BYTES = 1 << 30
 
 
+@verb
 def structure_function(
     ds: xr.Dataset,
     of: str = "B",

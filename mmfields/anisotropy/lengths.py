@@ -25,6 +25,7 @@ from mmfields.conventions import (
     wavenumber_attrs,
 )
 from mmfields.fourier.transform import backward_modes, forward_modes, level_of
+from mmfields.provenance import verb
 from mmfields.spectra import area_to_first_zero
 from mmfields.spectra.bins import Bins, sum_modes, weigh_modes
 
@@ -58,6 +59,7 @@ FINE = 32
 LAGS = 64
 
 
+@verb
 def scales(
     ds: xr.Dataset,
     *,
@@ -160,6 +162,7 @@ def _density(ds: xr.Dataset, name: str | None) -> list[str]:
     return [name]
 
 
+@verb
 def fluctuation(ds: xr.Dataset, *, direction: str | Sequence[float] | None = None) -> xr.DataArray:
     """Fluctuation dB_par = (B - <B>) · b along the mean field, lazily.
 

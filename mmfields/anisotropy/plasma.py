@@ -21,6 +21,7 @@ from mmfields.conventions import (
     spatial_dims,
     unit_attrs,
 )
+from mmfields.provenance import verb
 
 TENSOR = ("Pxx", "Pyy", "Pzz", "Pxy", "Pxz", "Pyz")
 RESULTS = {
@@ -32,6 +33,7 @@ RESULTS = {
 }
 
 
+@verb
 def pressure(ds: xr.Dataset, *, ion_mass: Any = "proton") -> xr.Dataset:
     """Pressure anisotropy, plasma beta and the margins to the mirror and firehose instabilities in every cell.
 
@@ -180,6 +182,7 @@ def _speed(bx: np.ndarray, by: np.ndarray, bz: np.ndarray, density: np.ndarray, 
     return value.astype(np.result_type(bx.dtype, np.float32))
 
 
+@verb
 def pressure_tensor(moments: xr.Dataset, *, density: xr.DataArray, species: str, mass: Any = "proton") -> xr.Dataset:
     """Pressure tensor P_ij = m c² n (⟨u_i u_j⟩ - ⟨u_i⟩⟨u_j⟩) from the second moments that WarpX writes.
 
@@ -229,6 +232,7 @@ def pressure_tensor(moments: xr.Dataset, *, density: xr.DataArray, species: str,
     return out
 
 
+@verb
 def brazil(
     found: xr.Dataset,
     *,
@@ -331,6 +335,7 @@ class _Histogram:
             out[0, 0, 0, -1] += beta.size - counts.sum()
 
 
+@verb
 def curvature(ds: xr.Dataset) -> xr.DataArray:
     """Curvature |b·∇b| of the field lines, by second-order central differences.
 
@@ -395,6 +400,7 @@ def _curvature(*field: np.ndarray, widths: Sequence[tuple[int, float, int]]) -> 
     return np.sqrt(square).astype(kind, copy=False)
 
 
+@verb
 def compression(
     time: Sequence[float] | np.ndarray,
     *,

@@ -26,6 +26,7 @@ from mmfields.conventions import (
 from mmfields.fourier import filter as fourier_filter
 from mmfields.fourier.transfer import gaussian
 from mmfields.fourier.transform import finite
+from mmfields.provenance import verb
 
 KINDS = {
     "mirror": "mirror margin Delta - 1/beta_perp",
@@ -36,6 +37,7 @@ KINDS = {
 DIGIT = 16
 
 
+@verb
 def patches(
     ds: xr.Dataset,
     kind: str = "mirror",
@@ -122,6 +124,7 @@ def patches(
     return out.assign_attrs({**ds.attrs, "criterion": f"{KINDS[kind]} {'>' if strict else '>='} threshold"})
 
 
+@verb
 def threshold_curve(
     ds: xr.Dataset,
     kind: str = "field",

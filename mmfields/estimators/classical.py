@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from mmfields.conventions import SnapshotError, require_number
+from mmfields.provenance import verb
 
 UNITS_NOTE = "particle speed times length unit"
 VELOCITY, LOCAL = ("vx", "vy", "vz"), ("bx", "by", "bz")
@@ -30,6 +31,7 @@ def steps_of(trajectories: xr.Dataset) -> float:
     return float(intervals.mean())
 
 
+@verb
 def maximum_likelihood(trajectories: xr.Dataset, *, gyration: bool = False, pooled: bool = False) -> xr.Dataset:
     """Scattering rate by maximum likelihood from the deflections between saved points, and κ of it.
 
@@ -142,6 +144,7 @@ def _named(nu: xr.DataArray, nu_error: Any, kappa: Any, kappa_error: Any, count:
     return out.assign_attrs(estimator="maximum likelihood")
 
 
+@verb
 def mean_squared_displacement(trajectories: xr.Dataset, *, pooled: bool = False) -> xr.Dataset:
     """Diffusion coefficient ⟨Δr²⟩/(2 d s) at the end of the trajectories, the classical estimate.
 
@@ -181,6 +184,7 @@ def mean_squared_displacement(trajectories: xr.Dataset, *, pooled: bool = False)
     return xr.Dataset(values, attrs={"estimator": "mean squared displacement"})
 
 
+@verb
 def filling_fraction(rates: xr.DataArray, *, inside: float, outside: float) -> xr.Dataset:
     """Filling fraction of scattering patches from the rates of many short trajectories (Eq. 10 turned round).
 

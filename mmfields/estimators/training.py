@@ -5,11 +5,13 @@ import xarray as xr
 
 from mmfields.conventions import SnapshotError, require_number, require_whole
 from mmfields.estimators.classical import steps_of
+from mmfields.provenance import verb
 
 # So small a squared angle is none.
 SMALLEST = 1e-6
 
 
+@verb
 def two_phase(
     realizations: int,
     *,

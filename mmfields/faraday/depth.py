@@ -19,11 +19,13 @@ from mmfields.faraday.sight import (
     straightened,
     towards,
 )
+from mmfields.provenance import verb
 from mmfields.spectra.bins import shared
 
 LAYOUT = "lrc"
 
 
+@verb
 def rotation_measure(
     ds: xr.Dataset,
     los: str | Sequence[float] = "z",
@@ -170,6 +172,7 @@ def _rounded(sums: np.ndarray, axis: tuple[int, ...], keepdims: bool, *, scale: 
     return (high + low) * scale
 
 
+@verb
 def faraday_depth(
     ds: xr.Dataset,
     los: str | Sequence[float] = "z",

@@ -8,6 +8,7 @@ import xarray as xr
 
 from mmfields.conventions import SnapshotError, require_number, require_plain
 from mmfields.faraday.units import require_angle
+from mmfields.provenance import verb
 
 
 def burn_slab(wavelength_sq: Any, depth: float, *, p0: float = 1.0, angle: float = 0.0) -> np.ndarray:
@@ -132,6 +133,7 @@ LAWS: dict[str, tuple[Callable[..., np.ndarray], tuple[str, ...]]] = {
 }
 
 
+@verb
 def fit(pol: xr.DataArray, law: str, *, error: float | None = None) -> xr.Dataset:
     """Fit a law of depolarization to P(λ²) of one line of sight, in Q and U together.
 

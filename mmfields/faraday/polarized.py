@@ -29,6 +29,7 @@ from mmfields.faraday.sight import (
     towards,
 )
 from mmfields.faraday.units import quantity, require_angle
+from mmfields.provenance import verb
 from mmfields.spectra.bins import shared
 
 LONGEST = 1e3  # m²: no telescope of polarization goes beyond, and frequencies in Hz are far beyond
@@ -77,6 +78,7 @@ def band(name: str, channels: int = 16) -> np.ndarray:
     return (LIGHT_SPEED / (low + (np.arange(channels) + 0.5) * width)) ** 2
 
 
+@verb
 def polarization(
     ds: xr.Dataset,
     los: str | Sequence[float] = "z",
@@ -448,6 +450,7 @@ def _blurred(array: np.ndarray, *, sigmas: Sequence[float]) -> np.ndarray:
     return fft.ifftn(spectrum, axes=axes, overwrite_x=True)
 
 
+@verb
 def depolarization(pol: xr.DataArray, *, patches: int = 4) -> xr.Dataset:
     """How much of the polarization is left, and how far the angles scatter, against λ².
 

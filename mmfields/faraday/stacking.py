@@ -7,8 +7,10 @@ import xarray as xr
 
 from mmfields.conventions import SnapshotError, require_number, require_whole, spacing, spatial_dims
 from mmfields.faraday.depth import rotation_measure
+from mmfields.provenance import verb
 
 
+@verb
 def stack(
     ds: xr.Dataset,
     boxes: int,

@@ -19,8 +19,10 @@ from mmfields.conventions import (
 from mmfields.faraday.depth import rotation_measure
 from mmfields.faraday.sight import RM_CONSTANT, columns_of
 from mmfields.faraday.units import number_in, quantity, redshift_factor
+from mmfields.provenance import verb
 
 
+@verb
 def statistics(rm: xr.DataArray, *, bins: int = 60) -> xr.Dataset:
     """Scatter, distribution and structure function of a rotation-measure map.
 
@@ -103,6 +105,7 @@ def _statistics(
     return np.array([rm.mean(), sigma, (scaled**3).mean(), (scaled**4).mean()]), pdf, 2 * (correlation.flat[0] - mean)
 
 
+@verb
 def random_walk(
     *,
     density: Any,
@@ -157,6 +160,7 @@ def random_walk(
     return RM_CONSTANT * n * b * float(np.sqrt(path * scale * filling)) * redshift_factor(redshift)
 
 
+@verb
 def compared(ds: xr.Dataset, los: Any = "z", **given: Any) -> xr.Dataset:
     """Measured scatter of a snapshot's rotation measure beside the random walk of its own field.
 
@@ -241,6 +245,7 @@ def beta_model(radius: Any, *, central: Any, core: Any, beta: float = 2 / 3) -> 
     return quantity(central, "central") * (1 + (r / c).to_value("") ** 2) ** (-1.5 * beta)
 
 
+@verb
 def expected_angles(
     *,
     density: Any,

@@ -20,6 +20,7 @@ from mmfields.fourier.labelled import fft, ifft
 from mmfields.fourier.tapering import taper
 from mmfields.fourier.transfer import ALL, Transfer, Weigh, band, gaussian, high_pass, low_pass, passes_any
 from mmfields.fourier.transform import Waves, map_modes, waves_of
+from mmfields.provenance import verb
 
 __all__ = [
     "Transfer",
@@ -44,6 +45,7 @@ DIFFERENCES = ("spectral", "central", "face")
 SEARCHED = 1 << 24
 
 
+@verb
 def filter(
     ds: xr.Dataset,
     transfer: Transfer,
@@ -264,6 +266,7 @@ def _derivative_units(ds: xr.Dataset, vector: str, power: int) -> dict[str, str]
     return {"units": f"{unit} ({length}){'' if power > 0 else '-1'}".replace("(1)-1", "").replace("(1)", "").strip()}
 
 
+@verb
 def project(ds: xr.Dataset, vector: str = "B", *, difference: str = "spectral") -> xr.Dataset:
     """Remove the divergence of a vector: B - k (k·B)/k², with the wavevector of a difference operator.
 
@@ -292,6 +295,7 @@ def project(ds: xr.Dataset, vector: str = "B", *, difference: str = "spectral") 
     return ds.assign(dict(zip(components(ds, vector), parts, strict=True)))
 
 
+@verb
 def helmholtz(ds: xr.Dataset, vector: str = "B", *, difference: str = "spectral") -> tuple[xr.Dataset, xr.Dataset]:
     """Split a vector into its solenoidal and its compressive part, which add up to it.
 
@@ -316,6 +320,7 @@ def helmholtz(ds: xr.Dataset, vector: str = "B", *, difference: str = "spectral"
     return tuple(own.assign(dict(zip(names, part, strict=True))) for part in (parts[:3], parts[3:]))
 
 
+@verb
 def curl(ds: xr.Dataset, vector: str = "B") -> xr.Dataset:
     """Curl of a vector, by spectral derivatives.
 
@@ -339,6 +344,7 @@ def curl(ds: xr.Dataset, vector: str = "B") -> xr.Dataset:
     return _named(ds, vector, _vector(ds, vector, _cross, "spectral", "a curl", power=-1), "curl_{}", -1)
 
 
+@verb
 def vector_potential(ds: xr.Dataset, vector: str = "B") -> xr.Dataset:
     """Vector potential of the solenoidal fluctuation, in the Coulomb gauge and with zero mean.
 
@@ -366,6 +372,7 @@ def vector_potential(ds: xr.Dataset, vector: str = "B") -> xr.Dataset:
     return named
 
 
+@verb
 def divergence(ds: xr.Dataset, vector: str = "B", *, difference: str = "spectral") -> xr.DataArray:
     """Divergence of a cell-centred vector.
 

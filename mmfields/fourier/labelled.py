@@ -8,8 +8,10 @@ import xarray as xr
 
 from mmfields.conventions import SPATIAL, SnapshotError, axis_spacing, wavenumber_attrs
 from mmfields.fourier.transform import backward_modes, forward_modes, wavenumbers
+from mmfields.provenance import verb
 
 
+@verb
 def fft(da: xr.DataArray, dims: Iterable[str] | None = None) -> xr.DataArray:
     """Real Fourier transform over spatial dims, of any size where it is chunked.
 
@@ -62,6 +64,7 @@ def _remembered(da: xr.DataArray, dim: str) -> dict[str, Any]:
     return notes
 
 
+@verb
 def ifft(spectrum: xr.DataArray) -> xr.DataArray:
     """Inverse of :func:`fft`: values, floating dtype, index coordinates, attrs and chunks as they were.
 

@@ -5,10 +5,12 @@ import xarray as xr
 
 from mmfields.conventions import SnapshotError, as_real, boundaries, mean, spatial_dims
 from mmfields.fourier.transform import finite
+from mmfields.provenance import verb
 
 WINDOWS = ("hann", "tukey")
 
 
+@verb
 def taper(ds: xr.Dataset, window: str = "hann", *, alpha: float = 0.25, detrend: str | None = "constant") -> xr.Dataset:
     """Make a cutout fit for periodic transforms: detrend it and bring it to zero at its open ends.
 

@@ -25,6 +25,7 @@ from mmfields.io._snapshot import require_file
 from mmfields.io.history import read_history
 from mmfields.io.jhtdb import from_giverny
 from mmfields.io.storing import is_incomplete, store
+from mmfields.provenance import provenance, verb
 
 __all__ = ["from_arrays", "from_giverny", "open_series", "open_snapshot", "read_history", "store"]
 
@@ -179,7 +180,10 @@ def _open_own(path: str, engine: str, chunks: Any) -> xr.Dataset:
     try:
         from mmfields.io._own import OwnBackend
 
-        return check(xr.open_dataset(path, engine=OwnBackend, chunks=chunks))
+        ds = check(xr.open_dataset(path, engine=OwnBackend, chunks=chunks))
+        if "history" in ds.attrs:
+            return ds
+        return ds.assign_attrs(provenance([path], [f"mm.open_snapshot({path!r})"]))
     except SnapshotError as error:
         raise SnapshotError(f"{path}: {error}") from error
     except Exception as error:
@@ -225,6 +229,11 @@ def open_series(
     if chunks is None:
         raise SnapshotError("a series is joined lazily and needs Dask chunks: leave chunks={} or give sizes")
     engine = engine or find_engine(files[0])
+    return _series(files, engine, chunks, options).assign_attrs(_story_of_series(paths, files, engine, options))
+
+
+def _series(files: list[str], engine: str, chunks: Any, options: Mapping[str, Any]) -> xr.Dataset:
+    """Files along time, by one engine."""
     if engine in ("zarr", "netcdf"):
         return _join([(path, open_snapshot(path, engine, chunks, **options)) for path in files])
     backend = _backend(engine, options)()
@@ -232,6 +241,14 @@ def open_series(
     if any("time" in ds.dims for _, ds in opened):
         return _join([(path, ds.chunk(_file_chunks(ds, chunks))) for path, ds in opened])
     return _stacked(opened, chunks)
+
+
+def _story_of_series(paths: Any, files: list[str], engine: str, options: Mapping[str, Any]) -> dict[str, str]:
+    """Provenance of a series: its files, and the call that opens it."""
+    what = repr(os.fspath(paths)) if isinstance(paths, str | os.PathLike) else f"<{len(files)} files>"
+    given = "".join(f", {key}={value!r}" for key, value in options.items())
+    line = f"mm.open_series({what}, engine={engine!r}{given})"
+    return provenance([os.path.abspath(path) for path in files], [line])
 
 
 def _file_chunks(ds: xr.Dataset, chunks: Any) -> Any:
@@ -310,6 +327,7 @@ def _same_axis(ds: xr.Dataset, first: xr.Dataset, dim: str) -> bool:
     return dim not in ds.coords or np.array_equal(ds[dim].values, first[dim].values)
 
 
+@verb
 def from_arrays(
     *,
     spacing: Mapping[str, float],

@@ -14,6 +14,7 @@ from xarray.core import indexing
 
 from mmfields.conventions import LONG_NAMES, SPATIAL, SnapshotError, boundary_attrs
 from mmfields.io._lazy import LazyArray, Quotient, Source, Total
+from mmfields.provenance import provenance
 
 # An axis longer than this is a corrupt header, not a simulation.
 LONGEST_AXIS = 2_000_000
@@ -233,7 +234,9 @@ def guarded(engine: str) -> Callable:
             path = os.path.abspath(os.fspath(filename_or_obj))
             require_file(path)
             try:
-                return method(self, path, **options)
+                given = "".join(f", {key}={value!r}" for key, value in options.items() if value is not None)
+                line = f"mm.open_snapshot({path!r}, engine={engine!r}{given})"
+                return method(self, path, **options).assign_attrs(provenance([path], [line]))
             except SnapshotError:
                 raise
             except Exception as error:

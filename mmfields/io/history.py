@@ -8,8 +8,10 @@ import xarray as xr
 
 from mmfields.conventions import SnapshotError
 from mmfields.io._snapshot import require_file
+from mmfields.provenance import verb
 
 
+@verb
 def read_history(path: str | os.PathLike) -> xr.Dataset:
     """Read a ``.hst`` history of Athena, Athena++, AthenaK or PEGASUS++.
 
@@ -69,7 +71,7 @@ def read_history(path: str | os.PathLike) -> xr.Dataset:
     keep = np.append(table[:-1, 0] < later[1:], True)
     table = table[keep]
     variables = {name: ("time", table[:, i]) for i, name in enumerate(names) if i}
-    return xr.Dataset(variables, {"time": ("time", table[:, 0])}, {"source": os.path.basename(path)})
+    return xr.Dataset(variables, {"time": ("time", table[:, 0])}, {"source": path})
 
 
 def _row(path: str, number: int, line: str, columns: int) -> list[float]:

@@ -13,6 +13,7 @@ from mmfields.conventions import LONG_NAMES, SPATIAL, SnapshotError, boundary_at
 from mmfields.io import _hdf5
 from mmfields.io._lazy import Hdf5Blocks, RawBlocks, Single, Source, Stack
 from mmfields.io._snapshot import Axis, Field, build, finite, guarded, limits_axis, magic
+from mmfields.provenance import verb
 
 if TYPE_CHECKING:
     import h5py
@@ -231,6 +232,7 @@ def _new(path: str, file: "h5py.File") -> tuple[dict[str, Axis], dict]:
     return axes, attrs
 
 
+@verb
 def from_giverny(
     ds: xr.Dataset,
     *,

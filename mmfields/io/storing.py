@@ -5,17 +5,22 @@ import os
 import shutil
 import uuid
 import warnings
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
 
 from mmfields.conventions import SnapshotError
 from mmfields.io._progress import bars
+from mmfields.provenance import ATTRS, UNKNOWN, identity, provenance
 
 # Lies in a store until its last chunk is written.
 MARKER = ".mmfields-incomplete"
+# Says what a store holds.
+RECORD = ".mmfields.json"
+RESUMES = ("identity", "structure")
 
 
 def is_incomplete(path: str | os.PathLike) -> bool:
@@ -23,12 +28,21 @@ def is_incomplete(path: str | os.PathLike) -> bool:
     return os.path.exists(os.path.join(os.fspath(path), MARKER))
 
 
-def store(ds: xr.Dataset, path: str | os.PathLike, *, overwrite: bool = False, progress: bool = True) -> xr.Dataset:
+def store(
+    ds: xr.Dataset,
+    path: str | os.PathLike,
+    *,
+    overwrite: bool = False,
+    progress: bool = True,
+    resume: Literal["identity", "structure"] = "identity",
+) -> xr.Dataset:
     """Write a Dataset to a zarr store chunk by chunk; run again after a kill, it resumes.
 
-    Every chunk appears in the store whole or not at all.  A second call with a dataset of the
-    same structure (names, dims, shapes, dtypes, chunks, coordinates and attrs) computes only
-    what is missing, and the result equals an undisturbed run byte for byte.
+    Every chunk appears in the store whole or not at all.  A store records the identity of what it holds: the
+    functions of mmfields that made it with their arguments, and the files (path, size, time of modification) or
+    arrays that they read.  A second call with the same data computes only what is missing, on whatever scheduler and
+    in whatever chunks, and the result equals an undisturbed run byte for byte.  A call with anything else is refused,
+    whether the store is finished or not.
 
     Parameters
     ----------
@@ -41,6 +55,10 @@ def store(ds: xr.Dataset, path: str | os.PathLike, *, overwrite: bool = False, p
         Replace what is there instead of resuming it.
     progress : bool
         Show a progress bar on a terminal or in a notebook.
+    resume : {"identity", "structure"}
+        What must be the same to go on with a store that is there.  ``"structure"`` compares names, dims, shapes,
+        dtypes, chunks, coordinates and attrs alone, and takes your word that the data are the same: for data whose
+        identity cannot be established, such as random numbers of Dask without a seed.
 
     Returns
     -------
@@ -50,8 +68,36 @@ def store(ds: xr.Dataset, path: str | os.PathLike, *, overwrite: bool = False, p
     Raises
     ------
     SnapshotError
-        If `path` holds something else, or cannot be written.
+        If `path` holds something else, is being written by another call, or cannot be written.
     """
+    _require_storable(ds, path)
+    if resume not in RESUMES:
+        raise SnapshotError(f"resume={resume!r}: one of {', '.join(RESUMES)} is needed")
+    path = os.path.abspath(os.fspath(path))
+    ds = ds.drop_encoding()
+    record = _record(ds)
+    try:
+        with _only_writer(path):
+            if overwrite and os.path.lexists(path):
+                _require_store(path)
+                _remove(path)
+            if not os.path.lexists(path):
+                ds = _even_chunks(ds)
+                _begin(ds, path, record)
+            else:
+                ds = _resumed(ds, path, record, resume)
+            if is_incomplete(path):
+                _fill(ds, path, progress)
+                os.remove(os.path.join(path, MARKER))
+    except OSError as error:
+        raise SnapshotError(
+            f"{path}: cannot be written ({error.strerror or error}); mend that and run again, it resumes"
+        ) from error
+    return xr.open_zarr(path)
+
+
+def _require_storable(ds: Any, path: str | os.PathLike) -> None:
+    """Refuse what zarr cannot hold, and names that are no directory's."""
     if not isinstance(ds, xr.Dataset):
         remedy = ".to_dataset(name=...)" if isinstance(ds, xr.DataArray) else "waves: .modes, or .to_dataset(grid)"
         raise SnapshotError(f"a Dataset is needed, not {type(ds).__name__}: {remedy}")
@@ -61,24 +107,163 @@ def store(ds: xr.Dataset, path: str | os.PathLike, *, overwrite: bool = False, p
         for key, value in attrs.items():
             if getattr(value, "unit", None) is not None:
                 raise SnapshotError(f"{where}: {key!r} is a Quantity, which zarr cannot hold: make it str(...)")
-    path = os.path.abspath(os.fspath(path))
-    ds = _even_chunks(ds.drop_encoding())
+
+
+# --- what a store holds -----------------------------------------------------------------------------------------------
+
+
+def _record(ds: xr.Dataset) -> dict[str, Any]:
+    """Identity of a Dataset and of each of its variables, and its story in words."""
+    stories = [ds.attrs, *(variable.attrs for variable in ds.variables.values())]
+    told = next((attrs for attrs in stories if "history" in attrs), {})
+    empty = provenance([], [])
+    return {
+        "identity": identity(ds),
+        "variables": {str(name): identity(variable) for name, variable in ds.variables.items()},
+        **{key: str(told.get(key, empty[key])) for key in ATTRS},
+        "mmfields_version": empty["mmfields_version"],
+    }
+
+
+def _resumed(ds: xr.Dataset, path: str, record: dict[str, Any], resume: str) -> xr.Dataset:
+    """The Dataset in the chunks of the store that is there, which is refused if it holds something else."""
+    _require_store(path)
+    if resume == "structure":
+        ds = _even_chunks(ds)
+        if not _same_structure(ds, path):
+            raise SnapshotError(
+                f"{path} already holds other data, of another structure: choose another path, or give overwrite=True"
+            )
+        return ds
     try:
-        if overwrite and os.path.lexists(path):
-            _require_store(path)
-            shutil.rmtree(path)
-        if not os.path.lexists(path):
-            _begin(ds, path)
-        elif not _same_structure(ds, path):
-            raise SnapshotError(f"{path} already holds other data: choose another path, or give overwrite=True")
-        if is_incomplete(path):
-            _fill(ds, path, progress)
-            os.remove(os.path.join(path, MARKER))
-    except OSError as error:
+        with open(os.path.join(path, RECORD)) as file:
+            stored = json.load(file)
+    except (OSError, ValueError):
         raise SnapshotError(
-            f"{path}: cannot be written ({error.strerror or error}); mend that and run again, it resumes"
-        ) from error
-    return xr.open_zarr(path)
+            f"{path} does not say what it holds: it was not made by mm.store, or by an early version; choose another "
+            "path, give overwrite=True, or resume='structure' if you know that its data are the same"
+        ) from None
+    if record["identity"].startswith(UNKNOWN):
+        raise SnapshotError(
+            f"{path} already exists, and it cannot be established whether it holds the same data: they come from "
+            "objects or functions that are new in each run; give overwrite=True, or resume='structure' if you know "
+            "that they are the same"
+        )
+    if stored.get("identity") != record["identity"]:
+        raise SnapshotError(
+            f"{path} already holds other data; what differs is {_difference(stored, record)}: choose another path, or "
+            "give overwrite=True"
+        )
+    if is_incomplete(path) and stored.get("mmfields_version") != record["mmfields_version"]:
+        raise SnapshotError(
+            f"{path} was begun by mmfields {stored.get('mmfields_version')} and this is {record['mmfields_version']}, "
+            "whose numbers may differ: finish it with that version, or give overwrite=True"
+        )
+    return _in_chunks_of(ds, path)
+
+
+def _difference(stored: Mapping[str, Any], record: Mapping[str, Any]) -> str:
+    """In words, what a store and a Dataset do not have in common."""
+    said = []
+    if stored.get("source") != record["source"]:
+        said.append(f"the source, {_shown(stored.get('source'))} there and {_shown(record['source'])} here")
+    there, here = str(stored.get("history", "")).split("\n"), record["history"].split("\n")
+    if pairs := [(a, b) for a, b in zip(there, here, strict=False) if a != b]:
+        said.append(_difference_of_calls(*pairs[0]))
+    elif longer := (there[len(here) :] or here[len(there) :]):
+        said.append(f"the history, {longer[0]} {'there' if len(there) > len(here) else 'here'} alone")
+    if not said:
+        own, other = stored.get("variables", {}), record["variables"]
+        names = sorted({n for n in {*own, *other} if own.get(n) != other.get(n)})
+        what = f"the data of {', '.join(names)}" if names else "the attrs of the Dataset"
+        said.append(f"{what} (a file that has changed since, or what was done outside of mmfields)")
+    return "; ".join(said)
+
+
+def _shown(text: Any) -> str:
+    return " and ".join(str(text).split("\n"))
+
+
+def _difference_of_calls(there: str, here: str) -> str:
+    """Two calls, or the arguments in which they differ where it is one function."""
+    if there.split("(")[0] != here.split("(")[0]:
+        return f"the history, {there} there and {here} here"
+    first, second = _arguments(there), _arguments(here)
+    only = [a for a in first if a not in second], [a for a in second if a not in first]
+    listed = (", ".join(part) or "the default" for part in only)
+    return f"an argument of {here.split('(')[0]}, {next(listed)} there and {next(listed)} here"
+
+
+def _arguments(call: str) -> list[str]:
+    """Arguments of a call in words, split at the commas outside of brackets."""
+    inner, depth, parts = call[call.find("(") + 1 : -1], 0, [""]
+    for letter in inner:
+        depth += (letter in "([{") - (letter in ")]}")
+        if letter == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return [part.strip() for part in parts]
+
+
+def _in_chunks_of(ds: xr.Dataset, path: str) -> xr.Dataset:
+    """A Dataset in the chunks of a store, so that what is there and what is missing fit."""
+    import zarr
+
+    if not is_incomplete(path):
+        return ds
+    arrays = {}
+    for name, variable in ds.variables.items():
+        if name in ds.indexes or not variable.ndim:
+            continue
+        chunks = zarr.open_array(os.path.join(path, str(name)), mode="r").chunks
+        wanted = tuple(min(c, n) for c, n in zip(chunks, variable.shape, strict=True))
+        if variable.chunks is None or tuple(sizes[0] for sizes in variable.chunks) != wanted or _uneven(variable):
+            arrays[name] = variable.chunk(dict(zip(variable.dims, wanted, strict=True)))
+    coords = {name: array for name, array in arrays.items() if name in ds.coords}
+    return ds.assign_coords(coords).assign({name: array for name, array in arrays.items() if name not in coords})
+
+
+def _uneven(variable: xr.Variable) -> bool:
+    return any(len(set(sizes[:-1])) > 1 or sizes[-1] > sizes[0] for sizes in variable.chunks or ())
+
+
+@contextmanager
+def _only_writer(path: str) -> Iterator[None]:
+    """Hold the right to write a store; the system gives it back when the process ends, however it ends."""
+    try:
+        import fcntl
+    except ImportError:  # a system without these locks
+        yield
+        return
+    folder, name = os.path.split(path)
+    os.makedirs(folder, exist_ok=True)
+    place = os.path.join(folder, f".{name}.lock")
+    while True:
+        descriptor = os.open(place, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.exists(place) and os.path.samestat(os.fstat(descriptor), os.stat(place)):
+                break  # not one that its holder has removed in between
+        except BlockingIOError:
+            os.close(descriptor)
+            raise SnapshotError(
+                f"{path} is being written by another call of mm.store: wait until it ends, or choose another path"
+            ) from None
+        os.close(descriptor)
+    try:
+        yield
+    finally:
+        os.remove(place)
+        os.close(descriptor)
+
+
+def _remove(path: str) -> None:
+    """Take a store away in one step, so that a half-removed one is never taken for a store."""
+    folder, name = os.path.split(path)
+    aside = os.path.join(folder, f".{name}.{uuid.uuid4().hex}.removed")
+    os.rename(path, aside)
+    shutil.rmtree(aside)
 
 
 def _even_chunks(ds: xr.Dataset) -> xr.Dataset:
@@ -119,16 +304,18 @@ def _template(ds: xr.Dataset, path: str) -> None:
         json.dump(described, file, indent=2)
 
 
-def _begin(ds: xr.Dataset, path: str) -> None:
+def _begin(ds: xr.Dataset, path: str, record: Mapping[str, Any]) -> None:
     """Put the template in place in one step, so that a half-made one is never seen."""
     folder, name = os.path.split(path)
     os.makedirs(folder, exist_ok=True)
     for leftover in os.listdir(folder):
-        if leftover.startswith(f".{name}.") and leftover.endswith(".begun"):
+        if leftover.startswith(f".{name}.") and leftover.endswith((".begun", ".removed")):
             shutil.rmtree(os.path.join(folder, leftover), ignore_errors=True)
     temporary = os.path.join(folder, f".{name}.{uuid.uuid4().hex}.begun")
     try:
         _template(ds, temporary)
+        with open(os.path.join(temporary, RECORD), "w") as file:
+            json.dump(record, file, indent=2)
         with open(os.path.join(temporary, MARKER), "w") as file:
             file.write("being written by mmfields; run mm.store again to finish it\n")
         os.rename(temporary, path)
@@ -151,18 +338,26 @@ def _same_structure(ds: xr.Dataset, path: str) -> bool:
 
 
 def _described(path: str, chunked: set[str]) -> dict[str, bytes]:
-    """Every file of a store but the chunks of Dask arrays and the marker."""
+    """Every file of a store but the chunks of Dask arrays and what says how it came about."""
     found = {}
     for folder, _, files in os.walk(path):
         relative = os.path.relpath(folder, path)
         for file in files:
-            if file == MARKER or file.endswith(".partial"):
+            if file in (MARKER, RECORD) or file.endswith(".partial"):
                 continue
             if relative.split(os.sep)[0] in chunked and file != "zarr.json":
                 continue
             with open(os.path.join(folder, file), "rb") as handle:
-                found[os.path.join(relative, file)] = handle.read()
+                content = handle.read()
+            found[os.path.join(relative, file)] = _without_story(content) if file == "zarr.json" else content
     return found
+
+
+def _without_story(content: bytes) -> bytes:
+    """Metadata without the attrs that say how the data came about."""
+    return json.dumps(
+        json.loads(content, object_hook=lambda found: {k: v for k, v in found.items() if k not in ATTRS})
+    ).encode()
 
 
 def _fill(ds: xr.Dataset, path: str, progress: bool) -> None:

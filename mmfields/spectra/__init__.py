@@ -14,6 +14,7 @@ from mmfields.conventions import (
     wavenumber_attrs,
 )
 from mmfields.fourier.transform import wavenumbers
+from mmfields.provenance import verb
 from mmfields.spectra.bins import Bins, binned, fields_of, half_weights, window_power
 from mmfields.spectra.lags import area_to_first_zero, correlation, integral_scale, line_power
 
@@ -34,6 +35,7 @@ NORMALIZATION = "sum of E times bin widths is <|dB|^2>/2 over the given fields, 
 CROSS_NORMALIZATION = "sum of C times bin widths is <da db>/2, k = 0 left out"
 
 
+@verb
 def power(ds: xr.Dataset, names: Sequence[str] = ("Bx", "By", "Bz")) -> xr.DataArray:
     """Shell-summed power spectrum E(k).
 
@@ -61,6 +63,7 @@ def power(ds: xr.Dataset, names: Sequence[str] = ("Bx", "By", "Bz")) -> xr.DataA
     return bins.shells(sums / bins.width).rename("power").assign_attrs(_attrs(ds, names))
 
 
+@verb
 def power2d(
     ds: xr.Dataset, names: Sequence[str] = ("Bx", "By", "Bz"), *, direction: str | Sequence[float] | None = None
 ) -> xr.DataArray:
@@ -105,6 +108,7 @@ def power2d(
     return result.rename("power").drop_attrs(deep=False).assign_attrs(_attrs(ds, names))
 
 
+@verb
 def reduced(ds: xr.Dataset, names: Sequence[str] = ("Bx", "By", "Bz"), *, axis: str) -> xr.DataArray:
     """One-dimensional spectrum along an axis, summed over all wavenumbers across it.
 
@@ -146,6 +150,7 @@ def reduced(ds: xr.Dataset, names: Sequence[str] = ("Bx", "By", "Bz"), *, axis: 
     return result.rename("power").assign_attrs(_attrs(ds, names), axis=axis)
 
 
+@verb
 def cross(ds: xr.Dataset, first: str, second: str) -> xr.DataArray:
     """Shell-summed cross spectrum of two fields.
 
@@ -175,6 +180,7 @@ def cross(ds: xr.Dataset, first: str, second: str) -> xr.DataArray:
     return result.assign_attrs({**_attrs(ds, [first, second]), **notes})
 
 
+@verb
 def coherence(ds: xr.Dataset, first: str, second: str) -> xr.DataArray:
     """Squared coherence |C_ab|² / (E_a E_b) of two fields per shell, 0 to 1.
 
@@ -201,6 +207,7 @@ def coherence(ds: xr.Dataset, first: str, second: str) -> xr.DataArray:
     return result.assign_attrs(long_name=f"squared coherence of {first} and {second}", units="1")
 
 
+@verb
 def slope(spectrum: xr.DataArray, k_range: tuple[float, float]) -> xr.Dataset:
     """Power-law fit E ∝ k^slope over a range of shells.
 

@@ -8,9 +8,11 @@ import xarray as xr
 
 from mmfields.conventions import SnapshotError, mean, spacing, spatial_dims
 from mmfields.fourier.transform import fast_length, forward_modes, level_of
+from mmfields.provenance import verb
 from mmfields.spectra.bins import fields_of, window_power
 
 
+@verb
 def correlation(
     ds: xr.Dataset, names: Sequence[str] = ("Bx", "By", "Bz"), *, axis: str, padded: bool = False
 ) -> xr.DataArray:
@@ -61,6 +63,7 @@ def correlation(
     )
 
 
+@verb
 def integral_scale(correlation: xr.DataArray) -> xr.DataArray:
     """Integral of R(r)/R(0) from 0 to its first zero, or to the last lag where there is none.
 
@@ -96,6 +99,7 @@ def integral_scale(correlation: xr.DataArray) -> xr.DataArray:
     return result.rename("integral_scale").assign_attrs(units=correlation["r"].attrs.get("units", "1"))
 
 
+@verb
 def line_power(ds: xr.Dataset, names: Sequence[str], axis: str, size: int | None = None) -> xr.DataArray:
     """|F|^2 of the fluctuations along an axis over ``k``, added over fields and averaged across; padded to `size`."""
     dims, n = spatial_dims(ds), ds.sizes[axis]
@@ -132,6 +136,7 @@ def _from_line_power(power: np.ndarray, *, size: int, pairs: np.ndarray) -> np.n
     return fft.irfft(power, size, axis=-1)[..., : len(pairs)] / pairs
 
 
+@verb
 def area_to_first_zero(values: np.ndarray, *, step: float) -> float:
     """Integral of an evenly spaced correlation function, relative to its first value, up to its first zero.
 

@@ -17,6 +17,7 @@ from mmfields.conventions import (
     require_whole,
     saved_lengths,
 )
+from mmfields.provenance import verb
 from mmfields.scattering import Scattering
 from mmfields.tracing.domains import LEAST, particles_at_once, run_domains
 from mmfields.tracing.source import INTERPOLATIONS, SPECTRAL, Source, of_snapshot, of_synthetic, sparse
@@ -45,6 +46,7 @@ LONG_NAMES = {
 }
 
 
+@verb
 def trace(
     field: xr.Dataset | Synthetic,
     particles: xr.Dataset,

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from mmfields.conventions import SPATIAL, SnapshotError, axis_spacing, boundary_attrs
+from mmfields.provenance import verb
 
 
 class Synthetic(ABC):
@@ -93,6 +94,7 @@ class Synthetic(ABC):
         """
         return _at(self.packed(), self.kernel_form(), x, y, z)
 
+    @verb
     def to_dataset(self, grid: xr.Dataset | Mapping[str, Any]) -> xr.Dataset:
         """Snapshot of the field on a grid, lazy where the grid is chunked.
 

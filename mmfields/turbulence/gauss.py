@@ -13,6 +13,7 @@ import xarray as xr
 from mmfields.conventions import SPATIAL, SnapshotError, require_number, require_vector, require_whole, unit_vector
 from mmfields.fourier.transform import backward_modes, wavenumbers
 from mmfields.io import from_arrays
+from mmfields.provenance import verb
 from mmfields.turbulence.shapes import PowerLaw, Shape, shape_of, values_of
 
 # As the kernel numbers them.
@@ -78,6 +79,7 @@ class _Grid:
         return np.sqrt(power).astype(self.kind, copy=False)
 
 
+@verb
 def gaussian(
     shape: int | Sequence[int] | Mapping[str, int],
     *,

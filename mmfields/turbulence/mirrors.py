@@ -19,6 +19,7 @@ from mmfields.conventions import (
     spatial_dims,
 )
 from mmfields.io import from_arrays
+from mmfields.provenance import verb
 from mmfields.turbulence.gauss import Density, chunks_of, real_kind, realized, sizes_of, widths_of
 from mmfields.turbulence.shapes import PowerLaw
 
@@ -37,6 +38,7 @@ class _Mirrors:
         return k_perp**3 * (k_perp**2 + k_par**2) * shape
 
 
+@verb
 def micromirrors(
     shape: int | Sequence[int] | Mapping[str, int],
     *,
@@ -202,6 +204,7 @@ def _bottles_of_block(*places: np.ndarray, dims: tuple[str, ...], kind: Any, **b
     return np.ascontiguousarray(fields.transpose(order)).astype(kind)
 
 
+@verb
 def patches(
     ds: xr.Dataset, *, f_mm: float, size: float, edge: float = 0.5, seed: int, weight: str = "patch"
 ) -> xr.Dataset:
@@ -292,6 +295,7 @@ class _Smooth:
         return k ** (self.rank - 1) * np.exp(-((k * self.size) ** 2))
 
 
+@verb
 def layers(
     cells: int, *, f_mm: float, size: float, spacing: float = 1.0, order: str = "random", seed: int = 0
 ) -> xr.Dataset:

@@ -18,14 +18,14 @@ import mmfields as mm
 from mmfields.io.storing import MARKER, is_incomplete
 
 JOB = """
-import sys, time
+import os, sys, time
 import dask, dask.array as da, numpy as np
 import mmfields as mm
-out, log, delay = sys.argv[1], sys.argv[2], float(sys.argv[3])
+out = sys.argv[1]
 
 def work(block, block_info=None, name=None):
-    time.sleep(delay)
-    with open(log, "a") as file:
+    time.sleep(float(os.environ["DELAY"]))  # no part of what is computed, so no variable of the script
+    with open(os.environ["LOG"], "a") as file:
         file.write(name + "/c/" + "/".join(map(str, block_info[None]["chunk-location"])) + "\\n")
     return block + np.arange(block.size).reshape(block.shape)
 
@@ -50,7 +50,7 @@ def tree(path: Path) -> dict[str, str]:
 
 
 def run(script: Path, out: Path, log: Path, delay: float, kill_after: float | None = None) -> None:
-    process = subprocess.Popen([sys.executable, script, out, log, str(delay)])
+    process = subprocess.Popen([sys.executable, script, out], env={**os.environ, "LOG": str(log), "DELAY": str(delay)})
     if kill_after is None:
         assert process.wait() == 0
         return
@@ -206,9 +206,10 @@ def test_a_full_disk_and_one_that_is_not_to_be_written(tmp_path, small_disk):
 def test_interrupted_by_the_keyboard_it_resumes(tmp_path, script):
     run(script, tmp_path / "calm.zarr", tmp_path / "calm.log", 0.0)
     out, log = tmp_path / "out.zarr", tmp_path / "out.log"
-    command = [sys.executable, script, out, log, "0.1"]
+    command = [sys.executable, script, out]
     heard = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}  # which jobs in the background ignore
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **heard)
+    environment = {**os.environ, "LOG": str(log), "DELAY": "0.1"}
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, **heard)
     while not (log.exists() and log.stat().st_size):
         assert process.poll() is None
         time.sleep(0.01)
