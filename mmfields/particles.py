@@ -21,19 +21,37 @@ from mmfields.conventions import (
     spatial_dims,
 )
 from mmfields.provenance import verb
+from mmfields.units import (
+    CARRIED,
+    EXAMPLES,
+    FIELD,
+    LENGTH,
+    SPECIES,
+    energy_attrs,
+    momentum_of,
+    plain,
+    radius_of,
+    species_of,
+    text_of,
+    unit_of,
+)
 
 
 @verb
 def isotropic(
     n: int,
     *,
-    gyroradius: float | Sequence[float],
+    gyroradius: Any = None,
+    energy: Any = None,
+    species: Any = None,
     seed: int,
     field: xr.Dataset,
-    reference_field: float | str = "rms",
+    reference_field: Any = "rms",
     positions: str | Any = "uniform",
     beta_gamma: float | Sequence[float] = np.inf,
     charge_sign: int = 1,
+    length_unit: Any = None,
+    field_unit: Any = None,
 ) -> xr.Dataset:
     """Particles in the box of a field, with isotropic directions.
 
@@ -41,15 +59,22 @@ def isotropic(
     ----------
     n : int
         Particles per gyroradius.
-    gyroradius : float or sequence of float
-        p c / (q B_ref) in the field's length unit.
+    gyroradius : float, sequence of float, or astropy Quantity
+        p c / (q B_ref), in the field's length unit where it is a plain number.
+    energy : astropy Quantity, optional
+        Kinetic energy, one or several, such as ``[1, 10] * u.TeV``, instead of `gyroradius`.  It is kept as the
+        coordinate ``energy``.  The reference field is evaluated now where it is ``"rms"`` or ``"mean"``, since
+        gyroradii are labels; give a number or a Quantity to compute nothing.
+    species : "proton", "electron", or (charge, mass), optional
+        With `energy`: proton by default; the charge is in elementary charges, the mass an astropy Quantity.  It sets
+        the sign of the charge and p/(m c).
     seed : int
         Everything random follows from it; the first particles of a larger ensemble are those of
         a smaller one.
     field : xarray.Dataset, or PlaneWaves or NestedGrids
         Snapshot whose box is filled; of a field on no grid a cube of their longest wavelength.
-    reference_field : float, "rms" or "mean"
-        B_ref: a number in the field's unit, the rms of the full vector, or the strength of the
+    reference_field : float, astropy Quantity, "rms" or "mean"
+        B_ref: a number in the field's unit, a Quantity, the rms of the full vector, or the strength of the
         mean field.  The latter two are evaluated with the trace, not now.
     positions : "uniform", "lattice", or (n, 3) array
         At random; on the n first points of the coarsest cubic lattice that has as many; or given (x, y, z).
@@ -57,6 +82,8 @@ def isotropic(
         p/(m c) of each gyroradius, where an electric field is to act; infinite for rest masses that do not matter.
     charge_sign : {1, -1}
         Negative particles gyrate the other way.
+    length_unit, field_unit : astropy Quantity, unit or str, optional
+        What 1 stands for in a normalized field; by default ``attrs["length_unit"]`` and ``attrs["field_unit"]``.
 
     Returns
     -------
@@ -69,7 +96,8 @@ def isotropic(
     SnapshotError
         If `n`, a gyroradius or the field is unusable.
     """
-    radii, position, draws, keys = _start(n, gyroradius, seed, field, positions)
+    kind = _Kind(field, gyroradius, energy, species, reference_field, beta_gamma, charge_sign, length_unit, field_unit)
+    radii, position, draws, keys = _start(n, kind.gyroradius, seed, field, kind.plain(positions, "positions"))
     cosine = 2 * draws[..., 3] - 1
     angle = 2 * np.pi * draws[..., 4]
     sine = np.sqrt(1 - cosine**2)
@@ -79,11 +107,8 @@ def isotropic(
         direction,
         keys,
         radii,
-        np.ndim(gyroradius) == 0,
-        reference_strength(field, reference_field),
+        kind,
         {"seed": int(seed), "distribution": "isotropic", "reference_field_kind": str(reference_field)},
-        beta_gamma,
-        charge_sign,
     )
 
 
@@ -92,20 +117,26 @@ def beam(
     n: int,
     *,
     pitch_angle: float,
-    gyroradius: float | Sequence[float],
+    gyroradius: Any = None,
+    energy: Any = None,
+    species: Any = None,
     seed: int,
     field: xr.Dataset,
-    reference_field: float | str = "rms",
+    reference_field: Any = "rms",
     positions: str | Any = "uniform",
     direction: str | Sequence[float] | None = None,
     beta_gamma: float | Sequence[float] = np.inf,
     charge_sign: int = 1,
+    length_unit: Any = None,
+    field_unit: Any = None,
 ) -> xr.Dataset:
     """Particles of one pitch angle and random gyrophase.
 
     Parameters
     ----------
-    n, gyroradius, seed, field, reference_field, positions, beta_gamma, charge_sign
+    n, gyroradius, energy, species, seed, field, reference_field, positions, beta_gamma, charge_sign
+        As :func:`isotropic`.
+    length_unit, field_unit
         As :func:`isotropic`.
     pitch_angle : float
         Angle between momentum and mean field [rad], 0 to pi.
@@ -127,7 +158,8 @@ def beam(
         raise SnapshotError(
             f"pitch_angle={pitch_angle!r}: one angle in radians from 0 to pi is needed, np.radians(...)"
         )
-    radii, position, draws, keys = _start(n, gyroradius, seed, field, positions)
+    kind = _Kind(field, gyroradius, energy, species, reference_field, beta_gamma, charge_sign, length_unit, field_unit)
+    radii, position, draws, keys = _start(n, kind.gyroradius, seed, field, kind.plain(positions, "positions"))
     if direction is None and hasattr(field, "mean_field"):
         direction = field.mean_field
     along = mean_direction(field, direction)
@@ -147,15 +179,12 @@ def beam(
         turned.data,
         keys,
         radii,
-        np.ndim(gyroradius) == 0,
-        reference_strength(field, reference_field),
+        kind,
         {
             "seed": int(seed),
             "distribution": f"beam at {pitch_angle:.6g} rad",
             "reference_field_kind": str(reference_field),
         },
-        beta_gamma,
-        charge_sign,
     )
 
 
@@ -208,11 +237,15 @@ def from_arrays(
     vx: Any,
     vy: Any,
     vz: Any,
-    gyroradius: float | Sequence[float],
-    reference_field: float,
+    gyroradius: Any = None,
+    energy: Any = None,
+    species: Any = None,
+    reference_field: Any,
     seed: int = 0,
     beta_gamma: float | Sequence[float] = np.inf,
     charge_sign: int = 1,
+    length_unit: Any = None,
+    field_unit: Any = None,
 ) -> xr.Dataset:
     """Particles at given positions and with given directions.
 
@@ -222,14 +255,16 @@ def from_arrays(
         Positions in the field's length unit, shape (particle,), or (gyroradius, particle).
     vx, vy, vz : array_like
         Directions of the same shape; unit vectors to 1e-6, normalised on entry.
-    gyroradius : float or sequence of float
-        p c / (q B_ref) in the field's length unit.
-    reference_field : float
-        B_ref in the field's unit.
+    gyroradius, energy, species
+        As :func:`isotropic`.
+    reference_field : float or astropy Quantity
+        B_ref, in the field's unit where it is a plain number.
     seed : int
         The particles' keys follow from it.
     beta_gamma, charge_sign
         As :func:`isotropic`.
+    length_unit, field_unit : astropy Quantity, unit or str, optional
+        What 1 stands for in the field that they are for; needed for energies and other Quantities.
 
     Returns
     -------
@@ -241,10 +276,10 @@ def from_arrays(
     SnapshotError
         If shapes differ, directions are no unit vectors, or a number is not finite.
     """
-    radii = _radii(gyroradius)
-    single = np.ndim(gyroradius) == 0
+    kind = _Kind(None, gyroradius, energy, species, reference_field, beta_gamma, charge_sign, length_unit, field_unit)
+    radii = _radii(kind.gyroradius)
     given = {"x": x, "y": y, "z": z, "vx": vx, "vy": vy, "vz": vz}
-    parts = [np.atleast_1d(require_plain(v, name)) for name, v in given.items()]
+    parts = [np.atleast_1d(require_plain(kind.plain(v, name), name)) for name, v in given.items()]
     if not parts[0].size:
         raise SnapshotError("x is empty: at least one particle is needed")
     if len({p.shape for p in parts}) > 1:
@@ -260,28 +295,86 @@ def from_arrays(
             f"directions must be unit vectors; their lengths run from {length.min()} to {length.max()}: divide by them"
         )
     require_whole(seed, "seed", 0)
-    if not isinstance(reference_field, int | float | np.number) or not 0 < reference_field < np.inf:
-        raise SnapshotError(f"reference_field={reference_field!r}: a positive number in the field's unit is needed")
     keys = np.stack([keys_of(seed, g, position.shape[1]) for g in range(len(radii))])
     return _ensemble(
         position,
         direction / length,
         keys,
         radii,
-        single,
-        xr.DataArray(float(reference_field)),
+        kind,
         {"seed": int(seed), "distribution": "given", "reference_field_kind": "given"},
-        beta_gamma,
-        charge_sign,
     )
 
 
-def _radii(gyroradius: float | Sequence[float]) -> np.ndarray:
-    if getattr(gyroradius, "unit", None) is not None:
-        raise SnapshotError(
-            f"gyroradius is a Quantity in {gyroradius.unit}: plain numbers in the field's length unit are needed; "
-            "mm.particles.gyroradius(energy, field=..., reference_field=...) gives them for an energy"
+class _Kind:
+    """What particles are: gyroradius and reference field, charge and p/(m c), energy and units where they are known."""
+
+    def __init__(
+        self,
+        field: Any,
+        gyroradius: Any,
+        energy: Any,
+        species: Any,
+        reference: Any,
+        beta_gamma: Any,
+        charge_sign: Any,
+        *units: Any,
+    ) -> None:
+        self.units = dict(zip((LENGTH, FIELD), units, strict=True))
+        self.known = {key: unit_of(field, key, given) for key, given in self.units.items()}
+        self.beta_gamma, self.charge_sign, self.attrs = beta_gamma, charge_sign, {}
+        self.energy: Any = None
+        reference = self._in_units(reference, "reference_field", FIELD)
+        if (gyroradius is None) == (energy is None):
+            raise SnapshotError("give one of gyroradius=... and energy=..., and not both")
+        if energy is None:
+            if species is not None:
+                raise SnapshotError(f"species={species!r}: it goes with energy=...; leave it out, or give charge_sign")
+            if getattr(gyroradius, "unit", None) is not None and gyroradius.unit.is_equivalent("J"):
+                raise SnapshotError(f"gyroradius={gyroradius} is an energy: give energy=... instead")
+            self.reference = self._strength(field, reference)
+            self.gyroradius = self._in_units(gyroradius, "gyroradius", LENGTH)
+        else:
+            if np.any(np.isfinite(beta_gamma)) or charge_sign != 1:
+                raise SnapshotError(
+                    "energy=... and species=... say what beta_gamma and charge_sign are: leave them out"
+                )
+            self.reference = xr.DataArray(float(self._strength(field, reference)))
+            self._of_energy(energy, "proton" if species is None else species)
+        self.single = np.ndim(self.gyroradius) == 0
+        self.attrs |= {key: text_of(unit) for key, unit in self.known.items() if unit is not None}
+
+    def _strength(self, field: Any, reference: Any) -> xr.DataArray:
+        if field is not None:
+            return reference_strength(field, reference)
+        if not isinstance(reference, int | float | np.number) or not 0 < reference < np.inf:
+            raise SnapshotError(f"reference_field={reference!r}: a positive number in the field's unit is needed")
+        return xr.DataArray(float(reference))
+
+    def _of_energy(self, energy: Any, species: Any) -> None:
+        if missing := [key for key, unit in self.known.items() if unit is None]:
+            raise SnapshotError(
+                f"energy=... needs {' and '.join(missing)}, what 1 stands for in the field: give "
+                f"{missing[0]}={EXAMPLES[missing[0]]}, or ds.assign_attrs({missing[0]}='...')"
+            )
+        name, charge, mass = species_of(species)
+        momentum, self.beta_gamma = momentum_of(energy, mass)
+        self.charge_sign, self.energy = (1 if charge > 0 else -1), energy
+        strength = float(self.reference) * self.known[FIELD]
+        self.gyroradius = radius_of(momentum, charge, strength, self.known[LENGTH])
+        self.attrs = {"species": name, "charge": float(charge), "mass": f"{float(mass.to_value('kg'))!r} kg"}
+
+    def _in_units(self, value: Any, name: str, key: str) -> Any:
+        return plain(
+            value, name, xr.Dataset(attrs={k: text_of(u) for k, u in self.known.items() if u is not None}), key
         )
+
+    def plain(self, value: Any, name: str) -> Any:
+        """A length as a number, or as it is."""
+        return self._in_units(value, name, LENGTH)
+
+
+def _radii(gyroradius: float | Sequence[float]) -> np.ndarray:
     try:
         radii = np.atleast_1d(require_plain(gyroradius, "gyroradius"))
     except SnapshotError:
@@ -302,8 +395,8 @@ def reference_strength(field: xr.Dataset, reference: float | str) -> xr.DataArra
     ----------
     field : xarray.Dataset, or PlaneWaves or NestedGrids
         Snapshot with ``Bx By Bz``.
-    reference : float, "rms" or "mean"
-        A number in the field's unit, the rms of the full vector, or the strength of the mean field.
+    reference : float, astropy Quantity, "rms" or "mean"
+        A number in the field's unit, a Quantity, the rms of the full vector, or the strength of the mean field.
 
     Returns
     -------
@@ -315,6 +408,8 @@ def reference_strength(field: xr.Dataset, reference: float | str) -> xr.DataArra
     SnapshotError
         If it is none of these; when computed, if the mean field is below 1e-3 of the rms field.
     """
+    if not isinstance(reference, str):
+        reference = plain(reference, "reference_field", field, FIELD)
     if isinstance(reference, str) and reference in ("rms", "mean"):
         if hasattr(field, "strength"):
             return field.strength(reference)
@@ -354,12 +449,10 @@ def _ensemble(
     direction: np.ndarray,
     keys: np.ndarray,
     radii: np.ndarray,
-    single: bool,
-    reference: xr.DataArray,
+    kind: _Kind,
     attrs: dict[str, Any],
-    beta_gamma: float | Sequence[float],
-    charge_sign: int,
 ) -> xr.Dataset:
+    beta_gamma, charge_sign, reference = kind.beta_gamma, kind.charge_sign, kind.reference
     if not isinstance(charge_sign, int | np.integer) or charge_sign not in (1, -1):
         raise SnapshotError(f"charge_sign={charge_sign!r}: 1 or -1 is needed; its size is in the gyroradius")
     try:
@@ -380,7 +473,10 @@ def _ensemble(
     attrs = attrs | ({"charge_sign": -1} if charge_sign < 0 else {})
     ds = xr.Dataset(variables, {"gyroradius": ("gyroradius", radii, notes)}, attrs)
     ds["reference_field"] = reference.drop_vars(list(reference.coords))
-    return ds.isel(gyroradius=0) if single else ds
+    if kind.energy is not None:
+        ds = ds.assign_coords(energy=("gyroradius", np.atleast_1d(kind.energy.value), energy_attrs(kind.energy)))
+    ds = ds.assign_attrs(kind.attrs)
+    return ds.isel(gyroradius=0) if kind.single else ds
 
 
 def gyroradius(
@@ -413,34 +509,22 @@ def gyroradius(
     SnapshotError
         If a unit is missing or wrong, or a number is not positive.
     """
-    from astropy import constants, units
-
-    masses = {"proton": constants.m_p, "electron": constants.m_e}
-    mass = masses.get(mass, mass) if isinstance(mass, str) else mass
-    for name, value in (("reference_field", reference_field), ("charge", charge)):
-        if not isinstance(value, int | float | np.number) or isinstance(value, bool):
-            what = "in the field's unit: mm.particles.reference_strength(ds, 'rms')" if name != "charge" else "in e"
-            raise SnapshotError(f"{name}={value!r}: a plain number {what} is needed")
-    try:
-        kinetic = units.Quantity(energy).to("J")
-        rest = (units.Quantity(mass) * constants.c**2).to("J")
-    except (TypeError, units.UnitsError) as error:
+    species_charge = abs(charge) if isinstance(charge, int | float | np.number) and not isinstance(charge, bool) else 0
+    if not species_charge:
+        raise SnapshotError(f"charge={charge!r}: a plain number in e, other than 0, is needed")
+    if isinstance(mass, str) and mass not in SPECIES:
+        raise SnapshotError(f"mass={mass!r}: give mass='proton', 'electron', or a Quantity such as 4 * u.u")
+    mass = species_of(mass)[2] if isinstance(mass, str) else species_of((charge, mass))[2]
+    momentum, _ = momentum_of(energy, mass)
+    reference = plain(reference_field, "reference_field", field, FIELD)
+    if not isinstance(reference, int | float | np.number) or isinstance(reference, bool) or not reference > 0:
         raise SnapshotError(
-            f"energy={energy!r}, mass={mass!r}: give Quantities such as 1 * u.TeV, or mass='proton' ({error})"
-        ) from error
-    if not (np.all(kinetic.value > 0) and rest.value >= 0 and charge != 0 and reference_field > 0):
-        raise SnapshotError(
-            f"energy={energy}, charge={charge}, reference_field={reference_field}: give positive numbers"
+            f"reference_field={reference_field!r}: a positive number in the field's unit is needed, "
+            "mm.particles.reference_strength(ds, 'rms'), or a Quantity"
         )
-    strength = reference_field * _unit(field, components(field)[0], "field_unit")
-    momentum = np.sqrt(kinetic**2 + 2 * kinetic * rest) / constants.c
-    try:
-        length = (momentum / (abs(charge) * constants.e.si * strength.to("T"))).to(
-            _unit(field, spatial_dims(field)[0], "length_unit")
-        )
-    except units.UnitsError as error:
-        raise SnapshotError(f"the field is in {strength.unit}, which is no magnetic field ({error})") from error
-    return float(length.value) if np.ndim(length.value) == 0 else np.asarray(length.value)
+    strength = float(reference) * _unit(field, components(field)[0], "field_unit")
+    length = radius_of(momentum, charge, strength, _unit(field, spatial_dims(field)[0], "length_unit"))
+    return float(length) if np.ndim(length) == 0 else np.asarray(length)
 
 
 def _unit(field: xr.Dataset, name: str, key: str) -> Any:
@@ -489,5 +573,5 @@ def from_trajectories(trajectories: xr.Dataset, *, at: int = -1) -> xr.Dataset:
     names = [n for n in (*needed[:7], "reference_field", "steps", "alive", "momentum", "beta_gamma") if n in last]
     out = last[names].reset_coords("path", drop=True)
     out["path_start"] = float(trajectories["path"][at])
-    kept = ("seed", "distribution", "reference_field_kind", "charge_sign")
+    kept = ("seed", "distribution", "reference_field_kind", "charge_sign", *CARRIED)
     return out.assign_attrs({k: v for k, v in trajectories.attrs.items() if k in kept})

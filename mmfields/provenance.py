@@ -43,7 +43,7 @@ _read: dict[int, tuple[weakref.ref, str]] = {}
 
 def digest(*parts: str) -> str:
     """Hash of texts, 32 digits; unknown, and new each time, if one of them is."""
-    if any(part.startswith(UNKNOWN) for part in parts):
+    if any(part.startswith(UNKNOWN) and len(part) in (1, 32) for part in parts):
         return UNKNOWN + uuid.uuid4().hex[1:]
     return hashlib.blake2b("\0".join(parts).encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
 
@@ -62,18 +62,26 @@ def identity(value: Any) -> str:
         32 digits; it begins with ``?`` where nothing can be said, such as of an object of an unknown kind.
     """
     if isinstance(value, xr.Dataset):
-        parts = (f"{name!r} {identity(value.variables[name])}" for name in sorted(value.variables, key=str))
-        return digest("Dataset", *parts, _attrs_identity(value.attrs))
+        return digest("Dataset", identity(dict(value.variables)), _attrs_identity(value.attrs))
     if isinstance(value, xr.DataArray):
         coords = {str(name): coord.variable for name, coord in value.coords.items()}
         return digest("DataArray", str(value.name), identity(value.variable), identity(coords))
     if isinstance(value, xr.Variable):
         return digest("Variable", repr(value.dims), array_identity(value._data), _attrs_identity(value.attrs))
-    if hasattr(value, "__dask_graph__") and hasattr(value, "name"):
+    if _is_dask(value):
         return array_identity(value)
-    if isinstance(value, np.ndarray) and getattr(value, "unit", None) is None:
+    if isinstance(value, np.ndarray) and not is_quantity(value):
         return array_identity(value)
     return digest(*_plain(value))
+
+
+def _is_dask(array: Any) -> bool:
+    return hasattr(array, "__dask_graph__") and hasattr(array, "name") and hasattr(array, "chunks")
+
+
+def is_quantity(value: Any) -> bool:
+    """Whether something is an astropy Quantity, which is not imported for the question."""
+    return getattr(value, "unit", None) is not None and hasattr(value, "value")
 
 
 def _attrs_identity(attrs: Mapping[Any, Any]) -> str:
@@ -86,10 +94,11 @@ def _plain(value: Any) -> Iterable[str]:
         number = value.item() if isinstance(value, np.generic) else value
         whole = isinstance(number, float) and number.is_integer() and abs(number) < 2**53  # 1 and 1.0 ask for the same
         return "plain", repr(int(number) if whole else number)
-    if getattr(value, "unit", None) is not None and hasattr(value, "value"):
+    if is_quantity(value):
         return "Quantity", value.unit.to_string(), identity(np.asarray(value.value))
     if isinstance(value, Mapping):
-        return "mapping", *sorted(f"{key!r} {identity(item)}" for key, item in value.items())
+        keys = sorted(value, key=repr)
+        return "mapping", *map(repr, keys), *(identity(value[key]) for key in keys)
     if isinstance(value, set | frozenset):
         return "set", *sorted(map(identity, value))
     if isinstance(value, list | tuple):
@@ -143,7 +152,7 @@ def array_identity(array: Any) -> str:
         return _content([values], values.shape, values.dtype)
     if hasattr(array, "magnitude") and hasattr(array, "units"):  # of pint
         return digest("pint", str(array.units), array_identity(array.magnitude))
-    if hasattr(array, "__dask_graph__") and hasattr(array, "name"):
+    if _is_dask(array):
         return _dask_identity(array.name, array.__dask_graph__(), {})
     return _file_identity(array)
 
@@ -318,25 +327,22 @@ class _Call:
     def __init__(self, name: str, bound: inspect.BoundArguments) -> None:
         self.name = name
         given = _flat(bound)
-        line = ", ".join(_typed(key, value, i) for i, (key, value) in enumerate(given.items()))
+        first = next(iter(bound.signature.parameters.values()), None)
+        bare = {first.name} if first is not None and first.kind is not first.KEYWORD_ONLY else set()
+        bare |= {"particles"} if first is not None and first.name == "field" else set()
+        line = ", ".join(_typed(key, value, key in bare) for key, value in given.items())
         self.inputs = inputs = [v for v in _leaves(given.values()) if isinstance(v, xr.Dataset | xr.DataArray)]
-        arrays = [v for v in _leaves(given.values()) if getattr(v, "ndim", 0) and not isinstance(v, xr.DataArray)]
+        arrays = [v for v in _leaves(given.values()) if _is_array(v)]
         fields_on_no_grid = [v.label() for v in given.values() if hasattr(v, "kernel_form")]
         self.attrs = described(inputs, f"{name}({line})", fields_on_no_grid or [MEMORY if arrays else name])
         bound.apply_defaults()
         used = {key: value for key, value in _flat(bound).items() if key not in HOW}
-        self.identity = digest(name, *(f"{key} {found}" for key, found in _identities(used)))
+        self.identity = digest(name, identity(used))
 
     def story(self, result: Any) -> dict[str, str]:
         """The attrs of a result; a function that reads states its source itself."""
         own = "source" in result.attrs and not self.inputs
         return self.attrs | ({"source": result.attrs["source"]} if own else {})
-
-
-def _identities(used: Mapping[str, Any]) -> list[tuple[str, str]]:
-    found = [(key, identity(value)) for key, value in sorted(used.items())]
-    unknown = next((i for _, i in found if i.startswith(UNKNOWN)), None)
-    return [("unknown", unknown)] if unknown else found
 
 
 def _flat(bound: inspect.BoundArguments) -> dict[str, Any]:
@@ -360,24 +366,28 @@ def _leaves(values: Iterable[Any]) -> Iterable[Any]:
             yield value
 
 
-def _typed(key: str, value: Any, place: int) -> str:
+def _is_array(value: Any) -> bool:
+    return isinstance(getattr(value, "shape", None), tuple) and value.shape != () and not hasattr(value, "coords")
+
+
+def _typed(key: str, value: Any, bare: bool) -> str:
     """An argument as one would type it."""
     if isinstance(value, xr.Dataset | xr.DataArray):
-        return key if place == 0 or key in ("particles", "trajectories") else f"{key}={key}"
-    if getattr(value, "unit", None) is not None:
+        return key if bare else f"{key}={key}"
+    if is_quantity(value):
         text = f"{np.asarray(value.value).tolist()} * u.Unit({value.unit.to_string()!r})"
     elif callable(getattr(value, "label", None)):
         text = value.label()
     elif isinstance(getattr(value, "label", None), str):
         text = value.label
-    elif hasattr(value, "shape") and getattr(value, "ndim", 0):
+    elif _is_array(value):
         text = f"<{value.dtype} array {tuple(value.shape)}>"
     elif callable(value) and not isinstance(value, type):
         text = getattr(value, "__name__", type(value).__name__)
     else:
         text = repr(value.item() if isinstance(value, np.generic) else value)
     text = text if len(text) <= LONGEST_ARGUMENT else f"<{type(value).__name__} of {len(text)} characters>"
-    return text if place == 0 else f"{key}={text}"
+    return text if bare else f"{key}={text}"
 
 
 def described(inputs: Iterable[Any], line: str, others: Iterable[str]) -> dict[str, str]:
@@ -412,15 +422,16 @@ def provenance(sources: Iterable[str], history: Iterable[str]) -> dict[str, str]
 def _recorded(result: Any, call: _Call, place: str = "") -> Any:
     """A result with its attrs, its Dask arrays named by their identity; tuples and mappings item by item."""
     if isinstance(result, xr.Dataset):
-        named = {str(n): _named(result[n].variable, call, place, str(n)) for n in result.variables}
-        changed = {n: v for n, v in named.items() if v is not result.variables[n]}
-        coords = {n: v for n, v in changed.items() if n in result.coords}
-        data = {n: v for n, v in changed.items() if n not in result.coords}
+        named = {n: _named(v, call, place, str(n)) for n, v in result.variables.items() if _is_dask(v._data)}
+        coords = {n: v for n, v in named.items() if n in result.coords}
         result = result.assign_coords(coords) if coords else result
+        data = {n: v for n, v in named.items() if n not in coords}
         return (result.assign(data) if data else result.copy(deep=False)).assign_attrs(call.story(result))
     if isinstance(result, xr.DataArray):
         variable = _named(result.variable, call, place, str(result.name))
-        return result.copy(deep=False, data=variable._data).assign_attrs(call.story(result))
+        coords = {n: _named(c.variable, call, place, str(n)) for n, c in result.coords.items() if _is_dask(c.data)}
+        result = result.copy(deep=False, data=variable._data)
+        return (result.assign_coords(coords) if coords else result).assign_attrs(call.story(result))
     if type(result) in (tuple, list):
         return type(result)(_recorded(item, call, f"{place}.{i}") for i, item in enumerate(result))
     if type(result) is dict:
@@ -430,7 +441,7 @@ def _recorded(result: Any, call: _Call, place: str = "") -> Any:
 
 def _named(variable: xr.Variable, call: _Call, place: str, name: str) -> xr.Variable:
     array = variable._data
-    if not (hasattr(array, "__dask_graph__") and hasattr(array, "name")) or MADE.fullmatch(array.name):
+    if not _is_dask(array) or MADE.fullmatch(array.name):
         return variable
     own = digest(call.identity, place, name, str(array.dtype))
     chunks = hashlib.blake2b(repr(array.chunks).encode(), digest_size=4).hexdigest()

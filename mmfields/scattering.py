@@ -1,7 +1,7 @@
 """Random scattering of particles: what ``mm.trace`` adds to any field, and the exact 1-D Monte Carlo."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ import xarray as xr
 
 from mmfields.conventions import SnapshotError, keys_of, require_number, require_plain, require_whole, saved_lengths
 from mmfields.provenance import verb
+from mmfields.units import FIELD, LENGTH, plain
 
 # kappa nu / v² of the literal Eq. 13: one Gaussian polar angle and a uniform azimuth decorrelate <cos> at nu/2.
 KAPPA_NU = 2.0 / 3.0
@@ -21,7 +22,7 @@ class Scattering:
     Parameters
     ----------
     rate : float
-        Mean square polar angle per path length, nu/v of Eq. 13 [per length unit].
+        Mean square polar angle per path length, nu/v of Eq. 13 [per length unit], or an astropy Quantity.
     outside : float
         The rate where a patchy medium does not scatter strongly; `rate` is that of the patches.
     threshold : float, optional
@@ -36,27 +37,63 @@ class Scattering:
     mask: str | None = None
 
     def __post_init__(self) -> None:
-        require_number(self.rate, "rate", 0.0), require_number(self.outside, "outside", 0.0)
+        for name, rate in (("rate", self.rate), ("outside", self.outside)):
+            require_number(rate.value if hasattr(rate, "unit") else rate, name, 0.0)
+
+    def in_units_of(self, field: Any) -> "Scattering":
+        """The same with plain numbers in the units of a field.
+
+        Raises
+        ------
+        SnapshotError
+            If there are Quantities, and the units of the field are not known or of another kind.
+        """
+        return replace(
+            self,
+            rate=plain(self.rate, "nu of the scattering", field, LENGTH, power=-1),
+            outside=plain(self.outside, "nu of the scattering", field, LENGTH, power=-1),
+            threshold=plain(self.threshold, "threshold of the scattering", field, FIELD),
+        )
 
     def label(self) -> str:
         """One line for the attrs of trajectories."""
+        rate, outside = (
+            f"{r:.8g}" if hasattr(r, "unit") else f"{r:.8g} per length unit" for r in (self.rate, self.outside)
+        )
         if self.threshold is None and self.mask is None:
-            return f"small-angle (Eq. 13), nu = {self.rate:.8g} per length unit"
+            return f"small-angle (Eq. 13), nu = {rate}"
         where = f"|B| >= {self.threshold:.8g}" if self.mask is None else f"{self.mask} is set"
-        return f"small-angle (Eq. 13), nu = {self.rate:.8g} per length unit where {where}, {self.outside:.8g} elsewhere"
+        return f"small-angle (Eq. 13), nu = {rate} where {where}, {outside.removesuffix(' per length unit')} elsewhere"
 
 
-def _rate(nu: float | None, kappa: float | None) -> float:
+def _rate(nu: Any, kappa: Any) -> Any:
     if (nu is None) == (kappa is None):
         raise SnapshotError(f"nu={nu!r}, kappa={kappa!r}: give one of the two")
     name, value = ("nu", nu) if nu is not None else ("kappa", kappa)
+    if getattr(value, "unit", None) is not None:
+        return _rate_with_unit(name, value)
     number = require_plain(value, name, "the field's length unit and the particles' speed")
     if number.ndim or number < 0 or (name == "kappa" and number == 0):
         raise SnapshotError(f"{name}={value!r}: a positive, finite number is needed")
     return float(number) if name == "nu" else KAPPA_NU / float(number)
 
 
-def small_angle(*, nu: float | None = None, kappa: float | None = None) -> Scattering:
+def _rate_with_unit(name: str, value: Any) -> Any:
+    """Rate per length of a Quantity: per length as it is, per time or a coefficient at the speed of light."""
+    from astropy import constants
+    from astropy import units as u
+
+    kinds = {"nu": (u.m**-1, u.s**-1), "kappa": (u.m, u.m**2 / u.s)}[name]
+    number = np.asarray(value.value)
+    if number.ndim or not np.isfinite(number) or number < 0 or (name == "kappa" and number == 0):
+        raise SnapshotError(f"{name}={value}: one positive, finite Quantity is needed")
+    if not any(value.unit.is_equivalent(kind) for kind in kinds):
+        raise SnapshotError(f"{name}={value}: a Quantity in {kinds[0]} or {kinds[1]} is needed")
+    own = value if value.unit.is_equivalent(kinds[0]) else value / constants.c
+    return own.to(u.m**-1) if name == "nu" else KAPPA_NU / own.to(u.m)
+
+
+def small_angle(*, nu: Any = None, kappa: Any = None) -> Scattering:
     """Small-angle scattering everywhere: each step turns the direction by a Gaussian polar angle (Eq. 13).
 
     The polar angle has variance nu s in a step of length s, the azimuth is uniform, and the mean cosine of
@@ -64,10 +101,12 @@ def small_angle(*, nu: float | None = None, kappa: float | None = None) -> Scatt
 
     Parameters
     ----------
-    nu : float
-        Mean square angle per path length [per length unit].
-    kappa : float
-        Wanted diffusion coefficient [particle speed times length unit], instead of `nu`: nu = (2/3)/kappa.
+    nu : float or astropy Quantity
+        Mean square angle per path length [per length unit]; a Quantity per time is that of particles at the speed of
+        light.
+    kappa : float or astropy Quantity
+        Wanted diffusion coefficient [particle speed times length unit], instead of `nu`: nu = (2/3)/kappa.  A Quantity
+        such as ``1e30 * u.cm**2 / u.s`` is that of particles at the speed of light.
 
     Returns
     -------
@@ -82,7 +121,7 @@ def small_angle(*, nu: float | None = None, kappa: float | None = None) -> Scatt
 
 
 def patchy(
-    inside: Scattering, outside: Scattering | None = None, *, threshold: float | None = None, mask: str | None = None
+    inside: Scattering, outside: Scattering | None = None, *, threshold: Any = None, mask: str | None = None
 ) -> Scattering:
     """Two phases of small-angle scattering (Sec. 3.10): patches and what lies between them.
 
@@ -90,7 +129,7 @@ def patchy(
     ----------
     inside, outside : Scattering
         From :func:`small_angle`; nothing scatters outside by default.
-    threshold : float, optional
+    threshold : float or astropy Quantity, optional
         Patches are where |B|, in the middle of the step, is at least this [field unit].
     mask : str, optional
         Patches are where this variable of the snapshot is not 0, by the nearest cell, instead.
@@ -111,7 +150,8 @@ def patchy(
             raise SnapshotError(f"{name}={phase!r}: mm.scattering.small_angle(nu=...) or (kappa=...) is needed")
         if phase is not None and (phase.threshold is not None or phase.mask is not None):
             raise SnapshotError(f"{name} is patchy already ({phase.label()}): give mm.scattering.small_angle(...)")
-    if threshold is not None and (require_plain(threshold, "threshold", "the field's unit") < 0).any():
+    number = getattr(threshold, "value", threshold)
+    if threshold is not None and (require_plain(number, "threshold", "the field's unit") < 0).any():
         raise SnapshotError(f"threshold={threshold!r}: a field strength from 0 on is needed")
     if mask is not None and not isinstance(mask, str):
         raise SnapshotError("mask: the name of a variable of the snapshot is needed, such as ds.assign(patch=...)")

@@ -23,6 +23,7 @@ STOREYS = [
     ["spectra", "turbulence", "particles", "scattering"],
     ["fourier", "samples"],
     ["io", "kernels"],
+    ["units"],
     ["conventions"],
     ["provenance"],
 ]

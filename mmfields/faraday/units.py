@@ -6,32 +6,8 @@ import numpy as np
 import xarray as xr
 
 from mmfields.conventions import SnapshotError, require_number
-
-
-def quantity(value: Any, name: str) -> Any:
-    """An astropy Quantity with a unit.
-
-    Raises
-    ------
-    SnapshotError
-        If it has none; `name` says which.
-    """
-    from astropy import units as u
-
-    try:
-        if isinstance(value, u.UnitBase):
-            return 1 * value
-        try:
-            quantity = u.Quantity(value)
-        except TypeError:
-            quantity = 1 * u.Unit(value)  # a unit by name, such as "uG"
-    except (TypeError, ValueError) as error:
-        raise SnapshotError(f"{name}={value!r} is no quantity with a unit ({error})") from error
-    if quantity.unit == u.dimensionless_unscaled:
-        raise SnapshotError(
-            f"{name}={value!r} has no unit: give an astropy Quantity such as 3 * u.uG, 1 * u.kpc, 1e-3 / u.cm**3"
-        )
-    return quantity
+from mmfields.units import as_quantity as quantity
+from mmfields.units import same
 
 
 def number_in(value: Any, name: str, target: str, low: float = -np.inf) -> float:
@@ -89,21 +65,14 @@ def factor(array: xr.DataArray, ds: xr.Dataset, key: str, given: Any, target: st
     SnapshotError
         If the unit is not known, or is another kind of unit.
     """
-    from astropy import units as u
-
     stated = array.attrs.get("units", "1")
-    try:
-        if given is not None and stated not in ("1", ""):
+    known = stated if stated not in ("1", "") else None
+    if given is not None:
+        if known is not None and not same(quantity(given, key), quantity(known, name)):
             raise SnapshotError(f"{name} is in {stated} already, so {key}={given} contradicts it: leave it out")
-        if given is not None:
-            return number_in(given, key, target)
-        if stated not in ("1", ""):
-            return float(u.Unit(stated).to(target))
-        if key in ds.attrs:
-            return float(u.Unit(ds.attrs[key]).to(target))
-    except SnapshotError:
-        raise
-    except (ValueError, TypeError) as error:  # astropy's unit errors are among them
-        raise SnapshotError(f"{name} in units of {stated!r} cannot be brought to {target}: {error}") from error
-    remedy = f"give {key}=... as an astropy Quantity" if key != "density_unit" else "give density=..."
-    raise SnapshotError(f"{name} is in code units and the snapshot has no {key!r} attribute: {remedy}")
+        return number_in(given, key, target)
+    text = known if known is not None else ds.attrs.get(key)
+    if text is None:
+        remedy = f"give {key}=... as an astropy Quantity" if key != "density_unit" else "give density=..."
+        raise SnapshotError(f"{name} is in code units and the snapshot has no {key!r} attribute: {remedy}")
+    return number_in(text, f"the unit of {name}", target)

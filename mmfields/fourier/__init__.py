@@ -85,6 +85,7 @@ def filter(
             f"a Transfer is needed, not {type(transfer).__name__}: mm.fourier.band(...), or wrap a function"
         )
     require_periodic(ds, "a Fourier filter")
+    transfer = transfer.in_lengths_of(ds)
     dims, widths = spatial_dims(ds), spacing(ds)
     needless = direction is None and (transfer.of == "components" or transfer.isotropic)
     along = mean_direction(ds, "z" if needless else direction)

@@ -2,14 +2,16 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import xarray as xr
 
 from mmfields.conventions import SPATIAL, SnapshotError, require_direction
 from mmfields.fourier.transform import Waves
+from mmfields.units import LENGTH, plain
 
 EDGES = ("sharp", "gaussian", "butterworth", "cosine")
 
@@ -40,6 +42,8 @@ class Transfer:
         A grid without a mode inside is refused.
     isotropic : bool
         Whether it depends on |k| alone, so that no direction is needed.
+    unit : str
+        Of wavenumbers that were given as Quantities; the length unit of what is filtered where it is empty.
     """
 
     function: Callable[..., np.ndarray]
@@ -48,6 +52,7 @@ class Transfer:
     of: str = "par_perp"
     limits: tuple[tuple[float, float], ...] = (ALL, ALL, ALL)
     isotropic: bool = False
+    unit: str = ""
 
     def __post_init__(self) -> None:
         if self.of not in ("par_perp", "components"):
@@ -59,17 +64,35 @@ class Transfer:
 
     def __invert__(self) -> "Transfer":
         label = f"~({self.label})"
-        return Transfer(_Complement(self), label, 1.0 - self.mean, self.of, isotropic=self.isotropic)
+        return Transfer(_Complement(self), label, 1.0 - self.mean, self.of, isotropic=self.isotropic, unit=self.unit)
 
     def __mul__(self, other: "Transfer") -> "Transfer":
         if self.of != other.of:
             raise SnapshotError("a product needs two functions of (k_par, k_perp), or two of (k_x, k_y, k_z)")
+        if self.unit != other.unit:
+            raise SnapshotError(
+                f"wavenumbers of {self.label} are in {self.unit or 'plain numbers'}, those of {other.label} in "
+                f"{other.unit or 'plain numbers'}: give both as plain numbers, or both as Quantities"
+            )
         label, mean = f"({self.label}) * ({other.label})", self.mean * other.mean
         pairs = zip(self.limits, other.limits, strict=True)
         limits = tuple((max(a[0], b[0]), min(a[1], b[1])) for a, b in pairs)
-        return Transfer(
-            _Product(self, other), label, mean, self.of, limits, isotropic=self.isotropic and other.isotropic
-        )
+        isotropic = self.isotropic and other.isotropic
+        return Transfer(_Product(self, other), label, mean, self.of, limits, isotropic=isotropic, unit=self.unit)
+
+    def in_lengths_of(self, ds: xr.Dataset) -> "Transfer":
+        """The same function of wavenumbers in the length unit of a snapshot.
+
+        Raises
+        ------
+        SnapshotError
+            If wavenumbers were given as Quantities and the snapshot's length unit is not known.
+        """
+        if not self.unit:
+            return self
+        from astropy import units as u
+
+        return _stretched(self, plain(1.0 * u.Unit(self.unit), "a wavenumber", ds, LENGTH, power=-1))
 
 
 @dataclass(frozen=True)
@@ -87,6 +110,52 @@ class _Product:
 
     def __call__(self, *k: Any) -> np.ndarray:
         return self.first(*k) * self.second(*k)
+
+
+def _stretched(transfer: Transfer, factor: float) -> Transfer:
+    """A transfer function whose wavenumbers are multiplied by a factor."""
+    function = transfer.function
+    if isinstance(function, _Band):
+        limits = tuple((low * factor, high * factor) for low, high in function.limits)
+        function = replace(function, limits=limits, width=function.width and function.width * factor)
+    elif isinstance(function, _Gaussian):
+        function = _Gaussian(function.length / factor)
+    elif isinstance(function, _Complement):
+        function = _Complement(_stretched(function.inner, factor))
+    elif isinstance(function, _Product):
+        function = _Product(_stretched(function.first, factor), _stretched(function.second, factor))
+    limits = tuple((low * factor, high * factor) for low, high in transfer.limits)
+    return replace(transfer, function=function, limits=limits, unit="")
+
+
+def _plain_wavenumbers(**given: Any) -> tuple[dict[str, Any], str]:
+    """Wavenumbers without their unit, and that unit; all of them have one, or none has.
+
+    Raises
+    ------
+    SnapshotError
+        If only some are Quantities, or they are no inverse lengths.
+    """
+    from astropy import units as u
+
+    def unit(value: Any) -> Any:
+        parts = value if isinstance(value, list | tuple) else (value,)
+        return next((part.unit for part in parts if isinstance(part, u.Quantity)), None)
+
+    free = {"k_par": (0.0, np.inf), "k_perp": (0.0, np.inf), "width": None}
+    units = {name: found for name, value in given.items() if (found := unit(value)) is not None}
+    if not units:
+        return given, ""
+    if plain_ones := [n for n, v in given.items() if n not in units and v != free.get(n)]:
+        raise SnapshotError(f"{plain_ones} are plain numbers and {list(units)} Quantities: give all of them a unit")
+    first = next(iter(units.values()))
+    target = u.m if first.is_equivalent(u.m) else 1 / u.m
+    try:
+        with u.set_enabled_equivalencies(u.dimensionless_angles()):
+            numbers = {n: v if n not in units else u.Quantity(v).to_value(target) for n, v in given.items()}
+    except (u.UnitsError, TypeError) as error:
+        raise SnapshotError(f"{given}: wavenumbers such as (0.1, 2) / u.kpc are needed ({error})") from error
+    return {n: tuple(map(float, v)) if np.ndim(v) else v for n, v in numbers.items()}, "1 / m"
 
 
 def weights(transfer: Transfer, waves: Waves, direction: np.ndarray) -> np.ndarray:
@@ -240,7 +309,8 @@ def band(
     Parameters
     ----------
     k_par, k_perp : (float, float)
-        Limits [rad per length unit]; a sharp band includes them, the others pass half there.
+        Limits [rad per length unit], or Quantities such as ``(0.1, 2) / u.kpc``; a sharp band includes them, the
+        others pass half there.
     edge : {"sharp", "gaussian", "butterworth", "cosine"}
         ``gaussian``: an error function, the step smoothed by a Gaussian of standard deviation `width`.
         ``butterworth``: 1 / (1 + (k/k_c)^(2 order)).  ``cosine``: half a cosine, `width` from 1 to 0.
@@ -262,17 +332,23 @@ def band(
     """
     if edge not in EDGES:
         raise SnapshotError(f"edge={edge!r}: one of {', '.join(EDGES)} is needed")
+    numbers, unit = _plain_wavenumbers(k_par=k_par, k_perp=k_perp, width=width)
+    k_par, k_perp, width = numbers["k_par"], numbers["k_perp"], numbers["width"]
     for name, limits in (("k_par", k_par), ("k_perp", k_perp)):
-        if getattr(limits, "unit", None) is not None or not _ascending(limits):
-            raise SnapshotError(f"{name}={limits!r}: two ascending limits from 0 on, plain numbers, are needed")
+        if not _ascending(limits):
+            raise SnapshotError(f"{name}={limits!r}: two ascending limits from 0 on are needed")
     if (width is None) == (edge in ("gaussian", "cosine")) or (width is not None and not 0 < width < np.inf):
         raise SnapshotError(f"width={width!r}: edges 'gaussian' and 'cosine' need a positive one, the others take none")
     if not isinstance(order, int | np.integer) or order < 1:
         raise SnapshotError(f"order={order!r}: a whole number from 1 on is needed")
     low, high = (tuple(map(float, limits)) for limits in (k_par, k_perp))
-    label = f"band(k_par={low}, k_perp={high}, edge={edge!r}{_detail(edge, width, order)})"
+    label = f"band(k_par={low}, k_perp={high}, edge={edge!r}{_detail(edge, width, order)}){_in(unit)}"
     limits = (low, high, ALL)
-    return Transfer(_Band(limits, edge, width, int(order)), label, float(keep_mean), limits=limits)
+    return Transfer(_Band(limits, edge, width, int(order)), label, float(keep_mean), limits=limits, unit=unit)
+
+
+def _in(unit: str) -> str:
+    return f" [{unit}]" if unit else ""
 
 
 def _ascending(limits: Any) -> bool:
@@ -310,11 +386,13 @@ def low_pass(
     SnapshotError
         As :func:`band`.
     """
+    numbers, unit = _plain_wavenumbers(k=k, width=width)
+    k, width = numbers["k"], numbers["width"]
     band(k_perp=(0.0, k), edge=edge, width=width, order=order)  # checks the arguments
     limits = (ALL, ALL, (0.0, float(k)))
-    label = f"low_pass({k:g}, edge={edge!r}{_detail(edge, width, order)})"
+    label = f"low_pass({k:g}, edge={edge!r}{_detail(edge, width, order)}){_in(unit)}"
     function = _Band(limits, edge, width, int(order))
-    return Transfer(function, label, float(keep_mean), limits=limits, isotropic=True)
+    return Transfer(function, label, float(keep_mean), limits=limits, isotropic=True, unit=unit)
 
 
 def high_pass(k: float, *, edge: str = "sharp", width: float | None = None, order: int = 4) -> Transfer:
@@ -337,8 +415,8 @@ def high_pass(k: float, *, edge: str = "sharp", width: float | None = None, orde
         As :func:`band`.
     """
     below = low_pass(k, edge=edge, width=width, order=order, keep_mean=True)
-    label, limits = below.label.replace("low_pass", "high_pass"), (ALL, ALL, (float(k), np.inf))
-    return Transfer(_Complement(below), label, 0.0, limits=limits, isotropic=True)
+    label, limits = below.label.replace("low_pass", "high_pass"), (ALL, ALL, (below.limits[2][1], np.inf))
+    return Transfer(_Complement(below), label, 0.0, limits=limits, isotropic=True, unit=below.unit)
 
 
 @dataclass(frozen=True)
@@ -366,6 +444,8 @@ def gaussian(length: float) -> Transfer:
     SnapshotError
         If it is not positive.
     """
+    length, unit = (value := _plain_wavenumbers(length=length))[0]["length"], value[1]
     if not 0 < length < np.inf:
         raise SnapshotError(f"length={length!r}: a positive number is needed")
-    return Transfer(_Gaussian(float(length)), f"gaussian({length:g})", 1.0, isotropic=True)
+    label = f"gaussian({length:g}){_in(unit and 'm')}"
+    return Transfer(_Gaussian(float(length)), label, 1.0, isotropic=True, unit=unit)

@@ -23,6 +23,7 @@ from mmfields.tracing.domains import LEAST, particles_at_once, run_domains
 from mmfields.tracing.source import INTERPOLATIONS, SPECTRAL, Source, of_snapshot, of_synthetic, sparse
 from mmfields.tracing.task import run_task
 from mmfields.turbulence import Synthetic
+from mmfields.units import LENGTH, carried, plain
 
 __all__ = ["trace"]
 
@@ -31,7 +32,7 @@ MOST_STEPS, MOST_TURN, MOST_SCATTERING = 1e13, 2.0, 1.0
 BATCH, MOST_TASKS, PIECE = 64, 1000, 2**18
 STEP_UNITS = ("length", "gyroradius", "local")
 PUSHERS = ("boris", "higuera-cary", "vay")
-KEPT_ATTRS = ("seed", "distribution", "reference_field_kind", "charge_sign")
+KEPT_ATTRS = ("seed", "distribution", "reference_field_kind", "charge_sign", "species", "charge", "mass")
 LONG_NAMES = {
     **{d: f"unwrapped position along {d}" for d in SPATIAL},
     **{f"v{d}": f"direction along {d}" for d in SPATIAL},
@@ -51,9 +52,9 @@ def trace(
     field: xr.Dataset | Synthetic,
     particles: xr.Dataset,
     *,
-    step: float,
-    distance: float,
-    save: int | Sequence[float] = 100,
+    step: Any,
+    distance: Any,
+    save: Any = 100,
     step_unit: str = "length",
     interpolation: str = "linear",
     scattering: Scattering | None = None,
@@ -83,12 +84,12 @@ def trace(
         gyroradius meets too few of their modes, the attr ``sparse_modes`` of the result says so.
     particles : xarray.Dataset
         From :mod:`mmfields.particles`.
-    step : float
+    step : float or astropy Quantity
         Longest step.
-    distance : float
+    distance : float or astropy Quantity
         Path length to trace, counted from the original start.  With an electric field this and `step`, `save`
         and the ``path`` that comes back are light's path c t.
-    save : int or sequence of float
+    save : int, or sequence of float or Quantity
         So many evenly spaced points after the start, which is saved too; or the path lengths.
     step_unit : {"length", "gyroradius", "local"}
         What `step` counts: the field's length unit, each particle's gyroradius in the reference field, or
@@ -152,6 +153,8 @@ def trace(
     if not isinstance(local_field, bool | np.bool_):
         raise SnapshotError(f"local_field={local_field!r}: True or False is needed")
     _check_particles(particles)
+    known = carried(field, particles)
+    step, distance, save, scattering = _in_units(xr.Dataset(attrs=known), step, distance, save, scattering)
     if pusher is None and (light_speed is not None or "momentum" in particles):
         raise SnapshotError(
             f"light_speed={light_speed!r}, or particles that an electric field has moved: give pusher=... too"
@@ -168,11 +171,19 @@ def trace(
         result = _trace_one(
             of_synthetic(field, scattering), particles, replace(rule, interpolation=field.label()), **path
         )
-        return result.assign_attrs(_density_of_modes(field, particles))
+        return result.assign_attrs(_density_of_modes(field, particles)).assign_attrs(known)
     names = components(field)
     if extra := [d for d in field[names[0]].dims if d not in SPATIAL]:
-        return _over(field, particles, str(extra[0]), rule, (light_speed, block), path)
-    return _trace_one(_source(field, rule, light_speed, block), particles, rule, **path)
+        runs = _over(field, particles, str(extra[0]), rule, (light_speed, block), path)
+        return runs.assign_attrs(known)
+    return _trace_one(_source(field, rule, light_speed, block), particles, rule, **path).assign_attrs(known)
+
+
+def _in_units(units: xr.Dataset, step: Any, distance: Any, save: Any, scattering: Any) -> tuple[Any, ...]:
+    """Lengths and rates of a run as plain numbers in the field's units."""
+    lengths = (plain(value, name, units, LENGTH) for name, value in (("step", step), ("distance", distance)))
+    saved = save if isinstance(save, int | np.integer) else plain(save, "save", units, LENGTH)
+    return *lengths, saved, scattering if scattering is None else scattering.in_units_of(units)
 
 
 @dataclass(frozen=True)
@@ -280,6 +291,8 @@ def _trace_one(
     rows = _rows(source, ensemble, reference, np.diff(path, prepend=start), rule, per_task)
     kind = "light's path c t" if rule.pusher else "path length"
     coords = {"gyroradius": ensemble["gyroradius"], "path": ("path", path, {**source.length, "long_name": kind})}
+    if "energy" in ensemble.coords:  # beside an electric field the energy of each point is a variable
+        coords["start_energy" if rule.pusher else "energy"] = ensemble["energy"].variable
     result = xr.Dataset(_variables(rows, source, rule), coords, _attrs(particles, rule))
     result["key"] = ensemble["key"].transpose("gyroradius", "particle").drop_attrs()
     result["key"].attrs["long_name"] = LONG_NAMES["key"]
