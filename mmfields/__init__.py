@@ -31,6 +31,7 @@ _MODULES = (
 )
 _NAMES = {
     "SnapshotError": "conventions",
+    "MmfieldsWarning": "conventions",
     "mean_field": "conventions",
     "physical": "conventions",
     "open_snapshot": "io",

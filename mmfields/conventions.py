@@ -6,6 +6,8 @@ centres, and whose vectors are ``Bx By Bz`` and so on.  Every complaint about a 
 snapshot is a :class:`SnapshotError` raised from here or from a reader.
 """
 
+import sys
+import warnings
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -33,6 +35,18 @@ LONG_NAMES = {
 
 class SnapshotError(ValueError):
     """A file or Dataset breaks the snapshot convention; the message says where and how to mend it."""
+
+
+class MmfieldsWarning(UserWarning):
+    """Something known at the call that matters for the result; the attrs say it too."""
+
+
+def warn(message: str) -> None:
+    """A :class:`MmfieldsWarning` that points at the line outside this package that has led to it."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).split(".")[0] == "mmfields":
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, MmfieldsWarning, stacklevel=level)
 
 
 def spatial_dims(ds: xr.Dataset | xr.DataArray) -> tuple[str, ...]:

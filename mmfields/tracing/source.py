@@ -49,8 +49,9 @@ class Source:
     kind : int or "spectral"
         Interpolation.
     cell : float
-        Longest step that follows the local field.
-    walls : tuple of str
+        The smallest side of a cell, or an eighth of the shortest wave: steps that follow gyroradii are no longer.
+    walls : dict of str
+        Of each spatial dim; none where the field has no walls.
     means : dict
         ``mean_Bx|y|z`` and ``B_rms``.
     length, strength : dict
@@ -65,7 +66,7 @@ class Source:
     geometry: tuple[Any, ...]
     kind: int | str
     cell: float
-    walls: tuple[str, ...]
+    walls: dict[str, str]
     means: dict[str, xr.DataArray]
     length: dict[str, str]
     strength: dict[str, str]
@@ -88,7 +89,7 @@ def of_synthetic(field: Synthetic, scattering: Scattering | None) -> Source:
         ((1, 1, parts), np.zeros(3), field.shortest * np.array([parts, 1.0, 1.0]), np.zeros(3, np.int64)),
         kind,
         field.shortest / 8,
-        (),
+        {},
         {**means, "B_rms": field.strength("rms")},
         {"units": "1"},
         field.units,
@@ -148,7 +149,7 @@ def of_snapshot(
         geometry,
         kind,
         min(spacing(field).values()),
-        tuple(boundaries(field).values()),
+        dict(boundaries(field)),
         {**means, "B_rms": reference_strength(field, "rms")},
         unit_attrs(field[spatial_dims(field)[0]]),
         unit_attrs(field[names[0]]),
