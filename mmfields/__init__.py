@@ -33,6 +33,7 @@ _MODULES = (
 _NAMES = {
     "SnapshotError": "conventions",
     "show_versions": "provenance",
+    "MmfieldsWarning": "conventions",
     "mean_field": "conventions",
     "physical": "conventions",
     "open_snapshot": "io",

@@ -209,7 +209,10 @@ def faraday_(file: str, out: str, los: str, redshift: float, overwrite: bool, **
 @click.option("--gyroradius", type=float, multiple=True, required=True, help="In FILE's length unit; may be repeated.")
 @click.option("--particles", "count", type=int, default=1000, show_default=True)
 @click.option("--distance", type=float, required=True, help="Path length in FILE's length unit.")
-@click.option("--step", type=float, default=0.1, show_default=True, help="In gyroradii.")
+@click.option("--step", type=float, default=0.1, show_default=True, help="In gyroradii; no longer than a cell.")
+@click.option(
+    "--cell-fraction", type=float, default=1.0, show_default=True, help="Longest step in cells; inf lifts it."
+)
 @click.option("--save", type=int, default=100, show_default=True, help="Saved points.")
 @click.option("--seed", type=int, default=1, show_default=True)
 @click.option("--time-index", type=int, default=-1, show_default=True)
@@ -222,6 +225,7 @@ def trace_(
     count: int,
     distance: float,
     step: float,
+    cell_fraction: float,
     save: int,
     seed: int,
     time_index: int,
@@ -235,7 +239,9 @@ def trace_(
 
     ds = _open(file, options, time_index)
     ensemble = particles.isotropic(count, gyroradius=list(gyroradius), seed=seed, field=ds)
-    run = trace(ds, ensemble, step=step, step_unit="gyroradius", distance=distance, save=save)
+    most = None if cell_fraction == float("inf") else cell_fraction
+    steps = {"step": step, "step_unit": "gyroradius", "cell_fraction": most}
+    run = trace(ds, ensemble, distance=distance, save=save, **steps)
     store(run, out, overwrite=overwrite)
 
 

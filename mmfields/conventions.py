@@ -6,6 +6,8 @@ centres, and whose vectors are ``Bx By Bz`` and so on.  Every complaint about a 
 snapshot is a :class:`SnapshotError` raised from here or from a reader.
 """
 
+import sys
+import warnings
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -35,6 +37,18 @@ LONG_NAMES = {
 
 class SnapshotError(ValueError):
     """A file or Dataset breaks the snapshot convention; the message says where and how to mend it."""
+
+
+class MmfieldsWarning(UserWarning):
+    """Something known at the call that matters for the result; the attrs say it too."""
+
+
+def warn(message: str) -> None:
+    """A :class:`MmfieldsWarning` that points at the line outside this package that has led to it."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).split(".")[0] == "mmfields":
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, MmfieldsWarning, stacklevel=level)
 
 
 def spatial_dims(ds: xr.Dataset | xr.DataArray) -> tuple[str, ...]:
@@ -419,9 +433,19 @@ def mean_direction(ds: xr.Dataset, direction: str | Iterable[float] | None = Non
 
 
 def _mean_square(array: xr.DataArray, dims: tuple[str, ...]) -> xr.DataArray:
-    """Mean square over spatial dims in float64, row by row: without a copy of the array."""
-    rows = xr.dot(array, array, dim=dims[-1], dtype=np.float64)
-    return rows.mean(dims[:-1], skipna=False) / array.sizes[dims[-1]]
+    """Mean square over spatial dims in float64, row by row: without a copy of the array.
+
+    (``xr.dot`` does the same in an order of letters, and so under a name, that changes from process to process.)
+    """
+    ordered = array.transpose(..., *dims)
+    if array.chunks is None:
+        rows: Any = np.einsum("...i,...i->...", ordered.data, ordered.data, dtype=np.float64)
+    else:
+        import dask.array as da
+
+        rows = da.einsum("...i,...i->...", ordered.data, ordered.data, dtype=np.float64)
+    labelled = xr.DataArray(rows, dims=ordered.dims[:-1])
+    return labelled.mean(dims[:-1], skipna=False) / array.sizes[dims[-1]]
 
 
 def direction_of(mean: np.ndarray, mean_square: np.ndarray) -> np.ndarray:

@@ -88,8 +88,9 @@ def isotropic(
     Returns
     -------
     xarray.Dataset
-        ``x y z``, ``vx vy vz`` (unit vector), ``key``, over ``gyroradius`` (where several) and
-        ``particle``; ``reference_field`` a scalar; ``beta_gamma`` where it is finite.
+        ``x y z``, ``vx vy vz`` (unit vector), ``key``, ``charge_sign``, ``own_gyroradius`` and ``own_beta_gamma`` over
+        ``gyroradius`` (where several) and ``particle``; ``reference_field`` a scalar; ``beta_gamma`` where it is
+        finite.  Ensembles, as of electrons and protons, are joined by ``xr.concat(..., "particle")``.
 
     Raises
     ------
@@ -470,7 +471,12 @@ def _ensemble(
         variables[f"v{dim}"] = (dims, direction[..., i], {"long_name": f"direction along {dim}"})
     variables["key"] = (dims, keys, {"long_name": "random key of the particle"})
     notes = {"long_name": "gyroradius p c / (q B_ref)"}
-    attrs = attrs | ({"charge_sign": -1} if charge_sign < 0 else {})
+    # of each particle, so that ensembles of several species can be joined along it
+    shape, own = keys.shape, np.broadcast_to(ratio, radii.shape)
+    variables["charge_sign"] = (dims, np.full(shape, charge_sign, np.int8), {"long_name": "sign of the charge"})
+    for name, values, said in (("gyroradius", radii, notes["long_name"]), ("beta_gamma", own, "p/(m c)")):
+        each = np.broadcast_to(values[:, None], shape).astype(float)
+        variables[f"own_{name}"] = (dims, each, {"long_name": f"{said} of each particle"})
     ds = xr.Dataset(variables, {"gyroradius": ("gyroradius", radii, notes)}, attrs)
     ds["reference_field"] = reference.drop_vars(list(reference.coords))
     if kind.energy is not None:
@@ -554,7 +560,8 @@ def from_trajectories(trajectories: xr.Dataset, *, at: int = -1) -> xr.Dataset:
     Returns
     -------
     xarray.Dataset
-        As :func:`isotropic`, with ``path_start``, and ``steps``, ``alive`` and ``momentum`` where the run has them.
+        As :func:`isotropic`, with ``path_start``, and ``steps``, ``alive``, ``left``, ``reflections``, ``momentum`` and
+        ``own_path`` where the run has them.
 
     Raises
     ------
@@ -570,8 +577,18 @@ def from_trajectories(trajectories: xr.Dataset, *, at: int = -1) -> xr.Dataset:
     if not isinstance(at, int | np.integer) or not -saves <= at < saves:
         raise SnapshotError(f"at={at}: {saves} points are saved")
     last = trajectories.isel(path=at)
-    names = [n for n in (*needed[:7], "reference_field", "steps", "alive", "momentum", "beta_gamma") if n in last]
+    more = ("steps", "alive", "left", "reflections", "momentum", "own_path", "beta_gamma")
+    each = ("charge_sign", "own_gyroradius", "own_beta_gamma")
+    names = [n for n in (*needed[:7], "reference_field", *more, *each) if n in last]
     out = last[names].reset_coords("path", drop=True)
     out["path_start"] = float(trajectories["path"][at])
-    kept = ("seed", "distribution", "reference_field_kind", "charge_sign", *CARRIED)
+    if "left" in out and "alive" in out:
+        out["left"] = out["left"].where(~out["alive"])
+    kept = (
+        "seed",
+        "distribution",
+        "reference_field_kind",
+        *(() if "charge_sign" in out else ("charge_sign",)),
+        *CARRIED,
+    )
     return out.assign_attrs({k: v for k, v in trajectories.attrs.items() if k in kept})

@@ -39,6 +39,9 @@ ROOT = ("tracing", "conventions")  # modules whose functions users find in the p
 F = TypeVar("F", bound=Callable[..., Any])
 _inside: ContextVar[bool] = ContextVar("inside a verb", default=False)
 _read: dict[int, tuple[weakref.ref, str]] = {}
+# Identities of arrays of more blocks than are worth a task each for a name of their own.
+MOST_RENAMED = 1000
+_made: dict[str, str] = {}
 
 
 def digest(*parts: str) -> str:
@@ -181,6 +184,8 @@ def _dask_identity(name: str, graph: Any, known: dict[str, str]) -> str:
 def _layer_identity(name: str, graph: Any, known: dict[str, str]) -> str:
     if made := MADE.fullmatch(name):
         return made[1]
+    if name in _made:
+        return _made[name]
     layers = getattr(graph, "layers", {})
     if name not in layers:
         return digest("dask", name)
@@ -330,7 +335,7 @@ class _Call:
         first = next(iter(bound.signature.parameters.values()), None)
         bare = {first.name} if first is not None and first.kind is not first.KEYWORD_ONLY else set()
         bare |= {"particles"} if first is not None and first.name == "field" else set()
-        line = ", ".join(_typed(key, value, key in bare) for key, value in given.items())
+        line = ", ".join(_typed(key, value, key in bare) for key, value in given.items() if key not in HOW)
         self.inputs = inputs = [v for v in _leaves(given.values()) if isinstance(v, xr.Dataset | xr.DataArray)]
         arrays = [v for v in _leaves(given.values()) if _is_array(v)]
         fields_on_no_grid = [v.label() for v in given.values() if hasattr(v, "kernel_form")]
@@ -440,15 +445,17 @@ def _recorded(result: Any, call: _Call, place: str = "") -> Any:
 
 
 def _named(variable: xr.Variable, call: _Call, place: str, name: str) -> xr.Variable:
+    """A variable whose Dask array tells its identity: by its name, or in this process where it has many blocks."""
     array = variable._data
-    if not _is_dask(array) or MADE.fullmatch(array.name):
+    if not _is_dask(array) or MADE.fullmatch(array.name) or array.name in _made:
         return variable
     own = digest(call.identity, place, name, str(array.dtype))
+    if array.npartitions > MOST_RENAMED:
+        _made[array.name] = own
+        return variable
     chunks = hashlib.blake2b(repr(array.chunks).encode(), digest_size=4).hexdigest()
-    return xr.Variable(
-        variable.dims, _renamed(array, f"{call.name.split('.')[-1]}-{name}-mm{own}{chunks}"), variable.attrs,
-        variable.encoding, fastpath=True,
-    )  # fmt: skip
+    renamed = _renamed(array, f"{call.name.split('.')[-1]}-{name}-mm{own}{chunks}")
+    return xr.Variable(variable.dims, renamed, variable.attrs, variable.encoding, fastpath=True)
 
 
 def _renamed(array: Any, name: str) -> Any:

@@ -18,7 +18,8 @@ VARIABLES = {LENGTH: (*SPATIAL, "path"), FIELD: ("Bx", "B", "ax")}
 EXAMPLES = {LENGTH: "1 * u.kpc", FIELD: "3 * u.uG"}
 SPECIES = ("proton", "electron")
 # Attrs that particles hand on to trajectories, and these to coefficients.
-CARRIED = (LENGTH, FIELD, "species", "charge", "mass", "speed")
+SPEED = "particle_speed"
+CARRIED = (LENGTH, FIELD, "species", "charge", "mass", SPEED)
 
 
 def as_quantity(value: Any, name: str) -> Any:
@@ -232,6 +233,39 @@ def radius_of(momentum: Any, charge: float, strength: Any, length: Any) -> Any:
 def energy_attrs(energy: Any) -> dict[str, str]:
     """Attrs of the coordinate ``energy``."""
     return {"units": energy.unit.to_string(), "long_name": "kinetic energy"}
+
+
+def is_coefficient(text: str) -> bool:
+    """Whether units are those of a diffusion coefficient."""
+    from astropy import units as u
+
+    try:
+        return u.Unit(text).is_equivalent("m2 / s")
+    except (TypeError, ValueError):
+        return False
+
+
+def coefficient_attrs(tr: xr.Dataset) -> dict[str, str]:
+    """Attrs of a diffusion coefficient of trajectories: its unit, or what it counts where that is not known."""
+    length = unit_of(tr, LENGTH)
+    if length is not None and SPEED in tr.attrs:
+        return {"units": text_of((as_quantity(tr.attrs[SPEED], SPEED) * length).to("m2 / s"))}
+    return {"units": "1", "normalization": f"particle speed times {length_name(tr)}"}
+
+
+def length_attrs(tr: xr.Dataset, power: int = 1) -> dict[str, str]:
+    """Attrs of a length of trajectories, or of a rate per length with the power -1."""
+    length = unit_of(tr, LENGTH)
+    if length is not None:
+        return {"units": text_of(length**power)}
+    return {"units": "1", "normalization": length_name(tr) if power == 1 else f"1 / {length_name(tr)}"}
+
+
+def length_name(tr: xr.Dataset) -> str:
+    """What lengths of trajectories count, in words."""
+    notes = tr["path"].attrs if "path" in tr.variables else {}
+    unit = notes.get("units", "1")
+    return notes.get("normalization", "length unit") if unit == "1" else unit
 
 
 def speed_of(beta_gamma: float) -> Any:

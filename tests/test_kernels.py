@@ -30,6 +30,12 @@ def uniform(strength=(0.0, 0.0, 1.0)):
     return np.broadcast_to(np.array(strength), (2, 3, 4, 3)).copy()
 
 
+def with_ledger(start, rigidity, longest=1.0, mass=0.0):
+    """Columns of the ledger, at the start of a run, beside the others."""
+    ledger = np.array([rigidity, mass, longest, 0.0, np.nan, 0.0, 0.0])
+    return np.append(start, np.broadcast_to(ledger, (len(start), 7)), axis=1)
+
+
 def traced(
     field,
     position,
@@ -51,16 +57,16 @@ def traced(
     return trace_block(
         grid_of(field, **options),
         scattering or Scatter(scatter.NONE, 0.0, 0.0, 0.0, NO_MASK),
-        Electric(other, pusher, float(mass)),
+        Electric(other, pusher),
         NO_OCTAVES,
-        np.array([[*position, *direction, 1.0]], float),
+        with_ledger(np.array([[*position, *direction, 1.0]], float), float(rigidity), pace[1], float(mass)),
         np.array([12345678901234567890], np.uint64),
         np.array([taken], np.int64),
-        float(rigidity),
         np.full(saves, float(step * count)),
+        step * count * np.arange(1.0, saves + 1),
         np.full(saves, count),
-        *pace,
-        15,
+        pace[0],
+        21 if pusher else 17,
     )[:, 0]
 
 
@@ -548,12 +554,14 @@ def test_parts_of_a_field_give_what_the_whole_does(pace):
     direction = rng.normal(size=(n, 3))
     start[:, 3:6] = direction / np.linalg.norm(direction, axis=1, keepdims=True)
     keys, taken = np.arange(n, dtype=np.uint64), np.zeros(n, np.int64)
-    path = np.array([0.0, 2.0, 3.0]), np.array([0, 4, 5])
+    path = np.array([0.0, 2.0, 3.0]), np.array([0.0, 2.0, 5.0])
+    counts, longest = np.array([0, 4, 6]), pace[1] or 0.5
+    start = with_ledger(start, 2.0, longest)
     grid, scattering = grid_of(field, walls), Scatter(scatter.NONE, 0.0, 0.0, 0.0, NO_MASK)
-    electric = Electric(grid_of(np.zeros((0, 1, 1, 3))).data, pushers.NONE, 0.0)
+    electric = Electric(grid_of(np.zeros((0, 1, 1, 3))).data, pushers.NONE)
     parts = grid, scattering, electric, NO_OCTAVES
-    whole = trace_block(*parts, start, keys, taken, 2.0, *path, *pace, 10)
-    found, nothing = np.full((10, n, 3), np.nan), np.zeros(n, np.int64)
+    whole = trace_block(*parts, start, keys, taken, *path, counts, pace[0], 12)
+    found, nothing = np.full((12, n, 3), np.nan), np.zeros(n, np.int64)
     place, goals = np.append(start, np.broadcast_to([0.0, 1.0, 1.0, 1.0], (n, 4)), 1), np.zeros((n, 3), np.int32)
     waiting = Particles(place, keys, taken.copy(), nothing, nothing.copy(), goals)
     who, rounds = np.arange(n), 0
@@ -562,7 +570,7 @@ def test_parts_of_a_field_give_what_the_whole_does(pace):
         cells = (np.arange(8) + begin) % 12
         window = Window(PART, np.array([begin, 0, 0]), (3, 4, 8), np.zeros((3, LANES), np.int32))
         part = grid._replace(data=grid_of(field[:, :, cells]).data)
-        rows, of = trace_domain(part, window, *parts[1:], waiting, 2.0, *path, *pace, 10)
+        rows, of = trace_domain(part, window, *parts[1:], waiting, *path, pace[0], 12)
         found[:, who[of[:, 0]], of[:, 1]] = rows.T
         on = waiting.saves < 3
         assert not on.any() or not np.isin(waiting.goals[on, 0], cells[:-1]).any()

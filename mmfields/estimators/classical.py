@@ -7,9 +7,22 @@ import xarray as xr
 
 from mmfields.conventions import SnapshotError, require_number
 from mmfields.provenance import verb
+from mmfields.transport.reading import (
+    SURVIVORS,
+    alive,
+    boosted,
+    drift_frame,
+    light,
+    own_lengths,
+    own_path,
+    speed,
+    untouched,
+    warn_of_survivors,
+)
+from mmfields.units import coefficient_attrs, length_attrs
 
 UNITS_NOTE = "particle speed times length unit"
-VELOCITY, LOCAL = ("vx", "vy", "vz"), ("bx", "by", "bz")
+VELOCITY, LOCAL, ELECTRIC = ("vx", "vy", "vz"), ("bx", "by", "bz"), ("ex", "ey", "ez")
 
 
 def steps_of(trajectories: xr.Dataset) -> float:
@@ -40,12 +53,16 @@ def maximum_likelihood(trajectories: xr.Dataset, *, gyration: bool = False, pool
     where only ``vx`` is there: the rate a of reversals from the share p of odd numbers of them,
     a = -ln(1-2p)/2s, and κ = 1/2a.
 
+    s is the particle's own path, also where that of the trajectories is light's.  Intervals in which a particle left
+    the box, was reflected, or (with `gyration`) stood where there is no field do not count.
+
     Parameters
     ----------
     trajectories : xarray.Dataset
         Saved at even distances s that are short against 1/ν.
     gyration : bool
-        Take out the gyration first: directions are turned about the field that the particle saw, by its own angle.
+        Take out the gyration first: directions are turned about the field that the particle saw, by its own angle,
+        in the frame of the E × B drift where there is an electric field (one along B is not taken out).
         Trace with ``local_field=True``, and save several times a gyration.
     pooled : bool
         All particles together, instead of each on its own.
@@ -54,7 +71,8 @@ def maximum_likelihood(trajectories: xr.Dataset, *, gyration: bool = False, pool
     -------
     xarray.Dataset
         ``nu`` [speed per length], ``kappa`` [speed times length], ``…_error``, and ``count``, the number N of
-        deflections; lazy where the trajectories are.  In one dimension ``nu`` is 2a, so that κ = 1/ν as in the paper.
+        deflections, of each estimate where these differ; lazy where the trajectories are.  In one dimension ``nu`` is
+        2a, so that κ = 1/ν as in the paper.
 
     Raises
     ------
@@ -70,68 +88,118 @@ def maximum_likelihood(trajectories: xr.Dataset, *, gyration: bool = False, pool
         raise SnapshotError(f"{lacking} is missing: vx, vy and vz are needed in three dimensions, vx alone in one")
     if "vy" not in trajectories:
         return _reversals(trajectories, step, over)
-    if gyration and any(n not in trajectories for n in (*LOCAL, "B", "gyroradius", "reference_field")):
-        raise SnapshotError(
-            "gyration can be taken out where the local field was saved: mm.trace(..., local_field=True)"
-        )
-    names = [*VELOCITY, *(LOCAL if gyration else ())]
-    inputs = [trajectories[n] for n in names]
+    squares = _deflections(trajectories, step, gyration)
+    dims, counts = ["interval", *over[1:]], _interval(untouched(trajectories))
+    if counts is None and not gyration and not light(trajectories):
+        count: Any = int(np.prod([squares.sizes[d] for d in dims]))
+        if count < 3:
+            raise SnapshotError(f"{count} deflections are too few: three are needed")
+        way: Any = count * step
+    else:
+        squares = squares if counts is None else squares.where(counts)
+        count = squares.count(dims)
+        pieces = _interval(own_path(trajectories).diff("path").drop_vars("path"))
+        way = pieces.where(squares.notnull()).sum(dims)
+        count, way = count.where(count > 2), way.where(count > 2)
+    nu = squares.sum(dims) / way
+    kappa = 2 / 3 / nu * (count - 2) / count
+    # of 1/ν, ν being a chi square of `count` degrees
+    with np.errstate(divide="ignore"):
+        spread = np.sqrt(2 / (count - 4)) if np.isscalar(count) and count > 4 else _spread(count)
+    return _named(trajectories, nu, nu * np.sqrt(2 / count), kappa, kappa * spread, count)
+
+
+def _spread(count: Any) -> Any:
+    """Relative error of 1/ν; infinite for four deflections or fewer."""
+    return np.inf if np.isscalar(count) else np.sqrt(2 / (count - 4).where(count > 4, 0.0))
+
+
+def _interval(array: xr.DataArray | None) -> xr.DataArray | None:
+    return array if array is None else array.rename(path="interval")
+
+
+def _deflections(tr: xr.Dataset, step: float, gyration: bool) -> xr.DataArray:
+    """Squared angles between directions at neighbouring saved points, over ``interval``; NaN without a field."""
+    inputs = [tr[n] for n in VELOCITY]
     if gyration:
-        rigidity = trajectories["gyroradius"] * trajectories["reference_field"]
-        sign = trajectories.attrs.get("charge_sign", 1)
-        inputs.append(trajectories["B"] * (sign * step / rigidity))
-    squares = xr.apply_ufunc(
+        drifting = light(tr)
+        needed = (*LOCAL, "B", "reference_field", *((*ELECTRIC, "momentum") if drifting else ()))
+        if any(n not in tr for n in needed) or not {"own_gyroradius", "gyroradius"} & set(tr.variables):
+            raise SnapshotError(
+                "gyration can be taken out where the local field was saved: mm.trace(..., local_field=True)"
+            )
+        radius = tr["own_gyroradius"] if "own_gyroradius" in tr else tr["gyroradius"]
+        sign = tr["charge_sign"] if "charge_sign" in tr else tr.attrs.get("charge_sign", 1)
+        angle = tr["B"] * (sign * step / (radius * tr["reference_field"]))
+        if drifting:
+            # of light's path: over the energy in units of the momentum at the start
+            angle = angle / tr["momentum"] * speed(tr)
+            inputs = [v * speed(tr) for v in inputs]
+        inputs += [*(tr[n] for n in LOCAL), angle]
+        inputs += [*(tr[n] for n in ELECTRIC), tr["B"]] if drifting else []
+    return xr.apply_ufunc(
         _squared_deflections,
         *inputs,
         input_core_dims=[["path"]] * len(inputs),
         output_core_dims=[["interval"]],
         dask="parallelized",
         output_dtypes=[np.float64],
-        dask_gufunc_kwargs={"allow_rechunk": True, "output_sizes": {"interval": trajectories.sizes["path"] - 1}},
+        dask_gufunc_kwargs={"allow_rechunk": True, "output_sizes": {"interval": tr.sizes["path"] - 1}},
     )
-    dims = ["interval", *over[1:]]
-    count = int(np.prod([squares.sizes[d] for d in dims]))
-    if count < 3:
-        raise SnapshotError(f"{count} deflections are too few: three are needed")
-    nu = squares.sum(dims) / (count * step)
-    kappa = 2 / 3 / nu * (count - 2) / count
-    # of 1/ν, ν being a chi square of `count` degrees
-    spread = np.sqrt(2 / (count - 4)) if count > 4 else np.inf
-    return _named(nu, nu * np.sqrt(2 / count), kappa, kappa * spread, count)
 
 
 def _squared_deflections(*arrays: np.ndarray) -> np.ndarray:
-    """Squared angles between neighbouring directions over the last axis, after a turn about a field if given."""
-    v = np.stack(arrays[:3])
+    """Squared angles between neighbouring directions over the last axis, after a turn about a field if given.
+
+    With an electric field beside it, velocities are over that of light and are turned in the frame of the drift.
+    """
+    v = np.stack(np.broadcast_arrays(*arrays[:3]))
     before, after = v[..., :-1], v[..., 1:]
     if len(arrays) > 3:
-        b = np.stack(arrays[3:6])
-        b = b[..., :-1] + b[..., 1:]
-        b /= np.sqrt((b**2).sum(axis=0))
-        angle = 0.5 * (arrays[6][..., :-1] + arrays[6][..., 1:])
-        along = (before * b).sum(axis=0)
-        turned = np.cross(before, b, axis=0)
-        before = along * b + np.cos(angle) * (before - along * b) + np.sin(angle) * turned
+        b, angle = _middle(np.stack(arrays[3:6])), _middle(arrays[6])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            b = b / np.sqrt((b**2).sum(axis=0))
+        if len(arrays) > 7:
+            field = b * _middle(arrays[10])
+            seen, u, gamma = drift_frame(before, field, _middle(np.stack(arrays[7:10])))
+            before = boosted(_turned(seen, b, angle / gamma), -u, gamma)
+            before, after = (w / np.sqrt((w**2).sum(axis=0)) for w in (before, after))
+        else:
+            before = _turned(before, b, angle)
     chord = np.sqrt(((after - before) ** 2).sum(axis=0))
     return (2 * np.arcsin(np.minimum(0.5 * chord, 1.0))) ** 2
+
+
+def _middle(array: np.ndarray) -> np.ndarray:
+    """Means of neighbours over the last axis."""
+    return 0.5 * (array[..., :-1] + array[..., 1:])
+
+
+def _turned(v: np.ndarray, b: np.ndarray, angle: np.ndarray) -> np.ndarray:
+    """Vectors turned about unit vectors, as positive charges gyrate."""
+    along = (v * b).sum(axis=0)
+    turned = np.cross(v, b, axis=0)
+    return along * b + np.cos(angle) * (v - along * b) + np.sin(angle) * turned
 
 
 def _reversals(trajectories: xr.Dataset, step: float, over: list[str]) -> xr.Dataset:
     flips = (trajectories["vx"].isel(path=slice(1, None)).drop_vars("path") !=
              trajectories["vx"].isel(path=slice(None, -1)).drop_vars("path"))  # fmt: skip
-    count = int(np.prod([flips.sizes[d] for d in over]))
+    counts, count = untouched(trajectories), int(np.prod([flips.sizes[d] for d in over]))
+    flips = flips if counts is None else flips.where(counts)
+    count = count if counts is None else flips.count(over)
     share = flips.mean(over)
     nu = -np.log1p(-2 * share.where(share < 0.5)) / step
     # without a reversal about one more is the limit
     spread = np.sqrt(share * (1 - share) / count).where(share > 0, 1 / count)
     nu_error = 2 * spread / (1 - 2 * share) / step
     kappa = 1 / nu
-    return _named(nu, nu_error, kappa, (nu_error / nu**2).where(share > 0, np.inf), count)
+    return _named(trajectories, nu, nu_error, kappa, (nu_error / nu**2).where(share > 0, np.inf), count)
 
 
-def _named(nu: xr.DataArray, nu_error: Any, kappa: Any, kappa_error: Any, count: int) -> xr.Dataset:
-    rate = {"units": "1", "note": "particle speed per length unit"}
-    coefficient = {"units": "1", "note": UNITS_NOTE}
+def _named(tr: xr.Dataset, nu: xr.DataArray, nu_error: Any, kappa: Any, kappa_error: Any, count: int) -> xr.Dataset:
+    rate = {**length_attrs(tr, -1), "note": "per length of the particle's own path"}
+    coefficient = {**coefficient_attrs(tr), "note": UNITS_NOTE}
     out = xr.Dataset(
         {
             "nu": nu.assign_attrs(long_name="scattering rate", **rate),
@@ -140,7 +208,8 @@ def _named(nu: xr.DataArray, nu_error: Any, kappa: Any, kappa_error: Any, count:
             "kappa_error": kappa_error.assign_attrs(long_name="error of the diffusion coefficient", **coefficient),
         }
     )
-    out["count"] = ((), count, {"long_name": "deflections of each estimate", "units": "1"})
+    notes = {"long_name": "deflections of each estimate", "units": "1"}
+    out["count"] = count.assign_attrs(notes) if isinstance(count, xr.DataArray) else ((), count, notes)
     return out.assign_attrs(estimator="maximum likelihood")
 
 
@@ -158,12 +227,18 @@ def mean_squared_displacement(trajectories: xr.Dataset, *, pooled: bool = False)
     Returns
     -------
     xarray.Dataset
-        ``kappa`` and, where pooled, ``kappa_error``; lazy where the trajectories are.
+        ``kappa`` and, where pooled, ``kappa_error``; lazy where the trajectories are.  NaN for particles that have left
+        the box, which are not among those pooled: what is left is a biased sample (attr ``survivors``).
 
     Raises
     ------
     SnapshotError
         If there are fewer than three even points.
+
+    Warns
+    -----
+    MmfieldsWarning
+        If particles are known to have left.
     """
     steps_of(trajectories)
     axes = [d for d in ("x", "y", "z") if d in trajectories]
@@ -172,16 +247,21 @@ def mean_squared_displacement(trajectories: xr.Dataset, *, pooled: bool = False)
     if axes not in (["x"], ["x", "y", "z"]):
         raise SnapshotError(f"positions {axes}: all of x, y, z are needed, or x alone in one dimension")
     moved = [trajectories[d].isel(path=-1) - trajectories[d].isel(path=0) for d in axes]
-    path = float(trajectories["path"][-1] - trajectories["path"][0])
+    path = own_lengths(trajectories).isel(path=-1, drop=True)
     each = (sum(m**2 for m in moved) / (2 * len(axes) * path)).drop_vars("path", errors="ignore")
-    notes = {"units": "1", "note": UNITS_NOTE, "long_name": "diffusion coefficient"}
+    notes = {**coefficient_attrs(trajectories), "note": UNITS_NOTE, "long_name": "diffusion coefficient"}
+    attrs = {"estimator": "mean squared displacement"}
+    if (there := alive(trajectories)) is not None:
+        there = there.isel(path=-1, drop=True)
+        each, attrs = each.where(there), {**attrs, "survivors": SURVIVORS}
+        warn_of_survivors(1 - there.mean(), "kappa")
     if not pooled or "particle" not in each.dims:
-        return xr.Dataset({"kappa": each.assign_attrs(notes)}, attrs={"estimator": "mean squared displacement"})
-    n = each.sizes["particle"]
-    error = each.std("particle", ddof=1) / np.sqrt(n) if n > 1 else xr.full_like(each.isel(particle=0), np.nan)
+        return xr.Dataset({"kappa": each.assign_attrs(notes)}, attrs=attrs)
+    n = each.count("particle")
+    error = each.std("particle", ddof=1) / n.where(n > 1) ** 0.5
     values = {"kappa": each.mean("particle").assign_attrs(notes)}
     values["kappa_error"] = error.assign_attrs({**notes, "long_name": "error of the diffusion coefficient"})
-    return xr.Dataset(values, attrs={"estimator": "mean squared displacement"})
+    return xr.Dataset(values, attrs=attrs)
 
 
 @verb
@@ -194,7 +274,7 @@ def filling_fraction(rates: xr.DataArray, *, inside: float, outside: float) -> x
     Parameters
     ----------
     rates : xarray.DataArray
-        ``nu`` of :func:`maximum_likelihood`, over ``particle``.
+        ``nu`` of :func:`maximum_likelihood`, over ``particle``; NaN, of those that left at once, does not count.
     inside, outside : float
         ν_mm and ν_res, in the same unit.
 
@@ -216,9 +296,9 @@ def filling_fraction(rates: xr.DataArray, *, inside: float, outside: float) -> x
         raise SnapshotError(f"rates of at least two trajectories over 'particle' are needed, not {found}")
     if rates.name not in (None, "nu"):
         raise SnapshotError(f"the rates nu are needed, this is {rates.name!r}: mm.estimators.maximum_likelihood(tr).nu")
-    n = rates.sizes["particle"]
+    n = rates.count("particle")
     share = (rates.mean("particle") - b) / (a - b)
-    error = rates.std("particle", ddof=1) / np.sqrt(n) / abs(a - b)
+    error = rates.std("particle", ddof=1) / n.where(n > 1) ** 0.5 / abs(a - b)
     notes = {"units": "1", "long_name": "filling fraction of patches"}
     return xr.Dataset(
         {"f_mm": share.assign_attrs(notes), "f_mm_error": error.assign_attrs({**notes, "long_name": "its error"})}

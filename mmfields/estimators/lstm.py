@@ -11,6 +11,9 @@ from mmfields import samples
 from mmfields.conventions import SnapshotError, require_plain, require_whole
 from mmfields.estimators.classical import UNITS_NOTE, steps_of
 from mmfields.estimators.training import features
+from mmfields.provenance import described
+from mmfields.transport.reading import light, own_lengths
+from mmfields.units import coefficient_attrs
 
 try:
     import torch
@@ -38,8 +41,26 @@ class _Network(nn.Module):
         self.lstm.bias_hh_l0.requires_grad_(False)
 
     def forward(self, x: "torch.Tensor") -> "torch.Tensor":
-        out, _ = self.lstm(x)
-        return self.dense(out.mean(dim=1))[:, 0]
+        """Of steps that count first; those of NaN behind them are not looked at."""
+        counts = ~torch.isnan(x[..., 0])
+        out, _ = self.lstm(torch.nan_to_num(x))
+        if counts.all():
+            return self.dense(out.mean(dim=1))[:, 0]
+        mean = (out * counts[..., None]).sum(dim=1) / counts.sum(dim=1, keepdim=True)
+        return self.dense(mean)[:, 0]
+
+
+def _first(x: np.ndarray) -> np.ndarray:
+    """Steps that count, in their order, before those of NaN."""
+    order = np.argsort(np.isnan(x[..., 0]), axis=1, kind="stable")
+    return np.take_along_axis(x, order[..., None], axis=1)
+
+
+def _own_step(tr: xr.Dataset) -> Any:
+    """Mean own path of a step, of each particle where they differ."""
+    if not light(tr):
+        return steps_of(tr)
+    return own_lengths(tr).isel(path=-1).values / (tr.sizes["path"] - 1)
 
 
 class LSTMDiffusion:
@@ -78,19 +99,22 @@ class LSTMDiffusion:
         SnapshotError
             If a label is not positive or there are fewer than 20 trajectories.
         """
-        step, x = steps_of(trajectories), features(trajectories)
+        step, x = _own_step(trajectories), _first(features(trajectories))
         if kappa is None and "kappa" not in trajectories:
             raise SnapshotError("no 'kappa' among the trajectories' variables to learn from: give kappa=[...]")
         given = np.asarray(require_plain(trajectories["kappa"] if kappa is None else kappa, "kappa"))
         if given.shape != x.shape[:1] or not (np.isfinite(given) & (given > 0)).all() or len(x) < 20:
             raise SnapshotError(f"positive kappa for each of at least 20 trajectories are needed, not {given.shape}")
+        if np.isnan(x).all(axis=(1, 2)).any():
+            raise SnapshotError("of some trajectories no step counts, as they left at once: leave them out")
         torch.manual_seed(require_whole(seed, "seed", 0))
         order = np.random.default_rng([seed, 22]).permutation(len(x))
         cut = max(1, int(0.15 * len(x)))
         held, own = order[:cut], order[cut:]
         y = np.log10(given / step)
-        self.mean = x[own].mean(axis=(0, 1))
-        self.scale = np.maximum(x[own].std(axis=(0, 1)), 1e-6)
+        taken = x[own] if not np.isnan(x).any() else x[own][~np.isnan(x[own][..., 0])][None]
+        self.mean = taken.mean(axis=(0, 1))
+        self.scale = np.maximum(taken.std(axis=(0, 1)), 1e-6)
         self.label = float(y[own].mean()), float(max(y[own].std(), 1e-6))
         inputs = torch.from_numpy((x - self.mean) / self.scale)
         targets = torch.from_numpy(((y - self.label[0]) / self.label[1]).astype(np.float32))
@@ -136,7 +160,7 @@ class LSTMDiffusion:
         Returns
         -------
         xarray.DataArray
-            Over ``particle`` [speed times length].
+            Over ``particle`` [speed times length]; NaN where no step counts.
 
         Raises
         ------
@@ -145,11 +169,12 @@ class LSTMDiffusion:
         """
         if self.network is None:
             raise SnapshotError("the network has learnt nothing yet: fit it, or LSTMDiffusion.load(path)")
-        step, x = steps_of(trajectories), features(trajectories)
+        step, x = _own_step(trajectories), _first(features(trajectories))
         with torch.no_grad():
             found = self.network(torch.from_numpy((x - self.mean) / self.scale)).numpy().astype(float)
         kappa = step * 10 ** (found * self.label[1] + self.label[0])
-        notes = {"long_name": "diffusion coefficient", "units": "1", "note": UNITS_NOTE, "estimator": "LSTM"}
+        notes = {**coefficient_attrs(trajectories), "long_name": "diffusion coefficient", "note": UNITS_NOTE}
+        notes |= {"estimator": "LSTM", **described([trajectories], "mm.estimators.LSTMDiffusion.predict", [])}
         return xr.DataArray(kappa, dims="particle", attrs=notes, name="kappa")
 
     def save(self, path: str | os.PathLike) -> Path:

@@ -6,6 +6,7 @@ import xarray as xr
 from mmfields.conventions import SnapshotError, require_number, require_whole
 from mmfields.estimators.classical import steps_of
 from mmfields.provenance import verb
+from mmfields.transport.reading import light, own_path, untouched
 
 # So small a squared angle is none.
 SMALLEST = 1e-6
@@ -89,6 +90,9 @@ def two_phase(
 def features(trajectories: xr.Dataset) -> np.ndarray:
     """What the network sees of every step: cos Θ, log(θ² + ε), Δμ and Δx/s.
 
+    Steps that say nothing of scattering are NaN: those in which a particle left the box or was reflected, all that
+    follow its leaving, and those that begin or end where there is no field.
+
     Parameters
     ----------
     trajectories : xarray.Dataset
@@ -108,15 +112,21 @@ def features(trajectories: xr.Dataset) -> np.ndarray:
     if "particle" not in trajectories.dims or any(n not in trajectories for n in ("x", "vx")):
         raise SnapshotError(f"x and vx over 'particle' are needed, not {list(trajectories.data_vars)}")
     tr = trajectories.transpose("particle", "path", ...)
-    if not all(np.isfinite(tr[n].values).all() for n in ("x", "vx", "vy", "vz", "mu") if n in tr):
-        raise SnapshotError("positions or directions are not finite: leave out the particles that have left the box")
+    if bad := [n for n in ("x", "vx", "vy", "vz") if n in tr and not np.isfinite(tr[n].values).all()]:
+        raise SnapshotError(f"{', '.join(bad)} of some particles are not finite: leave these out")
     v = np.stack([tr[n].values for n in ("vx", "vy", "vz") if n in tr], axis=-1).astype(float)
     cosine = np.clip((v[:, 1:] * v[:, :-1]).sum(-1), -1, 1)
     mu = (tr["mu"] if "mu" in tr else tr["vx"]).values.astype(float)
+    if light(tr):
+        step = own_path(tr).transpose("particle", "path").diff("path").values
+    counts = untouched(tr)
     rows = (
         cosine,
         np.log(np.arccos(cosine) ** 2 + SMALLEST),
         np.diff(mu, axis=1),
         np.diff(tr["x"].values, axis=1) / step,
     )
-    return np.stack(rows, axis=-1).astype(np.float32)
+    seen = np.stack(rows, axis=-1).astype(np.float32)
+    if counts is not None:
+        seen[~counts.transpose("particle", "path").values] = np.nan
+    return np.where(np.isfinite(seen).all(axis=-1, keepdims=True), seen, np.float32(np.nan))

@@ -8,13 +8,26 @@ from collections import namedtuple
 import numpy as np
 from numba import njit
 
+from mmfields.kernels import push
 from mmfields.kernels.interpolate import gather, locate, scales
 from mmfields.kernels.lanes import LANES
-from mmfields.kernels.trace import DIRECTLY, HELD, ONCE, new_batch, record, run_guarded, set_local
+from mmfields.kernels.trace import (
+    DIRECTLY,
+    HELD,
+    LONGEST,
+    ONCE,
+    PATH,
+    RIGIDITY,
+    new_batch,
+    number,
+    record,
+    run_guarded,
+    set_local,
+)
 from mmfields.kernels.waves import new_levels
 from mmfields.kernels.window import enter
 
-# Particles: place (n, 11), the start of `trace_block`, then what is left of the interval and the field of the last
+# Particles: place (n, 18), the start of `trace_block`, then what is left of the interval and the field of the last
 # step, where steps are local; random keys; steps taken as there; saved points behind them; steps due before the next;
 # cells that they need, (n, 3) in x, y, z order.
 Particles = namedtuple("Particles", "place keys taken saves due goals")
@@ -30,7 +43,9 @@ def take(batch, extra, left, particles, lane, i):
     place = particles.place
     batch.x[lane], batch.y[lane], batch.z[lane] = place[i, 0], place[i, 1], place[i, 2]
     batch.vx[lane], batch.vy[lane], batch.vz[lane], extra.p[lane] = place[i, 3], place[i, 4], place[i, 5], place[i, 6]
-    left[lane], batch.bx[lane], batch.by[lane], batch.bz[lane] = place[i, 7], place[i, 8], place[i, 9], place[i, 10]
+    for row in range(7):
+        extra.ledger[row, lane] = place[i, 7 + row]
+    left[lane], batch.bx[lane], batch.by[lane], batch.bz[lane] = place[i, 14], place[i, 15], place[i, 16], place[i, 17]
     key, taken = particles.keys[i], particles.taken[i]
     extra.key0[lane], extra.key1[lane] = np.uint32(key & np.uint64(0xFFFFFFFF)), key >> np.uint64(32)
     extra.alive[lane] = taken >= 0
@@ -43,7 +58,9 @@ def give_back(batch, extra, left, particles, goals, lane, i):
     place = particles.place
     place[i, 0], place[i, 1], place[i, 2] = batch.x[lane], batch.y[lane], batch.z[lane]
     place[i, 3], place[i, 4], place[i, 5], place[i, 6] = batch.vx[lane], batch.vy[lane], batch.vz[lane], extra.p[lane]
-    place[i, 7], place[i, 8], place[i, 9], place[i, 10] = left[lane], batch.bx[lane], batch.by[lane], batch.bz[lane]
+    for row in range(7):
+        place[i, 7 + row] = extra.ledger[row, lane]
+    place[i, 14], place[i, 15], place[i, 16], place[i, 17] = left[lane], batch.bx[lane], batch.by[lane], batch.bz[lane]
     particles.taken[i] = extra.taken[lane] if extra.alive[lane] else -1 - extra.taken[lane]
     particles.goals[i, 0], particles.goals[i, 1], particles.goals[i, 2] = goals[0, lane], goals[1, lane], goals[2, lane]
 
@@ -67,17 +84,17 @@ def fill(batch, extra, left, particles, members, queue):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def set_due(batch, extra, particles, members, rigidity, intervals, counts):
+def set_due(batch, extra, particles, members, intervals):
     """Steps of one length in each lane's interval; how many all of those that move have before them."""
     count = 0
     for lane in range(LANES):
         i, length = members[lane], 0.0
         if i != NOBODY and extra.alive[lane] and particles.due[i] > 0:
             save = particles.saves[i]
-            length = intervals[save] / counts[save]
+            length = intervals[save] / number(intervals[save], extra.ledger[LONGEST, lane])
             count = particles.due[i] if count == 0 else min(count, particles.due[i])
         batch.half[lane] = extra.reach[lane] = 0.5 * length
-        batch.turn[lane] = batch.half[lane] / rigidity
+        batch.turn[lane] = batch.half[lane] / extra.ledger[RIGIDITY, lane]
     return count
 
 
@@ -97,17 +114,18 @@ def restore(before, lane, left, batch):
 @njit(nogil=True, cache=True)
 def step(
     grid, window, scatter, electric, octaves, levels, batch, extra, left, before, particles, members,
-    rigidity, intervals, counts, fraction, longest
+    intervals, fraction
 ):  # fmt: skip
     """Some steps of all that can move; whether any did."""
     remember(left, batch, before)
     if fraction > 0.0:
-        count = ONCE if set_local(batch, extra, rigidity, fraction, longest, left) else DIRECTLY
+        slow = electric.pusher != push.NONE
+        count = ONCE if set_local(batch, extra, fraction, slow, left) else DIRECTLY
         for lane in range(LANES):  # no step at all, in a field without end: the interval is over, as it is elsewhere
             if not batch.half[lane] > 0.0:
                 batch.half[lane] = left[lane] = 0.0
     else:
-        count = set_due(batch, extra, particles, members, rigidity, intervals, counts)
+        count = set_due(batch, extra, particles, members, intervals)
     if count == 0:
         return False
     moved, taken = batch.half != 0.0, extra.taken.copy()
@@ -122,17 +140,19 @@ def step(
 
 
 @njit(nogil=True, cache=True)
-def arrived(extra, left, particles, members, fraction, out):
+def arrived(extra, left, particles, members, ends, fraction, out):
     """Which lanes are at a saved point; how many."""
     for lane in range(LANES):
         i = members[lane]
         there = i != NOBODY and (not extra.alive[lane] or (left[lane] if fraction > 0.0 else particles.due[i]) == 0)
         out[lane] = there
+        if there and extra.alive[lane]:
+            extra.ledger[PATH, lane] = ends[particles.saves[i]]
     return out.sum()
 
 
 @njit(nogil=True, cache=True)
-def look(grid, window, batch):
+def look(grid, window, electric, batch, extra):
     """Field at the positions of a batch; half a step of none marks those that the window does not hold."""
     inverse, shift, wraps = scales(grid.shape, grid.low, grid.high, grid.walls)
     x, y, z, _, _, _, half, _, bx, by, bz, kx, ky, kz, wx, wy, wz = batch
@@ -140,10 +160,12 @@ def look(grid, window, batch):
     locate(grid.shape, inverse, shift, wraps, grid.kind, x, y, z, kx, ky, kz, wx, wy, wz)
     enter(window, grid.shape, grid.kind, kx, ky, kz, half)
     gather(grid.data, window.extents, grid.kind, kx, ky, kz, wx, wy, wz, bx, by, bz)
+    if electric.pusher != push.NONE:
+        gather(electric.data, window.extents, grid.kind, kx, ky, kz, wx, wy, wz, extra.ex, extra.ey, extra.ez)
 
 
 @njit(nogil=True, cache=True)
-def saved(row, there, window, batch, extra, left, before, particles, members, intervals, counts, found, of, filled):
+def saved(row, there, window, batch, extra, left, before, particles, members, intervals, found, of, filled):
     """Rows of the lanes that have arrived, of which the field has been looked up, and their next intervals."""
     last = intervals.size
     for lane in range(LANES):
@@ -161,7 +183,8 @@ def saved(row, there, window, batch, extra, left, before, particles, members, in
             if until == last:
                 leave(batch, extra, left, particles, window.goals, members, lane)
             else:
-                particles.due[i], left[lane] = counts[until], intervals[until]
+                left[lane] = intervals[until]
+                particles.due[i] = number(intervals[until], extra.ledger[LONGEST, lane])
     return filled
 
 
@@ -176,9 +199,7 @@ def grown(array, filled, needed):
 
 
 @njit(nogil=True, cache=True)
-def trace_domain(
-    grid, window, scatter, electric, octaves, particles, rigidity, intervals, counts, fraction, longest, rows
-):
+def trace_domain(grid, window, scatter, electric, octaves, particles, intervals, ends, fraction, rows):
     """Trace particles as `trace_block` does, as far as the cells of a window allow.
 
     Parameters
@@ -192,7 +213,7 @@ def trace_domain(
         None.
     particles : Particles
         Changed: those whose ``saves`` are not all the intervals need the cells of their ``goals``.
-    rigidity, intervals, counts, fraction, longest, rows
+    intervals, ends, fraction, rows
         As of `trace_block`; where `fraction` is positive the first interval is to be 0.
 
     Returns
@@ -206,7 +227,6 @@ def trace_domain(
     levels, left, before, there = new_levels(octaves), np.zeros(LANES), np.empty((4, LANES)), np.empty(LANES, np.bool_)
     members, queue, filled = np.full(LANES, NOBODY), 0, 0
     row, found, of = np.empty((1, rows, LANES)), np.empty((LANES, rows)), np.empty((LANES, 2), np.int64)
-    x, y, z, vx, vy, vz, _, _, bx, by, bz, _, _, _, _, _, _ = batch
     for lane in range(LANES):  # empty lanes are computed too
         take(batch, extra, left, particles, lane, 0)
     left[:] = 0.0
@@ -216,15 +236,15 @@ def trace_domain(
             return found[:filled], of[:filled]
         moved = step(
             grid, window, scatter, electric, octaves, levels, batch, extra, left, before, particles, members,
-            rigidity, intervals, counts, fraction, longest
+            intervals, fraction
         )  # fmt: skip
-        together = arrived(extra, left, particles, members, fraction, there)
+        together = arrived(extra, left, particles, members, ends, fraction, there)
         if together >= TOGETHER or (together > 0 and not moved):
             remember(left, batch, before)
-            look(grid, window, batch)
-            record(x, y, z, vx, vy, vz, bx, by, bz, extra.p, extra.alive, extra.taken, electric.mass, 0, 0, row)
+            look(grid, window, electric, batch, extra)
+            record(batch, extra, 0, 0, row)
             most = together * intervals.size
             found, of = grown(found, filled, most), grown(of, filled, most)
             filled = saved(
-                row, there, window, batch, extra, left, before, particles, members, intervals, counts, found, of, filled
+                row, there, window, batch, extra, left, before, particles, members, intervals, found, of, filled
             )

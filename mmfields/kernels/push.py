@@ -54,9 +54,9 @@ def boris(vx, vy, vz, bx, by, bz, turn):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def reaches(p, mass, half, out):
-    """Path in half a step of light's path, of particles of momentum `p` and mass [of the momentum at the start]."""
+    """Path in half a step of light's path, of particles of momentum `p` and masses [of the momentum at the start]."""
     for lane in range(LANES):
-        out[lane] = half[lane] * p[lane] / sqrt(mass * mass + p[lane] * p[lane])
+        out[lane] = half[lane] * p[lane] / sqrt(mass[lane] * mass[lane] + p[lane] * p[lane])
 
 
 @njit(nogil=True, cache=True, inline="always")
@@ -87,7 +87,7 @@ def half_turned(x, y, z, tx, ty, tz):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def push(kind, vx, vy, vz, p, ex, ey, ez, bx, by, bz, turn, mass):
+def push(kind, vx, vy, vz, p, ex, ey, ez, bx, by, bz, turn, masses):
     """Momenta through electric and magnetic fields: Boris (1970), Vay (2008), or Higuera & Cary (2017).
 
     Parameters
@@ -99,10 +99,11 @@ def push(kind, vx, vy, vz, p, ex, ey, ez, bx, by, bz, turn, mass):
         E over the speed of light, in the unit of B.
     turn : (LANES,) float array
         q ds / (2 p_0), ds a step of light's path.
-    mass : float
+    masses : (LANES,) float array
         m c / p_0.
     """
     for lane in range(LANES):
+        mass = masses[lane]
         h, size = turn[lane], p[lane]
         tx, ty, tz = h * bx[lane], h * by[lane], h * bz[lane]
         x, y, z = size * vx[lane], size * vy[lane], size * vz[lane]
@@ -130,10 +131,12 @@ def push(kind, vx, vy, vz, p, ex, ey, ez, bx, by, bz, turn, mass):
 
 
 @njit(nogil=True, cache=True)
-def reflect(x, v, low, high):
-    """Mirror what has crossed a wall, position and direction."""
+def reflect(x, v, low, high, count):
+    """Mirror what has crossed a wall, position and direction, and count it."""
     for lane in range(LANES):
         if x[lane] < low:
             x[lane], v[lane] = 2.0 * low - x[lane], -v[lane]
+            count[lane] += 1.0
         elif x[lane] > high:
             x[lane], v[lane] = 2.0 * high - x[lane], -v[lane]
+            count[lane] += 1.0

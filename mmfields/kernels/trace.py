@@ -1,7 +1,7 @@
 """Loops over a block of particles, a batch in lockstep."""
 
 from collections import namedtuple
-from math import sqrt
+from math import ceil, sqrt
 
 import numpy as np
 from numba import njit
@@ -14,8 +14,14 @@ from mmfields.kernels.sums import sum_at
 from mmfields.kernels.waves import new_levels, plan_levels
 from mmfields.kernels.window import enter, whole
 
-# Rows of the result of `trace_block`.
-ROWS = ("x", "y", "z", "vx", "vy", "vz", "mu", "B", "alive", "steps", "momentum", "energy", "bx", "by", "bz")
+# Rows of the result of `trace_block`: always; of momenta and the local field; of an electric field; of walls.
+ROWS = ("x", "y", "z", "vx", "vy", "vz", "mu", "B", "alive", "steps")
+MORE, DRIVEN, WALLED = ("momentum", "energy", "bx", "by", "bz"), ("own_path", "ex", "ey", "ez"), ("left", "reflections")
+
+# Columns of `start`, and of them those that a lane keeps in its ledger.
+START = ("x", "y", "z", "vx", "vy", "vz", "momentum")
+LEDGER = ("rigidity", "mass", "longest", "path", "left", "reflections", "own_path")
+RIGIDITY, MASS, LONGEST, PATH, LEFT, REFLECTIONS, OWN = range(7)
 
 # Numbers as arguments of one type: a literal would be compiled for on its own.
 DIRECTLY, ONCE, HELD = np.int64(0), np.int64(1), np.bool_(True)
@@ -28,14 +34,15 @@ SLOWEST = 1e-3
 
 # where: as in `scatter`; inside, outside: rates per path length; mask (z, y, x), of one cell where it is not used.
 Scatter = namedtuple("Scatter", "where inside outside threshold mask")
-# An electric field: flat data as those of the grid (one number without one), which pusher, m c over the momentum at the
-# start.
-Electric = namedtuple("Electric", "data pusher mass")
+# An electric field: flat data as those of the grid (one number without one), and which pusher.
+Electric = namedtuple("Electric", "data pusher")
 # A batch: positions, directions, half the steps, half the angles per field, field, cells and weights of each axis.
 Batch = namedtuple("Batch", "x y z vx vy vz half turn bx by bz kx ky kz wx wy wz")
-# What else a batch has: rows (7, LANES) to restore, steps taken, whether it moves on; random keys and counters in two
-# halves, random words, scattering angles, and room for their work; momenta, paths in half a step, electric field.
-Extra = namedtuple("Extra", "kept taken alive key0 key1 count0 count1 words angle room p reach ex ey ez")
+# What else a batch has: rows (9, LANES) to restore, steps taken, whether it moves on; random keys and counters in two
+# halves, random words, scattering angles, and room for their work; momenta, paths in half a step, electric field; and
+# its ledger (7, LANES): gyroradius times reference field with the sign of the charge, m c over the momentum at the
+# start, longest step, path, path at which it left (NaN before), reflections, and its own path, where path is light's.
+Extra = namedtuple("Extra", "kept taken alive key0 key1 count0 count1 words angle room p reach ex ey ez ledger")
 
 
 @njit(nogil=True, cache=True)
@@ -47,7 +54,7 @@ def new_batch():
     taken, alive, u = np.empty(LANES, np.int64), np.empty(LANES, np.bool_), np.empty((6, LANES), np.uint32)
     room, e = np.empty((5, LANES), np.float32), np.empty((5, LANES))
     more = taken, alive, u[0], u[1], u[2], u[3], u[4:], room[4], room[:4], e[0], e[1], e[2], e[3], e[4]
-    return batch, Extra(np.empty((7, LANES)), *more)
+    return batch, Extra(np.empty((9, LANES)), *more, np.empty((7, LANES)))
 
 
 @njit(nogil=True, cache=True)
@@ -71,14 +78,14 @@ def locate_batch(grid, batch):
 
 
 @njit(nogil=True, cache=True)
-def bounce(grid, batch):
-    """Mirror what has crossed a reflecting wall."""
+def bounce(grid, batch, ledger):
+    """Mirror what has crossed a reflecting wall, and count it."""
     if grid.walls[0] == REFLECTING:
-        reflect(batch.x, batch.vx, grid.low[0], grid.high[0])
+        reflect(batch.x, batch.vx, grid.low[0], grid.high[0], ledger[REFLECTIONS])
     if grid.walls[1] == REFLECTING:
-        reflect(batch.y, batch.vy, grid.low[1], grid.high[1])
+        reflect(batch.y, batch.vy, grid.low[1], grid.high[1], ledger[REFLECTIONS])
     if grid.walls[2] == REFLECTING:
-        reflect(batch.z, batch.vz, grid.low[2], grid.high[2])
+        reflect(batch.z, batch.vz, grid.low[2], grid.high[2], ledger[REFLECTIONS])
 
 
 @njit(nogil=True, cache=True)
@@ -90,24 +97,72 @@ def counters(taken, count0, count1):
 
 
 @njit(nogil=True, cache=True)
-def keep(x, y, z, vx, vy, vz, p, kept):
+def keep(x, y, z, vx, vy, vz, p, ledger, kept):
     """Remember a batch as it is."""
     for lane in range(LANES):
         kept[0, lane], kept[1, lane], kept[2, lane] = x[lane], y[lane], z[lane]
         kept[3, lane], kept[4, lane], kept[5, lane], kept[6, lane] = vx[lane], vy[lane], vz[lane], p[lane]
+        kept[7, lane], kept[8, lane] = ledger[REFLECTIONS, lane], ledger[OWN, lane]
+
+
+@njit(nogil=True, cache=True, inline="always", error_model="numpy")
+def crossing(wall, low, high, begin, middle, end):
+    """Part of a step after which a particle crosses an open wall, on its two straight halves; 1 where it does not."""
+    if wall != OPEN or low <= end <= high:
+        return 1.0
+    face = low if end < low else high
+    if not low <= middle <= high:
+        face = low if middle < low else high
+        return 0.5 * (face - begin) / (middle - begin)
+    return 0.5 + 0.5 * (face - middle) / (end - middle)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def leaves(walls, low, high, x, y, z, half, slow, ledger, kept, lane):
+    """Note the path at which a particle leaves the box in this step."""
+    reach = half[lane]
+    if slow:
+        mass, p = ledger[MASS, lane], kept[6, lane]
+        reach = reach * p / sqrt(mass * mass + p * p)
+    begin = kept[0, lane], kept[1, lane], kept[2, lane]
+    part = crossing(walls[0], low[0], high[0], begin[0], begin[0] + reach * kept[3, lane], x[lane])
+    part = min(part, crossing(walls[1], low[1], high[1], begin[1], begin[1] + reach * kept[4, lane], y[lane]))
+    part = min(part, crossing(walls[2], low[2], high[2], begin[2], begin[2] + reach * kept[5, lane], z[lane]))
+    ledger[LEFT, lane] = ledger[PATH, lane] + 2.0 * half[lane] * part
 
 
 @njit(nogil=True, cache=True)
-def hold(walls, low, high, x, y, z, vx, vy, vz, p, half, alive, kept):
+def hold(walls, low, high, x, y, z, vx, vy, vz, p, half, alive, slow, ledger, kept):
     """Take back the step of what has left through an open wall, which stops there, and of what stood still."""
     for lane in range(LANES):
         out = walls[0] == OPEN and not low[0] <= x[lane] <= high[0]
         out = out or (walls[1] == OPEN and not low[1] <= y[lane] <= high[1])
         out = out or (walls[2] == OPEN and not low[2] <= z[lane] <= high[2])
-        alive[lane] = alive[lane] and not (out and half[lane] != 0.0)
+        if out and alive[lane] and half[lane] != 0.0:
+            alive[lane] = False
+            leaves(walls, low, high, x, y, z, half, slow, ledger, kept, lane)
         if not alive[lane] or half[lane] == 0.0:
             x[lane], y[lane], z[lane] = kept[0, lane], kept[1, lane], kept[2, lane]
             vx[lane], vy[lane], vz[lane], p[lane] = kept[3, lane], kept[4, lane], kept[5, lane], kept[6, lane]
+            ledger[REFLECTIONS, lane], ledger[OWN, lane] = kept[7, lane], kept[8, lane]
+        else:
+            ledger[PATH, lane] += 2.0 * half[lane]
+
+
+@njit(nogil=True, cache=True)
+def arrive(ledger, alive, end):
+    """Path at a saved point, without what rounding has added up."""
+    for lane in range(LANES):
+        if alive[lane]:
+            ledger[PATH, lane] = end
+
+
+@njit(nogil=True, cache=True)
+def advance(ledger, reach):
+    """Add half a step to the particles' own paths."""
+    own = ledger[OWN]
+    for lane in range(LANES):
+        own[lane] += reach[lane]
 
 
 @njit(nogil=True, cache=True)
@@ -177,16 +232,18 @@ def run_guarded(grid, window, scatter, electric, octaves, levels, many, batch, e
     inverse, shift, wraps = scales(grid.shape, grid.low, grid.high, grid.walls)
     data, shape, kind = grid.data, grid.shape, grid.kind
     where, inside, outside, threshold, mask = scatter
-    other, pusher, mass = electric
+    other, pusher = electric
     x, y, z, vx, vy, vz, half, turn, bx, by, bz, kx, ky, kz, wx, wy, wz = batch
-    kept, taken, alive, key0, key1, count0, count1, words, angle, room, p, reach, ex, ey, ez = extra
+    kept, taken, alive, key0, key1, count0, count1, words, angle, room, p, reach, ex, ey, ez, ledger = extra
+    mass, slow = ledger[MASS], pusher != push.NONE
     mirrors = (grid.walls == REFLECTING).any()
     counters(taken, count0, count1)
     for step in range(count):
         if held:
-            keep(x, y, z, vx, vy, vz, p, kept)
-        if pusher != push.NONE:
+            keep(x, y, z, vx, vy, vz, p, ledger, kept)
+        if slow:
             reaches(p, mass, half, reach)
+            advance(ledger, reach)
         drift(x, y, z, vx, vy, vz, reach)
         if kind >= WAVES:
             sum_at(kind, data, shape[2], octaves, levels, many, step, x, y, z, kx, ky, kz, wx, wy, wz, bx, by, bz)
@@ -199,11 +256,12 @@ def run_guarded(grid, window, scatter, electric, octaves, levels, many, batch, e
             gather(other, window.extents, kind, kx, ky, kz, wx, wy, wz, ex, ey, ez)
             push.push(pusher, vx, vy, vz, p, ex, ey, ez, bx, by, bz, turn, mass)
             reaches(p, mass, half, reach)
+            advance(ledger, reach)
         else:
             boris(vx, vy, vz, bx, by, bz, turn)
         drift(x, y, z, vx, vy, vz, reach)
         if mirrors:
-            bounce(grid, batch)
+            bounce(grid, batch, ledger)
         if where != NONE:
             again = step == 0 or pusher != push.NONE
             if where == THRESHOLD:
@@ -218,7 +276,7 @@ def run_guarded(grid, window, scatter, electric, octaves, levels, many, batch, e
             deflect(vx, vy, vz, angle, words, room)
         if held:
             count_steps(half, alive, taken, 1)
-            hold(grid.walls, grid.low, grid.high, x, y, z, vx, vy, vz, p, half, alive, kept)
+            hold(grid.walls, grid.low, grid.high, x, y, z, vx, vy, vz, p, half, alive, slow, ledger, kept)
     if not held:
         count_steps(half, alive, taken, count)
 
@@ -228,9 +286,10 @@ def before(electric, batch, extra, held):
     """The first half of a step, where the field comes from elsewhere."""
     b, e = batch, extra
     if held:
-        keep(b.x, b.y, b.z, b.vx, b.vy, b.vz, e.p, e.kept)
+        keep(b.x, b.y, b.z, b.vx, b.vy, b.vz, e.p, e.ledger, e.kept)
     if electric.pusher != push.NONE:
-        reaches(e.p, electric.mass, b.half, e.reach)
+        reaches(e.p, e.ledger[MASS], b.half, e.reach)
+        advance(e.ledger, e.reach)
     drift(b.x, b.y, b.z, b.vx, b.vy, b.vz, e.reach)
 
 
@@ -238,16 +297,17 @@ def before(electric, batch, extra, held):
 def after(grid, scatter, electric, batch, extra, held):
     """The second half of a step, where the field comes from elsewhere; a mask goes by the cells of `locate_batch`."""
     x, y, z, vx, vy, vz, half, turn, bx, by, bz, kx, ky, kz, wx, wy, wz = batch
-    e, p, mass = extra, extra.p, electric.mass
+    e, p, mass, slow = extra, extra.p, extra.ledger[MASS], electric.pusher != push.NONE
     if scatter.where == MASK:
         locate_batch(grid, batch)
     if electric.pusher != push.NONE:
         push.push(electric.pusher, vx, vy, vz, p, e.ex, e.ey, e.ez, bx, by, bz, turn, mass)
         reaches(p, mass, half, e.reach)
+        advance(e.ledger, e.reach)
     else:
         boris(vx, vy, vz, bx, by, bz, turn)
     drift(x, y, z, vx, vy, vz, e.reach)
-    bounce(grid, batch)
+    bounce(grid, batch, e.ledger)
     if scatter.where != NONE:
         e.angle[:] = scatter.inside
         if scatter.where == THRESHOLD:
@@ -260,29 +320,73 @@ def after(grid, scatter, electric, batch, extra, held):
         deflect(vx, vy, vz, e.angle, e.words, e.room)
     count_steps(half, e.alive, e.taken, 1)
     if held:
-        hold(grid.walls, grid.low, grid.high, x, y, z, vx, vy, vz, p, half, e.alive, e.kept)
+        hold(grid.walls, grid.low, grid.high, x, y, z, vx, vy, vz, p, half, e.alive, slow, e.ledger, e.kept)
 
 
 @njit(nogil=True, cache=True)
-def set_fixed(half, reach, turn, rigidity, length):
+def set_fixed(half, reach, turn, ledger, length):
     """Steps of one length."""
     for lane in range(LANES):
         half[lane] = reach[lane] = 0.5 * length
-        turn[lane] = half[lane] / rigidity
+        turn[lane] = half[lane] / ledger[RIGIDITY, lane]
+
+
+@njit(nogil=True, cache=True, inline="always", error_model="numpy")
+def number(interval, longest):
+    """The fewest steps of one length, none longer than `longest`, of an interval."""
+    return np.int64(ceil(interval / longest * (1.0 - 1e-12)))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def set_local(batch, extra, rigidity, fraction, longest, left):
-    """Steps of a fraction of the local gyroradius, no longer than `longest`; whether any particle is to move.
+def set_own(batch, extra, interval, due):
+    """As `set_fixed`, each particle by the longest step of its own; `due` is how many it has before it."""
+    for lane in range(LANES):
+        count = number(interval, extra.ledger[LONGEST, lane]) if extra.alive[lane] else np.int64(0)
+        due[lane] = count
+        batch.half[lane] = extra.reach[lane] = 0.5 * (interval / count) if count > 0 else 0.0
+        batch.turn[lane] = batch.half[lane] / extra.ledger[RIGIDITY, lane]
 
-    `left`, what each has left of its interval, is shortened by them.
+
+@njit(nogil=True, cache=True)
+def least(batch, extra, due):
+    """How many steps all of those that still move have before them; the others stand still."""
+    count = np.int64(0)
+    for lane in range(LANES):
+        if due[lane] > 0 and extra.alive[lane]:
+            count = due[lane] if count == 0 else min(count, due[lane])
+        else:
+            batch.half[lane] = extra.reach[lane] = 0.0
+    return count
+
+
+@njit(nogil=True, cache=True)
+def run_own(grid, window, scatter, electric, octaves, levels, batch, extra, interval, due):
+    """Steps of as many lengths as there are particles to the end of an interval."""
+    set_own(batch, extra, interval, due)
+    count = least(batch, extra, due)
+    while count > 0:
+        run_guarded(grid, window, scatter, electric, octaves, levels, DIRECTLY, batch, extra, HELD, count)
+        due -= count
+        count = least(batch, extra, due)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def set_local(batch, extra, fraction, slow, left):
+    """Steps of a fraction of the local gyroradius, no longer than the longest; whether any particle is to move.
+
+    `left`, what each has left of its interval, is shortened by them.  Both limits are of the particle's own path; where
+    `slow`, an interval is of light's path, in which a slow particle makes longer steps.
     """
     moving = False
     for lane in range(LANES):
         bx, by, bz = batch.bx[lane], batch.by[lane], batch.bz[lane]
+        rigidity, longest = extra.ledger[RIGIDITY, lane], extra.ledger[LONGEST, lane]
         # a particle that an electric field has brought to rest is not to wait for ever
         p = max(extra.p[lane], SLOWEST)
         step = min(fraction * abs(rigidity) * p / sqrt(bx * bx + by * by + bz * bz), longest)
+        if slow:
+            mass = extra.ledger[MASS, lane]
+            step = step * (sqrt(mass * mass + p * p) / p)
         # a last step as long as what is left; no sliver behind it
         step = left[lane] if step >= left[lane] * (1.0 - 1e-12) else step
         step = step if extra.alive[lane] else 0.0
@@ -297,11 +401,11 @@ def set_local(batch, extra, rigidity, fraction, longest, left):
 
 
 @njit(nogil=True, cache=True)
-def run_local(grid, window, scatter, electric, octaves, levels, batch, extra, rigidity, interval, fraction, longest):
+def run_local(grid, window, scatter, electric, octaves, levels, batch, extra, interval, fraction):
     """Steps by the local gyroradius to the end of an interval."""
-    left = np.full(LANES, interval)
+    left, slow = np.full(LANES, interval), electric.pusher != push.NONE
     look(grid, octaves, levels, batch)
-    while set_local(batch, extra, rigidity, fraction, longest, left):
+    while set_local(batch, extra, fraction, slow, left):
         run_guarded(grid, window, scatter, electric, octaves, levels, DIRECTLY, batch, extra, HELD, ONCE)
 
 
@@ -312,38 +416,63 @@ def put(values, out, save, row, first):
         out[save, row, first + lane] = values[lane]
 
 
+@njit(nogil=True, cache=True, inline="always", error_model="numpy")
+def length_of(x, y, z):
+    """Length of a vector, also where its square overflows or underflows."""
+    square = x * x + y * y + z * z
+    if 1e-280 < square < 1e280:
+        return sqrt(square)
+    most = max(abs(x), abs(y), abs(z))
+    if not 0.0 < most < np.inf:
+        return most
+    x, y, z = x / most, y / most, z / most
+    return most * sqrt(x * x + y * y + z * z)
+
+
 @njit(nogil=True, cache=True, error_model="numpy")
-def record(x, y, z, vx, vy, vz, bx, by, bz, p, alive, taken, mass, first, save, out):
-    """Rows of the result at a saved point, where the field has been looked up; those from 10 on if there is room."""
-    filled = min(LANES, out.shape[2] - first)
-    put(x, out, save, 0, first)
-    put(y, out, save, 1, first)
-    put(z, out, save, 2, first)
+def record(batch, extra, first, save, out):
+    """Rows of the result at a saved point, where the fields have been looked up: as many as there is room for.
+
+    A particle has no pitch angle where the field is 0 or not finite.
+    """
+    vx, vy, vz, bx, by, bz = batch.vx, batch.vy, batch.vz, batch.bx, batch.by, batch.bz
+    p, ledger, filled = extra.p, extra.ledger, min(LANES, out.shape[2] - first)
+    put(batch.x, out, save, 0, first)
+    put(batch.y, out, save, 1, first)
+    put(batch.z, out, save, 2, first)
     put(vx, out, save, 3, first)
     put(vy, out, save, 4, first)
     put(vz, out, save, 5, first)
     for lane in range(filled):
-        square = bx[lane] * bx[lane] + by[lane] * by[lane] + bz[lane] * bz[lane]
+        strength = length_of(bx[lane], by[lane], bz[lane])
         along = vx[lane] * bx[lane] + vy[lane] * by[lane] + vz[lane] * bz[lane]
-        strength = sqrt(square)
-        out[save, 6, first + lane] = along / strength if strength > 0.0 else np.nan
+        out[save, 6, first + lane] = along / strength if 0.0 < strength < np.inf else np.nan
         out[save, 7, first + lane] = strength
     for lane in range(filled):
-        out[save, 8, first + lane] = 1.0 if alive[lane] else 0.0
-        out[save, 9, first + lane] = taken[lane]
-    if out.shape[1] == 10:
+        out[save, 8, first + lane] = 1.0 if extra.alive[lane] else 0.0
+        out[save, 9, first + lane] = extra.taken[lane]
+    rows = out.shape[1]
+    if rows == 12 or rows == 17 or rows == 21:
+        put(ledger[LEFT], out, save, rows - 2, first)
+        put(ledger[REFLECTIONS], out, save, rows - 1, first)
+    if rows < 15:
         return
+    put(p, out, save, 10, first)
     for lane in range(filled):
+        mass = ledger[MASS, lane]
         # kinetic energies in a form that does not cancel for slow particles
         energy = sqrt(mass * mass + p[lane] * p[lane])
         out[save, 11, first + lane] = p[lane] * p[lane] * (sqrt(mass * mass + 1.0) + mass) / (energy + mass)
-    put(p, out, save, 10, first)
-    for lane in range(filled):
-        strength = sqrt(bx[lane] * bx[lane] + by[lane] * by[lane] + bz[lane] * bz[lane])
-        inverse = 1.0 / strength if strength > 0.0 else np.nan
+        strength = length_of(bx[lane], by[lane], bz[lane])
+        inverse = 1.0 / strength if 0.0 < strength < np.inf else np.nan
         out[save, 12, first + lane] = bx[lane] * inverse
         out[save, 13, first + lane] = by[lane] * inverse
         out[save, 14, first + lane] = bz[lane] * inverse
+    if rows >= 19:
+        put(ledger[OWN], out, save, 15, first)
+        put(extra.ex, out, save, 16, first)
+        put(extra.ey, out, save, 17, first)
+        put(extra.ez, out, save, 18, first)
 
 
 @njit(nogil=True, cache=True)
@@ -359,15 +488,15 @@ def load(batch, extra, start, keys, taken, first):
             start[i, 5],
             start[i, 6],
         )
+        for row in range(7):
+            extra.ledger[row, lane] = start[i, 7 + row]
         extra.key0[lane], extra.key1[lane] = np.uint32(keys[i] & np.uint64(0xFFFFFFFF)), keys[i] >> np.uint64(32)
         extra.alive[lane] = taken[i] >= 0
         extra.taken[lane] = taken[i] if taken[i] >= 0 else -1 - taken[i]
 
 
 @njit(nogil=True, cache=True)
-def trace_block(
-    grid, scatter, electric, octaves, start, keys, taken, rigidity, intervals, counts, fraction, longest, rows
-):
+def trace_block(grid, scatter, electric, octaves, start, keys, taken, intervals, ends, counts, fraction, rows):
     """Trace particles by drift-kick-drift steps through a static field.
 
     Parameters
@@ -377,27 +506,27 @@ def trace_block(
     electric : Electric
     octaves : Octaves
         Of plane waves, for steps of one length; they begin anew at every saved point.
-    start : (n, 7) float array
-        Position, unit vector of the momentum, and momentum over that at the start of the run.
+    start : (n, 14) float array
+        Columns `START` and `LEDGER`: position, unit vector of the momentum, momentum over that at the start of the run;
+        gyroradius times reference field with the sign of the charge, m c over the momentum at the start, longest step,
+        path so far, path at which it left (NaN before), reflections, and own path so far.
     keys : (n,) uint64 array
     taken : (n,) int64 array
         Steps taken before; for a particle that has stopped, -1 less their number.
-    rigidity : float
-        Gyroradius times reference field.
-    intervals : (s,) float array
-        Path between saved points; light's path where there is an electric field.
+    intervals, ends : (s,) float arrays
+        Path between saved points and at them; light's path where there is an electric field.
     counts : (s,) int array
-        Steps of each interval, where they have one length.
-    fraction, longest : float
-        Of the local gyroradius, and longest step, where `fraction` is positive.
+        Steps of each interval, where those of all particles have one length; none where each particle has its own.
+    fraction : float
+        Of the local gyroradius that is a step, where it is positive.
     rows : int
-        How many to give back: 10, or all 15.
+        How many to give back: the 10 of `ROWS`, with `MORE` 15, with `DRIVEN` 19, and `WALLED` 2 more.
 
     Returns
     -------
     (rows, n, s) float array
-        Those of `ROWS`: unwrapped position, direction, pitch-angle cosine, |B|, 1 or 0, steps taken, momentum and
-        kinetic energy over those at the start, direction of the field.
+        Unwrapped position, direction, pitch-angle cosine, |B|, 1 or 0, steps taken; momentum and kinetic energy over
+        those at the start, direction of the field; own path and E over c; path at which it left, and reflections.
     """
     n, saves = start.shape[0], intervals.shape[0]
     out = np.empty((saves, rows, n))
@@ -407,20 +536,19 @@ def trace_block(
     data, shape, low, high, walls, kind = grid
     inverse, shift, wraps = scales(shape, low, high, walls)
     x, y, z, vx, vy, vz, half, turn, bx, by, bz, kx, ky, kz, wx, wy, wz = batch
-    p, reach, alive, reached = extra.p, extra.reach, extra.alive, extra.taken
-    held = (walls == OPEN).any()
-    plain = scatter.where == NONE and electric.pusher == push.NONE and not (walls != PERIODIC).any()
+    reach, reached, ledger = extra.reach, extra.taken, extra.ledger
+    held, driven, due = (walls == OPEN).any(), electric.pusher != push.NONE, np.zeros(LANES, np.int64)
+    plain = scatter.where == NONE and not driven and not (walls != PERIODIC).any()
     for first in range(0, n, LANES):
         load(batch, extra, start, keys, taken, first)
         for save in range(saves):
-            count = counts[save]
+            count = counts[save] if counts.size else np.int64(0)
             if fraction > 0.0:
-                run_local(
-                    grid, window, scatter, electric, octaves, levels, batch, extra, rigidity, intervals[save], fraction,
-                    longest
-                )  # fmt: skip
+                run_local(grid, window, scatter, electric, octaves, levels, batch, extra, intervals[save], fraction)
+            elif counts.size == 0:
+                run_own(grid, window, scatter, electric, octaves, levels, batch, extra, intervals[save], due)
             elif count > 0:
-                set_fixed(half, reach, turn, rigidity, intervals[save] / count)
+                set_fixed(half, reach, turn, ledger, intervals[save] / count)
                 many = plan_levels(octaves, intervals[save] / count, count, levels) if kind == WAVES else DIRECTLY
                 if plain and kind >= WAVES:
                     run_sum(
@@ -436,10 +564,14 @@ def trace_block(
                     reached += count
                 else:
                     run_guarded(grid, window, scatter, electric, octaves, levels, many, batch, extra, held, count)
+            if held:
+                arrive(ledger, extra.alive, ends[save])
             if kind >= WAVES:
                 none = DIRECTLY
                 sum_at(kind, data, shape[2], octaves, levels, none, none, x, y, z, kx, ky, kz, wx, wy, wz, bx, by, bz)
             else:
                 interpolate(data, shape, inverse, shift, wraps, kind, x, y, z, kx, ky, kz, wx, wy, wz, bx, by, bz)
-            record(x, y, z, vx, vy, vz, bx, by, bz, p, alive, reached, electric.mass, first, save, out)
+                if driven:
+                    gather(electric.data, shape, kind, kx, ky, kz, wx, wy, wz, extra.ex, extra.ey, extra.ez)
+            record(batch, extra, first, save, out)
     return out.transpose(1, 2, 0)

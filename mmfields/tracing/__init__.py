@@ -16,14 +16,16 @@ from mmfields.conventions import (
     require_plain,
     require_whole,
     saved_lengths,
+    warn,
 )
 from mmfields.provenance import verb
 from mmfields.scattering import Scattering
 from mmfields.tracing.domains import LEAST, particles_at_once, run_domains
-from mmfields.tracing.source import INTERPOLATIONS, SPECTRAL, Source, of_snapshot, of_synthetic, sparse
+from mmfields.tracing.ensemble import DIMS, Ensemble, read, start_columns
+from mmfields.tracing.source import INTERPOLATIONS, SPECTRAL, WAVES, Source, of_snapshot, of_synthetic, sparse
 from mmfields.tracing.task import run_task
 from mmfields.turbulence import Synthetic
-from mmfields.units import LENGTH, carried, plain
+from mmfields.units import LENGTH, SPEED, carried, plain, speed_of, text_of
 
 __all__ = ["trace"]
 
@@ -32,7 +34,7 @@ MOST_STEPS, MOST_TURN, MOST_SCATTERING = 1e13, 2.0, 1.0
 BATCH, MOST_TASKS, PIECE = 64, 1000, 2**18
 STEP_UNITS = ("length", "gyroradius", "local")
 PUSHERS = ("boris", "higuera-cary", "vay")
-KEPT_ATTRS = ("seed", "distribution", "reference_field_kind", "charge_sign", "species", "charge", "mass")
+KEPT_ATTRS = ("seed", "distribution", "reference_field_kind")
 LONG_NAMES = {
     **{d: f"unwrapped position along {d}" for d in SPATIAL},
     **{f"v{d}": f"direction along {d}" for d in SPATIAL},
@@ -43,6 +45,11 @@ LONG_NAMES = {
     "momentum": "momentum over that at the start",
     "energy": "kinetic energy over that at the start",
     **{f"b{d}": f"direction of the field at the particle along {d}" for d in SPATIAL},
+    "own_path": "path of the particle itself",
+    **{f"e{d}": f"electric field at the particle along {d}, over the speed of light" for d in SPATIAL},
+    "left": "path length at which the particle left the box",
+    "reflections": "reflections since the start",
+    "speed": "speed over that of light",
     "key": "random key of the particle",
 }
 
@@ -61,6 +68,7 @@ def trace(
     pusher: str | None = None,
     light_speed: float | None = None,
     local_field: bool = False,
+    cell_fraction: float | None = 1.0,
     particles_per_task: int | None = None,
     block: int | None = None,
 ) -> xr.Dataset:
@@ -83,18 +91,20 @@ def trace(
         waves and nested grids of :mod:`mmfields.turbulence` are evaluated at the particles and have no walls; where a
         gyroradius meets too few of their modes, the attr ``sparse_modes`` of the result says so.
     particles : xarray.Dataset
-        From :mod:`mmfields.particles`.
+        From :mod:`mmfields.particles`; several ensembles, as of electrons and protons, may be joined by
+        ``xr.concat(..., "particle")``: each particle keeps its charge, gyroradius and speed.
     step : float or astropy Quantity
         Longest step.
     distance : float or astropy Quantity
-        Path length to trace, counted from the original start.  With an electric field this and `step`, `save`
-        and the ``path`` that comes back are light's path c t.
+        Path length to trace, counted from the original start.  With `pusher` this, `save`, a `step` in lengths and the
+        ``path`` that comes back are light's path c t (attr ``path_kind``: ``light``), and ``own_path`` is the
+        particle's; without, ``path`` is the particle's own (``particle``).
     save : int, or sequence of float or Quantity
         So many evenly spaced points after the start, which is saved too; or the path lengths.
     step_unit : {"length", "gyroradius", "local"}
         What `step` counts: the field's length unit, each particle's gyroradius in the reference field, or
-        its gyroradius in the field that it saw in the step before; the latter is no longer than a cell, or an
-        eighth of the shortest wave.
+        its gyroradius in the field that it saw in the step before.  Steps in gyroradii are of the particle's own path
+        (at its speed at the start: where an electric field changes it much, take ``local``).
     interpolation : {"nearest", "linear", "cubic", "faces", "spectral"}
         Of a snapshot: the nearest cell; trilinear; a tricubic B-spline through the cells, twice continuously
         differentiable; the staggered ``Bx_f By_f Bz_f``, each linear along its own axis, free of divergence
@@ -110,6 +120,9 @@ def trace(
     local_field : bool
         Save the direction of the field at the particle too, ``bx by bz``, which transport along the local field
         needs.
+    cell_fraction : float, optional
+        Steps in gyroradii are no longer than this part of the smallest side of a cell, or of an eighth of the shortest
+        wave: longer ones skip the field between, and scatter too strongly.  None lifts it.
     particles_per_task : int, optional
         Particles of one Dask task; multiples of 64 leave no lane of a batch idle.  By default 64, or as many more as
         keep the tasks below 1000.
@@ -126,15 +139,22 @@ def trace(
     xarray.Dataset
         Over (``time``,) (``gyroradius``,) ``particle``, ``path``: unwrapped ``x y z``, direction ``vx vy vz``,
         ``mu``, ``B``, ``alive`` where a face is open, ``steps`` where they are random or local, and with an
-        electric field ``momentum`` and kinetic ``energy`` over those at the start; ``bx by bz`` where asked for;
-        ``key`` of each particle;
+        electric field ``momentum`` and kinetic ``energy`` over those at the start, ``own_path``; ``bx by bz`` (and
+        E over c, ``ex ey ez``) where asked for; where a face is open ``left``, the path length at which each particle
+        left, NaN where it has not, and where one reflects ``reflections``, their number so far; ``speed``;
+        ``key``, ``charge_sign``, ``own_gyroradius`` and ``own_beta_gamma`` of each particle;
         scalars ``mean_Bx|y|z``, ``B_rms`` and ``reference_field``; coordinate ``path`` the path length in the
-        field's length unit.
+        field's length unit; attrs ``boundary_x|y|z``.  ``mu`` is NaN where the field is 0.
 
     Raises
     ------
     SnapshotError
         If field, particles or steps are unusable; when computed, if the field is not finite.
+
+    Warns
+    -----
+    MmfieldsWarning
+        If steps given as a length are longer than a cell, or a gyroradius meets too few modes.
     """
     known = (*INTERPOLATIONS, SPECTRAL)
     for name, value, allowed in (
@@ -152,6 +172,8 @@ def trace(
         require_whole(block, "block", LEAST)
     if not isinstance(local_field, bool | np.bool_):
         raise SnapshotError(f"local_field={local_field!r}: True or False is needed")
+    if cell_fraction is not None:
+        require_number(cell_fraction, "cell_fraction", np.finfo(float).tiny)
     _check_particles(particles)
     known = carried(field, particles)
     step, distance, save, scattering = _in_units(xr.Dataset(attrs=known), step, distance, save, scattering)
@@ -159,7 +181,7 @@ def trace(
         raise SnapshotError(
             f"light_speed={light_speed!r}, or particles that an electric field has moved: give pusher=... too"
         )
-    rule = _Rule(step, step_unit, interpolation, scattering, pusher, bool(local_field))
+    rule = _Rule(step, step_unit, interpolation, scattering, pusher, bool(local_field), cell_fraction)
     path = {"distance": distance, "save": save, "per_task": particles_per_task}
     if isinstance(field, Synthetic):
         if pusher is not None:
@@ -171,7 +193,7 @@ def trace(
         result = _trace_one(
             of_synthetic(field, scattering), particles, replace(rule, interpolation=field.label()), **path
         )
-        return result.assign_attrs(_density_of_modes(field, particles)).assign_attrs(known)
+        return result.assign_attrs(_density_of_modes(field, read(particles))).assign_attrs(known)
     names = components(field)
     if extra := [d for d in field[names[0]].dims if d not in SPATIAL]:
         runs = _over(field, particles, str(extra[0]), rule, (light_speed, block), path)
@@ -196,19 +218,39 @@ class _Rule:
     scattering: Scattering | None
     pusher: str | None
     local_field: bool
+    cell_fraction: float | None
 
-    @property
-    def rows(self) -> int:
+    def rows(self, walls: dict[str, str]) -> tuple[str, ...]:
         """Rows of the kernel's result that are needed."""
-        return 15 if self.pusher or self.local_field else 10
+        from mmfields.kernels.trace import DRIVEN, MORE, ROWS, WALLED
+
+        more = MORE if self.pusher or self.local_field else ()
+        walled = WALLED if {"open", "reflecting"} & set(walls.values()) else ()
+        return (*ROWS, *more, *(DRIVEN if self.pusher else ()), *walled)
+
+    def cap(self, cell: float) -> float:
+        """Longest part of a particle's own path that a step in gyroradii is."""
+        return np.inf if self.cell_fraction is None else self.cell_fraction * cell
+
+    def longest(self, cell: float, particles: Ensemble) -> np.ndarray:
+        """Longest step of each particle, (gyroradius, particle): of `distance`'s path, where local of its own."""
+        if self.unit == "length":
+            return np.full(particles.radii.shape, float(self.step))
+        if self.unit == "local":
+            return np.full(particles.radii.shape, self.cap(cell))
+        own = np.minimum(self.step * particles.radii, self.cap(cell))
+        return own / particles.speed if self.pusher else own
 
 
-def _density_of_modes(field: Synthetic, particles: xr.Dataset) -> dict[str, str]:
-    """A warning for the attrs where there is reason for one; particles whose reference is lazy are not looked at."""
-    reference = particles["reference_field"]
+def _density_of_modes(field: Synthetic, particles: Ensemble) -> dict[str, str]:
+    """A warning, and for the attrs, where there is reason for one; a lazy reference is not looked at."""
+    reference = particles.reference
     if reference.chunks is not None:
         return {}
-    said = sparse(field, particles["gyroradius"].values * float(reference) / field.strength("rms").item())
+    radii = np.unique(particles.radii * reference.values / field.strength("rms").item())
+    said = sparse(field, radii)
+    if said:
+        warn(f"too few modes: {said}")
     return {"sparse_modes": said} if said else {}
 
 
@@ -260,10 +302,9 @@ def _check_particles(particles: xr.Dataset) -> None:
         raise SnapshotError(f"at least one particle is needed: dim 'particle' {found}")
 
 
-def _per_task(particles: xr.Dataset) -> int:
+def _per_task(particles: Ensemble) -> int:
     """A multiple of BATCH that keeps the number of blocks bounded."""
-    total = particles.sizes["particle"] * particles.sizes.get("gyroradius", 1)
-    return BATCH * max(1, -(-total // (BATCH * MOST_TASKS)))
+    return BATCH * max(1, -(-particles.radii.size // (BATCH * MOST_TASKS)))
 
 
 def _trace_one(
@@ -275,68 +316,75 @@ def _trace_one(
     save: int | Sequence[float],
     per_task: int | None,
 ) -> xr.Dataset:
-    _check_step(rule, np.atleast_1d(particles["gyroradius"].values))
-    single = "gyroradius" not in particles.dims
-    reference = particles["reference_field"]
-    ensemble = particles.drop_vars(["reference_field", "path_start"], errors="ignore")
-    ensemble = ensemble.expand_dims("gyroradius") if single else ensemble
-    start = float(particles["path_start"]) if "path_start" in particles else 0.0
-    path = saved_lengths(distance, save, start)
+    ensemble = read(particles)
+    said = _check_step(rule, source, ensemble)
+    path, wanted = saved_lengths(distance, save, ensemble.start), rule.rows(source.walls)
+    longest = rule.longest(source.cell, ensemble)
+    _check_number(rule, np.diff(path, prepend=ensemble.start), longest, ensemble.radii)
     if per_task is None:
         per_task = (
-            _per_task(particles)
-            if source.plan is None
-            else particles_at_once(rule.rows * ensemble.sizes["gyroradius"], len(path))
+            _per_task(ensemble) if source.plan is None else particles_at_once(len(wanted) * len(longest), len(path))
         )
-    rows = _rows(source, ensemble, reference, np.diff(path, prepend=start), rule, per_task)
+    rows = _rows(source, ensemble, path, longest, rule, per_task)
     kind = "light's path c t" if rule.pusher else "path length"
-    coords = {"gyroradius": ensemble["gyroradius"], "path": ("path", path, {**source.length, "long_name": kind})}
-    if "energy" in ensemble.coords:  # beside an electric field the energy of each point is a variable
-        coords["start_energy" if rule.pusher else "energy"] = ensemble["energy"].variable
-    result = xr.Dataset(_variables(rows, source, rule), coords, _attrs(particles, rule))
-    result["key"] = ensemble["key"].transpose("gyroradius", "particle").drop_attrs()
+    coords = {"path": ("path", path, {**source.length, "long_name": kind})}
+    if not ensemble.single:
+        coords["gyroradius"] = particles["gyroradius"]
+    if "energy" in ensemble.data.coords:  # beside an electric field the energy of each point is a variable
+        coords["start_energy" if rule.pusher else "energy"] = ensemble.data["energy"].variable
+    result = xr.Dataset(_variables(rows, source, rule), coords, _attrs(particles, ensemble, source, rule) | said)
+    result["key"] = ensemble.data["key"].drop_attrs()
     result["key"].attrs["long_name"] = LONG_NAMES["key"]
-    for name, value in source.means.items():
+    for name, value in (*source.means.items(), ("reference_field", ensemble.reference)):
         result[name] = value.drop_attrs()
-    result["reference_field"] = reference.drop_attrs()
-    if rule.pusher or "beta_gamma" in ensemble:
-        result["beta_gamma"] = _beta_gamma(ensemble)
-    return result.isel(gyroradius=0) if single else result
+    result = result.assign(ensemble.variables())
+    if rule.pusher or "beta_gamma" in ensemble.data:
+        result["beta_gamma"] = ensemble.label(ensemble.beta_gamma).assign_attrs(long_name="p/(m c)")
+    result["speed"] = _speed(result, ensemble, rule)
+    if not ensemble.single:
+        return result
+    radius = ensemble.label(ensemble.radii).assign_attrs(particles["gyroradius"].attrs)
+    return result.isel(gyroradius=0).assign_coords(gyroradius=radius.isel(gyroradius=0))
+
+
+def _speed(result: xr.Dataset, ensemble: Ensemble, rule: _Rule) -> xr.DataArray:
+    """Speed over that of light: of each particle, and at each saved point where an electric field changes it."""
+    notes = {"long_name": LONG_NAMES["speed"], "units": "1"}
+    if rule.pusher is None:
+        return xr.DataArray(ensemble.speed, dims=DIMS, attrs=notes)
+    momentum = result["momentum"]
+    return (momentum / np.hypot(momentum, 1 / result["own_beta_gamma"])).assign_attrs(notes)
 
 
 def _variables(rows: Any, source: Source, rule: _Rule) -> dict[str, Any]:
     """Those rows of the kernel's result that say something, with their attrs."""
-    from mmfields.kernels.trace import ROWS
-
+    walls = source.walls.values()
     kept = {
-        "alive": "open" in source.walls,
+        "alive": "open" in walls,
+        "left": "open" in walls,
+        "reflections": "reflecting" in walls,
         "steps": rule.scattering is not None or rule.unit == "local",
         "momentum": rule.pusher is not None,
         "energy": rule.pusher is not None,
-        **{f"b{d}": rule.local_field for d in SPATIAL},
+        **{f"{letter}{d}": rule.local_field for letter in "be" for d in SPATIAL},
     }
-    units = {**dict.fromkeys(SPATIAL, source.length), "B": source.strength, "mu": {"units": "1"}}
-    units |= {f"b{d}": {"units": "1"} for d in SPATIAL}
-    dims, variables = ("gyroradius", "particle", "path"), {}
-    for row, name in zip(rows, ROWS, strict=False):
+    units = {**dict.fromkeys((*SPATIAL, "own_path", "left"), source.length), "B": source.strength, "mu": {"units": "1"}}
+    units |= {f"b{d}": {"units": "1"} for d in SPATIAL} | {f"e{d}": source.strength for d in SPATIAL}
+    kinds, variables = {"alive": bool, "steps": np.int64, "reflections": np.int64}, {}
+    for row, name in zip(rows, rule.rows(source.walls), strict=True):
         if kept.get(name, True):
-            values = row.astype({"alive": bool, "steps": np.int64}.get(name, float))
-            variables[name] = (dims, values, {"long_name": LONG_NAMES[name], **units.get(name, {})})
+            dims, values = ((*DIMS, "path"), row) if name != "left" else (DIMS, row[..., -1])
+            notes = {"long_name": LONG_NAMES[name], **units.get(name, {})}
+            variables[name] = (dims, values.astype(kinds.get(name, float)), notes)
     return variables
 
 
-def _beta_gamma(ensemble: xr.Dataset) -> xr.DataArray:
-    """p/(m c) at the start over ``gyroradius``; infinite for particles that do not say."""
-    if "beta_gamma" not in ensemble:
-        return xr.full_like(ensemble["gyroradius"], np.inf, float).drop_attrs()
-    return ensemble["beta_gamma"]
-
-
-def _attrs(particles: xr.Dataset, rule: _Rule) -> dict[str, Any]:
+def _attrs(particles: xr.Dataset, ensemble: Ensemble, source: Source, rule: _Rule) -> dict[str, Any]:
+    capped = "" if rule.cell_fraction is None else f", at most {rule.cell_fraction:g} of {source.cell:.6g}"
     rules = {
         "length": "fixed path length",
-        "gyroradius": "fixed fraction of the gyroradius in the reference field",
-        "local": "fraction of the gyroradius in the field of the step before, at most one cell",
+        "gyroradius": f"fixed fraction of the gyroradius in the reference field{capped}",
+        "local": f"fraction of the gyroradius in the field of the step before{capped}",
     }
     names = {None: "Boris", "boris": "Boris with E", "higuera-cary": "Higuera-Cary with E", "vay": "Vay with E"}
     return {
@@ -345,29 +393,45 @@ def _attrs(particles: xr.Dataset, rule: _Rule) -> dict[str, Any]:
         "step": float(rule.step),
         "step_unit": rule.unit,
         "step_rule": rules[rule.unit],
+        "path_kind": "light" if rule.pusher else "particle",
         "scattering": rule.scattering.label() if rule.scattering is not None else "none",
+        **{f"boundary_{d}": kind for d, kind in source.walls.items()},
+        **({"charge_sign": -1} if (ensemble.sign < 0).all() else {}),
         **{k: v for k, v in particles.attrs.items() if k in KEPT_ATTRS},
+        **_shared(particles, ensemble),
     }
 
 
-def _counts(intervals: np.ndarray, step: float, unit: str, radii: np.ndarray) -> np.ndarray:
-    """Number of steps of each interval, (gyroradius, save); not used where steps are local."""
-    longest = step * radii if unit == "gyroradius" else np.full(len(radii), step)
-    counts = np.ceil(intervals / longest[:, None] * (1 - 1e-12))
-    if (most := counts.sum(axis=-1).max()) > MOST_STEPS:
+def _shared(particles: xr.Dataset, ensemble: Ensemble) -> dict[str, Any]:
+    """Attrs with the species and the speed, where all particles have the same."""
+    found, beta_gamma = {}, ensemble.beta_gamma
+    mass = ensemble.sign * ensemble.radii / beta_gamma  # over the charge, in some unit
+    if np.allclose(mass, mass.flat[0], rtol=1e-9, atol=0.0):
+        found = {key: particles.attrs[key] for key in ("species", "charge", "mass") if key in particles.attrs}
+    if (beta_gamma == beta_gamma.flat[0]).all():
+        found[SPEED] = text_of(speed_of(float(beta_gamma.flat[0])))
+    return found
+
+
+def _check_number(rule: _Rule, intervals: np.ndarray, longest: np.ndarray, radii: np.ndarray) -> None:
+    """Refuse steps without number."""
+    shortest = float((np.minimum(rule.step * radii, longest) if rule.unit == "local" else longest).min())
+    with np.errstate(over="ignore"):
+        most = float(np.ceil(intervals / shortest * (1 - 1e-12)).sum())
+    if most > MOST_STEPS:
         raise SnapshotError(
-            f"step={step:g} [{unit}] makes {most:.3g} steps of the way, more than {MOST_STEPS:.0e}: lengthen it, or "
-            "shorten distance; both count in the field's length unit"
+            f"step={rule.step:g} [{rule.unit}] makes {most:.3g} steps of the way, more than {MOST_STEPS:.0e}: lengthen "
+            "it, or shorten distance; both count in the field's length unit"
         )
-    return counts.astype(np.int64)
 
 
-def _check_step(rule: "_Rule", radii: np.ndarray) -> None:
-    """Refuse steps that resolve neither gyration nor scattering."""
+def _check_step(rule: "_Rule", source: Source, particles: Ensemble) -> dict[str, str]:
+    """Refuse steps that resolve neither gyration nor scattering; for the attrs, that they are longer than a cell."""
     step = require_plain(rule.step, "step")
     if step.ndim or not step > 0:
         raise SnapshotError(f"step={rule.step!r}: a positive length is needed")
-    turn = float(step if rule.unit != "length" else step / radii.min())
+    speed = particles.speed if rule.pusher else np.ones(1)
+    turn = float(step if rule.unit != "length" else (step * speed / particles.radii).max())
     if turn > MOST_TURN:
         raise SnapshotError(
             f"step={rule.step:g} [{rule.unit}] is {turn:.3g} gyroradii, so that gyration is not resolved: at most "
@@ -375,28 +439,33 @@ def _check_step(rule: "_Rule", radii: np.ndarray) -> None:
             "the field's length unit"
         )
     rate = 0.0 if rule.scattering is None else max(rule.scattering.rate, rule.scattering.outside)
-    longest = float(step * radii.max() if rule.unit == "gyroradius" else step)
+    longest = float((rule.longest(source.cell, particles) * speed).max())
     if rule.unit != "local" and rate * longest > MOST_SCATTERING:
         raise SnapshotError(
             f"step={rule.step:g} [{rule.unit}] with nu={rate:g} turns the direction by a mean square angle of "
             f"{rate * longest:.3g} at once: take steps of at most {MOST_SCATTERING / rate:.3g}, better a tenth of it"
         )
+    on_grid = isinstance(source.kind, str) or source.kind < WAVES
+    if rule.unit != "length" or not on_grid or longest <= source.cell * (1 + 1e-9):
+        return {}
+    said = f"steps of {longest:g} are {longest / source.cell:.3g} cells long, and skip the field between"
+    warn(f"{said}: take step={source.cell:g} or less, or step_unit='gyroradius', which is capped at a cell")
+    return {"long_steps": said}
 
 
-def _rows(
-    source: Source, ensemble: xr.Dataset, reference: xr.DataArray, intervals: np.ndarray, rule: _Rule, per_task: int
-) -> Any:
+def _rows(source: Source, ensemble: Ensemble, path: np.ndarray, longest: np.ndarray, rule: _Rule, per_task: int) -> Any:
     """Dask array (row, gyroradius, particle, path): one task per block of particles and gyroradius."""
     import dask.array as da
 
-    radii = ensemble["gyroradius"].values.astype(float)
-    abreast, run = (1, run_task) if source.plan is None else (len(radii), _divided(source))
+    wanted = rule.rows(source.walls)
+    abreast, run = (1, run_task) if source.plan is None else (len(longest), _divided(source))
     chunks = abreast, per_task
-    arranged = ensemble.transpose("gyroradius", "particle", ...)
-    counts = _counts(intervals, rule.step, rule.unit, radii)
+    arranged = ensemble.data
     taken = arranged["steps"] if "steps" in arranged else xr.zeros_like(arranged["key"], np.int64)
     if "alive" in arranged:
         taken = taken.where(arranged["alive"], -1 - taken)
+    apart = ensemble.reference.ndim > 0  # in the rigidities of the start then
+    more = {} if source.plan is not None else {"even": rule.unit != "local" and bool((longest == longest[:, :1]).all())}
     return da.blockwise(
         run,
         "rgps",
@@ -406,32 +475,29 @@ def _rows(
         None,
         source.mask,
         None,
-        _apart(_start(arranged, chunks)),
+        _apart(_in_columns(start_columns(ensemble, longest), chunks)),
         "gpc",
         _in_blocks(arranged["key"].data, chunks),
         "gp",
-        _in_blocks(taken.data.astype(np.int64), chunks),
+        _in_blocks(taken.transpose(*DIMS).data.astype(np.int64), chunks),
         "gp",
-        da.from_array(radii * ensemble.attrs.get("charge_sign", 1), chunks=abreast),
-        "g",
-        da.from_array(1 / _beta_gamma(ensemble).values, chunks=abreast),
-        "g",
-        da.asarray(reference.data),
+        da.asarray(1.0 if apart else ensemble.reference.data),
         "",
-        da.from_array(intervals, chunks=-1),
+        da.from_array(np.diff(path, prepend=ensemble.start), chunks=-1),
         "s",
-        da.from_array(counts, chunks=(abreast, -1)),
-        "gs",
+        da.from_array(path, chunks=-1),
+        "s",
         geometry=source.geometry,
         kind=source.kind,
-        pace=(float(rule.step), source.cell) if rule.unit == "local" else (0.0, 0.0),
+        fraction=float(rule.step) if rule.unit == "local" else 0.0,
         scattering=rule.scattering,
         pusher=(None, *PUSHERS).index(rule.pusher),
-        rows=rule.rows,
-        new_axes={"r": rule.rows},
+        rows=len(wanted),
+        new_axes={"r": len(wanted)},
         dtype=float,
         concatenate=True,
         meta=np.empty((0, 0, 0, 0)),
+        **more,
     )
 
 
@@ -450,12 +516,10 @@ def _in_blocks(array: Any, chunks: tuple[int, ...]) -> Any:
     return da.from_array(array, chunks=(1, min(chunks[1], PIECE // wide), *chunks[2:])).rechunk(chunks)
 
 
-def _start(arranged: xr.Dataset, chunks: tuple[int, int]) -> Any:
-    """Positions, directions and momenta side by side, (gyroradius, particle, 7)."""
+def _in_columns(parts: Sequence[Any], chunks: tuple[int, int]) -> Any:
+    """Numbers of each particle side by side, (gyroradius, particle, column)."""
     import dask.array as da
 
-    momentum = arranged["momentum"] if "momentum" in arranged else xr.ones_like(arranged["x"], float)
-    parts = [*(arranged[n].data for n in ("x", "y", "z", "vx", "vy", "vz")), momentum.data]
     if any(hasattr(p, "dask") for p in parts):
         return da.stack([p.astype(float) for p in parts], -1).rechunk((*chunks, -1))
     return _in_blocks(np.stack(parts, -1).astype(float), (*chunks, -1))

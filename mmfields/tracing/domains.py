@@ -127,11 +127,9 @@ def run_domains(
     start: np.ndarray,
     keys: np.ndarray,
     taken: np.ndarray,
-    radii: np.ndarray,
-    masses: np.ndarray,
     reference: np.ndarray,
     intervals: np.ndarray,
-    counts: np.ndarray,
+    ends: np.ndarray,
     *,
     plan: Plan,
     form: Form,
@@ -142,19 +140,21 @@ def run_domains(
 
     The blocks are files of this run, in the scratch directory of its process; other processes of the host map them.
     """
-    from mmfields.tracing.task import check_start, finite, rigidity_of
+    from mmfields.kernels.trace import PATH, START
+    from mmfields.tracing.task import check_start, finite, with_rigidity
 
     out = np.empty((rows, *start.shape[:2], len(intervals)))
-    rigidities = [rigidity_of(radii[g : g + 1], reference) for g in range(len(start))]
-    for g in range(len(start)):
-        check_start(start[g], taken[g], rule["geometry"], rule["kind"], intervals, counts[g])
+    starts = [with_rigidity(each, reference) for each in start]
+    for each, steps in zip(starts, taken, strict=True):
+        kinds = rule["pusher"] > 0, rule["fraction"] > 0
+        check_start(each, steps, rule["geometry"], rule["kind"], intervals, *kinds)
     run = uuid4().hex
     with _hands() as hands, TemporaryDirectory(prefix="mmfields-", dir=scratch()) as folder:
         blocks = _blocks(field, mask, plan, form, folder, hands)
-        for g, particles in enumerate(zip(start, keys, taken, strict=True)):
-            options = {"rows": rows, "rigidity": rigidities[g], "mass": float(masses[g]), **rule}
+        for g, particles in enumerate(zip(starts, keys, taken, strict=True)):
             # an interval of no length first: steps by the local field begin with a look at it
-            options["path"] = np.insert(intervals, 0, 0.0), np.insert(counts[g], 0, 0)
+            path = np.insert(intervals, 0, 0.0), np.insert(ends, 0, particles[0][0, len(START) + PATH])
+            options = {"rows": rows, "path": path, **rule}
             for said in _rounds(particles, blocks, plan, options, hands, out[:, g]):
                 share = (g + said["share"]) / len(start)
                 hands.report({"what": "trace in blocks", "run": run, **said, "share": share})
@@ -188,15 +188,17 @@ def _rounds(
             left.append(who[chosen[on]])
         waiting, who = Particles(*map(np.concatenate, zip(*parts, strict=True))), np.concatenate(left)
         rounds, handed = rounds + 1, handed + len(who)
-        ahead = _ahead(waiting, *options["path"], local=options["pace"][0] > 0)
+        ahead = _ahead(waiting, options["path"][0], local=options["fraction"] > 0)
         share = 1.0 - ahead / (n * float(sum(options["path"][0])) or 1.0)
         yield {"rounds": rounds, "handed": handed, "bytes": handed * size, "share": share}
 
 
-def _ahead(particles: Any, lengths: np.ndarray, counts: np.ndarray, *, local: bool) -> float:
+def _ahead(particles: Any, lengths: np.ndarray, *, local: bool) -> float:
     """Lengths of path that particles have before them, together."""
-    save = particles.saves
-    here = particles.place[:, 7] if local else particles.due / np.maximum(counts[save], 1) * lengths[save]
+    from mmfields.kernels.trace import LONGEST, START
+
+    save, longest = particles.saves, particles.place[:, len(START) + LONGEST]
+    here = particles.place[:, 14] if local else np.minimum(particles.due * longest, lengths[save])
     return float((here + sum(lengths) - np.cumsum(lengths)[save]).sum())
 
 
@@ -373,14 +375,11 @@ def advance(
         Grid(as_kernel_takes_it(data), *options["geometry"], options["kind"]),
         Window(PART, np.array(begins[::-1]), extents, np.zeros((3, LANES), np.int32)),
         scatter_of(options["scattering"], mask),
-        Electric(
-            as_kernel_takes_it(np.zeros(1, data.dtype) if other is None else other), options["pusher"], options["mass"]
-        ),
+        Electric(as_kernel_takes_it(np.zeros(1, data.dtype) if other is None else other), options["pusher"]),
         Octaves(*map(as_kernel_takes_it, NO_OCTAVES)),
         particles,
-        options["rigidity"],
         *options["path"],
-        *options["pace"],
+        options["fraction"],
         options["rows"],
     )
     return particles, found, of

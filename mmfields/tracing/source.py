@@ -20,6 +20,7 @@ from mmfields.conventions import (
 )
 from mmfields.io.storing import client_in_force
 from mmfields.particles import reference_strength
+from mmfields.provenance import identity
 from mmfields.scattering import Scattering
 from mmfields.tracing.domains import Plan, divided, side_for
 from mmfields.tracing.holding import Form, whole
@@ -49,8 +50,9 @@ class Source:
     kind : int or "spectral"
         Interpolation.
     cell : float
-        Longest step that follows the local field.
-    walls : tuple of str
+        The smallest side of a cell, or an eighth of the shortest wave: steps that follow gyroradii are no longer.
+    walls : dict of str
+        Of each spatial dim; none where the field has no walls.
     means : dict
         ``mean_Bx|y|z`` and ``B_rms``.
     length, strength : dict
@@ -65,7 +67,7 @@ class Source:
     geometry: tuple[Any, ...]
     kind: int | str
     cell: float
-    walls: tuple[str, ...]
+    walls: dict[str, str]
     means: dict[str, xr.DataArray]
     length: dict[str, str]
     strength: dict[str, str]
@@ -81,14 +83,14 @@ def of_synthetic(field: Synthetic, scattering: Scattering | None) -> Source:
     kind, parts = field.kernel_form()
     means = {f"mean_B{d}": xr.DataArray(float(m)) for d, m in zip(SPATIAL, field.mean_field, strict=True)}
     return Source(
-        dask.delayed(type(field).packed, pure=False)(field),
+        dask.delayed(type(field).packed)(field, dask_key_name=f"packed-{identity(field)}"),
         np.zeros(1),
         np.zeros((1, 1, 1), np.uint8),
         # as if of cells of the shortest wave, of which places must be told apart
         ((1, 1, parts), np.zeros(3), field.shortest * np.array([parts, 1.0, 1.0]), np.zeros(3, np.int64)),
         kind,
         field.shortest / 8,
-        (),
+        {},
         {**means, "B_rms": field.strength("rms")},
         {"units": "1"},
         field.units,
@@ -148,7 +150,7 @@ def of_snapshot(
         geometry,
         kind,
         min(spacing(field).values()),
-        tuple(boundaries(field).values()),
+        dict(boundaries(field)),
         {**means, "B_rms": reference_strength(field, "rms")},
         unit_attrs(field[spatial_dims(field)[0]]),
         unit_attrs(field[names[0]]),

@@ -52,15 +52,13 @@ def trace_spectral(
     geometry: tuple[Any, ...],
     scatter: Any,
     pusher: int,
-    mass: float,
     start: np.ndarray,
     keys: np.ndarray,
     taken: np.ndarray,
-    rigidity: float,
     intervals: np.ndarray,
+    ends: np.ndarray,
     counts: np.ndarray,
     fraction: float,
-    longest: float,
     rows: int,
 ) -> np.ndarray:
     """As the kernel `trace_block`, all batches abreast; parameters as there."""
@@ -71,7 +69,7 @@ def trace_spectral(
     data = np.zeros(1)
     data.flags.writeable = False
     grid = Grid(data, shape, low, high, walls, LINEAR)
-    electric = kernel.Electric(data, pusher, mass)
+    electric = kernel.Electric(data, pusher)
     batches = [kernel.new_batch() for _ in range(-(-len(start) // LANES))]
     for i, (batch, extra) in enumerate(batches):
         kernel.load(batch, extra, start, keys, taken, i * LANES)
@@ -86,22 +84,29 @@ def trace_spectral(
         for batch, extra in batches:
             kernel.after(grid, scatter, electric, batch, extra, held)
 
-    for save, (interval, count) in enumerate(zip(intervals.tolist(), counts.tolist(), strict=True)):
+    for save, interval in enumerate(intervals.tolist()):
         if fraction > 0:
             left = [np.full(LANES, interval) for _ in batches]
             _look(batches, magnetic, None)
             pairs = list(zip(batches, left, strict=True))
-            while any([kernel.set_local(*both, rigidity, fraction, longest, rest) for both, rest in pairs]):
+            while any([kernel.set_local(*both, fraction, pusher > 0, rest) for both, rest in pairs]):
                 steps(True)
-        elif count > 0:
+        elif not counts.size:
+            due = [np.zeros(LANES, np.int64) for _ in batches]
+            for both, own in zip(batches, due, strict=True):
+                kernel.set_own(*both, interval, own)
+            while any([kernel.least(*both, own) for both, own in zip(batches, due, strict=True)]):
+                steps(True)
+                for own in due:
+                    own -= 1
+        elif counts[save] > 0:
             for batch, extra in batches:
-                kernel.set_fixed(batch.half, extra.reach, batch.turn, rigidity, interval / count)
-            for _ in range(count):
+                kernel.set_fixed(batch.half, extra.reach, batch.turn, extra.ledger, interval / int(counts[save]))
+            for _ in range(int(counts[save])):
                 steps(False)
-        _look(batches, magnetic, None)
-        for i, (batch, extra) in enumerate(batches):
-            state = (*batch[:6], batch.bx, batch.by, batch.bz, extra.p, extra.alive, extra.taken)
-            kernel.record(*state, mass, i * LANES, save, out)
+        _look(batches, magnetic, push)
+        for i, both in enumerate(batches):
+            kernel.record(*both, i * LANES, save, out)
     return out.transpose(1, 2, 0)
 
 

@@ -24,55 +24,61 @@ def run_task(
     start: np.ndarray,
     keys: np.ndarray,
     taken: np.ndarray,
-    radius: np.ndarray,
-    mass: np.ndarray,
     reference: np.ndarray,
     intervals: np.ndarray,
-    counts: np.ndarray,
+    ends: np.ndarray,
     *,
     geometry: tuple[Any, ...],
     kind: int | str,
-    pace: tuple[float, float],
+    fraction: float,
+    even: bool,
     scattering: Scattering | None,
     pusher: int,
     rows: int,
 ) -> np.ndarray:
     """NumPy adaptor of the kernel for one block: (row, 1, particle, save)."""
     from mmfields.kernels.interpolate import Grid
-    from mmfields.kernels.trace import Electric, trace_block
+    from mmfields.kernels.trace import LONGEST, START, Electric, trace_block
     from mmfields.kernels.waves import Octaves
 
-    rigidity = rigidity_of(radius, reference)
-    check_start(start[0], taken[0], geometry, kind, intervals, counts[0])
-    numbers = (
-        np.ascontiguousarray(start[0]),
-        np.ascontiguousarray(keys[0]),
-        np.ascontiguousarray(taken[0]),
-        rigidity,
-        np.ascontiguousarray(intervals),
-        np.ascontiguousarray(counts[0]),
-        *pace,
-        rows,
-    )
-    scatter, mass = scatter_of(scattering, mask), float(mass[0])
+    start = with_rigidity(start[0], reference)
+    check_start(start, taken[0], geometry, kind, intervals, pusher > 0, fraction > 0)
+    longest = start[:, len(START) + LONGEST]
+    # those that make about as many steps go side by side
+    order = np.arange(len(start)) if even or fraction > 0 else np.argsort(longest, kind="stable")
+    counts = steps_in(intervals, longest[0]) if even else np.zeros(0, np.int64)
+    particles = (np.ascontiguousarray(a[order]) for a in (start, keys[0], taken[0]))
+    numbers = *particles, np.ascontiguousarray(intervals), np.ascontiguousarray(ends), counts, fraction, rows
+    scatter = scatter_of(scattering, mask)
     if isinstance(kind, str):
         electric = electric if pusher else None
-        return finite(trace_spectral(field, electric, geometry, scatter, pusher, mass, *numbers))[:, None]
-    field, *octaves = field if kind >= WAVES else (field, *NO_OCTAVES)
-    data = as_kernel_takes_it(field)
-    other = as_kernel_takes_it(electric if pusher else np.zeros(1, data.dtype))
-    parts = Grid(data, *geometry, kind), scatter, Electric(other, pusher, mass)
-    return finite(trace_block(*parts, Octaves(*map(as_kernel_takes_it, octaves)), *numbers))[:, None]
+        found = trace_spectral(field, electric, geometry, scatter, pusher, *numbers)
+    else:
+        field, *octaves = field if kind >= WAVES else (field, *NO_OCTAVES)
+        data = as_kernel_takes_it(field)
+        other = as_kernel_takes_it(electric if pusher else np.zeros(1, data.dtype))
+        parts = Grid(data, *geometry, kind), scatter, Electric(other, pusher)
+        found = trace_block(*parts, Octaves(*map(as_kernel_takes_it, octaves)), *numbers)
+    return finite(found[:, np.argsort(order)])[:, None]
 
 
-def rigidity_of(radius: np.ndarray, reference: np.ndarray) -> float:
-    """Gyroradius times reference field, of one task."""
-    rigidity = float(radius[0]) * float(reference)
-    if not (np.isfinite(rigidity) and rigidity != 0):
+def steps_in(intervals: np.ndarray, longest: Any) -> np.ndarray:
+    """Number of steps of each interval, none longer than `longest`."""
+    return np.ceil(intervals / longest * (1 - 1e-12)).astype(np.int64)
+
+
+def with_rigidity(start: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Start of the kernel, in which gyroradii with the sign of the charge become rigidities."""
+    from mmfields.kernels.trace import RIGIDITY, START
+
+    start = np.array(start)
+    column = start[:, len(START) + RIGIDITY]
+    column *= float(reference)
+    if (bad := ~np.isfinite(column) | (column == 0)).any():
         raise SnapshotError(
-            f"gyroradius times reference field is {rigidity}: give particles a positive reference_field"
+            f"gyroradius times reference field is {column[bad][0]}: give particles a positive reference_field"
         )
-    return rigidity
+    return start
 
 
 def check_start(
@@ -81,13 +87,17 @@ def check_start(
     geometry: tuple[Any, ...],
     kind: int | str,
     intervals: np.ndarray,
-    counts: np.ndarray,
+    light: bool,
+    local: bool,
 ) -> None:
     """Refuse starts that are not finite, outside walls, or too far for the cells to be told apart."""
+    from mmfields.kernels.trace import LONGEST, MASS, START
+
     shape, low, high, walls = geometry
-    if not np.isfinite(start).all():
-        bad = int(np.argwhere(~np.isfinite(start))[0, 0])
-        raise SnapshotError(f"particle {bad} of a block starts at {start[bad].tolist()}: finite numbers are needed")
+    first, ledger = start[:, : len(START)], start[:, len(START) :]
+    if not np.isfinite(first).all():
+        bad = int(np.argwhere(~np.isfinite(first))[0, 0])
+        raise SnapshotError(f"particle {bad} of a block starts at {first[bad].tolist()}: finite numbers are needed")
     lengths = np.sqrt((start[:, 3:6] ** 2).sum(axis=1))
     if (np.abs(lengths - 1) > 1e-6).any():
         bad = int(np.argmax(np.abs(lengths - 1)))
@@ -107,9 +117,13 @@ def check_start(
             f"positions and paths of up to {reached.max():.3g} are beyond what can be told apart in cells of "
             f"{cells.tolist()}: are they in the field's length unit?"
         )
-    steps = intervals[counts > 0] / counts[counts > 0]
-    if (walls == WALLS.index("reflecting")).any() and (steps.max(initial=0.0) > (high - low)[walled]).any():
-        raise SnapshotError(f"steps of {steps.max():g} are longer than the box between its walls: make them shorter")
+    if local or not (walls == WALLS.index("reflecting")).any():
+        return
+    counts = np.maximum(steps_in(intervals, ledger[:, LONGEST, None]), 1)
+    speed = 1 / np.hypot(1.0, ledger[:, MASS, None]) if light else 1.0
+    longest = float((intervals / counts * speed).max(initial=0.0))
+    if (longest > (high - low)[walled]).any():
+        raise SnapshotError(f"steps of {longest:g} are longer than the box between its walls: make them shorter")
 
 
 def finite(rows: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from mmfields.conventions import SPATIAL, SnapshotError, axis_spacing, boundary_attrs
-from mmfields.provenance import verb
+from mmfields.provenance import identity, verb
 
 
 class Synthetic(ABC):
@@ -177,7 +177,7 @@ def _gridded(field: Synthetic, places: Sequence[np.ndarray], dims: Sequence[str]
         new_axes={"c": 3},
         meta=np.empty((0,) * (1 + len(dims))),
         dims=tuple(dims),
-        packed=dask.delayed(type(field).packed, pure=False)(field),
+        packed=dask.delayed(type(field).packed)(field, dask_key_name=f"packed-{identity(field)}"),
         form=form,
     )
 

@@ -72,8 +72,9 @@ def kernels(n: int) -> None:
     direction = rng.normal(size=(PARTICLES, 3))
     direction /= np.linalg.norm(direction, axis=1)[:, None]
     keys, taken = rng.integers(0, 2**63, PARTICLES).astype(np.uint64), np.zeros(PARTICLES, np.int64)
-    start = np.hstack([position, direction, np.ones((PARTICLES, 1))])
-    none = Electric(np.zeros(1, np.float32), 0, 0.0)
+    ledger = np.broadcast_to([RADIUS, 0.0, 0.1 * RADIUS, 0.0, np.nan, 0.0, 0.0], (PARTICLES, 7))
+    start = np.hstack([position, direction, np.ones((PARTICLES, 1)), ledger])
+    none = Electric(np.zeros(1, np.float32), 0)
     none.data.flags.writeable = False
     step, mask, out = 0.1 * RADIUS, np.zeros((1, 1, 1), np.uint8), np.empty((PARTICLES, 3))
 
@@ -82,7 +83,18 @@ def kernels(n: int) -> None:
         counts = np.full(saves, steps // saves)
         model = Scatter(where, 1e-3, 0.0, 1.0, mask)
         trace_block(
-            grid, model, none, Octaves(*OCTAVES), start, keys, taken, RADIUS, counts * step, counts, 0.0, 0.0, 10
+            grid,
+            model,
+            none,
+            Octaves(*OCTAVES),
+            start,
+            keys,
+            taken,
+            counts * step,
+            np.cumsum(counts * step),
+            counts,
+            0.0,
+            12 if wall else 10,
         )
 
     calls = {

@@ -1,0 +1,89 @@
+"""From coefficients in the particles' speed and the run's length unit to cm²/s."""
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from mmfields.conventions import SnapshotError
+from mmfields.provenance import verb
+from mmfields.units import LENGTH, SPEED, as_quantity, is_coefficient, speed_of, unit_of
+
+
+@verb
+def physical(kappa: xr.Dataset | xr.DataArray, *, length_unit: Any = None, speed: Any = None) -> Any:
+    """Diffusion coefficients in cm²/s.
+
+    Parameters
+    ----------
+    kappa : xarray.Dataset or xarray.DataArray
+        From a function of ``mm.transport`` or ``mm.estimators``; lazy where it is.
+    length_unit : astropy Quantity, unit or str, optional
+        What 1 stands for in the lengths of the run; by default ``attrs["length_unit"]``, which trajectories hand on.
+    speed : astropy Quantity, optional
+        Speed of the particles; by default that of their energies or p/(m c), and of light where the rest mass does not
+        matter.
+
+    Returns
+    -------
+    xarray.Dataset or xarray.DataArray
+        Of the same variables: coefficients and their errors in ``cm2 / s``, all else as it is.
+
+    Raises
+    ------
+    SnapshotError
+        If the length unit or the speed is not known, or there is no coefficient.
+    """
+    if isinstance(kappa, xr.DataArray):
+        return _converted(kappa, kappa, length_unit, speed)
+    if not isinstance(kappa, xr.Dataset):
+        raise SnapshotError(f"coefficients of mm.transport are needed, not {type(kappa).__name__}")
+    names = [n for n in kappa.data_vars if str(n).removeprefix("running_").startswith("kappa")]
+    if not names:
+        raise SnapshotError(
+            f"no coefficient kappa among {list(kappa.data_vars)}: give what mm.transport.diffusion gives"
+        )
+    return kappa.assign({n: _converted(kappa[n], kappa, length_unit, speed) for n in names})
+
+
+def _converted(array: xr.DataArray, data: xr.Dataset | xr.DataArray, length_unit: Any, speed: Any) -> xr.DataArray:
+    """One coefficient in cm²/s."""
+    from astropy import units as u
+
+    stated = array.attrs.get("units", "1")
+    if length_unit is None and speed is None and is_coefficient(stated):
+        factor: Any = u.Unit(stated).to("cm2 / s")
+    else:
+        own = {key: value for source in (data, array) for key, value in source.attrs.items()}
+        factor = _length(xr.Dataset(attrs=own), length_unit) * _speed(array, own, speed)
+    notes = {k: v for k, v in array.attrs.items() if k not in ("normalization", "note")}
+    return (array * factor).drop_attrs(deep=False).assign_attrs({**notes, "units": "cm2 / s"})
+
+
+def _length(data: xr.Dataset, given: Any) -> float:
+    length = as_quantity(given, LENGTH) if given is not None else unit_of(data, LENGTH)
+    if length is None:
+        raise SnapshotError(
+            "what 1 stands for in lengths is not known: give length_unit=..., such as 1 * u.kpc, or trace through a "
+            "snapshot that states it, ds.assign_attrs(length_unit='...')"
+        )
+    if not length.unit.is_equivalent("m"):
+        raise SnapshotError(f"length_unit={length}: a length is needed")
+    return float(length.to_value("cm"))
+
+
+def _speed(array: xr.DataArray, attrs: dict[Any, Any], given: Any) -> Any:
+    """Speed in cm/s, one or over the dims of ``beta_gamma``."""
+    text = given if given is not None else attrs.get(SPEED)
+    if text is not None:
+        speed = as_quantity(text, "speed")
+        if not speed.unit.is_equivalent("m / s") or np.ndim(speed.value) or not speed.value > 0:
+            raise SnapshotError(f"speed={text}: one positive speed such as 0.1 * c is needed")
+        return float(speed.to_value("cm / s"))
+    if "beta_gamma" in array.coords:
+        light = float(speed_of(np.inf).to_value("cm / s"))
+        return light / np.hypot(1.0, 1 / array["beta_gamma"])
+    raise SnapshotError(
+        "the speed of the particles is not known, or differs between them: give speed=..., or make them with "
+        "energy=... or beta_gamma=..."
+    )
