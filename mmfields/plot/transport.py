@@ -1,13 +1,16 @@
 """Diffusion coefficients."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
 from mmfields.conventions import SnapshotError
 from mmfields.plot.base import COLOURS, new_axes, require_drawable
+from mmfields.theory import Medium, kappa_micromirror, kappa_perpendicular
+from mmfields.transport import physical
+from mmfields.units import as_quantity, momentum_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -75,11 +78,16 @@ def running_diffusion(
 
 
 def diffusion(
-    kappa: xr.Dataset, ax: "Axes | None" = None, *, names: Sequence[str] = ("kappa_par", "kappa_perp")
+    kappa: xr.Dataset,
+    ax: "Axes | None" = None,
+    *,
+    names: Sequence[str] = ("kappa_par", "kappa_perp"),
+    theory: Medium | Mapping[str, Callable[[Any], Any]] | None = None,
 ) -> list:
-    """Plateau coefficients against gyroradius, one colour per traced field, with error bars.
+    """Plateau coefficients with error bars, one colour per traced field, and the laws of theory beside them.
 
-    Filled markers are diffusive; open ones are no plateau (exponent of their displacements off 1 by more than 0.3).
+    Against energy and in cm²/s where these are known, else against the gyroradius in the run's units.  Filled markers
+    are diffusive; open ones are no plateau (exponent of their displacements off 1 by more than 0.3).
 
     Parameters
     ----------
@@ -88,45 +96,101 @@ def diffusion(
     ax : Axes, optional
     names : sequence of str
         Coefficients, told apart by marker.
+    theory : Medium or mapping of str to callable, optional
+        Lines: Eqs. 5 and 6 of a medium, with the momentum and speed of each energy, or functions of the energy by their
+        labels, each of which takes and gives astropy Quantities.  They need energies and units.
 
     Returns
     -------
     list of artists
+
+    Raises
+    ------
+    SnapshotError
+        If these are no plateau coefficients, or lines are asked for where there is no energy, or no unit.
     """
     names = (names,) if isinstance(names, str) else names
     each = [n for name in names for n in (name, f"{name}_error", name.replace("kappa", "exponent"))]
     require_drawable(kappa, "mm.transport.diffusion", *each, dims=("gyroradius", "field"))
     ax = ax or new_axes()
-    kappa = kappa.compute()
+    kappa, known = _in_physical_units(kappa.compute())
+    if theory is not None and not known:
+        raise SnapshotError(
+            "lines of theory need energies and cm2/s: make particles with energy=..., in a field of known units "
+            "(ds.assign_attrs(length_unit='...', field_unit='...'))"
+        )
     if "gyroradius" not in kappa.dims:
         kappa = kappa.expand_dims("gyroradius")
     if "field" not in kappa.dims:
         kappa = kappa.expand_dims(field=["field"])
+    abscissa = kappa["energy"] if known else kappa["gyroradius"]
     shown = [n for n in names if np.isfinite(kappa[n]).any()] or ["kappa"]
     artists = []
     for f, field in enumerate(kappa["field"].values):
         row = kappa.sel(field=field)
+        at = np.broadcast_to(abscissa.values, row.sizes["gyroradius"])
         colour = COLOURS[f % len(COLOURS)]
         for name, marker, style in zip(shown, ("o", "s", "^"), ("-", "--", ":"), strict=False):
-            line = ax.errorbar(
-                row["gyroradius"],
-                row[name],
-                row[f"{name}_error"],
-                color=colour,
-                marker=marker,
-                linestyle=style,
-                capsize=3,
-                label=f"{_kappa_label(name)}, {field}",
-            )
+            look = {"color": colour, "marker": marker, "linestyle": style, "capsize": 3}
+            line = ax.errorbar(at, row[name], row[f"{name}_error"], label=f"{_kappa_label(name)}, {field}", **look)
             free = (abs(row[name.replace("kappa", "exponent")] - 1) > 0.3).values
-            ax.plot(row["gyroradius"][free], row[name][free], marker, color=colour, markerfacecolor="white", zorder=3)
+            ax.plot(at[free], row[name][free], marker, color=colour, markerfacecolor="white", zorder=3)
             artists.append(line)
+    if theory is not None:
+        artists += _theory_lines(ax, theory, abscissa, kappa.attrs.get("mass"))
     ax.set(xscale="log", yscale="log")
     ax.plot([], [], "o", color="0.3", markerfacecolor="white", label="open: no plateau")
-    ax.set_xlabel(f"gyroradius $r_g$ [{_length_name(kappa)}]")
-    ax.set_ylabel(rf"$\kappa$ [$v$ × {_length_name(kappa)}]")
+    if known:
+        ax.set_xlabel(f"kinetic energy [{abscissa.attrs['units']}]")
+        ax.set_ylabel(r"$\kappa$ [cm$^2$ s$^{-1}$]")
+    else:
+        ax.set_xlabel(f"gyroradius $r_g$ [{_length_name(kappa)}]")
+        ax.set_ylabel(rf"$\kappa$ [$v$ × {_length_name(kappa)}]")
     ax.legend(fontsize=8)
     return artists
+
+
+def _in_physical_units(kappa: xr.Dataset) -> tuple[xr.Dataset, bool]:
+    """Coefficients in cm²/s where energies and units are known, and whether they are."""
+    if "energy" not in kappa.coords or not set(kappa["energy"].dims) <= {"gyroradius"}:
+        return kappa, False
+    speeds = "particle_speed" in kappa.attrs or "beta_gamma" in kappa.coords
+    return (physical(kappa), True) if "length_unit" in kappa.attrs and speeds else (kappa, False)
+
+
+def _theory_lines(ax: "Axes", theory: Any, energy: xr.DataArray, mass: str | None) -> list:
+    """Laws over the range of the energies and a little beyond."""
+    from astropy import units as u
+
+    if isinstance(theory, Medium):
+        theory = _laws_of(theory, mass)
+    low, high = float(energy.min()), float(energy.max())
+    at = np.geomspace(low / 1.5, high * 1.5, 100)
+    lines = []
+    for (label, law), style in zip(theory.items(), ("-", "--", "-.", ":") * len(theory), strict=False):
+        values = u.Quantity(law(at * u.Unit(energy.attrs["units"]))).to_value("cm2 / s")
+        lines += ax.plot(at, values, style, color="0.5", linewidth=1, label=label, zorder=1)
+    return lines
+
+
+def _laws_of(medium: Medium, mass: str | None) -> dict[str, Callable[[Any], Any]]:
+    """Eqs. 5 and 6 of kinetic energies: c r_g² and c become v r_g² and v, r_g being that of the momentum."""
+    from astropy import constants
+
+    def of_momentum(energy: Any) -> tuple[Any, np.ndarray]:
+        if mass is None:
+            return energy, np.ones(energy.shape)
+        momentum, ratio = momentum_of(energy, as_quantity(mass, "mass"))
+        return (momentum * constants.c).to(energy.unit), ratio / np.hypot(1.0, ratio)
+
+    def along(energy: Any) -> Any:
+        full, speed = of_momentum(energy)
+        return kappa_micromirror(full, medium) * speed
+
+    return {
+        r"$\kappa_{mm}$, Eq. 5": along,
+        r"$\kappa_\perp$, Eq. 6": lambda energy: kappa_perpendicular(medium) * of_momentum(energy)[1],
+    }
 
 
 def _kappa_label(name: str) -> str:
