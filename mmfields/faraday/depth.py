@@ -13,6 +13,7 @@ from mmfields.faraday.sight import (
     Columns,
     chunked_alike,
     columns_of,
+    density_times_field,
     map_of,
     needed,
     positive,
@@ -44,7 +45,9 @@ def rotation_measure(
     los : {"x", "y", "z"} or three numbers
         Axis of the line of sight, or a vector towards the observer.  Oblique lines cross the box once along the
         axis that is nearest to them, wrapping around the others, and are told apart by where they leave it; the map
-        is not foreshortened.
+        is not foreshortened.  They are interpolated in what a cell adds, n B along the line, here and in
+        :func:`polarization`: so the mean of the map is exactly that of the box, which products of n and B that are
+        interpolated apart do not give.
     density : astropy Quantity or xarray.DataArray, optional
         Electron density where the snapshot has no ``n``, or instead of it: a constant, or a profile with units over
         some of the axes.
@@ -58,12 +61,13 @@ def rotation_measure(
     -------
     xarray.DataArray
         Over the dims that are left, in rad m⁻²; summed with twice the digits of a double, so that it does not
-        depend on the chunks.
+        depend on the chunks.  A line through a cell that is not finite is NaN or infinite, and no other one.
 
     Raises
     ------
     SnapshotError
-        If the axis or the density is missing or negative, or a unit is not known.
+        If the axis or the density is missing, a unit is not known, or a variable is not of real numbers; if an oblique
+        line of sight leaves the box through an open side; when computed, if a density is negative.
     """
     columns = columns_of(ds, los, density=density, field_unit=field_unit, length_unit=length_unit, redshift=redshift)
     total = _summed(columns)
@@ -134,10 +138,13 @@ def _column_sums(*arrays: np.ndarray, columns: tuple, dense: bool, threads: int 
     *fields, places = arrays
     direction, shifts = columns
     number = [fields.pop()] if dense else []
-    seen = [towards(fields, direction), *number]
+    if shifts != (0.0, 0.0):
+        seen = [straightened(density_times_field(fields, direction, *(number or [None])), places, shifts)]
+    else:
+        seen = [towards(fields, direction), *number]
     shape = seen[0].shape[1:]
-    seen = [np.ascontiguousarray(straightened(s, places, shifts).reshape(len(places), -1)) for s in seen]
-    density = seen[1] if dense else np.ones((1, 1))
+    seen = [np.ascontiguousarray(s.reshape(len(places), -1)) for s in seen]
+    density = seen[1] if len(seen) > 1 else np.ones((1, 1))
     sums = np.zeros((2, seen[0].shape[1]))
 
     def cells(part: slice) -> int:
