@@ -196,7 +196,7 @@ def faraday_depth(
     Returns
     -------
     xarray.DataArray
-        Over the dims of the snapshot [rad m⁻²]; lazy where it is.
+        Over the dims of the snapshot [rad m⁻²]; lazy where it is.  Not finite in and behind a cell that is not.
 
     Raises
     ------
@@ -215,7 +215,7 @@ def faraday_depth(
     if density_ is not None:
         density_ = xr.apply_ufunc(positive, density_, dask="parallelized", output_dtypes=[density_.dtype])
     own = field.astype(np.float64) if density_ is None else field.astype(np.float64) * density_
-    total = own.isel({axis: slice(None, None, -1)}).cumsum(axis).isel({axis: slice(None, None, -1)})
+    total = own.isel({axis: slice(None, None, -1)}).cumsum(axis, skipna=False).isel({axis: slice(None, None, -1)})
     depth = (total - 0.5 * own) * columns.depth
     if columns.sight.backward:
         depth = depth.isel({axis: slice(None, None, -1)})

@@ -12,6 +12,8 @@ from mmfields.faraday.sight import require_kind
 
 # Within so many errors a parameter reaches as far as χ² stays within their square of its least.
 MOST_ERRORS = 3
+# Of the grid's best places, so many are looked at for peaks to begin from.
+MOST_PLACES = 300
 # Scatter of an angle of which nothing is known.
 NO_ANGLE = np.pi / np.sqrt(12)
 
@@ -132,6 +134,8 @@ class _Grid:
     total : float
     numbers : int
         That the law has.
+    width : float
+        Depths closer than this are of one peak.
     """
 
     depth: np.ndarray
@@ -140,16 +144,16 @@ class _Grid:
     cost: np.ndarray
     total: float
     numbers: int
+    width: float
 
     def starts(self) -> list[np.ndarray]:
-        """Where to begin: the two best depths of every spread, six of them at most."""
-        best = [p for s in np.unique(self.spread) for p in self._best_of(np.flatnonzero(self.spread == s))]
-        best = sorted(best, key=lambda p: self.cost[p])[:6]
+        """Where to begin: the best places of the grid whose depths are not those of one peak, four of them at most."""
+        best: list[int] = []
+        for p in np.argsort(self.cost)[:MOST_PLACES]:
+            if all(abs(self.depth[p] - self.depth[q]) > self.width for q in best):
+                best.append(p)
         x = [self.amplitude.real, self.amplitude.imag, self.depth, np.maximum(self.spread**2, 1e-4)]
-        return [np.array([v[p] for v in x[: self.numbers]]) for p in best]
-
-    def _best_of(self, places: np.ndarray) -> np.ndarray:
-        return places[np.argsort(self.cost[places])[:2]]
+        return [np.array([v[p] for v in x[: self.numbers]]) for p in best[:4]]
 
     def values(self) -> np.ndarray:
         """p0, angle, depth and sigma, (numbers, n)."""
@@ -167,11 +171,11 @@ def _grid(waves: np.ndarray, values: np.ndarray, law: str) -> _Grid:
     for spread in spreads:
         shape = function(waves, depths[:, None], *([spread] if len(names) > 1 else []))
         power = (abs(shape) ** 2).sum(axis=1)
-        amplitude = (shape.conj() @ values) / power
+        amplitude = (shape.conj() * values).sum(axis=1) / power
         found.append((amplitude, total - abs(amplitude) ** 2 * power))
     amplitude, cost = (np.concatenate(f) for f in zip(*found, strict=True))
     both = np.tile(depths, len(spreads)), np.repeat(spreads, len(depths))
-    return _Grid(*both, amplitude, cost, total, 2 + len(names))
+    return _Grid(*both, amplitude, cost, total, 2 + len(names), float(np.pi / (2 * np.ptp(waves))))
 
 
 def _values(x: np.ndarray) -> np.ndarray:

@@ -124,10 +124,17 @@ def _checked(
 
 
 def _one(value: Any, name: str) -> float:
-    number = require_plain(value, name, "rad/m2")
+    number = _plain(value, name, "rad/m2")
     if number.ndim:
         raise SnapshotError(f"{name} has the shape {number.shape}: one number in rad/m2 is needed")
     return float(number)
+
+
+def _plain(given: Any, name: str, unit: str) -> np.ndarray:
+    """Numbers that carry no unit, be it astropy's or pint's."""
+    if not isinstance(given, xr.DataArray) and getattr(given, "units", None) is not None:
+        raise SnapshotError(f"{name} is a quantity in {given.units}: plain numbers in {unit} are needed")
+    return require_plain(given, name, unit)
 
 
 def wavelengths_of(given: Any) -> np.ndarray:
@@ -142,7 +149,7 @@ def wavelengths_of(given: Any) -> np.ndarray:
         require_bare(given)
         if given.attrs.get("units", "1") not in ("1", ""):
             given = given.values * number_in(f"1 {given.attrs['units']}", "wavelength_sq", "m2")
-    wave = require_plain(given, "wavelength_sq", "m2")
+    wave = _plain(given, "wavelength_sq", "m2")
     if (wave < 0).any():
         raise SnapshotError(f"wavelength_sq={wave.min():g}: wavelengths squared [m²] are not below 0")
     return wave

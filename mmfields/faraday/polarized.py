@@ -473,7 +473,7 @@ def _blurred(array: np.ndarray, *, sigmas: Sequence[float]) -> np.ndarray:
     from scipy import fft
 
     axes = tuple(range(array.ndim - len(sigmas), array.ndim))
-    require_finite(array, "P", "a beam would spread that over the map")
+    require_finite(array.sum(axis=tuple(range(axes[0]))), "P", "a beam would spread that over the map")
     spectrum = fft.fftn(array, axes=axes)
     for axis, sigma in zip(axes, sigmas, strict=True):
         k = 2 * np.pi * np.fft.fftfreq(array.shape[axis])
@@ -537,8 +537,8 @@ def depolarization(pol: xr.DataArray, *, patches: int = 4) -> xr.Dataset:
 def _depolarized(real: np.ndarray, imaginary: np.ndarray, *, p0: float, patches: int, rank: int) -> np.ndarray:
     """Fractions and dispersion, and their jackknife errors, over the leading axes."""
     array = real + 1j * imaginary
-    require_finite(array, "P", "a mean needs all of them")
     lead = array.shape[: array.ndim - rank]
+    require_finite(array.sum(axis=tuple(range(len(lead)))), "P", "a mean needs all of them")
     labels = np.zeros(array.shape[-rank:], int)
     for axis, n in enumerate(labels.shape):
         count = min(patches, n)

@@ -14,6 +14,7 @@ from mmfields.conventions import (
     axis_spacing,
     boundaries,
     components,
+    spacing,
     unit_vector,
 )
 from mmfields.faraday.units import factor, number_in, redshift_factor
@@ -117,6 +118,21 @@ def require_kind(array: Any, kinds: str, what: str) -> xr.DataArray:
     return array
 
 
+def require_map(rm: Any) -> xr.DataArray:
+    """A map of real numbers in rad/m², or one that states no unit.
+
+    Raises
+    ------
+    SnapshotError
+        If it is none, or states another unit.
+    """
+    require_kind(rm, "fiu", "a map of real numbers from mm.faraday.rotation_measure")
+    unit = rm.attrs.get("units", "rad / m2")
+    if unit != "rad / m2" and number_in(f"1 {unit}", str(rm.name), "rad / m2") != 1:
+        raise SnapshotError(f"{rm.name} is in {unit}: bring it to rad / m2")
+    return rm
+
+
 def require_bare(array: xr.DataArray) -> None:
     """Refuse arrays that carry their unit themselves, as those of pint do: it would be lost on the way.
 
@@ -184,7 +200,8 @@ def columns_of(
     used = [*names, *more, sight.axis, *(["n"] if density is None and "n" in ds else [])]
     for array in [*(ds[name] for name in used), *([density] if isinstance(density, xr.DataArray) else [])]:
         require_kind(array, "fiu", "a snapshot of real numbers")
-    path = axis_spacing(ds, sight.axis) / abs(sight.along(sight.axis))
+    cells = spacing(ds)
+    path = cells[sight.axis] / abs(sight.along(sight.axis))
     scale = RM_CONSTANT * path * redshift_factor(redshift)
     scale *= factor(ds["Bx"], ds, "field_unit", field_unit, "uG", f"B{sight.axis}")
     scale *= factor(ds[sight.axis], ds, "length_unit", length_unit, "pc", sight.axis)
@@ -212,10 +229,7 @@ def columns_of(
     lead, arrays, _ = aligned(every, [], [sight.axis, *dims])
     if sight.backward:
         arrays = [a[(..., slice(None, None, -1), *(slice(None),) * len(dims))] for a in arrays]
-    widths = [axis_spacing(ds, d) for d in dims]
-    shifts = (
-        tuple(path * sight.along(d) / w for d, w in zip(dims, widths, strict=True)) if sight.oblique else (0.0, 0.0)
-    )
+    shifts = tuple(path * sight.along(d) / cells[d] for d in dims) if sight.oblique else (0.0, 0.0)
     dense = arrays.pop() if number else None
     return Columns(sight, lead, dims, arrays, dense, shifts, scale)
 

@@ -18,7 +18,7 @@ from mmfields.conventions import (
     unit_attrs,
 )
 from mmfields.faraday.depth import rotation_measure
-from mmfields.faraday.sight import RM_CONSTANT, columns_of, require_kind
+from mmfields.faraday.sight import RM_CONSTANT, columns_of, require_map
 from mmfields.faraday.units import number_in, quantity, redshift_factor
 
 
@@ -55,12 +55,9 @@ def statistics(rm: xr.DataArray, *, bins: int = 60) -> xr.Dataset:
         If it is no map of at least four pixels of real numbers in rad/m²; when computed, if fewer are finite.
     """
     require_whole(bins, "bins", 2)
-    require_kind(rm, "fiu", "a map of real numbers from mm.faraday.rotation_measure")
-    dims = spatial_dims(rm)
+    dims = spatial_dims(require_map(rm))
     if len(dims) > 2 or int(np.prod([rm.sizes[d] for d in dims])) < 4:
         raise SnapshotError(f"a map of at least four pixels is needed, and {rm.name} has {dict(rm.sizes)}")
-    if (unit := rm.attrs.get("units", "rad / m2")) != "rad / m2" and number_in(f"1 {unit}", "rm", "rad / m2") != 1:
-        raise SnapshotError(f"rm is in {unit}: bring it to rad / m2")
     wrap = tuple(rm.attrs.get(f"boundary_{d}") == "periodic" for d in dims)
     lags = _Lags(tuple(rm.sizes[d] for d in dims), tuple(spacing(rm)[d] for d in dims), wrap)
     moments, pdf, structure = xr.apply_ufunc(
@@ -250,12 +247,14 @@ def compared(ds: xr.Dataset, los: Any = "z", **given: Any) -> xr.Dataset:
     xarray.Dataset
         ``sigma`` of the map and ``sigma_law`` = 0.8119 n B_rms √(L l_c) [rad/m²]; ``B_rms`` of the fluctuations, in the
         field's unit; and their ``integral_scale`` l_c = (π/2) ∫E/k dk / ∫E dk, in the length unit.  Along an axis of a
-        periodic box the map sees only modes that do not vary along it, which is what the law counts.
+        periodic box the map sees only modes that do not vary along it, which is what the law counts.  NaN where the
+        density is not finite.
 
     Raises
     ------
     SnapshotError
-        As :func:`rotation_measure`, or if an axis is not periodic.
+        As :func:`rotation_measure`, or if the snapshot has not three axes, all of them periodic; when computed, if the
+        field is not finite.
     """
     if len(spatial_dims(ds)) != 3:
         raise SnapshotError(f"the law is that of three dimensions, and the snapshot has {spatial_dims(ds)}")
@@ -267,14 +266,15 @@ def compared(ds: xr.Dataset, los: Any = "z", **given: Any) -> xr.Dataset:
     dims = [columns.sight.axis, *columns.dims]
     dense = 1.0
     if columns.density is not None:
-        dense = np.sqrt((xr.DataArray(columns.density, dims=[*columns.lead, *dims]).astype(float) ** 2).mean(dims))
+        number = xr.DataArray(columns.density, dims=[*columns.lead, *dims])
+        dense = np.sqrt((number.astype(float) ** 2).mean(dims, skipna=False))
     # a cell of B = n = 1 is `depth` deep, and `path` long
     path = spacing(ds)[columns.sight.axis] / abs(columns.sight.along(columns.sight.axis))
     length = path * ds.sizes[columns.sight.axis]
     law = columns.depth / path * dense * strength * np.sqrt(length * scale)
     out = xr.Dataset(
         {
-            "sigma": rm.std(list(columns.dims)),
+            "sigma": rm.std(list(columns.dims), skipna=False),
             "sigma_law": law,
             "B_rms": strength,
             "integral_scale": scale,
@@ -298,8 +298,9 @@ def beta_model(radius: Any, *, central: Any, core: Any, beta: float = 2 / 3) -> 
     Parameters
     ----------
     radius, core : astropy Quantity
+        Distances from the centre, and r_c.
     central : astropy Quantity
-        Density at the centre.
+        Density n0 at the centre.
     beta : float
 
     Returns
@@ -310,13 +311,16 @@ def beta_model(radius: Any, *, central: Any, core: Any, beta: float = 2 / 3) -> 
     Raises
     ------
     SnapshotError
-        If a number is not positive.
+        If `core` or `beta` (up to 10) is not positive, a radius or `central` is below 0 or not finite, or units differ.
     """
     require_number(beta, "beta", 1e-6, 10.0)
-    r, c = quantity(radius, "radius"), quantity(core, "core")
-    if number_in(core, "core", r.unit, 0.0) == 0:
+    r, n0 = quantity(radius, "radius"), quantity(central, "central")
+    number_in(central, "central", n0.unit, 0.0)
+    if not (np.isfinite(r.value) & (r.value >= 0)).all():
+        raise SnapshotError(f"radius={radius}: finite distances from 0 on are needed")
+    if (size := number_in(core, "core", r.unit, 0.0)) == 0:
         raise SnapshotError(f"core={core}: a positive length is needed")
-    return quantity(central, "central") * (1 + (r / c).to_value("") ** 2) ** (-1.5 * beta)
+    return n0 * (1 + (r.value / size) ** 2) ** (-1.5 * beta)
 
 
 def expected_angles(
