@@ -133,7 +133,7 @@ def _summed(columns: Columns) -> Any:
 
 def _column_sums(*arrays: np.ndarray, columns: tuple, dense: bool, threads: int = 1) -> np.ndarray:
     """Sums of density times field of one block, (1, 2, rows, columns): the sum and its last digits."""
-    from mmfields.kernels.faraday import add_depth
+    from mmfields.kernels.faraday import add_along, add_depth
 
     *fields, places = arrays
     direction, shifts = columns
@@ -143,12 +143,17 @@ def _column_sums(*arrays: np.ndarray, columns: tuple, dense: bool, threads: int 
     else:
         seen = [towards(fields, direction), *number]
     shape = seen[0].shape[1:]
-    seen = [np.ascontiguousarray(s.reshape(len(places), -1)) for s in seen]
+    upright = [np.moveaxis(s, 0, -1) for s in seen]
+    along = all(s.flags.c_contiguous for s in upright)  # columns in one piece would be slow to turn
+    if along:
+        seen, add = [s.reshape(-1, len(places)) for s in upright], add_along
+    else:
+        seen, add = [np.ascontiguousarray(s.reshape(len(places), -1)) for s in seen], add_depth
     density = seen[1] if len(seen) > 1 else np.ones((1, 1))
-    sums = np.zeros((2, seen[0].shape[1]))
+    sums = np.zeros((2, int(np.prod(shape))))
 
     def cells(part: slice) -> int:
-        return add_depth(seen[0], density, *sums, part.start, part.stop)
+        return add(seen[0], density, *sums, part.start, part.stop)
 
     if shared(cells, sums.shape[1], threads):
         positive(density)

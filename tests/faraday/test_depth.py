@@ -319,3 +319,20 @@ def test_axes_in_two_units_are_refused():
     ds.x.attrs["units"] = "kpc"
     with pytest.raises(mm.SnapshotError, match="axes differ in unit"):
         mm.faraday.rotation_measure(ds, (1, 2, 9))
+
+
+@pytest.mark.parametrize("los", ["x", "y", "z"])
+@pytest.mark.parametrize("density", [None, 2 / u.cm**3])
+def test_the_order_in_memory_does_not_matter(los, density):
+    """To the bit: columns that lie in one piece, whose last cells are few, and columns that lie side by side."""
+    ds = random_box((11, 7, 9), seed=6)
+    want = mm.faraday.rotation_measure(ds, los, density=density)
+    for order in ("zyx", "xyz", "yxz", "zxy"):
+        turned = ds.transpose(*order)
+        turned = turned.map(lambda a: a.copy(data=np.ascontiguousarray(a.values)), keep_attrs=True)
+        found = mm.faraday.rotation_measure(turned.assign_attrs(ds.attrs), los, density=density)
+        np.testing.assert_array_equal(found.transpose(*want.dims), want)
+    negative = replaced(ds, lambda a: a - (a == a.max()), ["n"])
+    if density is None:
+        with pytest.raises(mm.SnapshotError, match="no number below 0"):
+            mm.faraday.rotation_measure(negative, los)
