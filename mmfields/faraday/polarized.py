@@ -489,7 +489,8 @@ def depolarization(pol: xr.DataArray, *, patches: int = 4) -> xr.Dataset:
     pol : xarray.DataArray
         From :func:`polarization`; lazy where it is.
     patches : int
-        Per axis of the map, whose leaving out one by one gives the errors.
+        Per axis of the map, whose leaving out one by one gives the errors; too small ones where the map's structures
+        are larger than a patch.
 
     Returns
     -------
