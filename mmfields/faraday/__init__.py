@@ -2,7 +2,8 @@
 
 from mmfields.faraday.depth import faraday_depth, rotation_measure
 from mmfields.faraday.files import rm_synthesis, write_fits
-from mmfields.faraday.laws import burn_slab, external_dispersion, fit, internal_dispersion
+from mmfields.faraday.fitting import fit
+from mmfields.faraday.laws import burn_slab, external_dispersion, internal_dispersion
 from mmfields.faraday.polarized import BANDS, band, depolarization, polarization
 from mmfields.faraday.sight import RM_CONSTANT
 from mmfields.faraday.stacking import stack

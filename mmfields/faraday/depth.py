@@ -13,6 +13,7 @@ from mmfields.faraday.sight import (
     Columns,
     chunked_alike,
     columns_of,
+    density_times_field,
     map_of,
     needed,
     positive,
@@ -46,7 +47,9 @@ def rotation_measure(
     los : {"x", "y", "z"} or three numbers
         Axis of the line of sight, or a vector towards the observer.  Oblique lines cross the box once along the
         axis that is nearest to them, wrapping around the others, and are told apart by where they leave it; the map
-        is not foreshortened.
+        is not foreshortened.  They are interpolated in what a cell adds, n B along the line, here and in
+        :func:`polarization`: so the mean of the map is exactly that of the box, which products of n and B that are
+        interpolated apart do not give.
     density : astropy Quantity or xarray.DataArray, optional
         Electron density where the snapshot has no ``n``, or instead of it: a constant, or a profile with units over
         some of the axes.
@@ -60,12 +63,13 @@ def rotation_measure(
     -------
     xarray.DataArray
         Over the dims that are left, in rad m⁻²; summed with twice the digits of a double, so that it does not
-        depend on the chunks.
+        depend on the chunks.  A line through a cell that is not finite is NaN or infinite, and no other one.
 
     Raises
     ------
     SnapshotError
-        If the axis or the density is missing or negative, or a unit is not known.
+        If the axis or the density is missing, a unit is not known, or a variable is not of real numbers; if an oblique
+        line of sight leaves the box through an open side; when computed, if a density is negative.
     """
     columns = columns_of(ds, los, density=density, field_unit=field_unit, length_unit=length_unit, redshift=redshift)
     total = _summed(columns)
@@ -131,19 +135,27 @@ def _summed(columns: Columns) -> Any:
 
 def _column_sums(*arrays: np.ndarray, columns: tuple, dense: bool, threads: int = 1) -> np.ndarray:
     """Sums of density times field of one block, (1, 2, rows, columns): the sum and its last digits."""
-    from mmfields.kernels.faraday import add_depth
+    from mmfields.kernels.faraday import add_along, add_depth
 
     *fields, places = arrays
     direction, shifts = columns
     number = [fields.pop()] if dense else []
-    seen = [towards(fields, direction), *number]
+    if shifts != (0.0, 0.0):
+        seen = [straightened(density_times_field(fields, direction, *(number or [None])), places, shifts)]
+    else:
+        seen = [towards(fields, direction), *number]
     shape = seen[0].shape[1:]
-    seen = [np.ascontiguousarray(straightened(s, places, shifts).reshape(len(places), -1)) for s in seen]
-    density = seen[1] if dense else np.ones((1, 1))
-    sums = np.zeros((2, seen[0].shape[1]))
+    upright = [np.moveaxis(s, 0, -1) for s in seen]
+    along = all(s.flags.c_contiguous for s in upright)  # columns in one piece would be slow to turn
+    if along:
+        seen, add = [s.reshape(-1, len(places)) for s in upright], add_along
+    else:
+        seen, add = [np.ascontiguousarray(s.reshape(len(places), -1)) for s in seen], add_depth
+    density = seen[1] if len(seen) > 1 else np.ones((1, 1))
+    sums = np.zeros((2, int(np.prod(shape))))
 
     def cells(part: slice) -> int:
-        return add_depth(seen[0], density, *sums, part.start, part.stop)
+        return add(seen[0], density, *sums, part.start, part.stop)
 
     if shared(cells, sums.shape[1], threads):
         positive(density)
@@ -192,7 +204,7 @@ def faraday_depth(
     Returns
     -------
     xarray.DataArray
-        Over the dims of the snapshot [rad m⁻²]; lazy where it is.
+        Over the dims of the snapshot [rad m⁻²]; lazy where it is.  Not finite in and behind a cell that is not.
 
     Raises
     ------
@@ -211,7 +223,7 @@ def faraday_depth(
     if density_ is not None:
         density_ = xr.apply_ufunc(positive, density_, dask="parallelized", output_dtypes=[density_.dtype])
     own = field.astype(np.float64) if density_ is None else field.astype(np.float64) * density_
-    total = own.isel({axis: slice(None, None, -1)}).cumsum(axis).isel({axis: slice(None, None, -1)})
+    total = own.isel({axis: slice(None, None, -1)}).cumsum(axis, skipna=False).isel({axis: slice(None, None, -1)})
     depth = (total - 0.5 * own) * columns.depth
     if columns.sight.backward:
         depth = depth.isel({axis: slice(None, None, -1)})

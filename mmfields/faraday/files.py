@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import SnapshotError, axis_spacing
+from mmfields.conventions import SnapshotError, axis_spacing, require_number
+from mmfields.faraday.laws import wavelengths_of
 from mmfields.faraday.polarized import LIGHT_SPEED
+from mmfields.faraday.sight import require_finite, require_kind, require_map
 from mmfields.faraday.units import number_in
 
 
@@ -23,7 +25,7 @@ def write_fits(
     Parameters
     ----------
     data : xarray.DataArray
-        From :func:`rotation_measure` or :func:`polarization`, without ``time``; computed here.
+        From :func:`rotation_measure` or :func:`polarization`, without ``time``, with its attrs; computed here.
     folder : path
         Made where it is not there.
     pixel : astropy Quantity
@@ -38,19 +40,18 @@ def write_fits(
     Raises
     ------
     SnapshotError
-        If the data are neither, the pixel is no angle, or a file is there.
+        If the data are neither, the pixel is no angle, or a file is there and is not to be overwritten.
     """
     from astropy.io import fits
 
+    cube = "wavelength_sq" in getattr(data, "dims", ())
+    require_kind(data, "c", "complex P over wavelength_sq") if cube else require_map(data)
     dims = [str(d) for d in data.dims if d in ("x", "y", "z")]
-    cube = "wavelength_sq" in data.dims
     if len(dims) != 2 or data.ndim != 2 + cube:
         raise SnapshotError(f"a map, with or without wavelength_sq, is needed; this has dims {data.dims}")
     size = number_in(pixel, "pixel", "deg", 0.0)
     if size == 0:
         raise SnapshotError(f"pixel={pixel}: an angle above 0 is needed")
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     up, left = str(data.attrs.get("north", "")), str(data.attrs.get("east", ""))
     if {up[1:], left[1:]} != set(dims):
         raise SnapshotError(f"attrs say that {up or 'no axis'} is north and {left or 'none'} east of a map over {dims}")
@@ -69,20 +70,22 @@ def write_fits(
     header["RADESYS"], header["EQUINOX"], header["ORIGIN"] = "ICRS", 2000.0, "mmfields"
     written, tables = {}, {}
     if cube:
-        frequency = LIGHT_SPEED / np.sqrt(data["wavelength_sq"].values)
+        frequency = LIGHT_SPEED / np.sqrt(wavelengths_of(data["wavelength_sq"]))
         header["CTYPE3"], header["CUNIT3"], header["CRPIX3"], header["CRVAL3"] = "FREQ", "Hz", 1.0, frequency[0]
         step = float(frequency[-1] - frequency[0]) / max(1, len(frequency) - 1)
         header["CDELT3"] = step or 1.0  # of a single channel no width is known, and 0 is not allowed
         header["BUNIT"] = "1"
         tables = {"Q": values.real, "U": values.imag}
-        written["frequencies"] = folder / "frequencies.txt"
+        written["frequencies"] = Path(folder) / "frequencies.txt"
     else:
         header["BUNIT"] = "rad/m2"
         tables = {"RM": values}
+    folder = Path(folder)
     for name in tables:
         written[name] = folder / f"{name}.fits"
     if not overwrite and (there := [str(p) for p in written.values() if p.exists()]):
         raise SnapshotError(f"{there} are there already: give overwrite=True, or another folder")
+    folder.mkdir(parents=True, exist_ok=True)
     for name, table in tables.items():
         fits.PrimaryHDU(np.asarray(table, np.float32), header).writeto(written[name], overwrite=overwrite)
     if cube:
@@ -108,8 +111,11 @@ def rm_synthesis(pol: xr.DataArray, *, noise: float) -> dict[str, Any]:
     Raises
     ------
     SnapshotError
-        If P has other dims, or RM-Tools is not installed.
+        If P has other dims, is not complex or not finite, the noise is not positive, or RM-Tools is not installed.
     """
+    require_kind(pol, "c", "P of mm.faraday.polarization, complex Q + iU,")
+    if require_number(noise, "noise") <= 0:
+        raise SnapshotError(f"noise={noise!r}: a positive number is needed")
     if pol.dims != ("wavelength_sq",):
         raise SnapshotError(f"one line of sight over wavelength_sq is needed, this has dims {pol.dims}: select it")
     try:
@@ -117,7 +123,8 @@ def rm_synthesis(pol: xr.DataArray, *, noise: float) -> dict[str, Any]:
     except ImportError as error:
         raise SnapshotError(f"RM-Tools is not installed ({error}): pip install RM-Tools") from error
     pol = pol.sortby("wavelength_sq", ascending=False)
-    frequency = LIGHT_SPEED / np.sqrt(pol["wavelength_sq"].values)
+    require_finite(pol.values, "P", "the synthesis needs all wavelengths")
+    frequency = LIGHT_SPEED / np.sqrt(wavelengths_of(pol["wavelength_sq"]))
     one = np.full(len(frequency), noise)
     data = [frequency, pol.values.real, pol.values.imag, one, one]
     found, _ = run_rmsynth(data, verbose=False, showPlots=False)

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,18 +18,22 @@ from mmfields.conventions import (
     stacked,
 )
 from mmfields.faraday.depth import LAYOUT, places_of, rotation_measure
+from mmfields.faraday.laws import wavelengths_of
 from mmfields.faraday.sight import (
     Columns,
     chunked_alike,
     columns_of,
+    density_times_field,
     map_of,
     needed,
     positive,
+    require_finite,
+    require_kind,
     sight_of,
     straightened,
     towards,
 )
-from mmfields.faraday.units import quantity, require_angle
+from mmfields.faraday.units import require_angle
 from mmfields.provenance import verb
 from mmfields.spectra.bins import shared
 
@@ -112,7 +117,8 @@ def polarization(
         its 16 channels.
     emission : {"background", "internal", "snapshot"}
         A polarized source behind the box; uniform emission in it; or synchrotron emission of the field, in
-        proportion to n_CR B_⊥^((p+1)/2) and polarized across B_⊥.
+        proportion to n_CR B_⊥^((p+1)/2) and polarized across B_⊥.  Oblique lines are interpolated in what cells emit,
+        Q, U and I, as in what they rotate.
     p0 : float, optional
         Intrinsic degree of polarization: 1 by default, for ``snapshot`` (p+1)/(p+7/3).
     angle : float
@@ -135,13 +141,14 @@ def polarization(
     -------
     xarray.DataArray
         Complex, over (``wavelength_sq``, map), lazy where the snapshot is.  Each chunk of the box is passed over
-        once for all wavelengths.
+        once for all wavelengths.  A line through a cell whose rotation is not finite is NaN, and no other one.
 
     Raises
     ------
     SnapshotError
         As :func:`rotation_measure`; if a wavelength is not positive, a name is not known, the beam is larger than
-        the map, or the map does not wrap and a beam is asked for.
+        the map, or the map does not wrap and a beam is asked for.  When computed: if nothing emits, if emission is not
+        finite or, with a beam, P is not, since one cell then spoils the whole map; or if P turns too far in a channel.
     """
     waves = _wavelengths(wavelength_sq)
     if emission not in EMISSIONS:
@@ -192,14 +199,12 @@ def _wavelengths(given: Any) -> np.ndarray:
     """Wavelengths squared [m²] of a band's name, a quantity, an array with units, or numbers."""
     if isinstance(given, str):
         return band(given)
-    if isinstance(given, xr.DataArray) and given.attrs.get("units", "1") != "1":
-        given = quantity(f"1 {given.attrs['units']}", "wavelength_sq") * given.values
-    if hasattr(given, "unit"):
+    if not isinstance(given, xr.DataArray) and hasattr(given, "unit"):
         try:
             given = given.to_value("m2")
         except ValueError as error:  # astropy's unit errors are among them
             raise SnapshotError(f"wavelength_sq is in {given.unit}, not an area such as m2: λ² is needed") from error
-    waves = require_values(np.atleast_1d(given), "wavelength_sq")
+    waves = require_values(np.atleast_1d(wavelengths_of(given)), "wavelength_sq")
     if (waves <= 0).any():
         raise SnapshotError(f"wavelength_sq={waves.min():g}: wavelengths squared [m²] are above 0")
     if waves.max() > LONGEST:
@@ -254,24 +259,32 @@ class _Emitter:
 
     def cells(self, arrays: Sequence[np.ndarray], places: np.ndarray) -> list[np.ndarray]:
         """Depth, emission and its direction, for three axes."""
-        fields = list(arrays)
-        number = positive(fields.pop()) if self.dense else None
-        own = towards(fields[: len(self.direction)], self.direction)
-        parts = [own if number is None else own * number]
-        if self.emission == "snapshot":
-            north, east = towards(fields[:3], self.north), towards(fields[:3], self.east)
-            parts += [north, east, *fields[3:4]]
-        parts = [straightened(p, places, self.shifts).astype(np.float64) for p in parts]
-        parts = [np.ascontiguousarray(p.reshape(len(places), -1, p.shape[-1] if p.ndim > 1 else 1)) for p in parts]
-        depth, one = parts[0] * self.depth, np.ones((1, 1, 1))
+        fields = [a.astype(np.float64, copy=False) for a in arrays]
+        number = fields.pop() if self.dense else None
+        depth = density_times_field(fields[: len(self.direction)], self.direction, number) * self.depth
         if self.emission == "internal":
-            return [depth, one / self.planes, one, 0 * one]
-        north, east, *cosmic = parts[1:]
-        square = north**2 + east**2
+            one = np.ones((1, 1, 1))
+            return [self.rows(depth, places), one / self.planes, one, 0 * one]
+        depth, strength, *polarized = (self.rows(p, places) for p in (depth, *self.emitted(fields)))
+        if self.shifts == (0.0, 0.0):
+            return [depth, strength, *polarized]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return [depth, strength, *(np.where(strength > 0, p / strength, 0.0) for p in polarized)]
+
+    def emitted(self, fields: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Emission of the cells and its direction, cos 2χ and sin 2χ; of oblique lines the emission's Q and U."""
+        north, east = towards(fields[:3], self.north), towards(fields[:3], self.east)
+        size = np.hypot(north, east)
         with np.errstate(divide="ignore", invalid="ignore"):  # emission is polarized across the field
-            real, imaginary = (np.where(square > 0, c / square, 0.0) for c in (east**2 - north**2, -2 * north * east))
-        strength = square ** ((self.index + 1) / 4) * (positive(cosmic[0], "n_CR") if cosmic else 1.0)
-        return [depth, strength, real, imaginary]
+            north, east = (np.where(size > 0, c / size, 0.0) for c in (north, east))
+        strength = size ** ((self.index + 1) / 2) * (positive(fields[3], "n_CR") if len(fields) > 3 else 1.0)
+        weight = 1.0 if self.shifts == (0.0, 0.0) else strength
+        return [strength, weight * (east**2 - north**2), weight * -2 * north * east]
+
+    def rows(self, array: np.ndarray, places: np.ndarray) -> np.ndarray:
+        """Cells that lie behind each other on the map, over three axes."""
+        upright = straightened(array, places, self.shifts)
+        return np.ascontiguousarray(upright.reshape(len(places), -1, array.shape[-1] if array.ndim > 1 else 1))
 
 
 def _emitter(columns: Columns, waves: np.ndarray, emission: str, index: float, width: float) -> _Emitter:
@@ -396,9 +409,10 @@ def _over_intensity(seen: np.ndarray, intensity: np.ndarray, *, emitter: _Emitte
     Raises
     ------
     SnapshotError
-        If nothing emits, or a column turns too far within a channel.
+        If nothing emits, the emission is not finite, or a column turns too far within a channel.
     """
     many = len(emitter.waves)
+    require_finite(intensity, "the emission", "P is in units of its mean")
     turned = 2 * emitter.width * float(seen[-2].max(initial=0.0))
     if turned > MOST_TURN:
         raise SnapshotError(
@@ -433,16 +447,35 @@ def _seen(values: xr.DataArray, ds: xr.Dataset, beam: float | None, noise: float
         )
     if noise is not None:
         require_number(noise, "noise", 0.0), require_whole(seed, "seed", 0)
-        random = np.random.default_rng([seed, 7]).normal(scale=noise, size=(2, *values.shape))
-        values = values + xr.DataArray(random[0] + 1j * random[1], dims=values.dims)
+        added = partial(_noise, values.shape, float(noise), seed)
+        if values.chunks is None:
+            return values + added()
+        import dask
+        import dask.array as da
+
+        whole = da.from_delayed(dask.delayed(added, pure=True)(), values.shape, complex)
+        values = values + whole.rechunk(values.chunks)
     return values
 
 
+def _noise(shape: tuple[int, ...], noise: float, seed: int) -> np.ndarray:
+    """Noise of Q and U, whatever the chunks."""
+    real, imaginary = np.random.default_rng([seed, 7]).normal(scale=noise, size=(2, *shape))
+    return real + 1j * imaginary
+
+
 def _blurred(array: np.ndarray, *, sigmas: Sequence[float]) -> np.ndarray:
-    """Periodic average over a Gaussian beam, over the last axes."""
+    """Periodic average over a Gaussian beam, over the last axes.
+
+    Raises
+    ------
+    SnapshotError
+        If a value is not finite: a beam has no edge, and would spread it over the whole map.
+    """
     from scipy import fft
 
     axes = tuple(range(array.ndim - len(sigmas), array.ndim))
+    require_finite(array.sum(axis=tuple(range(axes[0]))), "P", "a beam would spread that over the map")
     spectrum = fft.fftn(array, axes=axes)
     for axis, sigma in zip(axes, sigmas, strict=True):
         k = 2 * np.pi * np.fft.fftfreq(array.shape[axis])
@@ -459,31 +492,35 @@ def depolarization(pol: xr.DataArray, *, patches: int = 4) -> xr.Dataset:
     pol : xarray.DataArray
         From :func:`polarization`; lazy where it is.
     patches : int
-        Per axis of the map, whose leaving out one by one gives the errors.
+        Per axis of the map, whose leaving out one by one gives the errors; too small ones where the map's structures
+        are larger than a patch.
 
     Returns
     -------
     xarray.Dataset
         Over ``wavelength_sq``: ``fraction`` |⟨P⟩|/p0 of the whole map, as in one beam; ``resolved_fraction``
         ⟨|P|⟩/p0 of its pixels; ``angle_dispersion`` [deg], rms of the pixels' angles about that of ⟨P⟩; each with
-        its ``…_error``.
+        its ``…_error``, NaN of one patch.  p0 is that of P's attrs, and 1 where they have none.
 
     Raises
     ------
     SnapshotError
-        If it has no ``wavelength_sq`` or no map.
+        If P is not complex, has no ``wavelength_sq`` or no map, or its p0 is 0; when computed, if it is not finite.
     """
+    require_kind(pol, "c", "P of mm.faraday.polarization, complex Q + iU,")
     dims = [d for d in pol.dims if d in ("x", "y", "z")]
     if "wavelength_sq" not in pol.dims or not dims:
         raise SnapshotError(f"P over wavelength_sq and a map is needed, this has dims {pol.dims}")
     require_whole(patches, "patches", 1)
+    if not (p0 := float(pol.attrs.get("p0", 1.0))) > 0:
+        raise SnapshotError(f"attrs['p0'] is {p0:g}: of a source that is not polarized nothing can be left")
     found = xr.apply_ufunc(
         _depolarized,
         pol.real,
         pol.imag,
         input_core_dims=[dims, dims],
         output_core_dims=[["kind", "value"]],
-        kwargs={"p0": float(pol.attrs.get("p0", 1.0)), "patches": patches, "rank": len(dims)},
+        kwargs={"p0": p0, "patches": patches, "rank": len(dims)},
         dask="parallelized",
         output_dtypes=[np.float64],
         dask_gufunc_kwargs={"allow_rechunk": True, "output_sizes": {"kind": 2, "value": 3}},
@@ -505,6 +542,7 @@ def _depolarized(real: np.ndarray, imaginary: np.ndarray, *, p0: float, patches:
     """Fractions and dispersion, and their jackknife errors, over the leading axes."""
     array = real + 1j * imaginary
     lead = array.shape[: array.ndim - rank]
+    require_finite(array.sum(axis=tuple(range(len(lead)))), "P", "a mean needs all of them")
     labels = np.zeros(array.shape[-rank:], int)
     for axis, n in enumerate(labels.shape):
         count = min(patches, n)

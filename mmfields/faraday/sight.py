@@ -14,6 +14,7 @@ from mmfields.conventions import (
     axis_spacing,
     boundaries,
     components,
+    spacing,
     unit_vector,
 )
 from mmfields.faraday.units import factor, number_in, redshift_factor
@@ -101,6 +102,54 @@ def sight_of(ds: xr.Dataset, los: str | Sequence[float]) -> Sight:
     return sight
 
 
+def require_kind(array: Any, kinds: str, what: str) -> xr.DataArray:
+    """A DataArray of plain numbers of these kinds: ``f``, ``i`` and ``u`` for real ones, ``c`` for complex.
+
+    Raises
+    ------
+    SnapshotError
+        If it is none; `what` says what is needed.
+    """
+    if not isinstance(array, xr.DataArray):
+        raise SnapshotError(f"{what} is needed, not {type(array).__name__}")
+    require_bare(array)
+    if array.dtype.kind not in kinds:
+        raise SnapshotError(f"{what} is needed, and {array.name or 'this'} is {array.dtype}")
+    return array
+
+
+def require_map(rm: Any) -> xr.DataArray:
+    """A map of real numbers in rad/m², or one that states no unit.
+
+    Raises
+    ------
+    SnapshotError
+        If it is none, or states another unit.
+    """
+    require_kind(rm, "fiu", "a map of real numbers from mm.faraday.rotation_measure")
+    unit = rm.attrs.get("units", "rad / m2")
+    if unit != "rad / m2" and number_in(f"1 {unit}", str(rm.name), "rad / m2") != 1:
+        raise SnapshotError(f"{rm.name} is in {unit}: bring it to rad / m2")
+    return rm
+
+
+def require_bare(array: xr.DataArray) -> None:
+    """Refuse arrays that carry their unit themselves, as those of pint do: it would be lost on the way.
+
+    Raises
+    ------
+    SnapshotError
+        If they do.
+    """
+    held = array.variable._data  # .data would read a file that is opened lazily
+    for unit in (getattr(held, key, None) for key in ("units", "unit")):
+        if unit is not None:
+            raise SnapshotError(
+                f"{array.name or 'an array'} holds quantities in {unit}: plain numbers with attrs['units'] are needed, "
+                "such as pint's ds.pint.dequantify() gives"
+            )
+
+
 @dataclass(frozen=True)
 class Columns:
     """Arrays over (…, axis, rows, columns), the last plane nearest to the observer, and how to see them.
@@ -148,7 +197,11 @@ def columns_of(
     """
     sight = sight_of(ds, los)
     names = components(ds)
-    path = axis_spacing(ds, sight.axis) / abs(sight.along(sight.axis))
+    used = [*names, *more, sight.axis, *(["n"] if density is None and "n" in ds else [])]
+    for array in [*(ds[name] for name in used), *([density] if isinstance(density, xr.DataArray) else [])]:
+        require_kind(array, "fiu", "a snapshot of real numbers")
+    cells = spacing(ds)
+    path = cells[sight.axis] / abs(sight.along(sight.axis))
     scale = RM_CONSTANT * path * redshift_factor(redshift)
     scale *= factor(ds["Bx"], ds, "field_unit", field_unit, "uG", f"B{sight.axis}")
     scale *= factor(ds[sight.axis], ds, "length_unit", length_unit, "pc", sight.axis)
@@ -176,10 +229,7 @@ def columns_of(
     lead, arrays, _ = aligned(every, [], [sight.axis, *dims])
     if sight.backward:
         arrays = [a[(..., slice(None, None, -1), *(slice(None),) * len(dims))] for a in arrays]
-    widths = [axis_spacing(ds, d) for d in dims]
-    shifts = (
-        tuple(path * sight.along(d) / w for d, w in zip(dims, widths, strict=True)) if sight.oblique else (0.0, 0.0)
-    )
+    shifts = tuple(path * sight.along(d) / cells[d] for d in dims) if sight.oblique else (0.0, 0.0)
     dense = arrays.pop() if number else None
     return Columns(sight, lead, dims, arrays, dense, shifts, scale)
 
@@ -208,6 +258,16 @@ def on_the_grid(density: xr.DataArray, ds: xr.Dataset) -> xr.DataArray:
     return density.drop_vars([c for c in density.coords]).assign_coords({d: ds[d] for d in density.dims if d in ds})
 
 
+def density_times_field(arrays: Sequence[np.ndarray], direction: Sequence[float], density: Any) -> np.ndarray:
+    """What a cell adds to the depth, in float64, of the field's components and the density if it varies.
+
+    Oblique lines of sight are interpolated in this product, and not in its parts: so they find all of what the cells
+    hold, and the mean of a map is that of the box.
+    """
+    own = towards([a.astype(np.float64, copy=False) for a in arrays], direction)
+    return own if density is None else own * positive(density)
+
+
 def needed(columns: Columns) -> tuple[list[Any], tuple[float, ...]]:
     """Components of the field that a line of sight sees, and their shares; the others are never read."""
     seen = [i for i, c in enumerate(columns.sight.direction) if abs(c) > 1e-15]
@@ -222,7 +282,7 @@ def positive(density: np.ndarray, name: str = "the density") -> np.ndarray:
     SnapshotError
         If one of them is negative.
     """
-    if density.size and (least := float(density.min())) < 0:
+    if density.size and (least := float(np.fmin.reduce(density, axis=None))) < 0:  # also beside NaN
         raise SnapshotError(f"{name} is {least:g} in a cell: no number below 0 is a density")
     return density
 
@@ -234,6 +294,21 @@ def chunked_alike(arrays: Sequence[Any], columns_whole: bool) -> list[Any]:
     arrays = [da.asarray(a) for a in arrays]
     first = arrays[0].rechunk({1: -1, 2: -1}) if columns_whole else arrays[0]
     return [first, *(a.rechunk(first.chunks) for a in arrays[1:])]
+
+
+def require_finite(values: np.ndarray, what: str, why: str) -> None:
+    """Refuse values some of which are not finite.
+
+    Raises
+    ------
+    SnapshotError
+        If they are not; `what` they are, and `why` all of them are needed.
+    """
+    if bad := int(values.size - np.isfinite(values).sum()):
+        raise SnapshotError(
+            f"{what} is not finite in {bad} of {values.size} pixels, and {why}: fill the snapshot first, such as with "
+            "ds.fillna(0)"
+        )
 
 
 def map_of(ds: xr.Dataset, columns: Columns, values: Any, extra: Sequence[str] = ()) -> xr.DataArray:

@@ -5,8 +5,16 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import SnapshotError, require_number, require_whole, spacing, spatial_dims
+from mmfields.conventions import (
+    SnapshotError,
+    require_number,
+    require_periodic,
+    require_whole,
+    spacing,
+    spatial_dims,
+)
 from mmfields.faraday.depth import rotation_measure
+from mmfields.faraday.sight import require_finite
 from mmfields.provenance import verb
 
 
@@ -27,7 +35,9 @@ def stack(
     """Rotation-measure map of many copies of a box in a row, each shifted and turned on its own.
 
     Every copy is seen from one of so many random directions, moved by a random number of cells across, mirrored or
-    not; its variance adds to that of the others.  Copies that are all alike would add their amplitudes instead, and
+    not; its variance adds to that of the others.  An oblique line is longer than the box, so each map is brought to the
+    path of one box: its mean, which is that of n B, in proportion to the path, and the fluctuations about it with the
+    root of the path, as a random walk.  Copies that are all alike would add their amplitudes instead, and
     overrate a path of N boxes by the root of N: that is refused.  A line of sight along an axis of a periodic box
     sees only what does not vary along it; oblique ones see more, and several of them are taken.  Beyond what can be
     added up, :func:`random_walk` goes on.
@@ -56,7 +66,8 @@ def stack(
     Raises
     ------
     SnapshotError
-        If the copies are to be identical, the box is not cubic, or as :func:`rotation_measure`.
+        If the copies are to be identical, the box is not cubic or not periodic, or as :func:`rotation_measure`; when
+        computed, if a field or density is not finite.
     """
     if shifts != "independent":
         raise SnapshotError(
@@ -68,12 +79,12 @@ def stack(
     sizes = {(ds.sizes[d], round(widths[d] / min(widths.values()), 6)) for d in dims}
     if len(dims) != 3 or len(sizes) > 1:
         raise SnapshotError(f"boxes are turned, so a cube is needed, and this has {dict(ds.sizes)} cells of {widths}")
+    require_periodic(ds, "a stack of shifted boxes")
     random = np.random.default_rng([seed, 8])
     arrows = random.normal(size=(require_whole(orientations, "orientations", 1), 3))
     options = {"density": density, "field_unit": field_unit, "length_unit": length_unit, "redshift": redshift}
     arrows /= np.linalg.norm(arrows, axis=1)[:, None]
-    # an oblique line is longer than the box; its variance is brought to that of one box
-    maps = [rotation_measure(ds, tuple(a), **options) * np.sqrt(abs(a).max()) for a in arrows]
+    maps = [rotation_measure(ds, tuple(a), **options) for a in arrows]
     model = rotation_measure(ds, "z", **options)
     own = list(model.dims[-2:])
     lead = [d for d in model.dims if d not in own]
@@ -83,7 +94,7 @@ def stack(
         *flat,
         input_core_dims=[own] * len(flat),
         output_core_dims=[own],
-        kwargs={"boxes": count, "seed": seed, "filling": float(filling)},
+        kwargs={"boxes": count, "seed": seed, "filling": float(filling), "parts": abs(arrows).max(axis=1)},
         vectorize=True,
         dask="parallelized",
         output_dtypes=[np.float64],
@@ -99,8 +110,18 @@ def stack(
     return model.copy(data=total.transpose(*model.dims).data).assign_attrs(notes)
 
 
-def _added(*maps: np.ndarray, boxes: int, seed: int, filling: float) -> np.ndarray:
-    """Maps chosen, mirrored, seen from the other side and moved at random, added up."""
+def _added(*maps: np.ndarray, boxes: int, seed: int, filling: float, parts: np.ndarray) -> np.ndarray:
+    """Maps chosen, mirrored, seen from the other side and moved at random, added up; `parts` of their path are a box.
+
+    Raises
+    ------
+    SnapshotError
+        If a map is not finite.
+    """
+    for one in maps:
+        require_finite(one, "a rotation measure", "every pixel of the stack would come to hold one of them")
+    means = [one.mean() for one in maps]
+    maps = tuple(m * p + (one - m) * np.sqrt(p) for one, m, p in zip(maps, means, parts, strict=True))
     random = np.random.default_rng([seed, 9])
     total = np.zeros(maps[0].shape)
     for _ in range(boxes):

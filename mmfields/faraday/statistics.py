@@ -1,6 +1,7 @@
 """Statistics of rotation-measure maps, and the random walk that makes them."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,92 +18,167 @@ from mmfields.conventions import (
     unit_attrs,
 )
 from mmfields.faraday.depth import rotation_measure
-from mmfields.faraday.sight import RM_CONSTANT, columns_of
-from mmfields.faraday.units import number_in, quantity, redshift_factor
+from mmfields.faraday.sight import RM_CONSTANT, columns_of, require_map
+from mmfields.faraday.units import number_in, redshift_factor
 from mmfields.provenance import verb
+from mmfields.units import as_quantity
 
 
 @verb
 def statistics(rm: xr.DataArray, *, bins: int = 60) -> xr.Dataset:
     """Scatter, distribution and structure function of a rotation-measure map.
 
+    Pairs of pixels wrap around along an axis whose ``attrs`` say that it is periodic, as maps of
+    :func:`rotation_measure` do; along any other only pairs inside the map count.  Pixels that are not finite, such as
+    blanked ones, are left out, and ``pixels`` says how many were not.
+
     Parameters
     ----------
     rm : xarray.DataArray
-        From :func:`rotation_measure`; lazy where it is.
+        From :func:`rotation_measure`; lazy where it is.  Over one or two axes, and others such as ``time``, map by map.
     bins : int
         Of the distribution, from -5 to 5 standard deviations.
 
     Returns
     -------
     xarray.Dataset
-        ``mean``, ``sigma`` [rad/m²], ``skewness``, ``kurtosis``; ``pdf`` of (RM - mean)/sigma over ``deviation``; and
-        over the lag ``s``, in the map's length unit, the structure function ``D`` = ⟨[RM(x) - RM(x+s)]²⟩ averaged over
-        all directions and wrapping around (2 sigma² at lags where nothing is alike).  For the power spectrum of the
-        map use ``mm.spectra.power(rm.to_dataset().assign_attrs(rm.attrs), ["rotation_measure"])``.
+        ``mean`` and ``sigma`` (of the map itself, not of a larger sky) [rad/m²], ``skewness`` and ``kurtosis`` (3 of a
+        Gaussian), the number of ``pixels``; ``pdf`` of (RM - mean)/sigma over ``deviation``, whose integral is the
+        part of the pixels within five sigma; all three of the shape are NaN where the map is constant.
+
+        Over the lag ``s``, in the map's length unit, the structure function ``D`` = ⟨[RM(x) - RM(x+s)]²⟩ averaged over
+        all directions (2 sigma² at lags where nothing is alike).  Bin i holds the lags from i cells to less than
+        i + 1, of the smaller cells, and ``s`` is their mean, every lag with as many pairs as the whole map has of it;
+        the first is the lag 0 alone, where D is 0.  They end at half the shorter side of the map.  For the power
+        spectrum of the map use ``mm.spectra.power(rm.to_dataset().assign_attrs(rm.attrs), ["rotation_measure"])``.
 
     Raises
     ------
     SnapshotError
-        If it is no map of at least four pixels.
+        If it is no map of at least four pixels of real numbers in rad/m²; when computed, if fewer are finite.
     """
     require_whole(bins, "bins", 2)
-    if not isinstance(rm, xr.DataArray) or rm.dtype.kind not in "fiu":
-        found = f"{rm.dtype} {rm.name!r}" if isinstance(rm, xr.DataArray) else type(rm).__name__
-        raise SnapshotError(f"a map of real numbers from mm.faraday.rotation_measure is needed, not {found}")
-    dims = spatial_dims(rm)
-    if int(np.prod([rm.sizes[d] for d in dims])) < 4:
-        raise SnapshotError("a map of at least four pixels is needed")
-    widths = [spacing(rm)[d] for d in dims]
-    reach = min(rm.sizes[d] * w for d, w in zip(dims, widths, strict=True)) / 2
-    lags = (np.arange(max(2, int(reach / min(widths)))) + 0.5) * min(widths)
+    dims = spatial_dims(require_map(rm))
+    if len(dims) > 2 or int(np.prod([rm.sizes[d] for d in dims])) < 4:
+        raise SnapshotError(f"a map of at least four pixels is needed, and {rm.name} has {dict(rm.sizes)}")
+    wrap = tuple(rm.attrs.get(f"boundary_{d}") == "periodic" for d in dims)
+    lags = _Lags(tuple(rm.sizes[d] for d in dims), tuple(spacing(rm)[d] for d in dims), wrap)
     moments, pdf, structure = xr.apply_ufunc(
         _statistics,
         rm,
         input_core_dims=[list(dims)],
         output_core_dims=[["moment"], ["deviation"], ["s"]],
-        kwargs={"bins": bins, "widths": tuple(widths), "step": min(widths), "lags": len(lags)},
+        kwargs={"bins": bins, "lags": lags},
         vectorize=True,
         dask="parallelized",
         output_dtypes=[np.float64] * 3,
         dask_gufunc_kwargs={
             "allow_rechunk": True,
-            "output_sizes": {"moment": 4, "deviation": bins, "s": len(lags)},
+            "output_sizes": {"moment": 5, "deviation": bins, "s": lags.number},
         },
     )
     out = xr.Dataset()
     units = {"mean": "rad / m2", "sigma": "rad / m2", "skewness": "1", "kurtosis": "1"}
     for i, (name, unit) in enumerate(units.items()):
         out[name] = moments.isel(moment=i).assign_attrs(long_name=f"{name} of the rotation measure", units=unit)
+    out["pixels"] = moments.isel(moment=4).assign_attrs(long_name="pixels that are finite", units="1")
     edges = np.linspace(-5, 5, bins + 1)
     out["pdf"] = pdf.assign_attrs(long_name="distribution of (RM - mean) / sigma", units="1")
     out["D"] = structure.assign_attrs(long_name="structure function of the rotation measure", units="rad2 / m4")
     return out.assign_coords(
         deviation=("deviation", (edges[1:] + edges[:-1]) / 2, {"long_name": "(RM - mean) / sigma", "units": "1"}),
-        s=("s", lags, {**unit_attrs(rm[dims[0]]), "long_name": "separation in the sky"}),
+        s=("s", lags.means(), {**unit_attrs(rm[dims[0]]), "long_name": "separation in the sky"}),
     )
 
 
-def _statistics(
-    rm: np.ndarray, *, bins: int, widths: tuple[float, ...], step: float, lags: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    rest = rm - rm.mean()
-    sigma = float(np.sqrt((rest**2).mean()))
-    flat = sigma <= 1e-13 * float(abs(rm).max())  # nothing but rounding
-    sigma, scaled = (0.0, np.full_like(rest, np.nan)) if flat else (sigma, rest / sigma)
-    pdf, _ = np.histogram(scaled[np.isfinite(scaled)], np.linspace(-5, 5, bins + 1))
-    pdf = pdf * bins / 10 / rm.size
-    power = abs(np.fft.fftn(rest)) ** 2
-    correlation = np.fft.ifftn(power).real / rm.size
-    square = sum(
-        (np.fft.fftfreq(n, 1 / n).reshape([-1 if a == axis else 1 for a in range(rm.ndim)]) * w) ** 2
-        for axis, (n, w) in enumerate(zip(rm.shape, widths, strict=True))
+@dataclass(frozen=True)
+class _Lags:
+    """Lags between the pixels of a map, in bins one of the smaller cells wide.
+
+    Parameters
+    ----------
+    shape, widths : tuples
+        Of the map, and of its cells.
+    wrap : tuple of bool
+        Whether an axis wraps around; along one that does not the map is padded with as many empty pixels.
+    """
+
+    shape: tuple[int, ...]
+    widths: tuple[float, ...]
+    wrap: tuple[bool, ...]
+
+    @property
+    def padded(self) -> tuple[int, ...]:
+        return tuple(n if wraps else 2 * n for n, wraps in zip(self.shape, self.wrap, strict=True))
+
+    @property
+    def number(self) -> int:
+        sides = [n * w for n, w in zip(self.shape, self.widths, strict=True)]
+        return max(2, int(min(sides) / 2 / min(self.widths) * (1 + 1e-9)))
+
+    def cells(self) -> np.ndarray:
+        """Length of every lag in cells of the smaller kind, of the shape of the padded map."""
+        parts = [
+            (np.fft.fftfreq(n, 1 / n) * (w / min(self.widths))) ** 2
+            for n, w in zip(self.padded, self.widths, strict=True)
+        ]
+        return np.sqrt(sum(np.meshgrid(*parts, indexing="ij")))
+
+    def pairs(self) -> np.ndarray:
+        """How many pairs of pixels the whole map has at every lag."""
+        parts = [
+            np.full(n, n) if wraps else np.maximum(n - abs(np.fft.fftfreq(2 * n, 0.5 / n)), 0)
+            for n, wraps in zip(self.shape, self.wrap, strict=True)
+        ]
+        return np.prod(np.meshgrid(*parts, indexing="ij"), axis=0)
+
+    def means(self) -> np.ndarray:
+        """Mean lag of each bin, in the unit of the map."""
+        return self.averaged(self.cells(), self.pairs()) * min(self.widths)
+
+    def averaged(self, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """Mean of what belongs to a lag over each bin; NaN where none has a weight."""
+        place = np.floor(self.cells() * (1 + 1e-9)).astype(int).ravel()
+        keep = (place < self.number) & (weights.ravel() > 0)
+        total, weight = (np.bincount(place[keep], v.ravel()[keep], self.number) for v in (values * weights, weights))
+        return np.divide(total, weight, out=np.full(self.number, np.nan), where=weight > 0)
+
+
+def _statistics(rm: np.ndarray, *, bins: int, lags: _Lags) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Moments, distribution and structure function of one map.
+
+    Raises
+    ------
+    SnapshotError
+        If fewer than four pixels are finite.
+    """
+    there = np.isfinite(rm)
+    if (number := int(there.sum())) < 4:
+        raise SnapshotError(f"{number} of the {rm.size} pixels of a map are finite: at least four are needed")
+    values = rm[there].astype(np.float64)
+    mean = values.mean()
+    largest = float(abs(values - mean).max())
+    if largest <= 1e-13 * float(abs(values).max()):  # nothing but rounding
+        return np.array([mean, 0.0, np.nan, np.nan, number]), np.full(bins, np.nan), np.zeros(lags.number)
+    rest = np.where(there, rm - mean, 0.0) / largest
+    sigma = np.sqrt((rest**2).sum() / number)
+    scaled = rest[there] / sigma
+    pdf, _ = np.histogram(scaled, np.linspace(-5, 5, bins + 1))
+    moments = [mean, sigma * largest, (scaled**3).mean(), (scaled**4).mean(), number]
+    return np.array(moments), pdf * bins / 10 / number, _structure(rest, there, lags) * largest**2
+
+
+def _structure(rest: np.ndarray, there: np.ndarray, lags: _Lags) -> np.ndarray:
+    """Mean square difference of the pairs at each lag, from three correlations."""
+    axes = range(rest.ndim)
+    count, square, field = (np.fft.fftn(part, lags.padded, axes) for part in (there.astype(float), rest**2, rest))
+    pairs, sums = (
+        np.fft.ifftn(p).real for p in (abs(count) ** 2, 2 * (square * count.conj()).real - 2 * abs(field) ** 2)
     )
-    place = np.floor(np.sqrt(square) / step).astype(int).ravel()
-    keep = (place < lags) & (square.ravel() > 0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.bincount(place[keep], correlation.ravel()[keep], lags) / np.bincount(place[keep], minlength=lags)
-    return np.array([rm.mean(), sigma, (scaled**3).mean(), (scaled**4).mean()]), pdf, 2 * (correlation.flat[0] - mean)
+    known = pairs > 0.5
+    mean = np.divide(sums, np.rint(pairs), out=np.zeros_like(sums), where=known)
+    mean.flat[0] = 0.0
+    return lags.averaged(np.maximum(mean, 0.0), np.where(known, lags.pairs(), 0.0))
 
 
 @verb
@@ -176,12 +252,14 @@ def compared(ds: xr.Dataset, los: Any = "z", **given: Any) -> xr.Dataset:
     xarray.Dataset
         ``sigma`` of the map and ``sigma_law`` = 0.8119 n B_rms √(L l_c) [rad/m²]; ``B_rms`` of the fluctuations, in the
         field's unit; and their ``integral_scale`` l_c = (π/2) ∫E/k dk / ∫E dk, in the length unit.  Along an axis of a
-        periodic box the map sees only modes that do not vary along it, which is what the law counts.
+        periodic box the map sees only modes that do not vary along it, which is what the law counts.  NaN where the
+        density is not finite.
 
     Raises
     ------
     SnapshotError
-        As :func:`rotation_measure`, or if an axis is not periodic.
+        As :func:`rotation_measure`, or if the snapshot has not three axes, all of them periodic; when computed, if the
+        field is not finite.
     """
     if len(spatial_dims(ds)) != 3:
         raise SnapshotError(f"the law is that of three dimensions, and the snapshot has {spatial_dims(ds)}")
@@ -193,14 +271,15 @@ def compared(ds: xr.Dataset, los: Any = "z", **given: Any) -> xr.Dataset:
     dims = [columns.sight.axis, *columns.dims]
     dense = 1.0
     if columns.density is not None:
-        dense = np.sqrt((xr.DataArray(columns.density, dims=[*columns.lead, *dims]).astype(float) ** 2).mean(dims))
+        number = xr.DataArray(columns.density, dims=[*columns.lead, *dims])
+        dense = np.sqrt((number.astype(float) ** 2).mean(dims, skipna=False))
     # a cell of B = n = 1 is `depth` deep, and `path` long
     path = spacing(ds)[columns.sight.axis] / abs(columns.sight.along(columns.sight.axis))
     length = path * ds.sizes[columns.sight.axis]
     law = columns.depth / path * dense * strength * np.sqrt(length * scale)
     out = xr.Dataset(
         {
-            "sigma": rm.std(list(columns.dims)),
+            "sigma": rm.std(list(columns.dims), skipna=False),
             "sigma_law": law,
             "B_rms": strength,
             "integral_scale": scale,
@@ -224,8 +303,9 @@ def beta_model(radius: Any, *, central: Any, core: Any, beta: float = 2 / 3) -> 
     Parameters
     ----------
     radius, core : astropy Quantity
+        Distances from the centre, and r_c.
     central : astropy Quantity
-        Density at the centre.
+        Density n0 at the centre.
     beta : float
 
     Returns
@@ -236,13 +316,16 @@ def beta_model(radius: Any, *, central: Any, core: Any, beta: float = 2 / 3) -> 
     Raises
     ------
     SnapshotError
-        If a number is not positive.
+        If `core` or `beta` (up to 10) is not positive, a radius or `central` is below 0 or not finite, or units differ.
     """
     require_number(beta, "beta", 1e-6, 10.0)
-    r, c = quantity(radius, "radius"), quantity(core, "core")
-    if number_in(core, "core", r.unit, 0.0) == 0:
+    r, n0 = as_quantity(radius, "radius"), as_quantity(central, "central")
+    number_in(central, "central", n0.unit, 0.0)
+    if not (np.isfinite(r.value) & (r.value >= 0)).all():
+        raise SnapshotError(f"radius={radius}: finite distances from 0 on are needed")
+    if (size := number_in(core, "core", r.unit, 0.0)) == 0:
         raise SnapshotError(f"core={core}: a positive length is needed")
-    return quantity(central, "central") * (1 + (r / c).to_value("") ** 2) ** (-1.5 * beta)
+    return n0 * (1 + (r.value / size) ** 2) ** (-1.5 * beta)
 
 
 @verb
@@ -287,7 +370,7 @@ def expected_angles(
     if isinstance(bands, str) or not bands or (bad := [b for b in bands if b not in BANDS]):
         wrong = repr(bands) if isinstance(bands, str) or not bands else bad
         raise SnapshotError(f"bands: a list of names is needed, not {wrong}; there are {', '.join(BANDS)}")
-    parts = np.atleast_1d(quantity(density, "density"))
+    parts = np.atleast_1d(as_quantity(density, "density"))
     if not (parts.value >= 0).all():
         raise SnapshotError(f"density={density}: no number below 0 is an electron density")
     mean_square = np.sqrt((parts**2).mean())

@@ -6,8 +6,7 @@ import numpy as np
 import xarray as xr
 
 from mmfields.conventions import SnapshotError, require_number
-from mmfields.units import as_quantity as quantity
-from mmfields.units import same
+from mmfields.units import as_quantity, same
 
 
 def number_in(value: Any, name: str, target: str, low: float = -np.inf) -> float:
@@ -20,7 +19,7 @@ def number_in(value: Any, name: str, target: str, low: float = -np.inf) -> float
     """
     from astropy import units as u
 
-    given = quantity(value, name)
+    given = as_quantity(value, name)
     try:
         number = given.to_value(target)
     except u.UnitsError as error:
@@ -68,7 +67,7 @@ def factor(array: xr.DataArray, ds: xr.Dataset, key: str, given: Any, target: st
     stated = array.attrs.get("units", "1")
     known = stated if stated not in ("1", "") else None
     if given is not None:
-        if known is not None and not same(quantity(given, key), quantity(known, name)):
+        if known is not None and not same(as_quantity(given, key), as_quantity(known, name)):
             raise SnapshotError(f"{name} is in {stated} already, so {key}={given} contradicts it: leave it out")
         return number_in(given, key, target)
     text = known if known is not None else ds.attrs.get(key)

@@ -105,6 +105,49 @@ def add_depth(field, density, high, low, begin, end):
     return bad
 
 
+# Columns that are summed side by side where each lies in a piece, so that none waits for its own last sum.
+LANES = 8
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def add_along(field, density, high, low, begin, end):
+    """What :func:`add_depth` does, to the bit, of columns each of which lies in one piece of memory.
+
+    Parameters
+    ----------
+    field : (n, planes) array
+    density : (n, planes) array, or (1, 1) where it is constant
+    high, low : (n,) float arrays
+    begin, end : int
+        Of n, what is added up.
+
+    Returns
+    -------
+    int
+        More than 0 if a density is negative.
+    """
+    planes = field.shape[1]
+    constant, bad = density.size == 1 and field.size > 1, 0
+    same = np.float64(density.flat[0])
+    h, g = np.empty(LANES), np.empty(LANES)
+    for a in range(begin, end, LANES):
+        many = min(LANES, end - a)
+        for j in range(many):
+            h[j], g[j] = high[a + j], low[a + j]
+        for k in range(planes):
+            for j in range(many):
+                number = same if constant else np.float64(density[a + j, k])
+                value = np.float64(field[a + j, k]) * number
+                total = h[j] + value
+                part = total - h[j]
+                g[j] += (h[j] - (total - part)) + (value - part)
+                h[j] = total
+                bad += number < 0.0
+        for j in range(many):
+            high[a + j], low[a + j] = h[j], g[j]
+    return bad
+
+
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
 def emit(phase, half, strength, real, imaginary, wave, out_real, out_imaginary):
     """Add a row of cells to the polarization at one wavelength.

@@ -203,3 +203,134 @@ def test_more_that_is_refused():
         mm.faraday.rotation_measure(ds.assign_attrs(boundary_x="open"), (1, 0, 2))
     with pytest.raises(mm.SnapshotError, match="along an axis"):
         mm.faraday.faraday_depth(ds, (1, 0, 2))
+
+
+OBLIQUE = [(1, 2, 9), (5, -1, 1), (-1, 3, -14)]
+
+
+@pytest.mark.parametrize("los", OBLIQUE)
+def test_oblique_lines_find_all_that_the_cells_hold(los):
+    """The mean of a map is that of n B in the box, of fields and densities that differ from cell to cell."""
+    ds = random_box((9, 12, 10), seed=3)
+    direction = np.array(los) / np.linalg.norm(los)
+    axis = int(np.argmax(abs(direction)))
+    seen = sum(float((ds.n * ds[f"B{c}"]).mean()) * d for c, d in zip("xyz", direction, strict=True))
+    length = ds.sizes["xyz"[axis]] * mm.conventions.spacing(ds)["xyz"[axis]] / abs(direction[axis])
+    want = mm.faraday.RM_CONSTANT * seen * length
+    assert float(mm.faraday.rotation_measure(ds, los).mean()) == pytest.approx(want, rel=1e-11)
+
+
+@pytest.mark.parametrize("los", ["z", "x", *OBLIQUE])
+def test_the_slope_of_the_angle_is_the_rotation_measure(los):
+    """Of a source in the farthest plane, where nothing rotates, seen through a box of noise."""
+    ds = random_box((9, 12, 10), seed=4)
+    toward = np.array({"x": (1, 0, 0), "z": (0, 0, 1)}.get(los, los))
+    axis = int(np.argmax(abs(toward)))
+    far = {"xyz"[axis]: 0 if toward[axis] > 0 else -1}
+    density, source = ds.n.copy(), 0 * ds.n
+    density[far], source[far] = 0.0, 1.0
+    ds = ds.assign(n=density, source=source)
+    depth, waves = mm.faraday.rotation_measure(ds, los), np.array([1e-7, 2e-7])
+    for one in (ds, ds.chunk(z=2, y=3)):
+        pol = mm.faraday.polarization(one, los, wavelength_sq=waves, emission="snapshot", cosmic_rays="source")
+        slope = np.angle(pol[1] * np.conj(pol[0])) / 2 / 1e-7
+        np.testing.assert_allclose(slope, depth, rtol=1e-6, atol=1e-6 * float(abs(depth).max()))
+
+
+def calls():
+    """Everything that reads a snapshot, by name."""
+    f, waves = mm.faraday, [0.01, 0.02]
+    found = {
+        "rotation measure": lambda ds: f.rotation_measure(ds),
+        "oblique": lambda ds: f.rotation_measure(ds, (1, 2, 9)),
+        "depth": lambda ds: f.faraday_depth(ds, "y"),
+        "cosmic rays": lambda ds: f.polarization(
+            ds.assign(cr=ds.n), wavelength_sq=waves, emission="snapshot", cosmic_rays="cr", density=1 / u.cm**3
+        ),
+        "profile": lambda ds: f.rotation_measure(ds.drop_vars("n"), "x", density=ds.n),
+        "compared": lambda ds: f.compared(ds).sigma,
+    }
+    for emission in ("background", "internal", "snapshot"):
+        found[emission] = lambda ds, e=emission: f.polarization(ds, wavelength_sq=waves, emission=e)
+    return found
+
+
+def replaced(ds, change, names=("Bx", "By", "Bz", "n"), **units):
+    new = {name: change(ds[name]).assign_attrs(ds[name].attrs) for name in names}
+    for name, array in new.items():
+        array.attrs["units"] = units.get(name[0], array.attrs["units"])
+    return ds.assign(new)
+
+
+@pytest.mark.parametrize("name", calls())
+@pytest.mark.parametrize("kind", [complex, bool, str, object])
+@pytest.mark.parametrize("variable", ["Bz", "n"])
+def test_variables_that_are_not_real_numbers_are_refused(name, kind, variable):
+    with pytest.raises(mm.SnapshotError, match=f"real numbers is needed, and {'n|cr' if variable == 'n' else 'Bz'} is"):
+        calls()[name](replaced(random_box(), lambda a: a.astype(kind), [variable]))
+
+
+class Quantities(np.ndarray):
+    """An array that carries its unit, as those of pint do."""
+
+    units = "microgauss"
+
+
+@pytest.mark.parametrize("name", calls())
+def test_arrays_that_carry_a_unit_are_refused(name):
+    ds = random_box()
+    ds["Bx"].variable._data = ds["Bx"].values.view(Quantities)
+    with pytest.raises(mm.SnapshotError, match="Bx holds quantities in microgauss"):
+        calls()[name](ds)
+
+
+@pytest.mark.parametrize("name", [name for name in calls() if name != "compared"])  # its law is that of spectra
+def test_whole_numbers_and_weak_fields_are_those_of_doubles(name):
+    """Integers, half precision, and 1e-23 T in single precision, whose products are below its smallest number."""
+    ds = random_box()
+    whole = replaced(ds, lambda a: (10 * a).round())
+    for kind in (np.int16, np.float16):
+        np.testing.assert_array_equal(
+            calls()[name](replaced(whole, lambda a, k=kind: a.astype(k))), calls()[name](whole)
+        )
+    weak = replaced(ds, lambda a: (a * 1e-23).astype(np.float32), ["Bx", "By", "Bz"], B="T")
+    same = replaced(weak, lambda a: a.astype(float) * 1e10, ["Bx", "By", "Bz"], B="uG")
+    np.testing.assert_allclose(calls()[name](weak), calls()[name](same), rtol=1e-12)
+
+
+def test_a_cell_that_is_not_finite_spoils_its_own_lines_alone():
+    ds = random_box((6, 9, 8))
+    ds.Bz[1, 2, 3] = np.nan
+    for los, lost in (("z", 1), ("x", 0), ((1, 2, 9), 4)):
+        assert int(np.isnan(mm.faraday.rotation_measure(ds, los)).sum()) == lost
+    depth = mm.faraday.faraday_depth(ds)
+    assert int(np.isnan(depth).sum()) == 2 and np.isnan(depth[:2, 2, 3]).all()
+    for one in (ds, ds.chunk(z=2)):  # also beside such a cell negative densities are found
+        holed = replaced(one, lambda a: a.where(a.z > 10) - (a.z > 40), ["n"])
+        for los in ("z", (1, 2, 9)):
+            with pytest.raises(mm.SnapshotError, match="no number below 0"):
+                mm.faraday.rotation_measure(holed, los).compute()
+
+
+def test_axes_in_two_units_are_refused():
+    ds = random_box()
+    ds.x.attrs["units"] = "kpc"
+    with pytest.raises(mm.SnapshotError, match="axes differ in unit"):
+        mm.faraday.rotation_measure(ds, (1, 2, 9))
+
+
+@pytest.mark.parametrize("los", ["x", "y", "z"])
+@pytest.mark.parametrize("density", [None, 2 / u.cm**3])
+def test_the_order_in_memory_does_not_matter(los, density):
+    """To the bit: columns that lie in one piece, whose last cells are few, and columns that lie side by side."""
+    ds = random_box((11, 7, 9), seed=6)
+    want = mm.faraday.rotation_measure(ds, los, density=density)
+    for order in ("zyx", "xyz", "yxz", "zxy"):
+        turned = ds.transpose(*order)
+        turned = turned.map(lambda a: a.copy(data=np.ascontiguousarray(a.values)), keep_attrs=True)
+        found = mm.faraday.rotation_measure(turned.assign_attrs(ds.attrs), los, density=density)
+        np.testing.assert_array_equal(found.transpose(*want.dims), want)
+    negative = replaced(ds, lambda a: a - (a == a.max()), ["n"])
+    if density is None:
+        with pytest.raises(mm.SnapshotError, match="no number below 0"):
+            mm.faraday.rotation_measure(negative, los)

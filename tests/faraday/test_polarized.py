@@ -267,3 +267,107 @@ def test_fits_of_many_turns(law, depth):
     assert float(found.p0) == pytest.approx(0.6, rel=1e-3)
     with pytest.raises(mm.SnapshotError, match="nothing to fit"):
         mm.faraday.fit(0 * pol, law)
+
+
+@pytest.mark.parametrize("los", [(1, 2, 9), (5, -1, 1)])
+def test_oblique_maps_have_the_emission_of_the_box(los):
+    """P without rotation is on average that of the cells, one by one."""
+    ds = random_box((9, 12, 10), seed=5)
+    north, east = mm.faraday.sight.sight_of(ds, los).north_east()
+    up, left = (sum(ds[f"B{c}"] * v for c, v in zip("xyz", w, strict=True)) for w in (north, east))
+    strength, chi = (up**2 + left**2) ** (3.5 / 4), np.arctan2(left, up) + np.pi / 2
+    want = complex(((strength * np.exp(2j * chi)).mean() / strength.mean()).values)
+    found = mm.faraday.polarization(ds, los, wavelength_sq=[1e-12], emission="snapshot", p0=1.0)
+    assert abs(complex(found.mean().values) - want) < 1e-9
+
+
+def holed(*names):
+    ds = random_box((8, 16, 16))
+    for name in names:
+        ds[name][1, 2, 3] = np.nan
+    return ds
+
+
+@pytest.mark.parametrize("emission", ["background", "internal", "snapshot"])
+@pytest.mark.parametrize("chunked", [False, True])
+def test_one_cell_that_is_not_finite(emission, chunked):
+    """Of B along the line it spoils its line, and with a beam all: that is refused; across it emission is unknown."""
+    options = {"wavelength_sq": WAVES[:2], "emission": emission}
+
+    def seen(ds, **more):
+        return mm.faraday.polarization(ds.chunk(z=4, y=8) if chunked else ds, **options, **more).compute()
+
+    lost = np.isnan(seen(holed("Bz")))
+    assert int(lost.sum()) == 2 and lost[:, 2, 3].all()
+    with pytest.raises(mm.SnapshotError, match="P is not finite in 1 of 256 pixels, and a beam would spread"):
+        seen(holed("Bz"), beam=60.0)
+    if emission == "snapshot":
+        with pytest.raises(mm.SnapshotError, match="the emission is not finite in 1 of 256 pixels"):
+            seen(holed("Bx"))
+    else:
+        assert np.isfinite(seen(holed("Bx"))).all()
+        assert np.isfinite(seen(holed("Bx"), beam=60.0)).all()
+
+
+def test_what_is_left_needs_all_of_a_complex_map():
+    pol = mm.faraday.polarization(random_box((6, 16, 16)), wavelength_sq=WAVES)
+    for bad, message in (
+        (abs(pol), "is float64"),
+        (pol.where(pol.x > 100), "not finite in"),
+        (pol.assign_attrs(p0=0.0), "p0"),
+        (pol.isel(x=0, y=0), "a map is needed"),
+    ):
+        with pytest.raises(mm.SnapshotError, match=message):
+            mm.faraday.depolarization(bad)
+
+
+def test_noise_is_lazy_and_that_of_no_chunks(no_compute):
+    ds = random_box((6, 8, 8))
+    lazy = mm.faraday.polarization(ds.chunk(y=3), wavelength_sq=WAVES, noise=0.2, seed=4)
+    with dask.config.set(scheduler="threads"):
+        np.testing.assert_array_equal(lazy, mm.faraday.polarization(ds, wavelength_sq=WAVES, noise=0.2, seed=4))
+
+
+def test_laws_take_one_number_and_areas():
+    waves = mm.conventions.xr.DataArray(WAVES * 1e4, dims="w", attrs={"units": "cm2"})
+    np.testing.assert_allclose(mm.faraday.burn_slab(waves, 30.0), mm.faraday.burn_slab(WAVES, 30.0), rtol=1e-12)
+    for bad, message in (
+        (lambda: mm.faraday.burn_slab(WAVES, [1.0, 2.0]), "depth has the shape"),
+        (lambda: mm.faraday.external_dispersion(WAVES, 1.0, -1.0), "sigma=-1"),
+        (lambda: mm.faraday.internal_dispersion(waves.assign_attrs(units="Hz"), 1.0, 1.0), "a quantity in m2"),
+        (lambda: mm.faraday.burn_slab(-WAVES, 1.0), "not below 0"),
+    ):
+        with pytest.raises(mm.SnapshotError, match=message):
+            bad()
+
+
+def test_cubes_are_of_what_they_say(tmp_path):
+    pol = mm.faraday.polarization(random_box((6, 8, 8)), wavelength_sq=WAVES)
+    rm = mm.faraday.rotation_measure(random_box((6, 8, 8)))
+    for bad, message in (
+        (abs(pol).assign_attrs(pol.attrs), "is float64"),
+        (rm * 1j, "is complex128"),
+        (rm.assign_attrs(units="K"), "rad / m2 is needed"),
+        (rm.to_dataset(), "not Dataset"),
+    ):
+        with pytest.raises(mm.SnapshotError, match=message):
+            mm.faraday.write_fits(bad, tmp_path / "new", pixel=1 * u.arcsec)
+    assert not (tmp_path / "new").exists()
+    with pytest.raises(mm.SnapshotError, match="noise="):
+        mm.faraday.rm_synthesis(pol[:, 0, 0], noise=0.0)
+
+
+def test_errors_of_what_is_left_are_its_scatter_over_seeds():
+    """Of lines of sight that know nothing of each other, in 16 patches."""
+    waves, found = np.array([0.02, 0.05, 0.1]), []
+    for seed in range(50):
+        random = np.random.default_rng(seed)
+        depth, size = 8 * random.normal(size=(24, 20)) + 20, 0.7 + 0.1 * random.normal(size=(24, 20))
+        pol = mm.conventions.xr.DataArray(
+            size * np.exp(2j * depth * waves[:, None, None]), dims=("wavelength_sq", "y", "x"), attrs={"p0": 0.7}
+        )
+        found.append(mm.faraday.depolarization(pol))
+    for name in ("fraction", "resolved_fraction", "angle_dispersion"):
+        scatter = np.std([f[name] for f in found], axis=0)
+        error = np.sqrt(np.mean([f[f"{name}_error"] ** 2 for f in found], axis=0))
+        assert (abs(error / scatter - 1) < 0.35).all(), name

@@ -169,3 +169,138 @@ def test_a_constant_map_has_no_shape():
     found = mm.faraday.statistics(rm)
     assert float(found.sigma) == 0.0
     assert np.isnan(found.skewness) and np.isnan(found.kurtosis)
+
+
+def cumulative_map(shape, widths, edges, seed=1):
+    """A steep map, whose opposite edges differ; `edges` are those of y and x."""
+    values = np.random.default_rng(seed).normal(size=shape).cumsum(axis=0).cumsum(axis=1) + 5
+    coords = {d: np.arange(n) * w for d, n, w in zip("yx", shape, widths, strict=True)}
+    attrs = {"units": "rad / m2", **{f"boundary_{d}": e for d, e in zip("yx", edges, strict=True)}}
+    return mm.conventions.xr.DataArray(values, dims=("y", "x"), coords=coords, attrs=attrs, name="rotation_measure")
+
+
+def pair_by_pair(rm, number):
+    """Structure function and lags, bin by bin, of all pairs of pixels."""
+    widths = [float(rm[d][1] - rm[d][0]) for d in "yx"]
+    lags = []
+    for i, d in enumerate("yx"):
+        place = np.indices(rm.shape)[i].ravel()
+        lag, n = place[:, None] - place, rm.sizes[d]
+        lags.append(np.minimum(abs(lag), n - abs(lag)) if rm.attrs[f"boundary_{d}"] == "periodic" else lag)
+    length = np.hypot(lags[0] * widths[0], lags[1] * widths[1]) / min(widths)
+    square = (rm.values.ravel()[:, None] - rm.values.ravel()) ** 2
+    place = np.floor(length + 1e-9)
+    own = [place == k for k in range(number)]
+    return [np.nanmean(square[o]) for o in own], [length[o].mean() * min(widths) for o in own]
+
+
+@pytest.mark.parametrize(
+    ("shape", "widths", "edges"),
+    [
+        ((13, 18), (1.0, 1.0), ("periodic", "periodic")),
+        ((18, 13), (1.0, 1.0), ("open", "open")),
+        ((17, 24), (0.3, 0.1), ("open", "periodic")),
+        ((12, 18), (1.0, 2.0), ("periodic", "reflecting")),
+    ],
+)
+def test_structure_functions_are_those_of_all_pairs_at_their_mean_lag(shape, widths, edges):
+    """Wrapping around along periodic axes alone, whatever the other axis does."""
+    rm = cumulative_map(shape, widths, edges)
+    found = mm.faraday.statistics(rm)
+    want, lags = pair_by_pair(rm, found.sizes["s"])
+    np.testing.assert_allclose(found.D, want, rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(found.s, lags, rtol=1e-12)
+    assert np.isfinite(found.D).all() and float(found.D[0]) == 0 == float(found.s[0])
+    holed = rm.copy()
+    holed[3, 4], holed[5:8, 2:5] = np.nan, np.inf
+    some = mm.faraday.statistics(holed)
+    want, _ = pair_by_pair(holed.where(np.isfinite(holed)), found.sizes["s"])
+    np.testing.assert_allclose(some.D[1:], want[1:], rtol=0.05)  # a lag weighs as many pairs as the whole map has
+    known = holed.values[np.isfinite(holed.values)]
+    assert int(some.pixels) == known.size == rm.size - 10
+    assert float(some["mean"]) == pytest.approx(known.mean()) and float(some.sigma) == pytest.approx(known.std())
+    np.testing.assert_array_equal(some.s, found.s)
+
+
+def test_small_lags_are_those_of_the_map():
+    """A steep map has the slope at its own lags, and open maps with a gradient do not wrap."""
+    rm = cumulative_map((48, 40), (2.0, 2.0), ("open", "open")) * 0
+    rm = (rm + 3.0 * rm.x - 2.0 * rm.y).assign_attrs(boundary_x="open", boundary_y="open")
+    found = mm.faraday.statistics(rm)
+    # <(3 dx - 2 dy)^2> = (9 + 4)/2 s^2 where both directions have as many pairs
+    np.testing.assert_allclose(found.D[1:4], 6.5 * found.s[1:4] ** 2, rtol=0.05)
+    lost = mm.faraday.statistics(rm.drop_attrs())
+    np.testing.assert_array_equal(lost.D, found.D)  # without attrs no axis wraps
+
+
+def test_statistics_are_lazy_and_of_each_map(no_compute):
+    one = cumulative_map((12, 17), (1.0, 1.0), ("open", "periodic"))
+    both = mm.conventions.xr.concat([one, -3 * one.roll(x=2)], "time").assign_attrs(one.attrs)
+    lazy = mm.faraday.statistics(both.chunk(time=1, x=5))
+    with dask.config.set(scheduler="threads"):
+        lazy = lazy.compute()
+    for i, scale in enumerate((1, 3)):
+        alone = mm.faraday.statistics(both.isel(time=i))
+        for name in ("mean", "sigma", "skewness", "kurtosis", "pixels", "pdf", "D"):
+            np.testing.assert_array_equal(lazy[name].isel(time=i), alone[name])
+        np.testing.assert_allclose(alone.D, scale**2 * mm.faraday.statistics(one).D, rtol=1e-10, atol=1e-10)
+    weak = mm.faraday.statistics((one * 1e-25).astype(np.float32).assign_attrs(one.attrs))
+    np.testing.assert_allclose(weak.D * 1e50, mm.faraday.statistics(one).D, rtol=1e-5)
+    assert float(weak.kurtosis) == pytest.approx(float(mm.faraday.statistics(one).kurtosis), rel=1e-5)
+
+
+def test_what_is_no_map_is_refused():
+    rm = cumulative_map((6, 5), (1.0, 1.0), ("open", "open"))
+    for bad, message in (
+        (rm * 1j, "complex128"),
+        (rm > 0, "bool"),
+        (rm.assign_attrs(units="K"), "rad / m2 is needed"),
+        (rm.assign_attrs(units="rad / cm2"), "bring it to"),
+        (rm.expand_dims(z=[0.0, 1.0]), "a map of at least four pixels"),
+        (rm[:1, :3], "a map of at least four pixels"),
+        (rm.where(rm > 1e9), "0 of the 30 pixels"),
+        (rm.to_dataset(), "not Dataset"),
+    ):
+        with pytest.raises(mm.SnapshotError, match=message):
+            mm.faraday.statistics(bad)
+    assert mm.faraday.statistics(rm.assign_attrs(units="rad m-2")).D.attrs["units"] == "rad2 / m4"
+
+
+def cube_of(n=16, **fields):
+    one = np.ones((n, n, n))
+    return mm.io.from_arrays(
+        **{f"B{d}": fields.get(d, 0.0) * one for d in "xyz"}, spacing=dict.fromkeys("xyz", 2.0), dims=("z", "y", "x"),
+        units={**{f"B{d}": "uG" for d in "xyz"}, "length": "kpc"},
+    )  # fmt: skip
+
+
+def test_a_stack_of_a_uniform_field_has_the_mean_fields_path():
+    """One copy seen at an angle to the field adds RM_CONSTANT n B L cos; N of them a walk of N such steps."""
+    ds, density = cube_of(8, x=0.6, z=-0.8), 1e-3 / u.cm**3
+    step = mm.faraday.RM_CONSTANT * 8 * 2.0
+    for seed in range(5):
+        arrow = np.random.default_rng([seed, 8]).normal(size=3)
+        arrow /= np.linalg.norm(arrow)
+        own = mm.faraday.stack(ds, 1, seed=seed, orientations=1, density=density)
+        np.testing.assert_allclose(abs(own), abs(0.6 * arrow[0] - 0.8 * arrow[2]) * step, rtol=1e-12)
+    many = [float(mm.faraday.stack(ds, 3, seed=s, orientations=1, density=density)[0, 0]) for s in range(300)]
+    assert np.sqrt(np.mean(np.square(many))) == pytest.approx(step, rel=0.15)  # sqrt(3) steps of 1/sqrt(3)
+
+
+def test_a_stack_refuses_what_its_shifts_would_spoil():
+    ds = cube_of(8, z=1.0)
+    with pytest.raises(mm.SnapshotError, match="needs periodic axes, and z is open"):
+        mm.faraday.stack(ds.assign_attrs(boundary_z="open"), 2, density=1 / u.cm**3)
+    ds.Bz[1, 2, 3] = np.nan
+    with pytest.raises(mm.SnapshotError, match="not finite in"):
+        mm.faraday.stack(ds, 2, density=1 / u.cm**3)
+
+
+@pytest.mark.parametrize(
+    "options", [{"central": -1 / u.cm**3}, {"radius": [1, -1] * u.kpc}, {"radius": np.nan * u.kpc}, {"core": 0 * u.kpc}]
+)
+def test_beta_models_have_positive_numbers(options):
+    good = {"radius": 1 * u.kpc, "central": 1 / u.cm**3, "core": 1 * u.kpc}
+    given = {**good, **options}
+    with pytest.raises(mm.SnapshotError, match=next(iter(options))):
+        mm.faraday.beta_model(given.pop("radius"), **given)
