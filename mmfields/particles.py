@@ -89,8 +89,8 @@ def isotropic(
     -------
     xarray.Dataset
         ``x y z``, ``vx vy vz`` (unit vector), ``key``, ``charge_sign``, ``own_gyroradius`` and ``own_beta_gamma`` over
-        ``gyroradius`` (where several) and ``particle``; ``reference_field`` a scalar; ``beta_gamma`` where it is
-        finite.  Ensembles, as of electrons and protons, are joined by ``xr.concat(..., "particle")``.
+        ``gyroradius`` (where several) and ``particle``; ``reference_field`` a scalar; ``beta_gamma``.  Ensembles, as of
+        electrons and protons, are joined by ``xr.concat(..., "particle")``.
 
     Raises
     ------
@@ -464,8 +464,7 @@ def _ensemble(
         raise SnapshotError(f"beta_gamma={beta_gamma!r}: a positive number, or one for each gyroradius, is needed")
     dims = ("gyroradius", "particle")
     variables: dict[str, Any] = {}
-    if np.isfinite(ratio).any():
-        variables["beta_gamma"] = ("gyroradius", np.broadcast_to(ratio, radii.shape), {"long_name": "p/(m c)"})
+    variables["beta_gamma"] = ("gyroradius", np.broadcast_to(ratio, radii.shape), {"long_name": "p/(m c)"})
     for i, dim in enumerate(SPATIAL):
         variables[dim] = (dims, position[..., i], {"long_name": f"position along {dim}"})
         variables[f"v{dim}"] = (dims, direction[..., i], {"long_name": f"direction along {dim}"})
@@ -577,7 +576,7 @@ def from_trajectories(trajectories: xr.Dataset, *, at: int = -1) -> xr.Dataset:
     if not isinstance(at, int | np.integer) or not -saves <= at < saves:
         raise SnapshotError(f"at={at}: {saves} points are saved")
     last = trajectories.isel(path=at)
-    more = ("steps", "alive", "left", "reflections", "momentum", "own_path", "beta_gamma")
+    more = ("steps", "alive", "left", "reflections", "reflections_along", "momentum", "own_path", "beta_gamma")
     each = ("charge_sign", "own_gyroradius", "own_beta_gamma")
     names = [n for n in (*needed[:7], "reference_field", *more, *each) if n in last]
     out = last[names].reset_coords("path", drop=True)

@@ -32,8 +32,8 @@ def uniform(strength=(0.0, 0.0, 1.0)):
 
 def with_ledger(start, rigidity, longest=1.0, mass=0.0):
     """Columns of the ledger, at the start of a run, beside the others."""
-    ledger = np.array([rigidity, mass, longest, 0.0, np.nan, 0.0, 0.0])
-    return np.append(start, np.broadcast_to(ledger, (len(start), 7)), axis=1)
+    ledger = np.array([rigidity, mass, longest, 0.0, np.nan, 0.0, 0.0, 0.0])
+    return np.append(start, np.broadcast_to(ledger, (len(start), 8)), axis=1)
 
 
 def traced(
@@ -66,7 +66,7 @@ def traced(
         step * count * np.arange(1.0, saves + 1),
         np.full(saves, count),
         pace[0],
-        21 if pusher else 17,
+        22 if pusher else 18,
     )[:, 0]
 
 
@@ -560,8 +560,8 @@ def test_parts_of_a_field_give_what_the_whole_does(pace):
     grid, scattering = grid_of(field, walls), Scatter(scatter.NONE, 0.0, 0.0, 0.0, NO_MASK)
     electric = Electric(grid_of(np.zeros((0, 1, 1, 3))).data, pushers.NONE)
     parts = grid, scattering, electric, NO_OCTAVES
-    whole = trace_block(*parts, start, keys, taken, *path, counts, pace[0], 12)
-    found, nothing = np.full((12, n, 3), np.nan), np.zeros(n, np.int64)
+    whole = trace_block(*parts, start, keys, taken, *path, counts, pace[0], 13)
+    found, nothing = np.full((13, n, 3), np.nan), np.zeros(n, np.int64)
     place, goals = np.append(start, np.broadcast_to([0.0, 1.0, 1.0, 1.0], (n, 4)), 1), np.zeros((n, 3), np.int32)
     waiting = Particles(place, keys, taken.copy(), nothing, nothing.copy(), goals)
     who, rounds = np.arange(n), 0
@@ -570,7 +570,7 @@ def test_parts_of_a_field_give_what_the_whole_does(pace):
         cells = (np.arange(8) + begin) % 12
         window = Window(PART, np.array([begin, 0, 0]), (3, 4, 8), np.zeros((3, LANES), np.int32))
         part = grid._replace(data=grid_of(field[:, :, cells]).data)
-        rows, of = trace_domain(part, window, *parts[1:], waiting, *path, pace[0], 12)
+        rows, of = trace_domain(part, window, *parts[1:], waiting, *path, pace[0], 13)
         found[:, who[of[:, 0]], of[:, 1]] = rows.T
         on = waiting.saves < 3
         assert not on.any() or not np.isin(waiting.goals[on, 0], cells[:-1]).any()

@@ -27,7 +27,7 @@ from mmfields.kernels.trace import (
 from mmfields.kernels.waves import new_levels
 from mmfields.kernels.window import enter
 
-# Particles: place (n, 18), the start of `trace_block`, then what is left of the interval and the field of the last
+# Particles: place (n, 19), the start of `trace_block`, then what is left of the interval and the field of the last
 # step, where steps are local; random keys; steps taken as there; saved points behind them; steps due before the next;
 # cells that they need, (n, 3) in x, y, z order.
 Particles = namedtuple("Particles", "place keys taken saves due goals")
@@ -43,9 +43,9 @@ def take(batch, extra, left, particles, lane, i):
     place = particles.place
     batch.x[lane], batch.y[lane], batch.z[lane] = place[i, 0], place[i, 1], place[i, 2]
     batch.vx[lane], batch.vy[lane], batch.vz[lane], extra.p[lane] = place[i, 3], place[i, 4], place[i, 5], place[i, 6]
-    for row in range(7):
+    for row in range(8):
         extra.ledger[row, lane] = place[i, 7 + row]
-    left[lane], batch.bx[lane], batch.by[lane], batch.bz[lane] = place[i, 14], place[i, 15], place[i, 16], place[i, 17]
+    left[lane], batch.bx[lane], batch.by[lane], batch.bz[lane] = place[i, 15], place[i, 16], place[i, 17], place[i, 18]
     key, taken = particles.keys[i], particles.taken[i]
     extra.key0[lane], extra.key1[lane] = np.uint32(key & np.uint64(0xFFFFFFFF)), key >> np.uint64(32)
     extra.alive[lane] = taken >= 0
@@ -58,9 +58,9 @@ def give_back(batch, extra, left, particles, goals, lane, i):
     place = particles.place
     place[i, 0], place[i, 1], place[i, 2] = batch.x[lane], batch.y[lane], batch.z[lane]
     place[i, 3], place[i, 4], place[i, 5], place[i, 6] = batch.vx[lane], batch.vy[lane], batch.vz[lane], extra.p[lane]
-    for row in range(7):
+    for row in range(8):
         place[i, 7 + row] = extra.ledger[row, lane]
-    place[i, 14], place[i, 15], place[i, 16], place[i, 17] = left[lane], batch.bx[lane], batch.by[lane], batch.bz[lane]
+    place[i, 15], place[i, 16], place[i, 17], place[i, 18] = left[lane], batch.bx[lane], batch.by[lane], batch.bz[lane]
     particles.taken[i] = extra.taken[lane] if extra.alive[lane] else -1 - extra.taken[lane]
     particles.goals[i, 0], particles.goals[i, 1], particles.goals[i, 2] = goals[0, lane], goals[1, lane], goals[2, lane]
 

@@ -131,12 +131,16 @@ def push(kind, vx, vy, vz, p, ex, ey, ez, bx, by, bz, turn, masses):
 
 
 @njit(nogil=True, cache=True)
-def reflect(x, v, low, high, count):
-    """Mirror what has crossed a wall, position and direction, and count it."""
+def reflect(x, v, low, high, bn, bs, bt, count, along):
+    """Mirror what has crossed a wall, position and direction, and count it.
+
+    Those are counted apart where the field, of which `bn` is normal to the wall, runs rather through the wall than
+    along it: beyond such a mirror a field line goes on, and the pitch angle is turned round.
+    """
     for lane in range(LANES):
-        if x[lane] < low:
-            x[lane], v[lane] = 2.0 * low - x[lane], -v[lane]
+        if not low <= x[lane] <= high:
+            face = low if x[lane] < low else high
+            x[lane], v[lane] = 2.0 * face - x[lane], -v[lane]
             count[lane] += 1.0
-        elif x[lane] > high:
-            x[lane], v[lane] = 2.0 * high - x[lane], -v[lane]
-            count[lane] += 1.0
+            if bn[lane] * bn[lane] > bs[lane] * bs[lane] + bt[lane] * bt[lane]:
+                along[lane] += 1.0

@@ -16,12 +16,13 @@ from mmfields.kernels.window import enter, whole
 
 # Rows of the result of `trace_block`: always; of momenta and the local field; of an electric field; of walls.
 ROWS = ("x", "y", "z", "vx", "vy", "vz", "mu", "B", "alive", "steps")
-MORE, DRIVEN, WALLED = ("momentum", "energy", "bx", "by", "bz"), ("own_path", "ex", "ey", "ez"), ("left", "reflections")
+MORE, DRIVEN = ("momentum", "energy", "bx", "by", "bz"), ("own_path", "ex", "ey", "ez")
+WALLED = ("left", "reflections", "reflections_along")
 
 # Columns of `start`, and of them those that a lane keeps in its ledger.
 START = ("x", "y", "z", "vx", "vy", "vz", "momentum")
-LEDGER = ("rigidity", "mass", "longest", "path", "left", "reflections", "own_path")
-RIGIDITY, MASS, LONGEST, PATH, LEFT, REFLECTIONS, OWN = range(7)
+LEDGER = ("rigidity", "mass", "longest", "path", "left", "reflections", "reflections_along", "own_path")
+RIGIDITY, MASS, LONGEST, PATH, LEFT, REFLECTIONS, ALONG, OWN = range(8)
 
 # Numbers as arguments of one type: a literal would be compiled for on its own.
 DIRECTLY, ONCE, HELD = np.int64(0), np.int64(1), np.bool_(True)
@@ -38,10 +39,11 @@ Scatter = namedtuple("Scatter", "where inside outside threshold mask")
 Electric = namedtuple("Electric", "data pusher")
 # A batch: positions, directions, half the steps, half the angles per field, field, cells and weights of each axis.
 Batch = namedtuple("Batch", "x y z vx vy vz half turn bx by bz kx ky kz wx wy wz")
-# What else a batch has: rows (9, LANES) to restore, steps taken, whether it moves on; random keys and counters in two
+# What else a batch has: rows (10, LANES) to restore, steps taken, whether it moves on; random keys and counters in two
 # halves, random words, scattering angles, and room for their work; momenta, paths in half a step, electric field; and
-# its ledger (7, LANES): gyroradius times reference field with the sign of the charge, m c over the momentum at the
-# start, longest step, path, path at which it left (NaN before), reflections, and its own path, where path is light's.
+# its ledger (8, LANES): gyroradius times reference field with the sign of the charge, m c over the momentum at the
+# start, longest step, path, path at which it left (NaN before), reflections, those of them by walls that the field runs
+# through, which turn the pitch angle round, and its own path, where path is light's.
 Extra = namedtuple("Extra", "kept taken alive key0 key1 count0 count1 words angle room p reach ex ey ez ledger")
 
 
@@ -54,7 +56,7 @@ def new_batch():
     taken, alive, u = np.empty(LANES, np.int64), np.empty(LANES, np.bool_), np.empty((6, LANES), np.uint32)
     room, e = np.empty((5, LANES), np.float32), np.empty((5, LANES))
     more = taken, alive, u[0], u[1], u[2], u[3], u[4:], room[4], room[:4], e[0], e[1], e[2], e[3], e[4]
-    return batch, Extra(np.empty((9, LANES)), *more, np.empty((7, LANES)))
+    return batch, Extra(np.empty((10, LANES)), *more, np.empty((8, LANES)))
 
 
 @njit(nogil=True, cache=True)
@@ -80,12 +82,13 @@ def locate_batch(grid, batch):
 @njit(nogil=True, cache=True)
 def bounce(grid, batch, ledger):
     """Mirror what has crossed a reflecting wall, and count it."""
+    bx, by, bz, count, along = batch.bx, batch.by, batch.bz, ledger[REFLECTIONS], ledger[ALONG]
     if grid.walls[0] == REFLECTING:
-        reflect(batch.x, batch.vx, grid.low[0], grid.high[0], ledger[REFLECTIONS])
+        reflect(batch.x, batch.vx, grid.low[0], grid.high[0], bx, by, bz, count, along)
     if grid.walls[1] == REFLECTING:
-        reflect(batch.y, batch.vy, grid.low[1], grid.high[1], ledger[REFLECTIONS])
+        reflect(batch.y, batch.vy, grid.low[1], grid.high[1], by, bz, bx, count, along)
     if grid.walls[2] == REFLECTING:
-        reflect(batch.z, batch.vz, grid.low[2], grid.high[2], ledger[REFLECTIONS])
+        reflect(batch.z, batch.vz, grid.low[2], grid.high[2], bz, bx, by, count, along)
 
 
 @njit(nogil=True, cache=True)
@@ -103,6 +106,7 @@ def keep(x, y, z, vx, vy, vz, p, ledger, kept):
         kept[0, lane], kept[1, lane], kept[2, lane] = x[lane], y[lane], z[lane]
         kept[3, lane], kept[4, lane], kept[5, lane], kept[6, lane] = vx[lane], vy[lane], vz[lane], p[lane]
         kept[7, lane], kept[8, lane] = ledger[REFLECTIONS, lane], ledger[OWN, lane]
+        kept[9, lane] = ledger[ALONG, lane]
 
 
 @njit(nogil=True, cache=True, inline="always", error_model="numpy")
@@ -145,6 +149,7 @@ def hold(walls, low, high, x, y, z, vx, vy, vz, p, half, alive, slow, ledger, ke
             x[lane], y[lane], z[lane] = kept[0, lane], kept[1, lane], kept[2, lane]
             vx[lane], vy[lane], vz[lane], p[lane] = kept[3, lane], kept[4, lane], kept[5, lane], kept[6, lane]
             ledger[REFLECTIONS, lane], ledger[OWN, lane] = kept[7, lane], kept[8, lane]
+            ledger[ALONG, lane] = kept[9, lane]
         else:
             ledger[PATH, lane] += 2.0 * half[lane]
 
@@ -452,9 +457,10 @@ def record(batch, extra, first, save, out):
         out[save, 8, first + lane] = 1.0 if extra.alive[lane] else 0.0
         out[save, 9, first + lane] = extra.taken[lane]
     rows = out.shape[1]
-    if rows == 12 or rows == 17 or rows == 21:
-        put(ledger[LEFT], out, save, rows - 2, first)
-        put(ledger[REFLECTIONS], out, save, rows - 1, first)
+    if rows == 13 or rows == 18 or rows == 22:
+        put(ledger[LEFT], out, save, rows - 3, first)
+        put(ledger[REFLECTIONS], out, save, rows - 2, first)
+        put(ledger[ALONG], out, save, rows - 1, first)
     if rows < 15:
         return
     put(p, out, save, 10, first)
@@ -488,7 +494,7 @@ def load(batch, extra, start, keys, taken, first):
             start[i, 5],
             start[i, 6],
         )
-        for row in range(7):
+        for row in range(8):
             extra.ledger[row, lane] = start[i, 7 + row]
         extra.key0[lane], extra.key1[lane] = np.uint32(keys[i] & np.uint64(0xFFFFFFFF)), keys[i] >> np.uint64(32)
         extra.alive[lane] = taken[i] >= 0
@@ -506,10 +512,10 @@ def trace_block(grid, scatter, electric, octaves, start, keys, taken, intervals,
     electric : Electric
     octaves : Octaves
         Of plane waves, for steps of one length; they begin anew at every saved point.
-    start : (n, 14) float array
+    start : (n, 15) float array
         Columns `START` and `LEDGER`: position, unit vector of the momentum, momentum over that at the start of the run;
         gyroradius times reference field with the sign of the charge, m c over the momentum at the start, longest step,
-        path so far, path at which it left (NaN before), reflections, and own path so far.
+        path so far, path at which it left (NaN before), reflections and those along the field, and own path so far.
     keys : (n,) uint64 array
     taken : (n,) int64 array
         Steps taken before; for a particle that has stopped, -1 less their number.
@@ -520,13 +526,14 @@ def trace_block(grid, scatter, electric, octaves, start, keys, taken, intervals,
     fraction : float
         Of the local gyroradius that is a step, where it is positive.
     rows : int
-        How many to give back: the 10 of `ROWS`, with `MORE` 15, with `DRIVEN` 19, and `WALLED` 2 more.
+        How many to give back: the 10 of `ROWS`, with `MORE` 15, with `DRIVEN` 19, and `WALLED` 3 more.
 
     Returns
     -------
     (rows, n, s) float array
         Unwrapped position, direction, pitch-angle cosine, |B|, 1 or 0, steps taken; momentum and kinetic energy over
-        those at the start, direction of the field; own path and E over c; path at which it left, and reflections.
+        those at the start, direction of the field; own path and E over c; path at which it left, and reflections of
+        both kinds.
     """
     n, saves = start.shape[0], intervals.shape[0]
     out = np.empty((saves, rows, n))

@@ -49,6 +49,7 @@ LONG_NAMES = {
     **{f"e{d}": f"electric field at the particle along {d}, over the speed of light" for d in SPATIAL},
     "left": "path length at which the particle left the box",
     "reflections": "reflections since the start",
+    "reflections_along": "reflections since the start by walls that the field runs through",
     "speed": "speed over that of light",
     "key": "random key of the particle",
 }
@@ -141,7 +142,8 @@ def trace(
         ``mu``, ``B``, ``alive`` where a face is open, ``steps`` where they are random or local, and with an
         electric field ``momentum`` and kinetic ``energy`` over those at the start, ``own_path``; ``bx by bz`` (and
         E over c, ``ex ey ez``) where asked for; where a face is open ``left``, the path length at which each particle
-        left, NaN where it has not, and where one reflects ``reflections``, their number so far; ``speed``;
+        left, NaN where it has not, and where one reflects ``reflections``, their number so far, and
+        ``reflections_along``, that of those by walls that the field runs through; ``speed``;
         ``key``, ``charge_sign``, ``own_gyroradius`` and ``own_beta_gamma`` of each particle;
         scalars ``mean_Bx|y|z``, ``B_rms`` and ``reference_field``; coordinate ``path`` the path length in the
         field's length unit; attrs ``boundary_x|y|z``.  ``mu`` is NaN where the field is 0.
@@ -363,6 +365,7 @@ def _variables(rows: Any, source: Source, rule: _Rule) -> dict[str, Any]:
         "alive": "open" in walls,
         "left": "open" in walls,
         "reflections": "reflecting" in walls,
+        "reflections_along": "reflecting" in walls,
         "steps": rule.scattering is not None or rule.unit == "local",
         "momentum": rule.pusher is not None,
         "energy": rule.pusher is not None,
@@ -370,7 +373,7 @@ def _variables(rows: Any, source: Source, rule: _Rule) -> dict[str, Any]:
     }
     units = {**dict.fromkeys((*SPATIAL, "own_path", "left"), source.length), "B": source.strength, "mu": {"units": "1"}}
     units |= {f"b{d}": {"units": "1"} for d in SPATIAL} | {f"e{d}": source.strength for d in SPATIAL}
-    kinds, variables = {"alive": bool, "steps": np.int64, "reflections": np.int64}, {}
+    kinds, variables = {"alive": bool, "steps": np.int64, "reflections": np.int64, "reflections_along": np.int64}, {}
     for row, name in zip(rows, rule.rows(source.walls), strict=True):
         if kept.get(name, True):
             dims, values = ((*DIMS, "path"), row) if name != "left" else (DIMS, row[..., -1])

@@ -198,7 +198,7 @@ def _ahead(particles: Any, lengths: np.ndarray, *, local: bool) -> float:
     from mmfields.kernels.trace import LONGEST, START
 
     save, longest = particles.saves, particles.place[:, len(START) + LONGEST]
-    here = particles.place[:, 14] if local else np.minimum(particles.due * longest, lengths[save])
+    here = particles.place[:, 15] if local else np.minimum(particles.due * longest, lengths[save])
     return float((here + sum(lengths) - np.cumsum(lengths)[save]).sum())
 
 

@@ -10,6 +10,8 @@ from mmfields.conventions import SPATIAL, SnapshotError
 
 DIMS = ("gyroradius", "particle")
 NEEDED = (*SPATIAL, *(f"v{d}" for d in SPATIAL), "key", "reference_field", "gyroradius")
+# Of the particle's past, in the order of the kernel.
+HISTORY = ("left", "reflections", "reflections_along", "own_path")
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ def _check_dims(particles: xr.Dataset) -> None:
 def _check_types(ensemble: xr.Dataset) -> None:
     """Refuse what joining has filled up with NaN or objects."""
     kinds = {"key": "ui", "steps": "ui", "alive": "b", "charge_sign": "ui"}
-    for name in (*NEEDED[:8], "steps", "alive", "charge_sign", "momentum", "left", "reflections", "own_path"):
+    for name in (*NEEDED[:8], "steps", "alive", "charge_sign", "momentum", *HISTORY):
         if name in ensemble and ensemble[name].dtype.kind not in kinds.get(name, "fui"):
             raise SnapshotError(
                 f"{name} is {ensemble[name].dtype}: were ensembles joined that do not hold the same variables, or "
@@ -177,7 +179,7 @@ def _path_start(particles: xr.Dataset) -> float:
 def start_columns(ensemble: Ensemble, longest: np.ndarray) -> list[Any]:
     """Columns of the kernel's `start`, over (gyroradius, particle); the reference field comes with the task."""
     data, shape = ensemble.data, ensemble.radii.shape
-    filled = {"momentum": 1.0, "left": np.nan, "reflections": 0.0, "own_path": 0.0}
+    filled = {"momentum": 1.0, **dict.fromkeys(HISTORY, 0.0), "left": np.nan}
 
     def column(name: str) -> Any:
         return data[name].transpose(*DIMS).data if name in data else np.full(shape, filled[name])
@@ -187,4 +189,4 @@ def start_columns(ensemble: Ensemble, longest: np.ndarray) -> list[Any]:
         signed = signed * ensemble.reference.data
     ledger = [signed, 1 / ensemble.beta_gamma, longest, np.full(shape, ensemble.start)]
     first = [column(n) for n in (*NEEDED[:6], "momentum")]
-    return [*first, *ledger, *(column(n) for n in ("left", "reflections", "own_path"))]
+    return [*first, *ledger, *(column(n) for n in HISTORY)]

@@ -145,8 +145,9 @@ def parallel_from_mu(trajectories: xr.Dataset) -> xr.Dataset:
     """kappa_par along the local field from the saved pitch angles: v times the integral of <mu(s) mu(s + s')> ds'.
 
     It is taken to the first zero of the mean autocorrelation, or a third of the run.  Unlike displacements it needs
-    no field lines that are straight, and mu saved several times a mean free path only.  Pairs of saved points between
-    which a particle was reflected, left, or stood where there is no field do not count.
+    no field lines that are straight, and mu saved several times a mean free path only.  Saved points after a particle
+    has left, and those where there is no field, do not count; what a wall through which the field runs has turned round
+    is turned back.
 
     Parameters
     ----------
@@ -169,11 +170,11 @@ def parallel_from_mu(trajectories: xr.Dataset) -> xr.Dataset:
     if len(path) < 6 or np.ptp(np.diff(path)) > 1e-6 * np.diff(path).mean():
         raise SnapshotError(f"{len(path)} saved points: six or more, evenly spaced, are needed, save=n")
     step, lags = float(np.diff(path).mean()), (len(path) - 1) // 3 + 1
-    values, part = _record(trajectories)
+    values, known = _record(trajectories)
     sums, counts = xr.apply_ufunc(
         _correlations,
         values,
-        part,
+        known,
         input_core_dims=[["path"]] * 2,
         output_core_dims=[["lag"]] * 2,
         kwargs={"lags": lags},
@@ -205,22 +206,22 @@ def parallel_from_mu(trajectories: xr.Dataset) -> xr.Dataset:
 
 
 def _record(tr: xr.Dataset) -> tuple[xr.DataArray, xr.DataArray]:
-    """Velocities along the local field over the root of the mean speed, and the parts in which pairs of them count."""
+    """Velocities along the local field over the root of the mean speed, and which count."""
     values, there = tr["mu"], alive(tr)
     untouched(tr)  # what it needs is there
     if light(tr):
         way = own_lengths(tr).isel(path=-1, drop=True) / float(tr["path"][-1] - tr["path"][0])
         values = values * speed(tr) / way**0.5
-    part = tr["reflections"] if "reflections" in tr else xr.zeros_like(values, int)
-    counts = values.notnull() if there is None else values.notnull() & there
-    return values.fillna(0.0), part.where(counts, -1)
+    if "reflections_along" in tr:
+        values = values * (1 - 2 * (tr["reflections_along"] % 2))
+    return values.fillna(0.0), values.notnull() if there is None else values.notnull() & there
 
 
-def _correlations(values: np.ndarray, part: np.ndarray, *, lags: int) -> tuple[np.ndarray, np.ndarray]:
+def _correlations(values: np.ndarray, known: np.ndarray, *, lags: int) -> tuple[np.ndarray, np.ndarray]:
     from mmfields.kernels.correlate import correlate
 
     shape, size = values.shape[:-1], values.shape[-1]
-    flat = np.ascontiguousarray(values, float).reshape(-1, size), np.ascontiguousarray(part, int).reshape(-1, size)
+    flat = np.ascontiguousarray(values, float).reshape(-1, size), np.ascontiguousarray(known).reshape(-1, size)
     return tuple(a.reshape(*shape, lags) for a in correlate(*flat, lags))
 
 

@@ -77,7 +77,7 @@ def untouched(tr: xr.Dataset, lag: int = 1) -> xr.DataArray | None:
     """
     there, later = alive(tr), {"path": slice(lag, None)}
     result = None if there is None else there.isel(later).drop_vars("path", errors="ignore")
-    if "reflections" not in tr:
+    if "reflections" not in tr or "reflections_along" not in tr:
         if walled(tr, "reflecting"):
             raise SnapshotError("the box reflects and the trajectories lack 'reflections', which counts them: keep it")
         return result

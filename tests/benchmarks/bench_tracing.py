@@ -72,7 +72,7 @@ def kernels(n: int) -> None:
     direction = rng.normal(size=(PARTICLES, 3))
     direction /= np.linalg.norm(direction, axis=1)[:, None]
     keys, taken = rng.integers(0, 2**63, PARTICLES).astype(np.uint64), np.zeros(PARTICLES, np.int64)
-    ledger = np.broadcast_to([RADIUS, 0.0, 0.1 * RADIUS, 0.0, np.nan, 0.0, 0.0], (PARTICLES, 7))
+    ledger = np.broadcast_to([RADIUS, 0.0, 0.1 * RADIUS, 0.0, np.nan, 0.0, 0.0, 0.0], (PARTICLES, 8))
     start = np.hstack([position, direction, np.ones((PARTICLES, 1)), ledger])
     none = Electric(np.zeros(1, np.float32), 0)
     none.data.flags.writeable = False
@@ -94,7 +94,7 @@ def kernels(n: int) -> None:
             np.cumsum(counts * step),
             counts,
             0.0,
-            12 if wall else 10,
+            13 if wall else 10,
         )
 
     calls = {
