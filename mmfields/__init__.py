@@ -30,6 +30,7 @@ _MODULES = (
     "turbulence",
 )
 _NAMES = {
+    "MmfieldsWarning": "conventions",
     "SnapshotError": "conventions",
     "mean_field": "conventions",
     "physical": "conventions",

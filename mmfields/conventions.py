@@ -35,6 +35,10 @@ class SnapshotError(ValueError):
     """A file or Dataset breaks the snapshot convention; the message says where and how to mend it."""
 
 
+class MmfieldsWarning(UserWarning):
+    """Something known at the call that matters for the result; the attrs say it too."""
+
+
 def spatial_dims(ds: xr.Dataset | xr.DataArray) -> tuple[str, ...]:
     """Spatial dims of a snapshot, in the order in which its first variable stores them.
 
