@@ -12,8 +12,9 @@ WINDOWS = ("hann", "tukey")
 def taper(ds: xr.Dataset, window: str = "hann", *, alpha: float = 0.25, detrend: str | None = "constant") -> xr.Dataset:
     """Make a cutout fit for periodic transforms: detrend it and bring it to zero at its open ends.
 
-    Fluctuations are multiplied by a window along every open axis and the mean is put back, so that the
-    mean field stays.  Power spectra divide by the mean square of the window, kept as
+    Fluctuations about a level are multiplied by a window along every open axis and the level is put back.  It is the
+    mean of what the window takes away, so that the mean of the cutout, and with it the mean field, stays exactly,
+    and where the window is 1 the field stays too.  Power spectra divide by the mean square of the window, kept as
     ``attrs["window_power"]``.  A window breaks div B = 0: project afterwards where it matters.
 
     Parameters
@@ -25,7 +26,7 @@ def taper(ds: xr.Dataset, window: str = "hann", *, alpha: float = 0.25, detrend:
     alpha : float
         Of ``tukey``, 0 to 1.
     detrend : {"constant", "linear", None}
-        ``linear`` takes the best plane along the open axes out too; None tapers the mean as well.
+        ``linear`` takes the best plane along the open axes out too; None takes no level, and tapers the mean as well.
 
     Returns
     -------
@@ -58,9 +59,9 @@ def taper(ds: xr.Dataset, window: str = "hann", *, alpha: float = 0.25, detrend:
                 f"{name} over {field.dims} cannot be tapered along {axes}: leave it out with ds.drop_vars"
             )
         field = as_real(field.copy(data=finite(field.data, str(name))))
-        level = mean(field, dims) if detrend else 0.0
         trend = _planes(field, axes, dims) if detrend == "linear" else 0.0
-        tapered = (field - level - trend) * shape + level
+        level = _level(field - trend, 1 - shape, dims) if detrend else 0.0
+        tapered = (field - trend - level) * shape + level
         out[name] = tapered.astype(field.dtype).transpose(*field.dims).assign_attrs(field.attrs)
     power = float((shape**2).mean())
     marks = {f"boundary_{d}": "periodic" for d in axes}
@@ -76,6 +77,12 @@ def _window(name: str, n: int, alpha: float) -> np.ndarray:
         return np.ones(n)
     distance = np.minimum(x, 1 - x) / (edge / 2)
     return np.where(distance < 1, 0.5 * (1 - np.cos(np.pi * np.minimum(distance, 1.0))), 1.0)
+
+
+def _level(field: xr.DataArray, lost: xr.DataArray, dims: tuple[str, ...]) -> xr.DataArray:
+    """Mean of a field weighted by what a window takes away: brought to it at its ends, the field keeps its mean."""
+    weight = float(lost.mean())
+    return mean(field * lost, dims) / weight if weight > 0 else mean(field, dims)
 
 
 def _planes(field: xr.DataArray, axes: list[str], dims: tuple[str, ...]) -> xr.DataArray:
