@@ -14,6 +14,7 @@ from mmfields.conventions import (
     axis_spacing,
     boundaries,
     components,
+    require_plain_data,
     unit_vector,
 )
 from mmfields.faraday.units import factor, number_in, redshift_factor
@@ -154,6 +155,7 @@ def columns_of(
     scale *= factor(ds[sight.axis], ds, "length_unit", length_unit, "pc", sight.axis)
     number: list[xr.DataArray] = []
     if isinstance(density, xr.DataArray):
+        require_plain_data(density)
         if density.attrs.get("units") in (None, ""):
             raise SnapshotError(
                 "density is a DataArray without attrs['units']: assign_attrs(units='cm-3'), or units='1' where it is "

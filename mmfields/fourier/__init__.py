@@ -11,6 +11,7 @@ from mmfields.conventions import (
     SnapshotError,
     as_real,
     components,
+    derived_units,
     mean_direction,
     require_periodic,
     spacing,
@@ -65,18 +66,19 @@ def filter(
     Returns
     -------
     xarray.Dataset
-        Of the same variables, dtypes (whole numbers become float64), chunks, coordinates and attrs, with
-        ``filter`` recorded; lazy where `ds` is.  The mean stays with the transfer function whose value at
+        Of the same variables, dtypes (whole numbers, and true and false as 1 and 0, become float64), chunks,
+        coordinates and attrs, with ``filter`` recorded; lazy where `ds` is.  Of complex fields both parts are
+        filtered.  The mean stays with the transfer function whose value at
         k = 0 is 1.  Where the mean field changes with ``time``, so does its direction, and a field without
         ``time`` gains it.
-        Staggered originals (``Bx_f``), fields that lack an axis and those that are not numbers are left out;
-        variables without a spatial axis are kept as they are.
+        Staggered originals (``Bx_f``) and fields that lack an axis are left out; variables without a spatial axis are
+        kept as they are.
 
     Raises
     ------
     SnapshotError
-        If an axis is open or not uniform, the band is beyond what the grid holds, or the field has no
-        mean direction and none is given (the latter, like NaN, when the result is computed).
+        If an axis is open or not uniform, the band is beyond what the grid holds, a variable is not of numbers, or
+        the field has no mean direction and none is given (the latter, like NaN, when the result is computed).
     """
     if not isinstance(transfer, Transfer):
         raise SnapshotError(
@@ -89,12 +91,22 @@ def filter(
     _check_limits(transfer, ds, dims, widths, along)
     filtered, left_out = {}, []
     for name, field in ds.data_vars.items():
-        if set(dims) <= set(field.dims) and field.dtype.kind in "fiu":
-            filtered[name] = _mapped([as_real(field)], Weigh(transfer), dims, widths, along)[0]
+        if set(dims) <= set(field.dims):
+            filtered[name] = _weighed(field, Weigh(transfer), dims, widths, along)
         elif any(str(d).removesuffix("_f") in SPATIAL for d in field.dims):
             left_out.append(name)  # staggered originals, or fields without all axes: neither filtered nor residual
     before = f"{ds.attrs['filter']}, then " if "filter" in ds.attrs else ""
     return ds.drop_vars(left_out).assign(filtered).assign_attrs(filter=before + transfer.label)
+
+
+def _weighed(
+    field: xr.DataArray, work: Weigh, dims: tuple[str, ...], widths: dict[str, float], along: xr.DataArray
+) -> xr.DataArray:
+    """One filtered field; the weights are real and even, so that both parts of a complex one are filtered alike."""
+    if field.dtype.kind != "c":
+        return _mapped([as_real(field)], work, dims, widths, along)[0]
+    real, imaginary = _mapped([field.real, field.imag], work, dims, widths, along)
+    return (real + 1j * imaginary).astype(field.dtype, copy=False).rename(field.name).assign_attrs(field.attrs)
 
 
 def _check_limits(
@@ -258,10 +270,7 @@ def _vector(
 
 
 def _derivative_units(ds: xr.Dataset, vector: str, power: int) -> dict[str, str]:
-    unit, length = ds[f"{vector}x"].attrs.get("units", "1"), ds[spatial_dims(ds)[0]].attrs.get("units", "1")
-    if unit == length == "1":
-        return {"units": "1", "normalization": "field unit " + ("times" if power > 0 else "over") + " length unit"}
-    return {"units": f"{unit} ({length}){'' if power > 0 else '-1'}".replace("(1)-1", "").replace("(1)", "").strip()}
+    return derived_units((ds[f"{vector}x"], 1), (ds[spatial_dims(ds)[0]], power))
 
 
 def project(ds: xr.Dataset, vector: str = "B", *, difference: str = "spectral") -> xr.Dataset:

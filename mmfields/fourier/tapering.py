@@ -36,8 +36,8 @@ def taper(ds: xr.Dataset, window: str = "hann", *, alpha: float = 0.25, detrend:
     Raises
     ------
     SnapshotError
-        If no axis is open, the window or the detrending is unknown, or a variable lacks an axis; and where a
-        field is not finite, when computed if it is lazy.
+        If no axis is open, the window or the detrending is unknown, or a variable lacks an axis or is not of real
+        numbers; and where a field is not finite, when computed if it is lazy.
     """
     if window not in WINDOWS or not 0 <= alpha <= 1:
         raise SnapshotError(f"window={window!r}, alpha={alpha!r}: one of {', '.join(WINDOWS)} with alpha from 0 to 1")
@@ -54,11 +54,12 @@ def taper(ds: xr.Dataset, window: str = "hann", *, alpha: float = 0.25, detrend:
     for name, field in ds.data_vars.items():
         if not set(dims) & set(field.dims):
             continue
-        if not set(dims) <= set(field.dims) or field.dtype.kind not in "fiu":
+        if not set(dims) <= set(field.dims):
             raise SnapshotError(
                 f"{name} over {field.dims} cannot be tapered along {axes}: leave it out with ds.drop_vars"
             )
-        field = as_real(field.copy(data=finite(field.data, str(name))))
+        field = as_real(field)
+        field = field.copy(data=finite(field.data, str(name)))
         trend = _planes(field, axes, dims) if detrend == "linear" else 0.0
         level = _level(field - trend, 1 - shape, dims) if detrend else 0.0
         tapered = (field - trend - level) * shape + level

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mmfields.conventions import SPATIAL, SnapshotError, require_direction
+from mmfields.conventions import SPATIAL, SnapshotError, require_direction, unit_carried
 from mmfields.fourier.transform import Waves
 
 EDGES = ("sharp", "gaussian", "butterworth", "cosine")
@@ -263,7 +263,7 @@ def band(
     if edge not in EDGES:
         raise SnapshotError(f"edge={edge!r}: one of {', '.join(EDGES)} is needed")
     for name, limits in (("k_par", k_par), ("k_perp", k_perp)):
-        if getattr(limits, "unit", None) is not None or not _ascending(limits):
+        if unit_carried(limits) is not None or not _ascending(limits):
             raise SnapshotError(f"{name}={limits!r}: two ascending limits from 0 on, plain numbers, are needed")
     if (width is None) == (edge in ("gaussian", "cosine")) or (width is not None and not 0 < width < np.inf):
         raise SnapshotError(f"width={width!r}: edges 'gaussian' and 'cosine' need a positive one, the others take none")

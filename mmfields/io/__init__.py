@@ -19,6 +19,7 @@ from mmfields.conventions import (
     check,
     require_number,
     require_plain,
+    unit_carried,
 )
 from mmfields.io._lazy import LazyArray, Stack
 from mmfields.io._snapshot import require_file
@@ -401,8 +402,8 @@ def _require_arrays(
     for name, array in arrays.items():
         if isinstance(array, xr.DataArray):
             raise SnapshotError(f"{name} is a DataArray: give its .data, in the order {dims}")
-        if getattr(array, "unit", None) is not None:
-            raise SnapshotError(f"{name} is a Quantity in {array.unit}: give its .value and units={{{name!r}: '...'}}")
+        if (unit := unit_carried(array)) is not None:
+            raise SnapshotError(f"{name} is a Quantity in {unit}: give its .value and units={{{name!r}: '...'}}")
     if lists := [name for name, value in attrs.items() if isinstance(value, list | tuple) and np.ndim(value) > 1]:
         raise SnapshotError(f"{lists} are lists: give arrays, np.asarray(...)")
     if unknown := set(units) - {*arrays, "length"}:
