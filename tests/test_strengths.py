@@ -86,3 +86,18 @@ def test_pressure_tensors_of_small_moments():
     found = mm.anisotropy.pressure_tensor(ds, density=density, species="ions").Pxx
     energy = 1.67262192e-27 * 299792458.0**2
     np.testing.assert_allclose(found, want * size**2 * density * energy, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("scale", "cell"), [(1e-23, 3e19), (1e25, 3e19), (1e-23, 3e-19), (100.0, 1e-3)])
+def test_derivatives_and_potentials_over_cells_of_any_size(scale, cell):
+    """Such as 1e-23 T over kiloparsecs in m, whose curl and potential are beyond the range of float32."""
+    kind = np.float16 if scale == 100.0 else np.float32
+    fields = {n: base()[n] for n in VECTOR}
+    small = snapshot(scale, kind, fields)
+    want = snapshot(1.0, float, {n: small[n].values.astype(float) / scale for n in VECTOR})
+    ds = small.assign_coords({d: (d, small[d].values * cell, {"spacing": cell}) for d in "zyx"})
+    for call, power in ((mm.fourier.curl, -1), (mm.fourier.vector_potential, 1)):
+        one, other = (call(s).to_array().values.astype(np.longdouble) for s in (ds, want))
+        np.testing.assert_allclose(one / np.longdouble(scale) / np.longdouble(cell) ** power, other, atol=3e-5)
+    cut = mm.turbulence.patches(ds, f_mm=0.4, size=1.5 * cell, edge=1.5, seed=1)
+    assert cut.Bx.dtype == kind and np.isfinite(cut.Bx).all() and float(abs(cut.By).max()) > 0

@@ -266,7 +266,15 @@ def _vector(
     require_periodic(ds, what)
     dims, widths = spatial_dims(ds), spacing(ds)
     modes = _Vector(work, tuple(widths.items()), kind, power)
-    return _mapped([as_real(ds[n]) for n in names], modes, dims, widths, mean_direction(ds, "z"), count)
+    fields = [as_real(ds[n]) for n in names]
+    if power:
+        fields = [f.astype(np.result_type(f.dtype, _roomy(min(widths.values()))), copy=False) for f in fields]
+    return _mapped(fields, modes, dims, widths, mean_direction(ds, "z"), count)
+
+
+def _roomy(cell: float) -> np.dtype:
+    """Dtype whose range holds fields of any strength over cells, or times them: cells of parsecs in m need more."""
+    return np.dtype(np.float32 if 1e-12 < cell < 1e12 else np.float64)
 
 
 def _derivative_units(ds: xr.Dataset, vector: str, power: int) -> dict[str, str]:
@@ -338,7 +346,8 @@ def curl(ds: xr.Dataset, vector: str = "B") -> xr.Dataset:
     Returns
     -------
     xarray.Dataset
-        ``curl_Bx curl_By curl_Bz``.
+        ``curl_Bx curl_By curl_Bz``; in float32 at least, and in float64 where cells are beyond 1e±12 of the length
+        unit, as of all derivatives and potentials.
 
     Raises
     ------

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import SnapshotError, require_number, require_real, spatial_dims
+from mmfields.conventions import SnapshotError, require_number, require_plain_data, require_real, spatial_dims
 from mmfields.plot.base import COLOURS, unit_label
 from mmfields.plot.fields import _field_label
 
@@ -94,6 +94,7 @@ def orbits(
     SnapshotError
         As :func:`cube`.
     """
+    require_plain_data(trajectories)
     data = _solid(solid)
     chosen = _engine(engine, ax)
     ax = ax if ax is not None else _axes(chosen)

@@ -51,7 +51,8 @@ def power(ds: xr.Dataset, names: Sequence[str] = ("Bx", "By", "Bz")) -> xr.DataA
     -------
     xarray.DataArray
         Over ``k`` [rad per length unit], with coordinates ``k_width`` and ``modes`` (modes per
-        shell); ``(E * E.k_width).sum()`` is <|dB|^2>/2.
+        shell); ``(E * E.k_width).sum()`` is <|dB|^2>/2.  Its ``units`` are those of the field's square over those of
+        ``k``; ``attrs["unit_normalization"]`` says what 1 stands for in code units.
 
     Raises
     ------
