@@ -228,6 +228,17 @@ def unit_attrs(array: xr.DataArray) -> dict[str, str]:
     return {"units": "1"} | {key: array.attrs[key] for key in ("units", "normalization") if key in array.attrs}
 
 
+def stated_unit(text: Any) -> dict[str, str]:
+    """Attrs of a unit that a file states: ``units`` where astropy reads it, else as the ``normalization`` of 1."""
+    from astropy import units as u
+
+    try:
+        u.Unit(str(text))
+    except ValueError:
+        return {"units": "1", "normalization": str(text)}
+    return {"units": str(text)}
+
+
 def derived_units(*factors: tuple[xr.DataArray | str, int]) -> dict[str, str]:
     """Attrs ``units`` (and ``normalization``) of a product of powers, in a form that astropy reads.
 

@@ -216,6 +216,12 @@ def test_structure_functions_have_powers_of_the_unit():
     assert (coded["units"], coded["normalization"]) == ("1", "(B0)**order")
 
 
+def test_units_that_a_file_states():
+    assert mm.conventions.stated_unit("s") == {"units": "s"}
+    odd = mm.conventions.stated_unit("time step of the database")
+    assert odd == {"units": "1", "normalization": "time step of the database"}
+
+
 def test_units_of_products():
     def array(units, name="x", **attrs):
         return xr.DataArray(0.0, name=name, attrs={"units": units, **attrs})

@@ -19,6 +19,7 @@ from mmfields.conventions import (
     check,
     require_number,
     require_plain,
+    stated_unit,
     unit_carried,
 )
 from mmfields.io._lazy import LazyArray, Stack
@@ -264,7 +265,7 @@ def _stacked(opened: list[tuple[str, xr.Dataset]], chunks: Any) -> xr.Dataset:
         for key, value in first.attrs.items()
         if key != "time" and all(ds.attrs.get(key) == value for _, ds in opened)
     }
-    notes = {"units": first.attrs["time_unit"]} if "time_unit" in first.attrs else {}
+    notes = stated_unit(first.attrs["time_unit"]) if "time_unit" in first.attrs else {}
     joined = xr.Dataset(variables, {**first.coords, "time": ("time", times, notes)}, attrs)
     sizes = _file_chunks(joined, chunks)
     sizes = {d: n for d, n in sizes.items() if d in joined.dims} if isinstance(sizes, dict) else sizes
