@@ -6,6 +6,7 @@ centres, and whose vectors are ``Bx By Bz`` and so on.  Every complaint about a 
 snapshot is a :class:`SnapshotError` raised from here or from a reader.
 """
 
+import math
 import sys
 import warnings
 from collections.abc import Hashable, Iterable, Mapping, Sequence
@@ -61,6 +62,7 @@ def spatial_dims(ds: xr.Dataset | xr.DataArray) -> tuple[str, ...]:
     """
     if not isinstance(ds, xr.Dataset | xr.DataArray):
         raise SnapshotError(f"a snapshot is needed, not {type(ds).__name__}: make one of arrays with mm.io.from_arrays")
+    require_plain_data(ds)
     arrays: Iterable[xr.DataArray] = ds.data_vars.values() if isinstance(ds, xr.Dataset) else [ds]
     found: list[str] = []
     for array in arrays:
@@ -71,6 +73,50 @@ def spatial_dims(ds: xr.Dataset | xr.DataArray) -> tuple[str, ...]:
             "rename yours with ds.rename(...)"
         )
     return tuple(found)
+
+
+def unit_carried(value: Any) -> Any:
+    """Unit that a Quantity of astropy or pint carries, in Dask arrays too; None for numbers and labelled arrays."""
+    if isinstance(value, xr.Dataset | xr.DataArray | xr.Variable | str):
+        return None
+    for part in (value, getattr(value, "_meta", None)):
+        unit = getattr(part, "units" if hasattr(part, "magnitude") else "unit", None)
+        if unit is not None:
+            return unit
+    return None
+
+
+def require_plain_data(ds: xr.Dataset | xr.DataArray) -> None:
+    """Refuse arrays that carry their unit with them (those of pint), which would be lost on the way.
+
+    Raises
+    ------
+    SnapshotError
+        Naming the first one; nothing is computed or read.
+    """
+    arrays = ds.variables if isinstance(ds, xr.Dataset) else {ds.name: ds.variable, **ds.coords}
+    for name, array in arrays.items():
+        data = getattr(array, "variable", array)._data  # .data would read what a file holds
+        if (unit := unit_carried(data)) is not None:
+            raise SnapshotError(
+                f"{name} is a Quantity in {unit}: plain numbers with attrs['units'] are needed, as "
+                "ds.pint.dequantify(format='~') makes them"
+            )
+
+
+def require_real(array: xr.DataArray, name: Any = None) -> xr.DataArray:
+    """The array itself, of real numbers or of true and false, which count as 1 and 0.
+
+    Raises
+    ------
+    SnapshotError
+        If it holds anything else.
+    """
+    if array.dtype.kind not in "fiub":
+        name = array.name if name is None else name
+        remedy = "take its parts, .real and .imag" if array.dtype.kind == "c" else "leave it out, or convert it"
+        raise SnapshotError(f"{name} is {array.dtype}: real numbers are needed; {remedy}")
+    return array
 
 
 def axis_spacing(ds: xr.Dataset | xr.DataArray, dim: Hashable) -> float:
@@ -126,11 +172,11 @@ def spacing(ds: xr.Dataset | xr.DataArray) -> dict[str, float]:
         As :func:`axis_spacing`, or if the axes differ in unit.
     """
     widths = {dim: axis_spacing(ds, dim) for dim in spatial_dims(ds)}
-    _require_one_unit(ds, widths, "axes", "bring them to one with ds.assign_coords(...)")
+    require_one_unit(ds, widths, "axes", "bring them to one with ds.assign_coords(...)")
     return widths
 
 
-def _require_one_unit(ds: xr.Dataset | xr.DataArray, names: Iterable[str], what: str, remedy: str) -> None:
+def require_one_unit(ds: xr.Dataset | xr.DataArray, names: Iterable[str], what: str, remedy: str) -> None:
     """Refuse variables that state different units."""
     units = {name: str(ds[name].attrs["units"]) for name in names if "units" in ds[name].attrs}
     if len(set(units.values())) > 1:
@@ -152,10 +198,11 @@ def components(ds: xr.Dataset, vector: str = "B") -> tuple[str, str, str]:
     Raises
     ------
     SnapshotError
-        If a component is missing or the shapes differ.
+        If a component is missing or not of real numbers, or the shapes or units differ.
     """
     if not isinstance(ds, xr.Dataset):
         raise SnapshotError(f"a snapshot Dataset is needed, not {type(ds).__name__}: such as ds[['Bx', 'By', 'Bz']]")
+    require_plain_data(ds)
     names = tuple(f"{vector}{i}" for i in SPATIAL)
     missing = [name for name in names if name not in ds]
     if missing:
@@ -163,10 +210,12 @@ def components(ds: xr.Dataset, vector: str = "B") -> tuple[str, str, str]:
             f"missing {', '.join(missing)} among {list(ds.data_vars)}: rename the components of "
             f"{vector} to {', '.join(names)}"
         )
+    for name in names:
+        require_real(ds[name])
     shapes = {name: dict(ds[name].sizes) for name in names}
     if len({tuple(sorted(shape.items())) for shape in shapes.values()}) > 1:
         raise SnapshotError(f"components of {vector} differ in shape: {shapes}")
-    _require_one_unit(ds, names, f"components of {vector}", "convert them to one")
+    require_one_unit(ds, names, f"components of {vector}", "convert them to one")
     return names  # type: ignore[return-value]
 
 
@@ -191,13 +240,89 @@ def unit_attrs(array: xr.DataArray) -> dict[str, str]:
     return {"units": "1"} | {key: array.attrs[key] for key in ("units", "normalization") if key in array.attrs}
 
 
+def stated_unit(text: Any) -> dict[str, str]:
+    """Attrs of a unit that a file states: ``units`` where astropy reads it, else as the ``normalization`` of 1."""
+    from astropy import units as u
+
+    try:
+        u.Unit(str(text))
+    except ValueError:
+        return {"units": "1", "normalization": str(text)}
+    return {"units": str(text)}
+
+
+def derived_units(*factors: tuple[xr.DataArray | str, int]) -> dict[str, str]:
+    """Attrs ``units`` (and ``normalization``) of a product of powers, in a form that astropy reads.
+
+    Parameters
+    ----------
+    *factors : (array or unit, power)
+        Arrays with the attrs of :func:`unit_attrs`, or units by name, such as ``"rad"``; and whole powers.
+
+    Returns
+    -------
+    dict
+        ``units`` of what has units, ``1`` where nothing has; and where an array is in code units, as ``normalization``
+        what the number 1 stands for, such as ``B0 / d_i``.
+    """
+    units, names, coded = [], [], False
+    for of, power in (factor for factor in factors if factor[1]):
+        notes = {"units": of} if isinstance(of, str) else unit_attrs(of)
+        plain = notes["units"] in ("1", "")
+        coded |= plain
+        units += [] if plain else [(str(notes["units"]), power)]
+        names.append((str(notes.get("normalization", _code_unit(of)) if plain else notes["units"]), power))
+    return {"units": _product(units)} | ({"normalization": _written(names)} if coded else {})
+
+
+def _code_unit(array: xr.DataArray) -> str:
+    """What to call the unit of an array that does not say."""
+    name = str(array.name)
+    if name in SPATIAL or name in ("l", "r"):
+        return "length unit"
+    return "field unit" if name[:-1] == "B" else f"unit of {name}"
+
+
+def _product(factors: Sequence[tuple[str, int]]) -> str:
+    """A product of powers of units as astropy writes it; as it is given where astropy does not know one of them."""
+    if not factors:
+        return "1"
+    if len(factors) == 1 and factors[0][1] == 1:
+        return factors[0][0]
+    from astropy import units as u
+
+    try:
+        whole = math.prod((u.Unit(text) ** power for text, power in factors), start=u.dimensionless_unscaled)
+    except (ValueError, TypeError):
+        return _written(factors)
+    text = u.CompositeUnit(1, whole.bases, whole.powers).to_string() or "1"
+    if whole.scale == 1:
+        return text
+    return f"{whole.scale!r}" + ("" if text == "1" else text[1:] if text.startswith("1 /") else f" {text}")
+
+
+def _written(factors: Sequence[tuple[str, int]]) -> str:
+    """A product of powers of names, such as ``B0**2 d_i / rad``."""
+
+    powers: dict[str, int] = {}
+    for name, power in factors:
+        powers[name] = powers.get(name, 0) + power
+
+    def side(sign: int) -> list[str]:
+        found = []
+        for name, power in powers.items():
+            if power * sign > 0:
+                name = f"({name})" if abs(power) > 1 and not name.isidentifier() else name
+                found.append(name if abs(power) == 1 else f"{name}**{abs(power)}")
+        return found
+
+    above, below = " ".join(side(1)) or "1", side(-1)
+    return above if not below else f"{above} / {below[0]}" if len(below) == 1 else f"{above} / ({' '.join(below)})"
+
+
 def wavenumber_attrs(ds: xr.Dataset | xr.DataArray) -> dict[str, str]:
     """Attrs ``units`` (and ``normalization``) of wavenumbers of a snapshot, from those of its first axis."""
-    notes = ds[spatial_dims(ds)[0]].attrs
-    unit = notes.get("units", "1")
-    if unit != "1":
-        return {"units": f"rad / ({unit})"}
-    return {"units": "rad", "normalization": f"rad / {notes.get('normalization', 'length unit')}"}
+    return derived_units(("rad", 1), (ds[spatial_dims(ds)[0]], -1))
 
 
 def require_periodic(ds: xr.Dataset | xr.DataArray, what: str) -> None:
@@ -278,7 +403,8 @@ def mean_field(ds: xr.Dataset, vector: str = "B") -> xr.Dataset:
 
 
 def as_real(array: xr.DataArray) -> xr.DataArray:
-    """The array itself if it holds floats; whole numbers as float64."""
+    """The array itself if it holds floats; whole numbers, and true and false, as float64."""
+    require_real(array)
     return array if array.dtype.kind == "f" else array.astype(np.float64)
 
 
@@ -314,6 +440,7 @@ def physical(ds: xr.Dataset, scale_factors: Mapping[str, float] | None = None) -
         If there are no factors, one is not positive, or the frame is not known; and if comoving fields
         other than B are there, whose law the snapshot does not state.
     """
+    require_plain_data(ds)
     given = scale_factors
     if given is None:
         given = {d: ds.attrs[f"scale_factor_{d}"] for d in SPATIAL if f"scale_factor_{d}" in ds.attrs}
@@ -510,8 +637,7 @@ def native(array: Any, name: Any) -> Any:
     SnapshotError
         If they are not real numbers.
     """
-    if array.dtype.kind not in "fiub":
-        raise SnapshotError(f"{name} is {array.dtype}: real numbers are needed")
+    require_real(array, name)
     kind = np.float32 if array.dtype.kind == "f" and array.dtype.itemsize <= 4 else np.float64
     return array.astype(kind, copy=False)
 
@@ -588,8 +714,8 @@ def require_plain(given: Any, name: str, unit: str = "the field's length unit") 
     SnapshotError
         If they are none, or have a unit; `name` says which.
     """
-    if getattr(given, "unit", None) is not None:
-        raise SnapshotError(f"{name} is a Quantity in {given.unit}: plain numbers in {unit} are needed, .to_value(...)")
+    if (own := unit_carried(given)) is not None:
+        raise SnapshotError(f"{name} is a Quantity in {own}: plain numbers in {unit} are needed, .to_value(...)")
     try:
         array = np.asarray(given)
         array = array.astype(float) if array.dtype.kind in "fiu" else None
@@ -608,8 +734,8 @@ def require_values(given: Any, name: str) -> np.ndarray:
     SnapshotError
         If they are none; `name` says which.
     """
-    if getattr(given, "unit", None) is not None:
-        raise SnapshotError(f"{name} is a Quantity in {given.unit}: plain numbers are needed, .to_value(...)")
+    if (own := unit_carried(given)) is not None:
+        raise SnapshotError(f"{name} is a Quantity in {own}: plain numbers are needed, .to_value(...)")
     try:
         array = np.asarray(given, dtype=float)
     except (TypeError, ValueError):

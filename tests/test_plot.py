@@ -167,10 +167,39 @@ def test_the_cut_cube_shows_the_field_where_it_is():
     ds = mm.io.from_arrays(**dict.fromkeys(("Bx", "By", "Bz"), values), spacing=dict.fromkeys("xyz", 1.0))
     colours, *faces = mm.plot.cube(ds.Bx, engine="matplotlib")
     found = np.concatenate([face.get_facecolor() for face in faces if hasattr(face, "get_facecolor")])
-    # each axis has one face of all its cells: at the end, and in the middle where the near octant is cut out
+    # each axis has one face of all its cells: at the end, and where the near octant is cut out the last that is left
     ends = [values[-1].copy(), values[:, -1].copy(), values[:, :, -1].copy()]
-    ends[0][3:, 4:], ends[1][2:, 4:], ends[2][2:, 3:] = values[2, 3:, 4:], values[2:, 3, 4:], values[2:, 3:, 4]
+    ends[0][3:, 4:], ends[1][2:, 4:], ends[2][2:, 3:] = values[1, 3:, 4:], values[2:, 2, 4:], values[2:, 3:, 3]
     wanted = colours.to_rgba(np.concatenate([end.ravel() for end in ends]))
     np.testing.assert_allclose(np.sort(found, axis=0), np.sort(wanted, axis=0))
     with pytest.raises(mm.SnapshotError, match="pyvista or matplotlib"):
         mm.plot.cube(ds.Bx, engine="vtk")
+
+
+@pytest.mark.parametrize("shape", [(8, 10, 6), (7, 5, 9), (2, 3, 2)])
+def test_the_notch_shows_the_cells_that_are_left(shape):
+    """Of even and odd numbers of cells: the layer before the middle, which is the last one that was not cut out."""
+    values = np.random.default_rng(2).uniform(-1, 1, shape)
+    ds = mm.io.from_arrays(**dict.fromkeys(("Bx", "By", "Bz"), values), spacing={"x": 0.5, "y": 1.0, "z": 2.0})
+    colours, *faces = mm.plot.cube(ds.Bx, engine="matplotlib")
+    found = np.concatenate([face.get_facecolor() for face in faces if hasattr(face, "get_facecolor")])
+    ends, middle = [], [n // 2 for n in shape]
+    for axis in range(3):
+        near = tuple(slice(m, None) for a, m in enumerate(middle) if a != axis)
+        ends.append(np.take(values, -1, axis))
+        ends[-1][near] = np.take(values, middle[axis] - 1, axis)[near]
+    wanted = colours.to_rgba(np.concatenate([end.ravel() for end in ends]))
+    order = [np.lexsort(c.T) for c in (found, wanted)]
+    np.testing.assert_allclose(found[order[0]], wanted[order[1]])
+
+
+def test_complex_fields_are_not_drawn():
+    ds = mm.samples.load("micromirrors").isel(time=0)
+    odd = (ds.Bx * 1j).rename("wave")
+    for call in (
+        lambda: mm.plot.slices(odd),
+        lambda: mm.plot.compare({"wave": odd}),
+        lambda: mm.plot.cube(odd, engine="matplotlib"),
+    ):
+        with pytest.raises(mm.SnapshotError, match=r"wave is complex.*\.real"):
+            call()

@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import SnapshotError, unit_attrs
+from mmfields.conventions import SnapshotError, require_plain_data, unit_attrs
 from mmfields.provenance import verb
 
 
@@ -35,6 +35,7 @@ def scale_anisotropy(structure: xr.Dataset, *, l_range: tuple[float, float] = (0
     SnapshotError
         If it is of several orders, or has one angle.
     """
+    require_plain_data(structure)
     limits = np.asarray(l_range, dtype=float) if np.ndim(l_range) == 1 else np.empty(0)
     if limits.shape != (2,) or not limits[0] < limits[1]:
         raise SnapshotError(f"l_range={l_range!r}: two ascending limits are needed")

@@ -17,6 +17,7 @@ from mmfields.conventions import (
     aligned,
     boundaries,
     components,
+    derived_units,
     mean_direction,
     require_direction,
     require_number,
@@ -539,7 +540,7 @@ def _labelled(
     )
     many, turns, one = len(plan.edges), len(plan.turns), 1 + len(plan.orders)
     split = many * many * one
-    out, unit = xr.Dataset(), ds[names[0]].attrs.get("units", "1")
+    out = xr.Dataset()
     for suffix, dims, shape, part in (
         ("", ("l_perp", "l_par"), (many, many), found.isel(number=slice(0, split))),
         ("_angle", ("l", "angle"), (many, turns), found.isel(number=slice(split, None))),
@@ -551,8 +552,7 @@ def _labelled(
             whole = whole.isel(angle=slice(None, None, -1))
         moments = whole.isel(column=slice(1, None)).rename(column="order").transpose(*lead, "kind", "order", *dims)
         moments = moments if several else moments.isel(order=0)
-        powers = f"{unit} to the power of the order" if several else _power(unit, plan.orders[0])
-        notes = {"units": "1" if unit == "1" else powers, "of": ", ".join(names)}
+        notes = {"of": ", ".join(names), **_unit(ds[names[0]], plan.orders, several=several)}
         out[f"structure{suffix}"] = moments.isel(kind=0).assign_attrs(long_name="structure function", **notes)
         if plan.groups > 1:
             error = moments.isel(kind=1).assign_attrs(long_name="error of the structure function", **notes)
@@ -561,8 +561,14 @@ def _labelled(
     return out.assign_coords(_coords(ds, plan, lead, several)).assign_attrs(_attrs(plan, names))
 
 
-def _power(unit: str, order: int) -> str:
-    return unit if order == 1 else f"({unit}){order}"
+def _unit(field: xr.DataArray, orders: Sequence[int], *, several: bool) -> dict[str, str]:
+    """Attrs of a power of a field; of several powers at once there is no one unit."""
+    if not several:
+        return derived_units((field, orders[0]))
+    own = unit_attrs(field)
+    if own["units"] != "1":
+        return {"units_by_order": f"({own['units']})**order"}
+    return own | ({"normalization": f"({own['normalization']})**order"} if "normalization" in own else {})
 
 
 def _means(sums: np.ndarray, *, orders: int, errors: bool) -> np.ndarray:

@@ -14,6 +14,7 @@ from mmfields.conventions import (
     SPATIAL,
     SnapshotError,
     aligned,
+    as_real,
     components,
     direction_of,
     mean,
@@ -186,7 +187,7 @@ def fluctuation(ds: xr.Dataset, *, direction: str | Sequence[float] | None = Non
     along = mean_direction(ds, direction)
     dims = spatial_dims(ds)
     parts = [(ds[name] - mean(ds[name], dims)) * along.isel(component=i) for i, name in enumerate(components(ds))]
-    kind = ds["Bx"].dtype if ds["Bx"].dtype.kind == "f" else np.float64
+    kind = np.result_type(*(as_real(ds[name]).dtype for name in components(ds)), np.float32)
     result = sum(parts[1:], parts[0]).astype(kind).rename("dB_par").drop_attrs(deep=False)
     return result.assign_attrs(**unit_attrs(ds["Bx"]), long_name="fluctuation of B along the mean field")
 
@@ -432,7 +433,7 @@ def _partial_integrals(cut: float, highest: float, *, across: bool) -> tuple[np.
 
 def _values(exact: np.ndarray, level: np.ndarray, moments: np.ndarray, *products: np.ndarray, count: int) -> np.ndarray:
     """All scales and their errors, in the order of `SCALES`."""
-    strength = np.linalg.norm(level[:3])
+    strength = np.linalg.norm(level[:3].astype(float))
     sums = np.concatenate([moments, *products], axis=-1)
     values, errors = jackknife(sums, lambda s: _statistics(s, level))
     tiny = not values[6] ** 2 > 1e-24 * max(strength**2, np.finfo(float).tiny)  # a uniform field: rounding

@@ -14,8 +14,10 @@ from mmfields.conventions import (
     aligned,
     boundaries,
     components,
+    derived_units,
     known_unit,
     require_number,
+    require_real,
     require_values,
     spacing,
     spatial_dims,
@@ -73,7 +75,7 @@ def pressure(ds: xr.Dataset, *, ion_mass: Any = "proton") -> xr.Dataset:
         )
     own = ["p_par", "p_perp"] if len(given) == 2 else list(TENSOR)
     for name in own:
-        if missing := [d for d in ds[names[0]].dims if d not in ds[name].dims]:
+        if missing := [d for d in ds[names[0]].dims if d not in require_real(ds[name]).dims]:
             raise SnapshotError(
                 f"{name} has no {', '.join(map(str, missing))}, which the field has, so its moments are of one of them "
                 f"alone: select it first, ds.isel({missing[0]}=...)"
@@ -89,7 +91,7 @@ def pressure(ds: xr.Dataset, *, ion_mass: Any = "proton") -> xr.Dataset:
         output_core_dims=[[]] * 7,
         kwargs={"factor": factor, "kind": kind},
         dask="parallelized",
-        output_dtypes=[kind] * 7,
+        output_dtypes=[kind] * 2 + [np.float64] * 5,  # beta has twice the exponents of B
     )
     unit = unit_attrs(ds[own[0]])
     out = xr.Dataset(
@@ -107,22 +109,22 @@ def pressure(ds: xr.Dataset, *, ion_mass: Any = "proton") -> xr.Dataset:
 
 
 def _margins(*arrays: np.ndarray, factor: float, kind: np.dtype) -> tuple[np.ndarray, ...]:
-    """p_par, p_perp and `RESULTS`, element by element."""
-    *field, p = (*arrays[:3], arrays[3:])
-    square = sum(b.astype(np.float64) ** 2 for b in field)
+    """p_par, p_perp, of a kind, and `RESULTS`, element by element in float64."""
+    bx, by, bz, *p = (a.astype(np.float64) for a in arrays)
+    square = bx**2 + by**2 + bz**2
     with np.errstate(divide="ignore", invalid="ignore"):
         if len(p) == 2:
-            p_par, p_perp = (a.astype(kind) for a in p)
+            p_par, p_perp = p
         else:
-            xx, yy, zz, xy, xz, yz = (a.astype(kind) for a in p)
-            bx, by, bz = (b.astype(kind) / np.sqrt(square) for b in field)
+            xx, yy, zz, xy, xz, yz = p
+            bx, by, bz = (b / np.sqrt(square) for b in (bx, by, bz))
             p_par = bx * bx * xx + by * by * yy + bz * bz * zz + 2 * (bx * by * xy + bx * bz * xz + by * bz * yz)
             p_perp = (xx + yy + zz - p_par) / 2
         anisotropy = p_perp / p_par - 1
         beta_par, beta_perp = factor * p_par / square, factor * p_perp / square
         mirror, firehose = anisotropy - 1 / beta_perp, anisotropy + 2 / beta_par
-    results = np.broadcast_arrays(p_par, p_perp, anisotropy, beta_par, beta_perp, mirror, firehose)
-    return tuple(v.astype(kind, copy=False) for v in results)
+    p_par, p_perp, *ratios = np.broadcast_arrays(p_par, p_perp, anisotropy, beta_par, beta_perp, mirror, firehose)
+    return p_par.astype(kind, copy=False), p_perp.astype(kind, copy=False), *ratios
 
 
 def _beta_factor(ds: xr.Dataset, name: str) -> float:
@@ -168,7 +170,7 @@ def _alfven_speed(ds: xr.Dataset, names: Sequence[str], ion_mass: Any) -> dict[s
         return {}  # of one of them alone the unit is not known
     speed = xr.apply_ufunc(
         _speed,
-        *(ds[n] for n in (*names, density)),
+        *(require_real(ds[n]) for n in (*names, density)),
         kwargs={"scale": scale},
         dask="parallelized",
         output_dtypes=[np.result_type(ds[names[0]].dtype, np.float32)],
@@ -220,12 +222,13 @@ def pressure_tensor(moments: xr.Dataset, *, density: xr.DataArray, species: str,
         if f"u{d}_{species}" in moments:
             flow[d] = moments[f"u{d}_{species}"]
         elif f"j{d}" in moments:
-            flow[d] = moments[f"j{d}"] / (charge * light * density)
+            flow[d] = moments[f"j{d}"].astype(float) / (charge * light * density.astype(float))
         else:
             raise SnapshotError(f"neither u{d}_{species} nor j{d} is there: the bulk flow is needed to take it out")
     out = xr.Dataset(attrs=moments.attrs)
     for p, name in found.items():
-        value = (moments[name] - flow[p[1]] * flow[p[2]]) * density.astype(float) * energy
+        product = flow[p[1]].astype(float) * flow[p[2]].astype(float)
+        value = (moments[name].astype(float) - product) * density.astype(float) * energy
         out[p] = value.drop_attrs(deep=False).assign_attrs(
             units="Pa", long_name=f"pressure tensor, {p[1:]}", code_name=name
         )
@@ -376,19 +379,17 @@ def curvature(ds: xr.Dataset) -> xr.DataArray:
             meta=np.empty((0,) * arrays[0].ndim, np.result_type(*(a.dtype for a in arrays), np.float32)),
             **options,
         )
-    length = unit_attrs(ds[dims[0]])
-    unit = {"units": "1", "normalization": "one over the length unit"} if length["units"] == "1" else {}
     result = xr.DataArray(values, dims=[*lead, *dims], name="curvature").assign_coords(
         {d: ds[d] for d in (*lead, *dims) if d in ds.coords}
     )
-    unit = unit or {"units": f"1 / ({length['units']})"}
+    unit = derived_units((ds[dims[0]], -1))
     return result.transpose(*ds[names[0]].dims).assign_attrs(long_name="curvature of the field lines", **unit)
 
 
 def _curvature(*field: np.ndarray, widths: Sequence[tuple[int, float, int]]) -> np.ndarray:
     kind = np.result_type(*(f.dtype for f in field), np.float32)
     with np.errstate(divide="ignore", invalid="ignore"):
-        strength = np.sqrt(sum(f.astype(kind) ** 2 for f in field))
+        strength = np.sqrt(sum(np.square(f, dtype=np.float64) for f in field))
         unit = [f / strength for f in field]
     square = 0.0
     for component in unit:

@@ -15,6 +15,7 @@ from mmfields.conventions import (
     as_real,
     boundaries,
     components,
+    derived_units,
     require_number,
     require_values,
     require_whole,
@@ -112,12 +113,13 @@ def patches(
         "threshold": (KINDS[kind], unit_attrs(score)),
         "filling_fraction": ("fraction of the volume inside, f_mm", {"units": "1"}),
         "count": ("number of connected patches", {"units": "1"}),
-        "surface": ("surface of all patches", _powered(length, rank - 1)),
+        "surface": ("surface of all patches", derived_units((ds[dims[0]], rank - 1))),
         "mean_chord": ("mean chord of isotropic lines through the patches", length),
     }
     for i, (name, (meaning, unit)) in enumerate(notes.items()):
         out[name] = (lead, numbers[..., i], {"long_name": meaning, **unit})
-    out["volume"] = ([*lead, "patch"], table[..., 0], {"long_name": "volume of the patch", **_powered(length, rank)})
+    cells = derived_units((ds[dims[0]], rank))
+    out["volume"] = ([*lead, "patch"], table[..., 0], {"long_name": "volume of the patch", **cells})
     for i, d in enumerate(dims):
         out[f"size_{d}"] = ([*lead, "patch"], table[..., 1 + i], {"long_name": f"mean chord along {d}", **length})
     out = out.assign_coords(patch=("patch", np.arange(1, int(largest) + 1)))
@@ -174,12 +176,6 @@ def threshold_curve(
     )
 
 
-def _powered(length: dict[str, str], power: int) -> dict[str, str]:
-    if length["units"] == "1" or power == 1:
-        return length
-    return {"units": f"({length['units']}){power}" if power else "1"}
-
-
 def _criterion(ds, kind, threshold, quantile, filling, smoothing, direction) -> tuple[xr.DataArray, tuple[str, float]]:
     """What is compared with the threshold, and how that is given: its value, or the fraction of cells below it."""
     if not isinstance(kind, str) or kind not in KINDS:
@@ -214,14 +210,15 @@ def _strength(ds: xr.Dataset, names: Sequence[str]) -> xr.DataArray:
     """|B|, whose components are finite."""
     parts = [as_real(ds[n]) for n in names]
     parts = [p.copy(data=finite(p.data, str(p.name))) for p in parts]
-    result = xr.apply_ufunc(
-        _norm, *parts, dask="parallelized", output_dtypes=[np.result_type(*(p.dtype for p in parts))]
-    )
+    kind = np.result_type(*(p.dtype for p in parts))
+    kind = kind if kind == np.float32 else np.dtype(np.float64)  # the sum of half floats has more digits than those
+    result = xr.apply_ufunc(_norm, *parts, kwargs={"kind": kind}, dask="parallelized", output_dtypes=[kind])
     return result.assign_attrs(unit_attrs(ds[names[0]]))
 
 
-def _norm(*parts: np.ndarray) -> np.ndarray:
-    return np.sqrt(sum(p**2 for p in parts))
+def _norm(*parts: np.ndarray, kind: np.dtype) -> np.ndarray:
+    """Squares in float64, whatever the dtype of the field."""
+    return np.sqrt(sum(np.square(p, dtype=np.float64) for p in parts)).astype(kind, copy=False)
 
 
 class _Grid:

@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import SnapshotError, require_number, require_plain
-from mmfields.faraday.sight import require_bare
+from mmfields.conventions import SnapshotError, require_number, require_plain, require_plain_data
 from mmfields.faraday.units import number_in, require_angle
 
 
@@ -146,7 +145,7 @@ def wavelengths_of(given: Any) -> np.ndarray:
         If they are not finite, below 0, or no areas.
     """
     if isinstance(given, xr.DataArray):
-        require_bare(given)
+        require_plain_data(given)
         if given.attrs.get("units", "1") not in ("1", ""):
             given = given.values * number_in(f"1 {given.attrs['units']}", "wavelength_sq", "m2")
     wave = _plain(given, "wavelength_sq", "m2")

@@ -14,6 +14,7 @@ from mmfields.conventions import (
     axis_spacing,
     boundaries,
     components,
+    require_plain_data,
     spacing,
     unit_vector,
 )
@@ -112,7 +113,7 @@ def require_kind(array: Any, kinds: str, what: str) -> xr.DataArray:
     """
     if not isinstance(array, xr.DataArray):
         raise SnapshotError(f"{what} is needed, not {type(array).__name__}")
-    require_bare(array)
+    require_plain_data(array)
     if array.dtype.kind not in kinds:
         raise SnapshotError(f"{what} is needed, and {array.name or 'this'} is {array.dtype}")
     return array
@@ -131,23 +132,6 @@ def require_map(rm: Any) -> xr.DataArray:
     if unit != "rad / m2" and number_in(f"1 {unit}", str(rm.name), "rad / m2") != 1:
         raise SnapshotError(f"{rm.name} is in {unit}: bring it to rad / m2")
     return rm
-
-
-def require_bare(array: xr.DataArray) -> None:
-    """Refuse arrays that carry their unit themselves, as those of pint do: it would be lost on the way.
-
-    Raises
-    ------
-    SnapshotError
-        If they do.
-    """
-    held = array.variable._data  # .data would read a file that is opened lazily
-    for unit in (getattr(held, key, None) for key in ("units", "unit")):
-        if unit is not None:
-            raise SnapshotError(
-                f"{array.name or 'an array'} holds quantities in {unit}: plain numbers with attrs['units'] are needed, "
-                "such as pint's ds.pint.dequantify() gives"
-            )
 
 
 @dataclass(frozen=True)
@@ -207,6 +191,7 @@ def columns_of(
     scale *= factor(ds[sight.axis], ds, "length_unit", length_unit, "pc", sight.axis)
     number: list[xr.DataArray] = []
     if isinstance(density, xr.DataArray):
+        require_plain_data(density)
         if density.attrs.get("units") in (None, ""):
             raise SnapshotError(
                 "density is a DataArray without attrs['units']: assign_attrs(units='cm-3'), or units='1' where it is "

@@ -11,6 +11,7 @@ from mmfields.conventions import (
     SnapshotError,
     as_real,
     components,
+    derived_units,
     mean_direction,
     require_periodic,
     spacing,
@@ -67,18 +68,19 @@ def filter(
     Returns
     -------
     xarray.Dataset
-        Of the same variables, dtypes (whole numbers become float64), chunks, coordinates and attrs, with
-        ``filter`` recorded; lazy where `ds` is.  The mean stays with the transfer function whose value at
+        Of the same variables, dtypes (whole numbers, and true and false as 1 and 0, become float64), chunks,
+        coordinates and attrs, with ``filter`` recorded; lazy where `ds` is.  Of complex fields both parts are
+        filtered.  The mean stays with the transfer function whose value at
         k = 0 is 1.  Where the mean field changes with ``time``, so does its direction, and a field without
         ``time`` gains it.
-        Staggered originals (``Bx_f``), fields that lack an axis and those that are not numbers are left out;
-        variables without a spatial axis are kept as they are.
+        Staggered originals (``Bx_f``) and fields that lack an axis are left out; variables without a spatial axis are
+        kept as they are.
 
     Raises
     ------
     SnapshotError
-        If an axis is open or not uniform, the band is beyond what the grid holds, or the field has no
-        mean direction and none is given (the latter, like NaN, when the result is computed).
+        If an axis is open or not uniform, the band is beyond what the grid holds, a variable is not of numbers, or
+        the field has no mean direction and none is given (the latter, like NaN, when the result is computed).
     """
     if not isinstance(transfer, Transfer):
         raise SnapshotError(
@@ -92,12 +94,22 @@ def filter(
     _check_limits(transfer, ds, dims, widths, along)
     filtered, left_out = {}, []
     for name, field in ds.data_vars.items():
-        if set(dims) <= set(field.dims) and field.dtype.kind in "fiu":
-            filtered[name] = _mapped([as_real(field)], Weigh(transfer), dims, widths, along)[0]
+        if set(dims) <= set(field.dims):
+            filtered[name] = _weighed(field, Weigh(transfer), dims, widths, along)
         elif any(str(d).removesuffix("_f") in SPATIAL for d in field.dims):
             left_out.append(name)  # staggered originals, or fields without all axes: neither filtered nor residual
     before = f"{ds.attrs['filter']}, then " if "filter" in ds.attrs else ""
     return ds.drop_vars(left_out).assign(filtered).assign_attrs(filter=before + transfer.label)
+
+
+def _weighed(
+    field: xr.DataArray, work: Weigh, dims: tuple[str, ...], widths: dict[str, float], along: xr.DataArray
+) -> xr.DataArray:
+    """One filtered field; the weights are real and even, so that both parts of a complex one are filtered alike."""
+    if field.dtype.kind != "c":
+        return _mapped([as_real(field)], work, dims, widths, along)[0]
+    real, imaginary = _mapped([field.real, field.imag], work, dims, widths, along)
+    return (real + 1j * imaginary).astype(field.dtype, copy=False).rename(field.name).assign_attrs(field.attrs)
 
 
 def _check_limits(
@@ -257,14 +269,19 @@ def _vector(
     require_periodic(ds, what)
     dims, widths = spatial_dims(ds), spacing(ds)
     modes = _Vector(work, tuple(widths.items()), kind, power)
-    return _mapped([as_real(ds[n]) for n in names], modes, dims, widths, mean_direction(ds, "z"), count)
+    fields = [as_real(ds[n]) for n in names]
+    if power:
+        fields = [f.astype(np.result_type(f.dtype, _roomy(min(widths.values()))), copy=False) for f in fields]
+    return _mapped(fields, modes, dims, widths, mean_direction(ds, "z"), count)
+
+
+def _roomy(cell: float) -> np.dtype:
+    """Dtype whose range holds fields of any strength over cells, or times them: cells of parsecs in m need more."""
+    return np.dtype(np.float32 if 1e-12 < cell < 1e12 else np.float64)
 
 
 def _derivative_units(ds: xr.Dataset, vector: str, power: int) -> dict[str, str]:
-    unit, length = ds[f"{vector}x"].attrs.get("units", "1"), ds[spatial_dims(ds)[0]].attrs.get("units", "1")
-    if unit == length == "1":
-        return {"units": "1", "normalization": "field unit " + ("times" if power > 0 else "over") + " length unit"}
-    return {"units": f"{unit} ({length}){'' if power > 0 else '-1'}".replace("(1)-1", "").replace("(1)", "").strip()}
+    return derived_units((ds[f"{vector}x"], 1), (ds[spatial_dims(ds)[0]], power))
 
 
 @verb
@@ -335,7 +352,8 @@ def curl(ds: xr.Dataset, vector: str = "B") -> xr.Dataset:
     Returns
     -------
     xarray.Dataset
-        ``curl_Bx curl_By curl_Bz``.
+        ``curl_Bx curl_By curl_Bz``; in float32 at least, and in float64 where cells are beyond 1e±12 of the length
+        unit, as of all derivatives and potentials.
 
     Raises
     ------

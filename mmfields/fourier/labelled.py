@@ -6,7 +6,13 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import SPATIAL, SnapshotError, axis_spacing, wavenumber_attrs
+from mmfields.conventions import (
+    SPATIAL,
+    SnapshotError,
+    axis_spacing,
+    require_plain_data,
+    wavenumber_attrs,
+)
 from mmfields.fourier.transform import backward_modes, forward_modes, wavenumbers
 from mmfields.provenance import verb
 
@@ -33,11 +39,12 @@ def fft(da: xr.DataArray, dims: Iterable[str] | None = None) -> xr.DataArray:
     SnapshotError
         If an axis is missing or not uniform, or the field is not real; when computed, if it is not finite.
     """
+    require_plain_data(da)
     chosen = [str(d) for d in da.dims if d in (SPATIAL if dims is None else set(dims))]
     if not chosen or (dims is not None and set(dims) - set(chosen)) or set(chosen) - set(SPATIAL):
         raise SnapshotError(f"dims={dims!r}: spatial dims among {da.dims} are needed")
-    if da.dtype.kind not in "fiu":
-        raise SnapshotError(f"a real field is needed, this one is {da.dtype}; transform its parts")
+    if da.dtype.kind not in "fiub":
+        raise SnapshotError(f"a real field is needed, {da.name} is {da.dtype}: transform its parts, .real and .imag")
     widths = {d: axis_spacing(da, d) for d in chosen}
     lead = [d for d in da.dims if d not in chosen]
     wide = da.transpose(*lead, *chosen)
@@ -83,6 +90,7 @@ def ifft(spectrum: xr.DataArray) -> xr.DataArray:
     SnapshotError
         If the wavenumbers are not those of :func:`fft`.
     """
+    require_plain_data(spectrum)
     chosen = [str(d)[2:] for d in spectrum.dims if str(d).startswith("k_") and str(d)[2:] in SPATIAL]
     notes = {d: dict(spectrum[f"k_{d}"].attrs) for d in chosen if f"k_{d}" in spectrum.coords}
     if not chosen or any("of_values" not in notes.get(d, {}) for d in chosen):

@@ -14,8 +14,9 @@ WINDOWS = ("hann", "tukey")
 def taper(ds: xr.Dataset, window: str = "hann", *, alpha: float = 0.25, detrend: str | None = "constant") -> xr.Dataset:
     """Make a cutout fit for periodic transforms: detrend it and bring it to zero at its open ends.
 
-    Fluctuations are multiplied by a window along every open axis and the mean is put back, so that the
-    mean field stays.  Power spectra divide by the mean square of the window, kept as
+    Fluctuations about a level are multiplied by a window along every open axis and the level is put back.  It is the
+    mean of what the window takes away, so that the mean of the cutout, and with it the mean field, stays exactly,
+    and where the window is 1 the field stays too.  Power spectra divide by the mean square of the window, kept as
     ``attrs["window_power"]``.  A window breaks div B = 0: project afterwards where it matters.
 
     Parameters
@@ -27,7 +28,7 @@ def taper(ds: xr.Dataset, window: str = "hann", *, alpha: float = 0.25, detrend:
     alpha : float
         Of ``tukey``, 0 to 1.
     detrend : {"constant", "linear", None}
-        ``linear`` takes the best plane along the open axes out too; None tapers the mean as well.
+        ``linear`` takes the best plane along the open axes out too; None takes no level, and tapers the mean as well.
 
     Returns
     -------
@@ -37,8 +38,8 @@ def taper(ds: xr.Dataset, window: str = "hann", *, alpha: float = 0.25, detrend:
     Raises
     ------
     SnapshotError
-        If no axis is open, the window or the detrending is unknown, or a variable lacks an axis; and where a
-        field is not finite, when computed if it is lazy.
+        If no axis is open, the window or the detrending is unknown, or a variable lacks an axis or is not of real
+        numbers; and where a field is not finite, when computed if it is lazy.
     """
     if window not in WINDOWS or not 0 <= alpha <= 1:
         raise SnapshotError(f"window={window!r}, alpha={alpha!r}: one of {', '.join(WINDOWS)} with alpha from 0 to 1")
@@ -55,14 +56,15 @@ def taper(ds: xr.Dataset, window: str = "hann", *, alpha: float = 0.25, detrend:
     for name, field in ds.data_vars.items():
         if not set(dims) & set(field.dims):
             continue
-        if not set(dims) <= set(field.dims) or field.dtype.kind not in "fiu":
+        if not set(dims) <= set(field.dims):
             raise SnapshotError(
                 f"{name} over {field.dims} cannot be tapered along {axes}: leave it out with ds.drop_vars"
             )
-        field = as_real(field.copy(data=finite(field.data, str(name))))
-        level = mean(field, dims) if detrend else 0.0
+        field = as_real(field)
+        field = field.copy(data=finite(field.data, str(name)))
         trend = _planes(field, axes, dims) if detrend == "linear" else 0.0
-        tapered = (field - level - trend) * shape + level
+        level = _level(field - trend, 1 - shape, dims) if detrend else 0.0
+        tapered = (field - trend - level) * shape + level
         out[name] = tapered.astype(field.dtype).transpose(*field.dims).assign_attrs(field.attrs)
     power = float((shape**2).mean())
     marks = {f"boundary_{d}": "periodic" for d in axes}
@@ -78,6 +80,12 @@ def _window(name: str, n: int, alpha: float) -> np.ndarray:
         return np.ones(n)
     distance = np.minimum(x, 1 - x) / (edge / 2)
     return np.where(distance < 1, 0.5 * (1 - np.cos(np.pi * np.minimum(distance, 1.0))), 1.0)
+
+
+def _level(field: xr.DataArray, lost: xr.DataArray, dims: tuple[str, ...]) -> xr.DataArray:
+    """Mean of a field weighted by what a window takes away: brought to it at its ends, the field keeps its mean."""
+    weight = float(lost.mean())
+    return mean(field * lost, dims) / weight if weight > 0 else mean(field, dims)
 
 
 def _planes(field: xr.DataArray, axes: list[str], dims: tuple[str, ...]) -> xr.DataArray:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import SPATIAL, SnapshotError, require_direction
+from mmfields.conventions import SPATIAL, SnapshotError, require_direction, unit_carried
 from mmfields.fourier.transform import Waves
 from mmfields.units import LENGTH, plain
 
@@ -335,7 +335,7 @@ def band(
     numbers, unit = _plain_wavenumbers(k_par=k_par, k_perp=k_perp, width=width)
     k_par, k_perp, width = numbers["k_par"], numbers["k_perp"], numbers["width"]
     for name, limits in (("k_par", k_par), ("k_perp", k_perp)):
-        if not _ascending(limits):
+        if unit_carried(limits) is not None or not _ascending(limits):
             raise SnapshotError(f"{name}={limits!r}: two ascending limits from 0 on are needed")
     if (width is None) == (edge in ("gaussian", "cosine")) or (width is not None and not 0 < width < np.inf):
         raise SnapshotError(f"width={width!r}: edges 'gaussian' and 'cosine' need a positive one, the others take none")

@@ -71,9 +71,10 @@ class Waves:
         """|k_par| and k_perp against a unit (x, y, z) direction."""
         along = sum(c * direction[SPATIAL.index(d)] for c, d in zip(self.k, self.dims, strict=True))
         square = sum(c**2 for c in self.k)
-        rest = square - along**2
-        # what is left of k_perp by rounding is no perpendicular wavenumber
-        return np.abs(along) + 0 * square, np.sqrt(np.where(rest > 1e-12 * square, rest, 0.0))
+        par2 = along**2 + 0 * square
+        # what is left of either by rounding is no wavenumber
+        parts = (np.where(part > 1e-12 * square, part, 0.0) for part in (par2, square - par2))
+        return tuple(np.sqrt(part) for part in parts)
 
 
 def wavenumbers(n: int, width: float, *, half: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -19,6 +19,8 @@ from mmfields.conventions import (
     check,
     require_number,
     require_plain,
+    stated_unit,
+    unit_carried,
 )
 from mmfields.io._lazy import LazyArray, Stack
 from mmfields.io._snapshot import require_file
@@ -279,7 +281,7 @@ def _stacked(opened: list[tuple[str, xr.Dataset]], chunks: Any) -> xr.Dataset:
         for key, value in first.attrs.items()
         if key != "time" and all(ds.attrs.get(key) == value for _, ds in opened)
     }
-    notes = {"units": first.attrs["time_unit"]} if "time_unit" in first.attrs else {}
+    notes = stated_unit(first.attrs["time_unit"]) if "time_unit" in first.attrs else {}
     joined = xr.Dataset(variables, {**first.coords, "time": ("time", times, notes)}, attrs)
     sizes = _file_chunks(joined, chunks)
     sizes = {d: n for d, n in sizes.items() if d in joined.dims} if isinstance(sizes, dict) else sizes
@@ -418,8 +420,8 @@ def _require_arrays(
     for name, array in arrays.items():
         if isinstance(array, xr.DataArray):
             raise SnapshotError(f"{name} is a DataArray: give its .data, in the order {dims}")
-        if getattr(array, "unit", None) is not None:
-            raise SnapshotError(f"{name} is a Quantity in {array.unit}: give its .value and units={{{name!r}: '...'}}")
+        if (unit := unit_carried(array)) is not None:
+            raise SnapshotError(f"{name} is a Quantity in {unit}: give its .value and units={{{name!r}: '...'}}")
     if lists := [name for name, value in attrs.items() if isinstance(value, list | tuple) and np.ndim(value) > 1]:
         raise SnapshotError(f"{lists} are lists: give arrays, np.asarray(...)")
     if unknown := set(units) - {*arrays, "length"}:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import SnapshotError
+from mmfields.conventions import SnapshotError, require_plain_data, unit_carried
 from mmfields.io._progress import bars
 from mmfields.provenance import ATTRS, UNKNOWN, identity, provenance
 
@@ -103,9 +103,10 @@ def _require_storable(ds: Any, path: str | os.PathLike) -> None:
         raise SnapshotError(f"a Dataset is needed, not {type(ds).__name__}: {remedy}")
     if not os.fspath(path) or str(path).endswith((".nc", ".h5", ".hdf5", ".netcdf")):
         raise SnapshotError(f"path={path!r}: a zarr store is made, a directory; give a name such as 'out.zarr'")
+    require_plain_data(ds)
     for where, attrs in ((f"attrs of {n}", v.attrs) for n, v in (("the dataset", ds), *ds.variables.items())):
         for key, value in attrs.items():
-            if getattr(value, "unit", None) is not None:
+            if unit_carried(value) is not None:
                 raise SnapshotError(f"{where}: {key!r} is a Quantity, which zarr cannot hold: make it str(...)")
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import SnapshotError, spatial_dims
+from mmfields.conventions import SnapshotError, require_plain_data, require_real, spatial_dims
 from mmfields.plot.base import new_axes, require_drawable, unit_label
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ def slices(data: xr.Dataset | xr.DataArray, ax: "Sequence[Axes] | None" = None, 
         if not data.data_vars or variable not in (None, *data.data_vars):
             raise SnapshotError(f"no variable {variable!r} among {list(data.data_vars)}")
         data = data[variable or next(iter(data.data_vars))]
-    if data.dtype.kind == "c":
-        raise SnapshotError(f"{data.name} is {data.dtype}: draw its .real, or abs(...)")
+    require_plain_data(data)
+    require_real(data)
     if ax is not None and np.size(ax) != 3:
         raise SnapshotError("slices draws three panels: give three Axes, plt.subplots(1, 3)[1], or none")
     dims = spatial_dims(data)
@@ -95,6 +95,9 @@ def compare(fields: Mapping[str, xr.DataArray], ax: "Sequence[Axes] | None" = No
         raise SnapshotError(f"cut={cut!r} of {len(fields)} fields: an axis, and at least one field are needed")
     if bad := {name: field.dims for name, field in fields.items() if set(field.dims) != {"x", "y", "z"}}:
         raise SnapshotError(f"three-dimensional fields are needed, and {bad} are not: select the other dims")
+    for name, field in fields.items():
+        require_plain_data(field)
+        require_real(field, name)
     panels = np.atleast_1d(new_axes(len(fields), 4.4, 3.8) if ax is None else ax)
     across, up = (d for d in ("x", "y", "z") if d != cut)
     planes = {n: f.isel({cut: f.sizes[cut] // 2}).transpose(up, across).compute() for n, f in fields.items()}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import SnapshotError, require_number, spatial_dims
+from mmfields.conventions import SnapshotError, require_number, require_plain_data, require_real, spatial_dims
 from mmfields.plot.base import COLOURS, unit_label
 from mmfields.plot.fields import _field_label
 
@@ -94,6 +94,7 @@ def orbits(
     SnapshotError
         As :func:`cube`.
     """
+    require_plain_data(trajectories)
     data = _solid(solid)
     chosen = _engine(engine, ax)
     ax = ax if ax is not None else _axes(chosen)
@@ -108,7 +109,7 @@ def _solid(field: xr.DataArray) -> xr.DataArray:
     if not isinstance(field, xr.DataArray) or len(spatial_dims(field.to_dataset(name="field"))) != 3 or field.ndim != 3:
         found = field.dims if isinstance(field, xr.DataArray) else type(field).__name__
         raise SnapshotError(f"a DataArray over x, y and z alone is needed, not {found}: select the others")
-    return field.transpose("x", "y", "z").compute()
+    return require_real(field).transpose("x", "y", "z").compute()
 
 
 def solid_engine() -> str:
@@ -154,9 +155,9 @@ def _cut_cube(data: xr.DataArray, ax: "Axes", colours: Any) -> list:
     middle = [n // 2 for n in data.shape]
     for axis in range(3):
         others = [a for a in range(3) if a != axis]
-        for near in (True, False):
-            # the outer face lacks the near quadrant, which lies at the middle instead
-            index = data.shape[axis] - 1 if near else middle[axis]
+        for near in (True, False) if middle[axis] else (True,):  # through an axis of one cell the notch is a hole
+            # the outer face lacks the near quadrant; the notch shows the last cells that are left, before the middle
+            index = data.shape[axis] - 1 if near else middle[axis] - 1
             place = edges[axis][-1] if near else edges[axis][middle[axis]]
             plane = colours.to_rgba(np.take(data.values, index, axis))
             pieces = [
@@ -260,7 +261,7 @@ def _plotter() -> Any:
 
 def _rendered_cube(data: xr.DataArray, ax: "Axes", end: float) -> list:
     grid = _grid(data, on_points=False)
-    middle = [e[len(e) // 2] for e in _edges(data)]
+    middle = [e[n // 2] for e, n in zip(_edges(data), data.shape, strict=True)]
     kept = grid.extract_cells(~(grid.cell_centers().points > middle).all(axis=1))
     plotter = _plotter()
     plotter.add_mesh(kept, scalars="field", cmap="RdBu_r", clim=(-end, end), show_scalar_bar=False, lighting=False)

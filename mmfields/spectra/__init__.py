@@ -7,8 +7,11 @@ import xarray as xr
 
 from mmfields.conventions import (
     SnapshotError,
+    derived_units,
     mean_direction,
+    require_one_unit,
     require_periodic,
+    require_plain_data,
     spacing,
     spatial_dims,
     wavenumber_attrs,
@@ -50,7 +53,8 @@ def power(ds: xr.Dataset, names: Sequence[str] = ("Bx", "By", "Bz")) -> xr.DataA
     -------
     xarray.DataArray
         Over ``k`` [rad per length unit], with coordinates ``k_width`` and ``modes`` (modes per
-        shell); ``(E * E.k_width).sum()`` is <|dB|^2>/2.
+        shell); ``(E * E.k_width).sum()`` is <|dB|^2>/2.  Its ``units`` are those of the field's square over those of
+        ``k``; ``attrs["unit_normalization"]`` says what 1 stands for in code units.
 
     Raises
     ------
@@ -58,9 +62,9 @@ def power(ds: xr.Dataset, names: Sequence[str] = ("Bx", "By", "Bz")) -> xr.DataA
         If an axis is open or not uniform, or a field is missing; when computed, if it is not finite.
     """
     bins = Bins(ds)
-    fields = fields_of(ds, names)
+    fields = _together(ds, names)
     sums = binned([(f, f) for f in fields], bins, None)
-    return bins.shells(sums / bins.width).rename("power").assign_attrs(_attrs(ds, names))
+    return bins.shells(sums / bins.width).rename("power").assign_attrs(_attrs(ds, names, 1))
 
 
 @verb
@@ -91,7 +95,7 @@ def power2d(
         As :func:`power`; and without a mean field, when it is computed, where no direction is given.
     """
     bins = Bins(ds)
-    fields = fields_of(ds, names)
+    fields = _together(ds, names)
     along = mean_direction(ds, direction)
     sums = binned([(f, f) for f in fields], bins, along)
     widths = np.full(bins.size, bins.width)
@@ -99,13 +103,13 @@ def power2d(
     coords = {
         "k_perp": ("k_perp", bins.centres(), {**bins.notes, "long_name": "perpendicular wavenumber"}),
         "k_par": ("k_par", bins.centres(), {**bins.notes, "long_name": "parallel wavenumber"}),
-        "k_perp_width": ("k_perp", widths),
-        "k_par_width": ("k_par", widths),
+        "k_perp_width": ("k_perp", widths, bins.notes),
+        "k_par_width": ("k_par", widths, bins.notes),
         "modes": bins.modes(along if sums.chunks is None else along.chunk()),
     }
     sums = sums.assign_coords(coords)
     result = sums / sums["k_perp_width"] / sums["k_par_width"]  # their product would be as large as the result
-    return result.rename("power").drop_attrs(deep=False).assign_attrs(_attrs(ds, names))
+    return result.rename("power").drop_attrs(deep=False).assign_attrs(_attrs(ds, names, 2))
 
 
 @verb
@@ -132,6 +136,7 @@ def reduced(ds: xr.Dataset, names: Sequence[str] = ("Bx", "By", "Bz"), *, axis: 
         As :func:`power`, or if the axis is missing.
     """
     require_periodic(ds, "a reduced spectrum")
+    _together(ds, names)
     dims = spatial_dims(ds)
     if axis not in dims:
         raise SnapshotError(f"axis={axis!r}: one of {dims} is needed")
@@ -146,8 +151,8 @@ def reduced(ds: xr.Dataset, names: Sequence[str] = ("Bx", "By", "Bz"), *, axis: 
     notes = {**wavenumber_attrs(ds), "long_name": f"wavenumber along {axis}"}
     modes = half_weights(n) * np.prod([ds.sizes[d] for d in dims if d != axis])
     modes[0] -= 1
-    result = result.assign_coords(k=("k", k, notes), k_width=("k", widths), modes=("k", modes))
-    return result.rename("power").assign_attrs(_attrs(ds, names), axis=axis)
+    result = result.assign_coords(k=("k", k, notes), k_width=("k", widths, wavenumber_attrs(ds)), modes=("k", modes))
+    return result.rename("power").assign_attrs(_attrs(ds, names, 1), axis=axis)
 
 
 @verb
@@ -177,7 +182,7 @@ def cross(ds: xr.Dataset, first: str, second: str) -> xr.DataArray:
     sums = binned([(a, b)], bins, None)
     notes = {"long_name": f"cross spectrum of {first} and {second}", "normalization": CROSS_NORMALIZATION}
     result = bins.shells(sums / bins.width).rename("cross")
-    return result.assign_attrs({**_attrs(ds, [first, second]), **notes})
+    return result.assign_attrs({**_attrs(ds, [first, second], 1), **notes})
 
 
 @verb
@@ -232,6 +237,7 @@ def slope(spectrum: xr.DataArray, k_range: tuple[float, float]) -> xr.Dataset:
     SnapshotError
         If fewer than three shells with power lie in the range.
     """
+    require_plain_data(spectrum)
     if spectrum.dims != ("k",) or "modes" not in spectrum.coords:
         raise SnapshotError(
             f"one spectrum over k with its modes is needed, this has dims {spectrum.dims}: select the others"
@@ -249,6 +255,11 @@ def slope(spectrum: xr.DataArray, k_range: tuple[float, float]) -> xr.Dataset:
     error = float(np.sqrt(covariance[1, 1] * max(1.0, scatter)))
     values = {"slope": exponent, "slope_error": error, "amplitude": np.exp(amplitude)}
     fit = xr.Dataset({k: ((), float(v)) for k, v in values.items()}, attrs={"k_min": k_range[0], "k_max": k_range[1]})
+    for name in ("slope", "slope_error"):
+        fit[name].attrs["units"] = "1"
+    fit["amplitude"].attrs = {"long_name": "spectrum at k = 1"} | {
+        key: spectrum.attrs[key] for key in ("units", "unit_normalization") if key in spectrum.attrs
+    }
     law = fit["amplitude"] * spectrum["k"] ** fit["slope"]
     return fit.assign(compensated=(spectrum / law).assign_attrs(long_name="spectrum over its fit", units="1"))
 
@@ -267,9 +278,21 @@ def field_count(spectrum: xr.DataArray) -> int:
     return len(str(spectrum.attrs.get("fields", "1")).split(", "))
 
 
-def _attrs(ds: xr.Dataset, names: Sequence[str]) -> dict[str, str]:
+def _together(ds: xr.Dataset, names: Sequence[str]) -> list[xr.DataArray]:
+    """Fields whose power is added up, and which therefore have one unit."""
+    fields = fields_of(ds, names)
+    require_one_unit(ds, names, "fields", "take their spectra one by one")
+    return fields
+
+
+def _attrs(ds: xr.Dataset, names: Sequence[str], power: int) -> dict[str, str]:
+    """Attrs of a density of power over wavenumber to a power, of the product of the first and the last field."""
+    k = [("rad", -power), (ds[spatial_dims(ds)[0]], power)]
+    unit = derived_units((ds[names[0]], 1), (ds[names[-1]], 1), *k)
     return {
         "long_name": f"power of {', '.join(names)}",
+        "units": unit["units"],
+        **({"unit_normalization": unit["normalization"]} if "normalization" in unit else {}),
         "normalization": NORMALIZATION,
         "field_units": ds[names[0]].attrs.get("units", "1"),
         "fields": ", ".join(names),

@@ -15,6 +15,7 @@ from mmfields.conventions import (
     SnapshotError,
     require_direction,
     require_periodic,
+    require_real,
     spacing,
     spatial_dims,
     wavenumber_attrs,
@@ -28,13 +29,13 @@ def fields_of(ds: xr.Dataset, names: Sequence[str]) -> list[xr.DataArray]:
     Raises
     ------
     SnapshotError
-        If one is missing.
+        If one is missing, or not of real numbers.
     """
     if isinstance(names, str) or not names:
         raise SnapshotError(f"names={names!r}: a list of variables is needed")
     if missing := [n for n in names if n not in ds]:
         raise SnapshotError(f"no {missing} among {list(ds.data_vars)}")
-    return [ds[name] for name in names]
+    return [require_real(ds[name]) for name in names]
 
 
 def half_weights(n: int) -> np.ndarray:
@@ -80,7 +81,7 @@ class Bins:
         axis = xr.DataArray(np.array([0.0, 0.0, 1.0]), dims="component")
         coords = {
             "k": ("k", self.centres(), {**self.notes, "long_name": "wavenumber"}),
-            "k_width": ("k", np.full(self.size, self.width)),
+            "k_width": ("k", np.full(self.size, self.width), self.notes),
             "modes": self.modes(axis if result.chunks is None else axis.chunk(), flat=True),
         }
         return result.assign_coords(coords).isel(k=slice(1, None))

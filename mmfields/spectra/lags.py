@@ -6,7 +6,16 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import SnapshotError, mean, spacing, spatial_dims
+from mmfields.conventions import (
+    SnapshotError,
+    derived_units,
+    mean,
+    require_one_unit,
+    require_plain_data,
+    spacing,
+    spatial_dims,
+    unit_attrs,
+)
 from mmfields.fourier.transform import fast_length, forward_modes, level_of
 from mmfields.provenance import verb
 from mmfields.spectra.bins import fields_of, window_power
@@ -39,6 +48,8 @@ def correlation(
         If the axis is missing, or open and not padded.
     """
     dims, n = spatial_dims(ds), ds.sizes.get(axis, 0)
+    fields_of(ds, names)
+    require_one_unit(ds, names, "fields", "correlate them one by one")
     if axis not in dims:
         raise SnapshotError(f"axis={axis!r}: one of {dims} is needed")
     if not padded and ds.attrs.get(f"boundary_{axis}") != "periodic":
@@ -59,7 +70,7 @@ def correlation(
     result = total.assign_coords(r=("r", np.arange(lags) * spacing(ds)[axis], notes))
     kind = "padded" if padded else "periodic"
     return result.rename("correlation").assign_attrs(
-        long_name=f"correlation of {', '.join(names)}", kind=kind, axis=axis
+        derived_units((ds[names[0]], 2)), long_name=f"correlation of {', '.join(names)}", kind=kind, axis=axis
     )
 
 
@@ -82,6 +93,7 @@ def integral_scale(correlation: xr.DataArray) -> xr.DataArray:
     SnapshotError
         If it has no lag ``r``.
     """
+    require_plain_data(correlation)
     if "r" not in correlation.dims:
         raise SnapshotError(f"a correlation function over r is needed, this has dims {correlation.dims}")
     if correlation.sizes["r"] < 2:
@@ -96,7 +108,7 @@ def integral_scale(correlation: xr.DataArray) -> xr.DataArray:
         dask="parallelized",
         output_dtypes=[np.float64],
     )
-    return result.rename("integral_scale").assign_attrs(units=correlation["r"].attrs.get("units", "1"))
+    return result.rename("integral_scale").assign_attrs(unit_attrs(correlation["r"]), long_name="integral scale")
 
 
 @verb

@@ -154,8 +154,8 @@ def _warn_of_no_plateau(result: xr.Dataset) -> None:
         return
     if result["too_short"].any():
         warn(
-            "the run is shorter than a mean free path (too_short), and kappa is of free flight: trace farther, or where "
-            "all particles drift together take drift='removed'"
+            "the run is shorter than a mean free path (too_short), and kappa is of free flight: trace farther, or "
+            "where all particles drift together take drift='removed'"
         )
         return
     names = [n for n in ("exponent", "exponent_par") if (abs(result[n] - 1) > PLATEAU).any()]

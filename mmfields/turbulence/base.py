@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import SPATIAL, SnapshotError, axis_spacing, boundary_attrs
+from mmfields.conventions import SPATIAL, SnapshotError, axis_spacing, boundary_attrs, require_plain_data, unit_carried
 from mmfields.provenance import identity, verb
 
 
@@ -119,6 +119,7 @@ class Synthetic(ABC):
             template = grid if isinstance(grid, xr.Dataset) else xr.Dataset(coords={d: (d, c) for d, c in grid.items()})
         except (AttributeError, ValueError) as error:
             raise SnapshotError(f"grid={grid!r}: a snapshot, or coordinates by axis, are needed ({error})") from error
+        require_plain_data(template)
         dims = tuple(str(d) for d in template.dims if d in SPATIAL)
         if not dims:
             raise SnapshotError(f"grid has dims {tuple(template.dims)}: some of x, y, z are needed")
@@ -141,8 +142,8 @@ def _at(packed: Sequence[np.ndarray], form: tuple[int, int], x: Any, y: Any, z: 
     data, *parts = (np.asarray(p) for p in packed)
     kind, count = form
     for name, value in (("x", x), ("y", y), ("z", z)):
-        if getattr(value, "unit", None) is not None:
-            raise SnapshotError(f"{name} is a Quantity in {value.unit}: plain numbers are needed, .to_value(...)")
+        if (unit := unit_carried(value)) is not None:
+            raise SnapshotError(f"{name} is a Quantity in {unit}: plain numbers are needed, .to_value(...)")
     try:
         position = np.stack(np.broadcast_arrays(x, y, z), -1).astype(float, casting="same_kind")
     except (TypeError, ValueError) as error:

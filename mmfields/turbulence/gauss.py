@@ -1,6 +1,7 @@
 """Gaussian random fields on a grid, of a chosen spectrum, free of divergence."""
 
 import os
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,12 +11,22 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import SPATIAL, SnapshotError, require_number, require_vector, require_whole, unit_vector
+from mmfields.conventions import (
+    SPATIAL,
+    MmfieldsWarning,
+    SnapshotError,
+    require_number,
+    require_vector,
+    require_whole,
+    unit_vector,
+)
 from mmfields.fourier.transform import backward_modes, wavenumbers
 from mmfields.io import from_arrays
 from mmfields.provenance import verb
 from mmfields.turbulence.shapes import PowerLaw, Shape, shape_of, values_of
 
+# Wavenumbers along or across a direction below this part of |k| are rounding, and 0.
+ROUNDING = 1e-6
 # As the kernel numbers them.
 FORMS = ("solenoidal", "poloidal", "scalar")
 
@@ -70,13 +81,33 @@ class _Grid:
         square = sum(a**2 for a in c)
         along = rest = None
         if directed:
-            weights = [self.direction[SPATIAL.index(d)] for d in self.dims]
-            along = np.abs(sum(a * w for a, w in zip(c, weights, strict=True)))
-            rest = np.sqrt(np.maximum(square - along**2, 0))
+            along, rest = self.par_perp(c, square)
         power = self.density(along, rest, np.sqrt(square))
         for i, own in enumerate(nyquist):
             power[(slice(None),) * i + (own,)] = 0
         return np.sqrt(power).astype(self.kind, copy=False)
+
+    def par_perp(self, k: Sequence[np.ndarray], square: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """|k_par| and k_perp of modes over the lowest wavenumber; exactly 0 where only rounding is left of them.
+
+        k_perp is 0 for a mode on the axis, and in three dims also for one whose ring is narrower than the cell of
+        k-space that it stands for: such a mode would have the power of a ring of almost no length.
+        """
+        weights = [self.direction[SPATIAL.index(d)] for d in self.dims]
+        along = np.abs(sum(a * w for a, w in zip(k, weights, strict=True)))
+        rest = np.sqrt(np.maximum(square - along**2, 0))
+        small = ROUNDING * np.sqrt(square)
+        near = np.maximum(small, self.core()) if self.rank == 3 else small
+        return np.where(along > small, along, 0.0), np.where(rest > near, rest, 0.0)
+
+    def core(self) -> float:
+        """Half the radius of the disc that a mode's cell of k-space covers across the direction, over the lowest k.
+
+        The mean of 1/k_perp over a disc about the axis is 1 over half its radius: what no mode may exceed.
+        """
+        steps = 2 * np.pi / (np.array(self.shape) * np.array(self.widths)) / self.density.low
+        along = sum(s * abs(self.direction[SPATIAL.index(d)]) for s, d in zip(steps, self.dims, strict=True))
+        return 0.5 * float(np.sqrt(np.prod(steps) / along / np.pi))
 
 
 @verb
@@ -110,10 +141,13 @@ def gaussian(
     spectrum : float or callable
         Slope s of E(k) ∝ k^-s, or E(k) such as ``mm.turbulence.bend_over``.
     k_min, k_max : float, optional
-        Limits [rad per length unit], by default all that the grid holds.
+        Limits [rad per length unit] of |k|, by default all that the grid holds: up to the Nyquist wavenumber of the
+        smallest cells of `anisotropic`, and of the largest of `spectrum`, since beyond that shells lack the directions
+        of the coarse axes.
     anisotropic : callable, optional
         Instead of `spectrum`: E(k_par, k_perp), of which ∫∫ E dk_par dk_perp is half the mean square; parallel to
-        the mean field, or x where there is none.
+        the mean field, or x where there is none.  Modes on that axis, or nearer to it than a quarter or so of a step
+        of the grid's wavenumbers, have no ring and are left empty.
     rms : float
         Of the fluctuations of all three components, averaged over realizations.
     mean_field : three numbers
@@ -134,6 +168,12 @@ def gaussian(
     ------
     SnapshotError
         If a number is unusable, or the grid cannot hold the band.
+
+    Warns
+    -----
+    MmfieldsWarning
+        If the band of an isotropic spectrum goes beyond the Nyquist wavenumber of the largest cells;
+        ``attrs["k_isotropic"]`` is where its shells cease to be whole.
     """
     sizes = sizes_of(shape)
     widths = widths_of(spacing, sizes)
@@ -142,7 +182,7 @@ def gaussian(
     mean = np.array(require_vector(mean_field, "mean_field"))
     if anisotropic is not None and not callable(anisotropic):
         raise SnapshotError(f"anisotropic={anisotropic!r}: a function of k_par and k_perp is needed")
-    low, high = _limits(sizes, widths, k_min, k_max)
+    low, high, whole = _limits(sizes, widths, k_min, k_max, directed=anisotropic is not None)
     density = Density(shape_of(spectrum), anisotropic, low, high, len(sizes))
     if not isinstance(density.spectrum, PowerLaw) or anisotropic is not None:
         density.unit  # noqa: B018  what is no spectrum is refused now
@@ -153,6 +193,7 @@ def gaussian(
         sizes, widths, density, rms=rms, mean=mean, seed=seed, chunks=chunks, dtype=dtype, direction=direction
     )
     notes = {"code": "mmfields", "seed": int(seed), "rms": float(rms), "k_min": low, "k_max": high}
+    notes |= {"k_isotropic": whole} if whole < high else {}
     parts = dict(zip(("Bx", "By", "Bz"), fields, strict=True))
     return from_arrays(**parts, spacing=widths, dims=tuple(sizes), units=units, **notes)
 
@@ -223,7 +264,7 @@ class Density:
             own = np.clip(k, 1, last)
             return self._energy(own) / own ** (self.rank - 1) * inside
         if self.rank == 3:  # of a ring; in a plane there are two points of it
-            inside &= k_perp > 1e-9 * k
+            inside &= k_perp > 0
         out = np.zeros(k.shape)
         ring = k_perp[inside] if self.rank == 3 else 1.0
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
@@ -304,13 +345,14 @@ def widths_of(spacing: Any, sizes: Mapping[str, int]) -> dict[str, float]:
 
 
 def _limits(
-    sizes: Mapping[str, int], widths: Mapping[str, float], k_min: float | None, k_max: float | None
-) -> tuple[float, float]:
-    """The band, within what the grid holds."""
+    sizes: Mapping[str, int], widths: Mapping[str, float], k_min: Any, k_max: Any, *, directed: bool
+) -> tuple[float, float, float]:
+    """The band, within what the grid holds, and up to where an isotropic one has modes of all directions."""
     first = min(2 * np.pi / (sizes[d] * widths[d]) for d in sizes)
-    last = min(np.pi / widths[d] for d in sizes)
+    coarse = max(widths, key=lambda d: widths[d])
+    last, whole = np.pi / min(widths.values()), np.pi / widths[coarse]
     low = first if k_min is None else require_number(k_min, "k_min")
-    high = last if k_max is None else require_number(k_max, "k_max")
+    high = (last if directed else whole) if k_max is None else require_number(k_max, "k_max")
     if not 0 < low < high:
         raise SnapshotError(f"k_min={k_min!r}, k_max={k_max!r}: two ascending, positive wavenumbers are needed")
     if low < first * (1 - 1e-9) or high > last * (1 + 1e-9):
@@ -318,7 +360,16 @@ def _limits(
             f"the band from k={low:g} to {high:g} is not within those of the grid, {first:.6g} to {last:.6g}: "
             "take a larger box or smaller cells"
         )
-    return low, high
+    if directed:
+        return low, high, high
+    if high > whole * (1 + 1e-9):
+        warnings.warn(
+            f"k_max={high:g} is beyond the Nyquist wavenumber along {coarse}, {whole:.6g}: modes of that direction are "
+            "missing there, so the field is not isotropic at those scales; take cells of one size, or a lower k_max",
+            MmfieldsWarning,
+            stacklevel=3,
+        )
+    return low, high, min(whole, high)
 
 
 def chunks_of(chunks: Any, sizes: Mapping[str, int]) -> tuple[tuple[int, ...], ...]:

@@ -220,7 +220,7 @@ def patches(
     ds : xarray.Dataset
         Periodic snapshot; lazy where it is.
     f_mm : float
-        Filling fraction, from 0 to 1.
+        Wanted filling fraction, from 0 to 1: the mean of many realizations.
     size : float
         Correlation length of the patches' shapes, in the length unit: ⟨φφ⟩ ∝ exp(-r²/4 size²).
     edge : float
@@ -234,7 +234,9 @@ def patches(
     -------
     xarray.Dataset
         ``Bx By Bz``, the solenoidal fluctuations within patches, the mean field and what is not free of divergence
-        everywhere; and g.
+        everywhere; g; and ``f_mm``, the mean of g over the box, which is what this realization fills: with few patches
+        in the box it scatters about the wanted fraction, ``attrs["f_mm_wanted"]``.  It is lazy where `ds` is, and else
+        in ``attrs["f_mm"]`` too.
 
     Raises
     ------
@@ -281,7 +283,10 @@ def patches(
         whole = (ds[n] + rest[f"curl_{n}"]).astype(ds[n].dtype).transpose(*ds[n].dims)
         found[n] = whole.assign_attrs(ds[n].attrs)
     notes = {"units": "1", "long_name": "weight of the fluctuations, 1 within patches"}
-    return ds.assign(found).assign({weight: mask.assign_attrs(notes)}).assign_attrs(f_mm=fraction)
+    share = mask.mean().assign_attrs(units="1", long_name="filling fraction f_mm of this realization")
+    out = ds.assign(found).assign({weight: mask.assign_attrs(notes), "f_mm": share})
+    out.attrs = {key: value for key, value in ds.attrs.items() if key != "f_mm"} | {"f_mm_wanted": fraction}
+    return out if share.chunks is not None else out.assign_attrs(f_mm=float(share))
 
 
 @dataclass(frozen=True)

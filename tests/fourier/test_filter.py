@@ -185,3 +185,37 @@ def test_building_on_a_huge_array_takes_no_time(no_compute, call):
         }[call]()
         assert result.chunks
         assert len(result.__dask_graph__()) < (50_000 if chunks[0] == 64 else 130_000)
+
+
+def test_complex_fields_are_filtered_in_both_parts(turbulent, no_compute):
+    ds = turbulent.astype(np.float64)
+    wave = (ds.By + 1j * ds.Bz).assign_attrs(units="1", long_name="wave")
+    both = ds.assign(single=wave.astype(np.complex64), wave=wave)
+    g = mm.fourier.band(k_par=(0, 3), k_perp=(1, 4))
+    lazy = mm.fourier.filter(both.chunk(z=4, x=6), g)
+    with dask.config.set(scheduler="threads"):
+        part, rest = mm.fourier.filter(both, g), mm.fourier.filter(both, ~g)
+        np.testing.assert_allclose(part.wave, part.By + 1j * part.Bz, atol=1e-13)
+        np.testing.assert_allclose(part.wave + rest.wave, wave, atol=1e-13)
+        xr.testing.assert_allclose(lazy.compute(), part, atol=1e-6)
+    assert part.single.dtype == lazy.single.dtype == np.complex64
+    assert part.wave.attrs == wave.attrs and part.wave.dims == wave.dims
+
+
+def test_masks_are_filtered_as_numbers(turbulent):
+    ds = turbulent.assign(inside=turbulent.n > 1.4)
+    part, rest = (mm.fourier.filter(ds, g) for g in (BANDS[0], ~BANDS[0]))
+    number = mm.fourier.filter(ds.assign(inside=ds.inside.astype(float)), BANDS[0])
+    np.testing.assert_array_equal(part.inside, number.inside)
+    np.testing.assert_allclose(part.inside + rest.inside, ds.inside, atol=1e-13)
+
+
+def test_what_is_no_number_is_refused(turbulent):
+    for odd in (turbulent.n.astype(str), turbulent.n.astype("datetime64[s]")):
+        with pytest.raises(mm.SnapshotError, match=r"odd is .*: real numbers are needed"):
+            mm.fourier.filter(turbulent.assign(odd=odd), BANDS[0])
+    complex_b = turbulent.assign(By=turbulent.By * 1j)  # has no mean direction, but may be filtered along one
+    with pytest.raises(mm.SnapshotError, match=r"By is complex64.*\.real"):
+        mm.fourier.filter(complex_b, BANDS[0])
+    along = mm.fourier.filter(complex_b, BANDS[0], direction="x")
+    np.testing.assert_allclose(along.By.imag, mm.fourier.filter(turbulent, BANDS[0], direction="x").By, atol=1e-5)

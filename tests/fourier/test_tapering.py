@@ -40,6 +40,22 @@ def test_means_stay_and_ends_vanish(cutout):
         np.testing.assert_allclose(tapered[f"B{c}"].isel(x=middle), cutout[f"B{c}"].isel(x=middle))
 
 
+@pytest.mark.parametrize("options", [{}, {"detrend": "linear"}, {"window": "tukey", "alpha": 0.1}, {"alpha": 1.0}])
+def test_the_mean_field_keeps_its_value_and_direction(options):
+    """Of a field whose window-weighted mean is far from its mean, along one open axis and along two."""
+    x, y = (np.arange(40) + 0.5) / 40, (np.arange(18) + 0.5) / 18
+    wave = np.cos(2 * np.pi * x) * (1 + 0.5 * np.sin(2 * np.pi * y))[:, None]
+    parts = {"Bx": 0.5 + 2 * wave + x, "By": 1 + 0 * wave, "Bz": -0.3 * wave}
+    steps = {"z": 2.0, "y": 0.5, "x": 1.0}
+    for ends in ({"x": "open"}, {"x": "open", "y": "open"}):
+        ds = mm.io.from_arrays(
+            **{n: np.stack([a, a]) for n, a in parts.items()}, spacing=steps, dims=("z", "y", "x"), boundary=ends
+        )
+        before, after = mm.mean_field(ds), mm.mean_field(mm.fourier.taper(ds, **options))
+        for name in parts:
+            assert float(after[name]) == pytest.approx(float(before[name]), abs=1e-12)
+
+
 def test_a_linear_trend_goes(cutout):
     line = cutout.assign(Bx=0 * cutout.Bx + 3 + 0.2 * cutout.x)
     tapered = mm.fourier.taper(line, detrend="linear")

@@ -118,6 +118,78 @@ def test_anisotropic_fields_have_no_power_where_there_is_no_ring():
         turbulence.gaussian(flat, anisotropic=lambda a, b: 1 / a / (1 + b), seed=1)
 
 
+def rings(ds, mean):
+    """k_perp about a mean field, and power, of every mode."""
+    dims = ds.Bx.dims
+    k = np.meshgrid(*(2 * np.pi * np.fft.fftfreq(ds.sizes[d], float(ds[d][1] - ds[d][0])) for d in dims), indexing="ij")
+    unit = np.array(mean) / np.linalg.norm(mean)
+    across = [np.zeros(ds.Bx.shape)] * 3
+    vector = {d: k[dims.index(d)] if d in dims else across[0] for d in "xyz"}
+    across = np.cross(np.stack([vector[d] for d in "xyz"], -1), unit)
+    power = sum(abs(np.fft.fftn(ds[n].values - float(ds[n].mean()))) ** 2 for n in NAMES)
+    return np.linalg.norm(across, axis=-1), power / power.sum()
+
+
+TILTS = (0.0, 1e-9, 1e-6, 1e-3, 0.03)
+
+
+@pytest.mark.parametrize("mean", [(1, 0, 0), (0, 1, 1), (1, 0, -1), (1, 1, 1), (-1, 2, 3)])
+def test_anisotropic_spectra_hold_in_every_direction(mean):
+    """Rings get what E says, about the lattice's axes and diagonals and where the mean field is almost along them."""
+
+    def energy(k_par, k_perp):  # as much in each step of k_perp up to 2
+        return np.exp(-((2 * k_par) ** 2)) * (k_perp < 2.0)
+
+    for tilt in TILTS:
+        turned = np.array(mean, float) + tilt * np.array([0.3, 1.0, -0.5])
+        ds = turbulence.gaussian(24, seed=1, anisotropic=energy, mean_field=turned)
+        k_perp, power = rings(ds, turned)
+        share = np.histogram(k_perp, [0.0, 0.8, 1.4, 2.0], weights=power)[0]
+        np.testing.assert_allclose(share, [0.4, 0.3, 0.3], atol=0.08)  # a few modes are in each
+        assert power[k_perp < 0.05].sum() < 1e-3
+    lazy = turbulence.gaussian(24, seed=1, anisotropic=energy, mean_field=turned, chunks={"z": 7})
+    xr.testing.assert_allclose(lazy.compute(), ds, atol=1e-13)
+
+
+def test_oblique_planes_are_as_aligned_ones():
+    """In a plane, where the line of k_perp = 0 is one like any other, its modes are exactly on it."""
+    seen = []
+
+    def energy(k_par, k_perp):
+        seen.append((k_par, k_perp))
+        return np.exp(-k_par - k_perp)
+
+    turbulence.gaussian((16, 16), seed=1, anisotropic=energy, mean_field=(1.0, 1.0, 0.0))
+    for part in zip(*seen, strict=True):
+        small = np.concatenate(part)
+        assert ((small == 0) | (small > 0.01)).all()
+    for odd in (lambda a, b: 1 / b / (1 + a), lambda a, b: 1 / a / (1 + b)):
+        with pytest.raises(mm.SnapshotError, match="not finite at a mode"):
+            turbulence.gaussian((16, 16), seed=1, anisotropic=odd, mean_field=(1.0, 1.0, 0.0))
+
+
+@pytest.mark.parametrize("coarse", ["x", "z"])
+def test_bands_reach_the_nyquist_wavenumber_of_the_finest_cells(coarse):
+    sizes, widths = dict.fromkeys("zyx", 32), dict.fromkeys("zyx", 1.0)
+    sizes[coarse], widths[coarse] = 8, 4.0
+    mean = [float(d == coarse) for d in "xyz"]
+    options = {"spacing": widths, "seed": 1, "mean_field": mean}
+    ds = turbulence.gaussian(sizes, anisotropic=lambda a, b: np.exp(-2 * a) / b, **options)
+    k_perp, power = rings(ds, mean)
+    assert ds.attrs["k_max"] == pytest.approx(np.pi)
+    share = np.histogram(k_perp, np.linspace(0.1, 3.1, 4), weights=power)[0]
+    np.testing.assert_allclose(share / share.sum(), np.diff(np.log([0.1, 1.1, 2.1, 3.1])) / np.log(31), atol=0.1)
+    # of an isotropic spectrum the shells beyond the coarse cells' are not whole: only where they are asked for
+    whole = turbulence.gaussian(sizes, **options)
+    assert whole.attrs["k_max"] == pytest.approx(np.pi / 4) and "k_isotropic" not in whole.attrs
+    with pytest.warns(mm.MmfieldsWarning, match=f"Nyquist wavenumber along {coarse}"):
+        ds = turbulence.gaussian(sizes, k_max=3.0, **options)
+    assert ds.attrs["k_isotropic"] == pytest.approx(np.pi / 4)
+    assert strength(ds) == pytest.approx(1.0, rel=0.1)
+    with pytest.raises(mm.SnapshotError, match="not within those of the grid"):
+        turbulence.gaussian(sizes, k_max=3.5, **options)
+
+
 def test_gaussian_fields_of_two_dims():
     ds = turbulence.gaussian((40, 48), seed=1, rms=2.0)
     assert ds.Bx.dims == ("y", "x")
@@ -248,6 +320,11 @@ def test_patches_fill_what_is_asked_and_have_no_divergence(fraction, no_compute)
     independent = 48 * 48 * 96 / (2 * np.pi**0.5 * 5.0) ** 3
     error = np.sqrt(fraction * (1 - fraction) / independent)
     assert float(cut.patch.mean()) == pytest.approx(fraction, abs=4 * error + 0.01)
+    # what this realization fills, beside what was wanted
+    assert cut.attrs["f_mm"] == float(cut["f_mm"]) == pytest.approx(float(cut.patch.mean()), abs=1e-14)
+    assert float(lazy["f_mm"]) == pytest.approx(float(cut["f_mm"]), abs=1e-13)
+    assert cut.attrs["f_mm_wanted"] == lazy.attrs["f_mm_wanted"] == fraction
+    assert "f_mm" not in lazy.attrs  # it is not known before it is computed
     np.testing.assert_allclose([float(cut[n].mean()) for n in NAMES], [1, 0, 0], atol=1e-12)
     if 0 < fraction < 1:  # outside only the mean field is left, but for what rings
         assert int((cut.patch < 1e-9).sum()) > 1000
