@@ -280,7 +280,7 @@ class Quantities(np.ndarray):
 def test_arrays_that_carry_a_unit_are_refused(name):
     ds = random_box()
     ds["Bx"].variable._data = ds["Bx"].values.view(Quantities)
-    with pytest.raises(mm.SnapshotError, match="Bx holds quantities in microgauss"):
+    with pytest.raises(mm.SnapshotError, match="Bx is a Quantity in microgauss"):
         calls()[name](ds)
 
 
