@@ -3,7 +3,6 @@
 import html
 import json
 import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,11 +24,16 @@ from mmfields.conventions import (
     spatial_dims,
 )
 from mmfields.io import open_snapshot, store
+from mmfields.io.storing import remove
+from mmfields.provenance import ATTRS, described
+from mmfields.units import CARRIED, FIELD, LENGTH, energy_of, species_of, unit_of
 
 # Physical scale of a snapshot in code units, for the RM map alone: it is linear in each of them.
 ASSUMED = {"length_unit": "1 kpc", "field_unit": "1 uG", "density": "1e-3 cm-3"}
 # A run is stopped here even if forty mean free paths are longer.
 MOST_STEPS = 300_000
+# Coordinates that differ, such as energies, are joined too.
+JOIN = {"coords": "different", "compat": "equals", "data_vars": "all", "join": "exact", "combine_attrs": "override"}
 
 
 @dataclass(frozen=True)
@@ -168,7 +172,7 @@ def report(
     _claim(folder, source, overwrite)
     if progress:
         print(ds, flush=True)
-    page = _Page(folder, f"mmfields report: {source['source']}")
+    page = _Page(folder, f"mmfields report: {source['file']}")
     page.text("What is in it", "The snapshot as it was opened; nothing is changed but the units named below.")
     page.block(repr(ds))
     direction, means = _mean_field(ds, options, page)
@@ -179,7 +183,9 @@ def report(
     trajectories = _traced(fields, scales, means, options, folder, source, progress)
     running, plateau = _transport(trajectories, options.direction, page)
     results = _results(power, scales, rm, running, plateau)
-    stored = store(results.assign_attrs(source), folder / "results.zarr", overwrite=True, progress=False)
+    line = f"mm.report({str(path)!r}, {str(out)!r})  # with the options of the attrs"
+    results = results.assign_attrs({**source, **described([ds], line, [str(path)])})
+    stored = store(results, folder / "results.zarr", overwrite=True, progress=False)
     page.write()
     return stored
 
@@ -188,7 +194,7 @@ def _claim(folder: Path, source: dict[str, Any], overwrite: bool) -> None:
     """Refuse a directory that holds another report, before anything in it is touched."""
     described = folder / "trajectories.zarr" / "zarr.json"
     if overwrite and described.exists():
-        shutil.rmtree(described.parent)
+        remove(described.parent)
     if not described.exists():
         return
     stored = json.loads(described.read_text()).get("attributes", {})
@@ -221,7 +227,7 @@ def _open(path: str | os.PathLike, options: Options, opening: dict[str, Any]) ->
     require_periodic(ds, "the report")
     spacing(ds)
     stamp = file.stat()
-    source = {"source": file.name, "source_bytes": stamp.st_size, "source_changed": stamp.st_mtime}
+    source = {"file": file.name, "file_bytes": stamp.st_size, "file_changed": stamp.st_mtime}
     return ds, {**source, **{f"option_{k}": str(v) for k, v in vars(options).items()}}
 
 
@@ -375,19 +381,33 @@ def _traced(
     for radius in radii:
         step = min(0.1 * radius, 0.5 * cell)
         distance = min(80 * radius**2 / (length * ratio**2), MOST_STEPS * step)
+        kind = _energy_of(radius, means["rms"], full)
         protons = particles.isotropic(
-            options.particles, gyroradius=radius, seed=options.seed, field=full, reference_field=means["rms"]
+            options.particles, **kind, seed=options.seed, field=full, reference_field=means["rms"]
         )
         save = np.append(0.0, np.geomspace(min(radius, distance / 100), distance, 100))
         runs = [tracing.trace(f, protons, step=step, distance=distance, save=save) for f in fields.values()]
         runs = [run.reset_coords("gyroradius", drop=True) for run in runs]
         lengths.append(runs[0]["path"].values)
-        per_radius.append(xr.concat([run.drop_vars("path") for run in runs], "field"))
-    joined = xr.concat(per_radius, "gyroradius").assign_coords(
+        per_radius.append(xr.concat([run.drop_vars("path") for run in runs], "field", **JOIN))
+    joined = xr.concat(per_radius, "gyroradius", **JOIN).assign_coords(
         field=np.array(list(fields), object), gyroradius=radii, path_length=(("gyroradius", "path"), np.array(lengths))
     )
-    joined.attrs = {**source, "length_units": _unit(full[spatial_dims(full)[0]])}
+    carried = {key: runs[0].attrs[key] for key in (*CARRIED, *ATTRS) if key in runs[0].attrs}
+    joined.attrs = {**source, **carried, "length_units": _unit(full[spatial_dims(full)[0]])}
     return store(joined, folder / "trajectories.zarr", progress=progress)
+
+
+def _energy_of(radius: float, strength: float, ds: xr.Dataset) -> dict[str, Any]:
+    """Energy of protons of a gyroradius, in a unit that reads easily; the gyroradius where units are unknown."""
+    from astropy import units as u
+
+    length, field_unit = unit_of(ds, LENGTH), unit_of(ds, FIELD)
+    if length is None or field_unit is None:
+        return {"gyroradius": radius}
+    energy = energy_of(radius * length, 1.0, strength * field_unit, species_of("proton")[2])
+    units = (u.eV, u.keV, u.MeV, u.GeV, u.TeV, u.PeV, u.EeV)
+    return {"energy": energy.to(next((unit for unit in units[::-1] if energy >= 1 * unit), u.eV))}
 
 
 def _transport(tr: xr.Dataset, direction: Any, page: _Page) -> tuple[xr.Dataset, xr.Dataset]:
@@ -399,14 +419,16 @@ def _transport(tr: xr.Dataset, direction: Any, page: _Page) -> tuple[xr.Dataset,
         running.append(transport.running_diffusion(one, direction=direction).drop_vars("path"))
         plateau.append(transport.diffusion(one, direction=direction))
     lengths = tr["path_length"].isel(path=slice(1, None))
-    run = xr.concat(running, tr["gyroradius"], combine_attrs="override").assign_coords(path_length=lengths).compute()
-    end = xr.concat(plateau, tr["gyroradius"], combine_attrs="override").compute()
+    run = xr.concat(running, tr["gyroradius"], **JOIN).assign_coords(path_length=lengths).compute()
+    end = xr.concat(plateau, tr["gyroradius"], **JOIN).compute()
     for result in (run, end):
         result.attrs["length_units"] = tr.attrs["length_units"]
+    known = "energy" in end.coords
+    unit = "cm2/s" if known else f"v {run.attrs['length_units']}"
     page.text(
         "Diffusion of protons",
-        f"{run.attrs['particles']} isotropic protons per gyroradius and field; {transport.PREFACTOR}, in units of "
-        f"v {run.attrs['length_units']}. Gyroradii refer to the rms field. Bands and bars are standard errors over "
+        f"{run.attrs['particles']} isotropic protons per gyroradius and field; {transport.PREFACTOR}, in "
+        f"{unit}. Gyroradii refer to the rms field. Bands and bars are standard errors over "
         "particles. Where the exponent a of the displacements, proportional to s^a, is off 1 by more than 0.3 the "
         "number is no plateau: above 1 the protons still run freely and it is a lower limit, below 1 an upper one.",
     )
@@ -423,18 +445,21 @@ def _transport(tr: xr.Dataset, direction: Any, page: _Page) -> tuple[xr.Dataset,
 
 
 def _kappa_rows(end: xr.Dataset) -> list[tuple[str, str]]:
-    rows = []
-    unit = end.attrs["length_units"]
+    rows, length = [], end.attrs["length_units"]
+    known = "energy" in end.coords
+    unit = "cm2/s" if known else f"v {length}"
+    end = transport.physical(end) if known else end
     for name in end["field"].values:
         for radius in end["gyroradius"].values:
             one = end.sel(field=name, gyroradius=radius)
             parts = [
-                f"{k} = {float(one[k]):.3g} ± {float(one[k + '_error']):.2g} "
+                f"{k} = {float(one[k]):.3g} ± {float(one[k + '_error']):.2g} {unit} "
                 f"(a = {float(one[k.replace('kappa', 'exponent')]):.2f})"
                 for k in ("kappa", "kappa_par", "kappa_perp")
                 if np.isfinite(one[k])
             ]
-            rows.append((f"{name}, r_g = {radius:.3g} {unit}", ", ".join(parts)))
+            energy = f"{float(one['energy']):.3g} {one['energy'].attrs['units']}, " if known else ""
+            rows.append((f"{name}, {energy}r_g = {radius:.3g} {length}", ", ".join(parts)))
     return rows
 
 

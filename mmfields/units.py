@@ -230,6 +230,15 @@ def radius_of(momentum: Any, charge: float, strength: Any, length: Any) -> Any:
         raise SnapshotError(f"lengths are in {length.unit}, which is no length ({error})") from error
 
 
+def energy_of(radius: Any, charge: float, strength: Any, mass: Any) -> Any:
+    """Kinetic energy of particles of a gyroradius, the inverse of :func:`radius_of` and :func:`momentum_of`."""
+    from astropy import constants
+
+    momentum = (radius * abs(charge) * constants.e.si * strength.to("T") * constants.c).to("J")
+    rest = (mass * constants.c**2).to("J")
+    return (momentum * (momentum / (np.hypot(momentum.value, rest.value) + rest.value)).value).to("eV")
+
+
 def energy_attrs(energy: Any) -> dict[str, str]:
     """Attrs of the coordinate ``energy``."""
     return {"units": energy.unit.to_string(), "long_name": "kinetic energy"}

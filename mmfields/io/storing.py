@@ -80,7 +80,7 @@ def store(
         with _only_writer(path):
             if overwrite and os.path.lexists(path):
                 _require_store(path)
-                _remove(path)
+                remove(path)
             if not os.path.lexists(path):
                 ds = _even_chunks(ds)
                 _begin(ds, path, record)
@@ -259,8 +259,9 @@ def _only_writer(path: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _remove(path: str) -> None:
+def remove(path: str | os.PathLike) -> None:
     """Take a store away in one step, so that a half-removed one is never taken for a store."""
+    path = os.path.abspath(os.fspath(path))
     folder, name = os.path.split(path)
     aside = os.path.join(folder, f".{name}.{uuid.uuid4().hex}.removed")
     os.rename(path, aside)

@@ -25,6 +25,8 @@ def running_diffusion(
 ) -> list:
     """Running diffusion coefficients against path length, one colour per gyroradius, with error bands.
 
+    In cm²/s and labelled by energies where these are known.
+
     Parameters
     ----------
     kappa : xarray.Dataset
@@ -47,8 +49,8 @@ def running_diffusion(
     if plateau is not None:
         require_drawable(plateau, "mm.transport.diffusion", "window_start", *each, dims=("gyroradius",))
     ax = ax or new_axes()
-    kappa = kappa.compute()
-    plateau = plateau.compute() if plateau is not None else None
+    kappa, known = _in_physical_units(kappa.compute())
+    plateau = _in_physical_units(plateau.compute())[0] if plateau is not None else None
     if "gyroradius" not in kappa.dims:
         kappa = kappa.expand_dims("gyroradius")
         plateau = plateau.expand_dims("gyroradius") if plateau is not None else None
@@ -60,7 +62,8 @@ def running_diffusion(
         length = lengths.isel(gyroradius=g) if "gyroradius" in lengths.dims else lengths
         for name, style in zip(shown, ("-", "--", ":"), strict=False):
             colour = COLOURS[g % len(COLOURS)]
-            label = rf"{_kappa_label(name)}, $r_g$ = {radius:.3g}"
+            what = f"{float(row['energy']):.3g} {row['energy'].attrs['units']}" if known else f"$r_g$ = {radius:.3g}"
+            label = f"{_kappa_label(name)}, {what}"
             artists += ax.plot(length, row[name], style, color=colour, label=label)
             low, high = row[name] - row[f"{name}_error"], row[name] + row[f"{name}_error"]
             artists.append(ax.fill_between(length, low, high, color=colour, alpha=0.25, linewidth=0))
@@ -72,7 +75,7 @@ def running_diffusion(
         ax.plot([], [], color="0.5", linewidth=5, alpha=0.5, label="plateau and its window")
     ax.set(xscale="log", yscale="log")
     ax.set_xlabel(f"path length $s$ [{_length_name(kappa)}]")
-    ax.set_ylabel(rf"$\kappa(s)$ [$v$ × {_length_name(kappa)}]")
+    ax.set_ylabel(r"$\kappa(s)$ [cm$^2$ s$^{-1}$]" if known else rf"$\kappa(s)$ [$v$ × {_length_name(kappa)}]")
     ax.legend(fontsize=8)
     return artists
 

@@ -32,6 +32,7 @@ __all__ = ["trace"]
 # Beyond these a run would not end, Boris steps would turn by more than a right angle, or scattering be too coarse.
 MOST_STEPS, MOST_TURN, MOST_SCATTERING = 1e13, 2.0, 1.0
 BATCH, MOST_TASKS, PIECE = 64, 1000, 2**18
+FAST = 700.0  # p/(m c) at which the speed is that of light to 1e-6
 STEP_UNITS = ("length", "gyroradius", "local")
 PUSHERS = ("boris", "higuera-cary", "vay")
 KEPT_ATTRS = ("seed", "distribution", "reference_field_kind")
@@ -406,13 +407,16 @@ def _attrs(particles: xr.Dataset, ensemble: Ensemble, source: Source, rule: _Rul
 
 
 def _shared(particles: xr.Dataset, ensemble: Ensemble) -> dict[str, Any]:
-    """Attrs with the species and the speed, where all particles have the same."""
+    """Attrs with the species where all particles are of one, and the speed where it is that of light to 1e-6.
+
+    (Slower particles say it by their p/(m c): attrs of several energies that are joined are those of the first.)
+    """
     found, beta_gamma = {}, ensemble.beta_gamma
     mass = ensemble.sign * ensemble.radii / beta_gamma  # over the charge, in some unit
     if np.allclose(mass, mass.flat[0], rtol=1e-9, atol=0.0):
         found = {key: particles.attrs[key] for key in ("species", "charge", "mass") if key in particles.attrs}
-    if (beta_gamma == beta_gamma.flat[0]).all():
-        found[SPEED] = text_of(speed_of(float(beta_gamma.flat[0])))
+    if (beta_gamma > FAST).all():
+        found[SPEED] = text_of(speed_of(np.inf))
     return found
 
 

@@ -51,7 +51,7 @@ def _converted(array: xr.DataArray, data: xr.Dataset | xr.DataArray, length_unit
     from astropy import units as u
 
     stated = array.attrs.get("units", "1")
-    if length_unit is None and speed is None and is_coefficient(stated):
+    if length_unit is None and speed is None and is_coefficient(stated) and "beta_gamma" not in array.coords:
         factor: Any = u.Unit(stated).to("cm2 / s")
     else:
         own = {key: value for source in (data, array) for key, value in source.attrs.items()}
@@ -74,15 +74,14 @@ def _length(data: xr.Dataset, given: Any) -> float:
 
 def _speed(array: xr.DataArray, attrs: dict[Any, Any], given: Any) -> Any:
     """Speed in cm/s, one or over the dims of ``beta_gamma``."""
+    if given is None and "beta_gamma" in array.coords:
+        return float(speed_of(np.inf).to_value("cm / s")) / np.hypot(1.0, 1 / array["beta_gamma"])
     text = given if given is not None else attrs.get(SPEED)
     if text is not None:
         speed = as_quantity(text, "speed")
         if not speed.unit.is_equivalent("m / s") or np.ndim(speed.value) or not speed.value > 0:
-            raise SnapshotError(f"speed={text}: one positive speed such as 0.1 * c is needed")
+            raise SnapshotError(f"speed={text}: one positive speed such as 3e9 * u.cm / u.s is needed")
         return float(speed.to_value("cm / s"))
-    if "beta_gamma" in array.coords:
-        light = float(speed_of(np.inf).to_value("cm / s"))
-        return light / np.hypot(1.0, 1 / array["beta_gamma"])
     raise SnapshotError(
         "the speed of the particles is not known, or differs between them: give speed=..., or make them with "
         "energy=... or beta_gamma=..."

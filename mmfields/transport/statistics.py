@@ -44,7 +44,7 @@ def labelled(
     for name in mean:
         result[name].attrs = {**unit, "long_name": str(name).replace("_", " ")}
         result[f"{name}_error"].attrs = {**unit, "long_name": f"standard error of {name}"}
-    if "beta_gamma" in tr and set(tr["beta_gamma"].dims) <= {"gyroradius"}:
+    if "beta_gamma" in tr and not {"particle", "path"} & set(tr["beta_gamma"].dims):
         result = result.assign_coords(beta_gamma=tr["beta_gamma"])
     notes = tr["path"].attrs
     result.attrs = {
