@@ -206,9 +206,13 @@ def faraday_(file: str, out: str, los: str, redshift: float, overwrite: bool, **
 @main.command("trace")
 @click.argument("file")
 @click.argument("out")
-@click.option("--gyroradius", type=float, multiple=True, required=True, help="In FILE's length unit; may be repeated.")
+@click.option("--gyroradius", type=float, multiple=True, help="In FILE's length unit; may be repeated.")
+@click.option("--energy", multiple=True, help="Kinetic energy instead, e.g. '1 TeV'; may be repeated.")
+@click.option("--species", type=click.Choice(["proton", "electron"]), help="With --energy; proton by default.")
+@click.option("--field-unit", help="What field 1 stands for, e.g. '3 uG', where FILE states none.")
+@click.option("--length-unit", help="What length 1 stands for, e.g. '1 kpc', where FILE states none.")
 @click.option("--particles", "count", type=int, default=1000, show_default=True)
-@click.option("--distance", type=float, required=True, help="Path length in FILE's length unit.")
+@click.option("--distance", required=True, help="Path length in FILE's length unit, or with a unit such as '3 kpc'.")
 @click.option("--step", type=float, default=0.1, show_default=True, help="In gyroradii; no longer than a cell.")
 @click.option(
     "--cell-fraction", type=float, default=1.0, show_default=True, help="Longest step in cells; inf lifts it."
@@ -221,9 +225,8 @@ def faraday_(file: str, out: str, los: str, redshift: float, overwrite: bool, **
 def trace_(
     file: str,
     out: str,
-    gyroradius: tuple[float, ...],
     count: int,
-    distance: float,
+    distance: str,
     step: float,
     cell_fraction: float,
     save: int,
@@ -237,12 +240,39 @@ def trace_(
     from mmfields.io import store
     from mmfields.tracing import trace
 
+    given = {key: options.pop(key) for key in ("gyroradius", "energy", "species", "field_unit", "length_unit")}
     ds = _open(file, options, time_index)
-    ensemble = particles.isotropic(count, gyroradius=list(gyroradius), seed=seed, field=ds)
+    ensemble = particles.isotropic(count, **_kind(given), seed=seed, field=ds)
     most = None if cell_fraction == float("inf") else cell_fraction
     steps = {"step": step, "step_unit": "gyroradius", "cell_fraction": most}
-    run = trace(ds, ensemble, distance=distance, save=save, **steps)
+    run = trace(ds, ensemble, distance=_number_or_quantity(distance, "distance"), save=save, **steps)
     store(run, out, overwrite=overwrite)
+
+
+def _kind(given: dict[str, Any]) -> dict[str, Any]:
+    """Gyroradii or energies of an ensemble, as the functions take them."""
+    from astropy.units import Quantity
+
+    if bool(given["gyroradius"]) == bool(given["energy"]):
+        raise SnapshotError("give one of --gyroradius and --energy")
+    kind = {key: value for key, value in given.items() if value}
+    if kind.get("gyroradius"):
+        return {**kind, "gyroradius": list(kind["gyroradius"])}
+    return {**kind, "energy": Quantity([_number_or_quantity(text, "energy") for text in kind["energy"]])}
+
+
+def _number_or_quantity(text: str, name: str) -> Any:
+    """What was typed, as a number, or as a Quantity where it has a unit."""
+    from astropy.units import Quantity
+
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    try:
+        return Quantity(text)
+    except (TypeError, ValueError) as error:
+        raise SnapshotError(f"--{name} {text!r}: a number, or one with a unit such as '3 kpc', is needed") from error
 
 
 @main.command("report")
