@@ -36,7 +36,7 @@ def test_a_straight_flight_leaves_where_it_should():
     ways = [np.where(first[f"v{d}"] > 0, 40 - first[d], -first[d]) / first[f"v{d}"] for d in "xy"]
     want = np.minimum(*ways)
     np.testing.assert_allclose(tr.left, np.where(want <= 100.0, want, np.nan), rtol=1e-6)
-    np.testing.assert_array_equal(tr.alive, tr.path < tr.left.fillna(np.inf))
+    np.testing.assert_array_equal(tr.alive, tr.left.fillna(np.inf) > tr.path)
     bounces = np.diff(tr.reflections, axis=1)
     assert (bounces >= 0).all() and bounces.max() >= 1
 
