@@ -36,7 +36,8 @@ def test_a_straight_flight_leaves_where_it_should():
     ways = [np.where(first[f"v{d}"] > 0, 40 - first[d], -first[d]) / first[f"v{d}"] for d in "xy"]
     want = np.minimum(*ways)
     np.testing.assert_allclose(tr.left, np.where(want <= 100.0, want, np.nan), rtol=1e-6)
-    np.testing.assert_array_equal(tr.alive, tr.left.fillna(np.inf) > tr.path)
+    there = (tr.left.fillna(np.inf) > tr.path).transpose(*tr.alive.dims)
+    np.testing.assert_array_equal(tr.alive, there)
     bounces = np.diff(tr.reflections, axis=1)
     assert (bounces >= 0).all() and bounces.max() >= 1
 
