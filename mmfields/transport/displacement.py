@@ -155,7 +155,7 @@ def _warn_of_no_plateau(result: xr.Dataset) -> None:
     if result["too_short"].any():
         warn(
             "the run is shorter than a mean free path (too_short), and kappa is of free flight: trace farther, or "
-            "where all particles drift together take drift='removed'"
+            "take drift='removed' where all particles drift together"
         )
         return
     names = [n for n in ("exponent", "exponent_par") if (abs(result[n] - 1) > PLATEAU).any()]
@@ -211,7 +211,7 @@ def _squares(
 
 
 def _local(tr: xr.Dataset) -> tuple[xr.DataArray, xr.DataArray]:
-    """Squares of the path along the local field and of the vector path across it; none from where there is no field."""
+    """Squares of the path along the local field and of the vector path across it; none from where it is 0."""
     if missing := [f"b{d}" for d in SPATIAL if f"b{d}" not in tr]:
         raise SnapshotError(f"frame='local' needs {missing}: trace with local_field=True")
     pieces = {d: tr[d].diff("path") for d in SPATIAL}
