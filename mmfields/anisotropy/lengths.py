@@ -511,9 +511,7 @@ def _partial_integrals(cut: float, highest: float, *, across: bool) -> tuple[np.
     return cut * np.divide(whole, x, out=np.ones_like(x), where=x > 0), cut / step
 
 
-def _values(
-    exact: np.ndarray, level: np.ndarray, moments: np.ndarray, *sums: np.ndarray, count: int
-) -> np.ndarray:
+def _values(exact: np.ndarray, level: np.ndarray, moments: np.ndarray, *sums: np.ndarray, count: int) -> np.ndarray:
     """All scales and their errors, in the order of `SCALES`; `sums` are those of the errors, where there are any."""
     strength = np.linalg.norm(level[:3])
     columns = [moments, *(_about_mean(s, moments) for s in sums[:4])]
@@ -545,7 +543,8 @@ def _scatter(values: np.ndarray, powers: np.ndarray, spread: np.ndarray) -> np.n
     """Standard deviations of all scales between Gaussian fields of the same spectrum; NaN where it has no answer.
 
     The power of a mode has an exponential distribution, so the variance of its sum over modes is the sum of half its
-    squares.  The power across is that of two components, for which that is too much by a fifth at most.  What is divided by the power of the same few modes follows them, for which `few` makes up.
+    squares.  The power across is that of two components, for which that is too much by a fifth at most.  What is
+    divided by the power of the same few modes follows them, for which `few` makes up.
     """
     first, products = spread[0], spread[1:]
     one = np.eye(len(first))

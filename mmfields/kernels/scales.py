@@ -159,7 +159,7 @@ def spread_of_row(a, total, density, weights, many, out):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def add_spread(a, total, density, k0, k1, k2, n0, n1, n2, weight, along, factor, tables, steps, out):
-    """Add what the scatter of the scales of a Gaussian field needs: sums over the modes of `TERMS`, and of their products.
+    """Add what the scatter of the scales of Gaussian fields needs: sums over modes of `TERMS`, and of their products.
 
     Parameters
     ----------
