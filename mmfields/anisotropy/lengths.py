@@ -464,7 +464,7 @@ def _integral_scale(line: np.ndarray, kernel: Callable, reach: float, cell: floa
     mass = line[:, 0]
     keep = mass > 0
     mass, k = mass[keep], line[keep, 1] / mass[keep]
-    r = np.linspace(0.0, reach, 4 * max(8, round(reach / cell)) + 1)
+    r = np.linspace(0.0, reach, 4 * max(8, int(reach / cell + 0.5 + 1e-6)) + 1)
     correlation: list[float] = []
     while len(correlation) < len(r) and not (correlation and min(correlation) <= 0):
         correlation += [np.dot(mass, kernel(k * s)) for s in r[len(correlation) : len(correlation) + LAGS]]
