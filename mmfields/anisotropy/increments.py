@@ -84,7 +84,7 @@ def structure_function(
     frame : {"local", "global"}
         Mean field of each pair, or of the box.
     direction : str or three numbers, optional
-        What parallel means in the global frame; the mean field by default.
+        What parallel means, in the global frame alone; the mean field by default.
     pairs : int
         Pairs that are sampled, everywhere in the box alike; their separations are isotropic, and even in the
         logarithm of their length, on the lattice.
@@ -94,9 +94,10 @@ def structure_function(
         Instead of samples, all pairs of the lattice at all separations up to `reach`, or at those given
         (x, y, z, in cells).
     reach : float, optional
-        Longest separation, at most half the shortest axis with two points, an eighth with five.  By default half
-        of the former, all of the latter, but no more than 64 cells with two and 32 with five: a block of a chunked
-        field is read with twice as much of its surroundings, so that longer separations need larger blocks.
+        Longest separation, where `lags` are not given themselves: at most half the shortest axis with two points, an
+        eighth with five.  By default half of the former, all of the latter, but no more than 64 cells with two and 32
+        with five: a block of a chunked field is read with twice as much of its surroundings, so that longer separations
+        need larger blocks.
     bins : int or ascending edges
         Of l_par, l_perp and l; a number asks for one from 0 to half a cell and the others even in the logarithm.
         Bins include their lower edge, and what rounding has put below it.
@@ -122,6 +123,8 @@ def structure_function(
         computed, if the field is not finite, or has no mean direction in the global frame and none is given.
     """
     plan = _planned(ds, order, points, frame, pairs, seed, lags, reach, bins, angles, subvolumes)
+    if plan.local and direction is not None:
+        raise SnapshotError("direction is for frame='global' alone: in the local frame every pair has its own")
     dims = spatial_dims(ds)
     names = list(components(ds, of)) if isinstance(of, str) and f"{of}x" in ds else [of]
     if names == [of] and (not isinstance(of, str) or of not in ds or not set(dims) <= set(ds[of].dims)):
@@ -193,6 +196,8 @@ def _planned(ds, order, points, frame, pairs, seed, lags, reach, bins, angles, s
         reach = _reach(reach, min(lengths), min(w for d, w in widths.items() if ds.sizes[d] > 1), points)
     cells = np.array([1.0] * (3 - len(dims)) + [widths[d] for d in dims])
     axes = np.array([0] * (3 - len(dims)) + [int(n > 1) for n in shape])
+    if given and reach is not None:
+        raise SnapshotError(f"reach={reach!r} is for separations that are not given themselves: leave it out")
     if given:
         table = _given_lags(lags, dims, shape, extent)
         reach = float(np.linalg.norm(table * cells, axis=1).max())
@@ -224,6 +229,11 @@ def _planned(ds, order, points, frame, pairs, seed, lags, reach, bins, angles, s
 def _reach(reach: float | None, shortest: float, cell: float, points: int) -> float:
     """Longest separation, checked: all points of a pair lie within half the box."""
     longest = shortest / (2 if points == 2 else 8)
+    if longest < cell * (1 - TIE):
+        raise SnapshotError(
+            f"the shortest axis, {shortest:g}, is too short for the increments of {points} points, which need "
+            f"{2 if points == 2 else 8} of the smallest cells, {cell:g} each: give the lags themselves"
+        )
     if reach is None:
         value = max(cell, min(shortest / (4 if points == 2 else 8), cell * (64 if points == 2 else 32)))
     else:

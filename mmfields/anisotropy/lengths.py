@@ -24,7 +24,7 @@ from mmfields.conventions import (
     unit_attrs,
     wavenumber_attrs,
 )
-from mmfields.fourier.transform import backward_modes, forward_modes, level_of
+from mmfields.fourier.transform import backward_modes, finite, forward_modes, level_of
 from mmfields.spectra import area_to_first_zero
 from mmfields.spectra.bins import Bins, sum_modes, weigh_modes
 
@@ -176,11 +176,13 @@ def fluctuation(ds: xr.Dataset, *, direction: str | Sequence[float] | None = Non
     Raises
     ------
     SnapshotError
-        Without a mean field, when it is computed, where no direction is given.
+        When it is computed, if the field is not finite; or without a mean field, where no direction is given.
     """
+    names = components(ds)
+    ds = ds.assign({n: ds[n].copy(data=finite(ds[n].data, n, "its fluctuations are taken")) for n in names})
     along = mean_direction(ds, direction)
     dims = spatial_dims(ds)
-    parts = [(ds[name] - mean(ds[name], dims)) * along.isel(component=i) for i, name in enumerate(components(ds))]
+    parts = [(ds[name] - mean(ds[name], dims)) * along.isel(component=i) for i, name in enumerate(names)]
     kind = ds["Bx"].dtype if ds["Bx"].dtype.kind == "f" else np.float64
     result = sum(parts[1:], parts[0]).astype(kind).rename("dB_par").drop_attrs(deep=False)
     return result.assign_attrs(**unit_attrs(ds["Bx"]), long_name="fluctuation of B along the mean field")
@@ -363,6 +365,9 @@ def _spread(spectrum: Any, arrays: Sequence[Any], par: Any, numbers: Any, bins: 
 
 
 def _power_of(spectrum: Any) -> Any:
+    """Squares in float64: those of float32 leave its range."""
+    if hasattr(spectrum, "dask"):
+        return spectrum.map_blocks(_power_of, dtype=np.float64, meta=np.empty((0,) * spectrum.ndim))
     return np.square(spectrum.real, dtype=np.float64) + np.square(spectrum.imag, dtype=np.float64)
 
 

@@ -195,7 +195,10 @@ def _criterion(ds, kind, threshold, quantile, filling, smoothing, direction) -> 
         raise SnapshotError("direction is for kind='fluctuation' alone")
     if kind == "mirror":
         margin = pressure(ds)["mirror_margin"]
-        return margin.copy(data=finite(margin.data, "the mirror margin")), (name, float(value))
+        return margin.copy(data=finite(margin.data, "the mirror margin", "patches are looked for")), (
+            name,
+            float(value),
+        )
     names = components(ds)
     strength = _strength(ds, names)
     if kind == "field":
@@ -210,7 +213,7 @@ def _criterion(ds, kind, threshold, quantile, filling, smoothing, direction) -> 
 def _strength(ds: xr.Dataset, names: Sequence[str]) -> xr.DataArray:
     """|B|, whose components are finite."""
     parts = [as_real(ds[n]) for n in names]
-    parts = [p.copy(data=finite(p.data, str(p.name))) for p in parts]
+    parts = [p.copy(data=finite(p.data, str(p.name), "patches are looked for")) for p in parts]
     result = xr.apply_ufunc(
         _norm, *parts, dask="parallelized", output_dtypes=[np.result_type(*(p.dtype for p in parts))]
     )

@@ -191,7 +191,7 @@ def coherence(ds: xr.Dataset, first: str, second: str) -> xr.DataArray:
     Returns
     -------
     xarray.DataArray
-        Over ``k``; about 1 / modes for independent fields.
+        Over ``k``; about 1 / modes for independent fields, NaN where a shell has no power.
 
     Raises
     ------

@@ -37,6 +37,12 @@ def fields_of(ds: xr.Dataset, names: Sequence[str]) -> list[xr.DataArray]:
     return [ds[name] for name in names]
 
 
+def with_leading(result: xr.DataArray, fields: Sequence[xr.DataArray]) -> xr.DataArray:
+    """A result of fields with the coordinates, such as ``time``, of the dims that it shares with them."""
+    coords = {d: f[d] for f in fields for d in f.dims if d in result.dims and d in f.coords}
+    return result.assign_coords(coords)
+
+
 def half_weights(n: int) -> np.ndarray:
     """How many modes each one of a half axis stands for: 2, or 1 on its own mirror planes."""
     weights = np.full(n // 2 + 1, 2.0)
@@ -181,7 +187,7 @@ def binned(
         total = total + sum_modes(spectra, along.data, bins, _Add(bins.width, not flat), size)
         del spectra  # before there is another one
     dims = [*lead, *(["k"] if flat else ["k_perp", "k_par"])]
-    return xr.DataArray(total[..., 0] if flat else total, dims=dims) * bins.scale
+    return with_leading(xr.DataArray(total[..., 0] if flat else total, dims=dims), arrays) * bins.scale
 
 
 def _modes(array: Any, rank: int, name: str) -> Any:
