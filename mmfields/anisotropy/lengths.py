@@ -551,7 +551,7 @@ def _scatter(values: np.ndarray, powers: np.ndarray, spread: np.ndarray) -> np.n
     squares.  The power across is that of two components, for which that is too much by a fifth at most.  What is
     divided by the power of the same few modes follows them, for which `few` makes up.
     """
-    first, products = spread[0], spread[1:]
+    first, products = spread[0], spread[1:] + np.triu(spread[1:], 1).T
     one = np.eye(len(first))
     par, perp, density = first[0], first[5], first[6]
     l_par, l_perp, k2_par, k2_perp = first[1:5] / par

@@ -140,8 +140,11 @@ def weigh_density(a, k0, k1, k2, n0, n1, n2, along, across, table, steps, out):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def spread_of_row(a, total, density, weights, many, out):
-    """Add the terms of one row of modes to the first row of `out`, their products to the others; `many` modes each."""
-    terms = np.zeros(TERMS)
+    """Add the terms of one row of modes to the first row of `out`, their products above the diagonal of the others.
+
+    Every mode stands for `many`.
+    """
+    terms, used = np.zeros(TERMS), TERMS if density.size > 0 else 6
     for m in range(a.size):
         real, imag = np.float64(a[m].real), np.float64(a[m].imag)
         power = real * real + imag * imag
@@ -151,10 +154,11 @@ def spread_of_row(a, total, density, weights, many, out):
         if density.size > 0:
             re, im = np.float64(density[m].real), np.float64(density[m].imag)
             terms[6], terms[7] = re * re + im * im, real * re + imag * im
-        for c in range(TERMS):
-            out[0, c] += many[m] * terms[c]
-            for d in range(TERMS):
-                out[1 + c, d] += many[m] * terms[c] * terms[d]
+        for c in range(used):
+            value = many[m] * terms[c]
+            out[0, c] += value
+            for d in range(c, used):
+                out[1 + c, d] += value * terms[d]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -176,6 +180,7 @@ def add_spread(a, total, density, k0, k1, k2, n0, n1, n2, weight, along, factor,
     tables, steps : two float arrays, two floats
         Of l_par and l_perp, as :func:`weigh_density` takes them.
     out : (1 + TERMS, TERMS) float array
+        Sums of the terms; and of their products, above the diagonal and on it.
     """
     weights, last, none = np.ones((5, k2.size)), k2.size - 1, np.empty(0)
     for i in range(k0.size):
