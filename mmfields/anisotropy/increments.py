@@ -693,15 +693,19 @@ def _means(sums: np.ndarray, *parts: np.ndarray, plan: _Plan) -> np.ndarray:
     if not parts:
         return np.stack([value, np.full_like(value, np.nan)])
     table, errors = value.reshape(-1, one), error.reshape(-1, one)
-    spread, second = _spread_of_bins(_long_waves(np.stack(parts), plan), plan), table[:, 1 + plan.orders.index(2)]
+    wedges = table[len(plan.edges) ** 2 :].reshape(len(plan.edges), -1, one)[:-1]
+    pairs, second = wedges[..., 0], np.nan_to_num(wedges[..., 1 + plan.orders.index(2)])
     with np.errstate(divide="ignore", invalid="ignore"):
+        # over the mean of all directions: what one of them has more of scatters as much more
+        relative = _long_waves(np.stack(parts), plan) / ((pairs * second).sum(axis=1) / pairs.sum(axis=1))
+        relative = _relative_of_bins(relative, plan)
         for n, order in enumerate(plan.orders):
-            errors[:, 1 + n] = np.fmax(errors[:, 1 + n], order / 2 * table[:, 1 + n] * spread / second)
+            errors[:, 1 + n] = np.fmax(errors[:, 1 + n], order / 2 * table[:, 1 + n] * relative)
     return np.stack([value, errors.reshape(-1)])
 
 
-def _spread_of_bins(rings: np.ndarray, plan: _Plan) -> np.ndarray:
-    """What `_long_waves` gives for bins of length, for all bins in the order of the kernels' numbers."""
+def _relative_of_bins(rings: np.ndarray, plan: _Plan) -> np.ndarray:
+    """Numbers of the bins of length, for all bins in the order of the kernels' numbers."""
     many, known = len(plan.edges), np.flatnonzero(np.isfinite(rings))
     if not len(known):
         return np.full(many * (many + len(plan.turns)), np.nan)

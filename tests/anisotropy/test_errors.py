@@ -131,6 +131,14 @@ MAKERS = {
     "few cells": lambda seed: mm.turbulence.gaussian(14, seed=seed, mean_field=(1, 2, -1), rms=0.5),
     "short waves": lambda seed: mm.turbulence.gaussian(24, seed=seed, mean_field=(1, 2, -1), rms=0.5, k_min=np.pi / 3),
     "two dims": lambda seed: mm.turbulence.gaussian(FLAT["shape"], seed=seed, mean_field=(1, 0.5, 0), rms=0.5),
+    "unequal cells": lambda seed: mm.turbulence.gaussian(
+        {"z": 16, "y": 24, "x": 40},
+        spacing=UNEQUAL["spacing"],
+        seed=seed,
+        mean_field=(1, 0.5, 0),
+        rms=0.5,
+        spectrum=3.0,
+    ),
     "open": cut,
 }
 
