@@ -133,7 +133,8 @@ def test_a_plane_is_a_box_in_which_nothing_changes_along_the_third_axis():
     deep = mm.io.from_arrays(**{k: np.broadcast_to(f, (40, *f.shape)).copy() for k, f in fields.items()}, **options)
     one, other = (mm.anisotropy.scales(ds, subvolumes=0) for ds in (flat, deep))
     for name in one:
-        assert float(other[name]) == pytest.approx(float(one[name]), rel=1e-9), name
+        # another longest axis has other bins of wavenumber
+        assert float(other[name]) == pytest.approx(float(one[name]), rel=1e-5), name
 
 
 def test_without_a_mean_field_a_direction_is_asked_for():
