@@ -89,7 +89,9 @@ def _stated(data: Any, key: str) -> Any:
 
 def same(first: Any, second: Any) -> bool:
     """Whether two Quantities are equal to a part in 10⁹."""
-    return first.unit.is_equivalent(second.unit) and bool(np.isclose(first.to_value(second.unit), second.value, rtol=1e-9))
+    return first.unit.is_equivalent(second.unit) and bool(
+        np.isclose(first.to_value(second.unit), second.value, rtol=1e-9)
+    )
 
 
 def plain(value: Any, name: str, data: Any, key: str, *, power: int = 1) -> Any:

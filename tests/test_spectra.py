@@ -338,3 +338,69 @@ def test_bad_calls_of_slopes_and_scales():
     huge = make((8, 8, 8), (1, 1, 1), np.float32) * np.float32(1e37)
     with pytest.raises(mm.SnapshotError, match="overflows float32"):
         mm.spectra.power(huge.assign_attrs(ds.attrs))
+
+
+def test_spectra_of_a_series_keep_its_time():
+    import xarray as xr
+
+    rng, shape = np.random.default_rng(4), (5, 6, 8)
+    fields = {f"B{c}": rng.normal(size=shape) + m for c, m in zip("xyz", (1, -2, 0.5), strict=True)}
+    one = mm.io.from_arrays(**fields, spacing={"z": 0.5, "y": 1.0, "x": 0.25}, dims=("z", "y", "x"))
+    both = xr.concat([one, 2 * one], xr.DataArray([3.0, 5.0], dims="time", name="time")).assign_attrs(one.attrs)
+    for ds in (both, both.chunk(time=1, x=3)):
+        for found, alone in (
+            (mm.spectra.power(ds), mm.spectra.power(one)),
+            (mm.spectra.power2d(ds), mm.spectra.power2d(one)),
+            (mm.spectra.reduced(ds, axis="y"), mm.spectra.reduced(one, axis="y")),
+            (mm.spectra.cross(ds, "Bx", "By"), mm.spectra.cross(one, "Bx", "By")),
+            (mm.spectra.correlation(ds, axis="x"), mm.spectra.correlation(one, axis="x")),
+        ):
+            np.testing.assert_allclose(found.sel(time=5.0), 4 * alone, rtol=1e-9, atol=1e-12)
+        assert mm.spectra.integral_scale(mm.spectra.correlation(ds, axis="x")).time.values.tolist() == [3.0, 5.0]
+
+
+@pytest.mark.parametrize("chunks", [None, {"z": 2, "x": 3}])
+def test_correlations_name_the_place_that_is_not_finite(chunks):
+    rng = np.random.default_rng(0)
+    fields = {f"B{c}": rng.normal(size=(4, 5, 6)) for c in "xyz"}
+    fields["By"][2, 3, 4] = np.nan
+    ds = mm.io.from_arrays(**fields, spacing=dict.fromkeys("zyx", 1.0), dims=("z", "y", "x"))
+    ds = ds if chunks is None else ds.chunk(chunks)
+    for axis in "xyz":
+        with pytest.raises(mm.SnapshotError, match=r"By is not finite at index \(2, 3, 4\)"):
+            mm.spectra.correlation(ds, axis=axis).compute()
+        with pytest.raises(mm.SnapshotError, match=r"By is not finite at index \(2, 3, 4\)"):
+            mm.spectra.reduced(ds, axis=axis).compute()
+
+
+@pytest.mark.parametrize(
+    ("shape", "dims"),
+    [((9, 12, 15), "zyx"), ((8, 5, 6), "xyz"), ((9, 14), "xy"), ((1, 12, 16), "zyx"), ((8, 1, 6), "zyx"), ((16,), "y")],
+)
+def test_laws_of_sums_for_any_axes(shape, dims):
+    """Sums of spectra, counts of modes and correlations against rolled arrays, in cells that are not cubic."""
+    rng, dims = np.random.default_rng(3), tuple(dims)
+    widths = dict(zip(dims, (0.5, 1.0, 0.25), strict=False))
+    fields = {f"B{c}": rng.normal(size=shape) + m for c, m in zip("xyz", (1, -2, 0.5), strict=True)}
+    ds = mm.io.from_arrays(**fields, spacing=widths, dims=dims)
+    rest = {name: ds[name].values - ds[name].values.mean() for name in fields}
+    strength = sum((a**2).mean() for a in rest.values())
+    power, annuli = mm.spectra.power(ds), mm.spectra.power2d(ds)
+    assert float((power * power.k_width).sum()) == pytest.approx(strength / 2)
+    assert float((annuli * annuli.k_perp_width * annuli.k_par_width).sum()) == pytest.approx(strength / 2)
+    assert float(power.modes.sum()) == pytest.approx(np.prod(shape) - 1)
+    assert float(annuli.modes.sum()) == pytest.approx(np.prod(shape) - 1)
+    cross = mm.spectra.cross(ds, "Bx", "Bz")
+    assert float((cross * cross.k_width).sum()) == pytest.approx((rest["Bx"] * rest["Bz"]).mean() / 2)
+    for i, axis in enumerate(dims):
+        line = mm.spectra.reduced(ds, axis=axis)
+        assert float((line * line.k_width).sum()) == pytest.approx(strength / 2)
+        assert float(line.modes.sum()) == np.prod(shape) - 1
+        around, inside = mm.spectra.correlation(ds, axis=axis), mm.spectra.correlation(ds, axis=axis, padded=True)
+        for r in range(around.sizes["r"]):
+            assert float(around.r[r]) == pytest.approx(r * widths[axis])
+            want = sum((a * np.roll(a, -r, i)).mean() for a in rest.values())
+            assert float(around[r]) == pytest.approx(want, abs=1e-12)
+            ends = [np.take(a, range(r, shape[i]), i) * np.take(a, range(shape[i] - r), i) for a in rest.values()]
+            if r < shape[i]:
+                assert float(inside[r]) == pytest.approx(sum(a.mean() for a in ends), abs=1e-12)

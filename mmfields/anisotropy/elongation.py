@@ -6,6 +6,9 @@ import xarray as xr
 from mmfields.conventions import SnapshotError, require_plain_data, unit_attrs
 from mmfields.provenance import verb
 
+# Limits of a range are included, whatever the last bits of a length.
+TIE = 1e-6
+
 
 @verb
 def scale_anisotropy(structure: xr.Dataset, *, l_range: tuple[float, float] = (0.0, np.inf)) -> xr.Dataset:
@@ -20,20 +23,23 @@ def scale_anisotropy(structure: xr.Dataset, *, l_range: tuple[float, float] = (0
         From :func:`structure_function`, of one order; the first and the last of its angles are taken for along
         and across.
     l_range : (float, float)
-        Of l_perp, for the fit of the exponent; limits included.
+        Of l_perp, for the fit of the exponent; limits included, with a tolerance of a millionth of them.
 
     Returns
     -------
     xarray.Dataset
-        ``l_par`` and ``l_par_error`` over ``l_perp``, NaN where the parallel increments never are as large; and
-        ``exponent``, ``exponent_error`` of l_par ∝ l_perp^exponent, NaN where fewer than three lengths are known.
-        The error of the fit is the larger of what the errors predict and what the scatter about it shows.
+        ``l_par`` and ``l_par_error`` over ``l_perp``, NaN where the parallel increments never are as large, or are
+        so at the shortest of their separations; and ``exponent``, ``exponent_error`` of l_par ∝ l_perp^exponent, NaN
+        where fewer than three lengths are known.  The error of the fit is the larger of what the errors predict and
+        what the scatter about it shows; errors are NaN where the structure function has none, since neighbouring
+        separations share their waves and scatter less about a line than the line does.
         Lazy where the structure function is.
 
     Raises
     ------
     SnapshotError
-        If it is of several orders, or has one angle.
+        If this is no structure function, it is of several orders, or has one angle; or if there are not two ascending
+        limits.
     """
     require_plain_data(structure)
     limits = np.asarray(l_range, dtype=float) if np.ndim(l_range) == 1 else np.empty(0)
@@ -109,7 +115,8 @@ def _exponent(
     l_perp: np.ndarray, l_par: np.ndarray, error: np.ndarray, *, l_range: tuple[float, float]
 ) -> tuple[float, float]:
     """Weighted straight line through the logarithms."""
-    good = np.isfinite(l_par) & (l_perp >= l_range[0]) & (l_perp <= l_range[1]) & (l_perp > 0)
+    low, high = l_range[0] - TIE * abs(l_range[0]), l_range[1] + TIE * abs(l_range[1])
+    good = np.isfinite(l_par) & (l_perp >= low) & (l_perp <= high) & (l_perp > 0)
     if good.sum() < 3:
         return np.nan, np.nan
     x, y = np.log(l_perp[good]), np.log(l_par[good])
@@ -120,4 +127,4 @@ def _exponent(
     offset, exponent = covariance @ (design.T @ (weight * y))
     scatter = float(np.sum(weight * (y - offset - exponent * x) ** 2) / (len(x) - 2))
     known = np.isfinite(relative).all()
-    return float(exponent), float(np.sqrt(covariance[1, 1] * (max(1.0, scatter) if known else scatter)))
+    return float(exponent), float(np.sqrt(covariance[1, 1] * max(1.0, scatter))) if known else np.nan

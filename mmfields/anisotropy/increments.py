@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mmfields.anisotropy.subvolumes import jackknife, require_subvolumes
+from mmfields.anisotropy.subvolumes import group_sums, jackknife, require_subvolumes
 from mmfields.conventions import (
     SPATIAL,
     SnapshotError,
@@ -37,6 +37,13 @@ POINTS = {2: ((0, 1), (-1.0, 1.0), 1.0), 5: ((-2, -1, 0, 1, 2), (1.0, -4.0, 6.0,
 HIGHEST_ORDER = 6
 # Separations that sampled pairs have, drawn once for all of them.
 DRAWN = 4096
+# Powers of the root of x⁴ = x + 1: their multiples modulo one fill the unit cube more evenly than random numbers.
+EVEN = 1.22074408460575947536 ** -np.arange(1.0, 4.0)
+# A separation on the edge of two bins belongs to the upper one, whatever the last bits of the cell size.  Parts of it
+# along and across the fields of the pairs have any value, so that their last bits alone may matter.
+TIE, TIE_LOCAL = 1e-6, 1e-9
+# Parts per axis whose means hold the longest waves, and separations of a bin that are taken for all of its own there.
+COARSE, FEW = 12, 24
 # Entries of the tables that bins are looked up in.
 TABLE = 4096
 # A block of a chunked field, with what lies around it, takes about this much memory at most, where it can.
@@ -80,7 +87,7 @@ def structure_function(
     frame : {"local", "global"}
         Mean field of each pair, or of the box.
     direction : str or three numbers, optional
-        What parallel means in the global frame; the mean field by default.
+        What parallel means, in the global frame alone; the mean field by default.
     pairs : int
         Pairs that are sampled, everywhere in the box alike; their separations are isotropic, and even in the
         logarithm of their length, on the lattice.
@@ -90,15 +97,19 @@ def structure_function(
         Instead of samples, all pairs of the lattice at all separations up to `reach`, or at those given
         (x, y, z, in cells).
     reach : float, optional
-        Longest separation, at most half the shortest axis with two points, an eighth with five.  By default half
-        of the former, all of the latter, but no more than 64 cells with two and 32 with five: a block of a chunked
-        field is read with twice as much of its surroundings, so that longer separations need larger blocks.
+        Longest separation, where `lags` are not given themselves: at most half the shortest axis with two points, an
+        eighth with five.  By default half of the former, all of the latter, but no more than 64 cells with two and 32
+        with five: a block of a chunked field is read with twice as much of its surroundings, so that longer separations
+        need larger blocks.
     bins : int or ascending edges
         Of l_par, l_perp and l; a number asks for one from 0 to half a cell and the others even in the logarithm.
+        Bins include their lower edge, and what rounding has put below it.
     angles : int or ascending edges [degrees]
-        Of the angle between separation and field, 0 to 90.
+        Of the angle between separation and field, 0 to 90; as the bins, and 90 is included.
     subvolumes : int
-        Per axis, whose scatter gives the errors; 0 for none.
+        Per axis, for the errors: the larger of what leaving out one after the other of these parts of the box does
+        (jackknife), and what the amplitudes of the longest waves scatter by in a Gaussian field of this spectrum,
+        which no part of one box shows; 0 for none.
 
     Returns
     -------
@@ -115,6 +126,8 @@ def structure_function(
         computed, if the field is not finite, or has no mean direction in the global frame and none is given.
     """
     plan = _planned(ds, order, points, frame, pairs, seed, lags, reach, bins, angles, subvolumes)
+    if plan.local and direction is not None:
+        raise SnapshotError("direction is for frame='global' alone: in the local frame every pair has its own")
     dims = spatial_dims(ds)
     names = list(components(ds, of)) if isinstance(of, str) and f"{of}x" in ds else [of]
     if names == [of] and (not isinstance(of, str) or of not in ds or not set(dims) <= set(ds[of].dims)):
@@ -128,7 +141,8 @@ def structure_function(
     first = len(taken) - len(names)
     plan = replace(plan, names=tuple(taken), values=(first, first + len(names)))
     sums = _summed(arrays, along, plan)
-    return _labelled(ds, sums, plan, lead, names, several=not isinstance(order, int | np.integer))
+    waves = [_parts(a, len(dims)) for a in arrays[first:]] if plan.groups > 1 else []
+    return _labelled(ds, sums, waves, plan, lead, names, several=not isinstance(order, int | np.integer))
 
 
 @dataclass(frozen=True)
@@ -150,6 +164,7 @@ class _Plan:
     groups: int
     names: tuple[str, ...] = ()
     values: tuple[int, int] = (0, 0)
+    asked: int = 1  # of the orders; the errors need the second one too
 
     def axes(self) -> list[str]:
         """Components of a vector in the order of the kernels: the fastest axis first, then those that are missing."""
@@ -184,6 +199,8 @@ def _planned(ds, order, points, frame, pairs, seed, lags, reach, bins, angles, s
         reach = _reach(reach, min(lengths), min(w for d, w in widths.items() if ds.sizes[d] > 1), points)
     cells = np.array([1.0] * (3 - len(dims)) + [widths[d] for d in dims])
     axes = np.array([0] * (3 - len(dims)) + [int(n > 1) for n in shape])
+    if given and reach is not None:
+        raise SnapshotError(f"reach={reach!r} is for separations that are not given themselves: leave it out")
     if given:
         table = _given_lags(lags, dims, shape, extent)
         reach = float(np.linalg.norm(table * cells, axis=1).max())
@@ -199,7 +216,8 @@ def _planned(ds, order, points, frame, pairs, seed, lags, reach, bins, angles, s
         shape=shape,
         widths=tuple(widths[d] for d in dims),
         periodic=tuple(kinds[d] == "periodic" for d in dims),
-        orders=tuple(int(o) for o in orders),
+        orders=orders if 2 in orders or not subvolumes else (*orders, 2),
+        asked=len(orders),
         points=points,
         local=frame == "local",
         pairs=int(pairs) if lags is None else 0,
@@ -214,11 +232,16 @@ def _planned(ds, order, points, frame, pairs, seed, lags, reach, bins, angles, s
 def _reach(reach: float | None, shortest: float, cell: float, points: int) -> float:
     """Longest separation, checked: all points of a pair lie within half the box."""
     longest = shortest / (2 if points == 2 else 8)
+    if longest < cell * (1 - TIE):
+        raise SnapshotError(
+            f"the shortest axis, {shortest:g}, is too short for the increments of {points} points, which need "
+            f"{2 if points == 2 else 8} of the smallest cells, {cell:g} each: give the lags themselves"
+        )
     if reach is None:
         value = max(cell, min(shortest / (4 if points == 2 else 8), cell * (64 if points == 2 else 32)))
     else:
         value = require_number(reach, "reach")
-    if not cell <= value <= longest * (1 + 1e-12):
+    if not cell * (1 - TIE) <= value <= longest * (1 + TIE):
         raise SnapshotError(
             f"reach={value:g}: with {points} points it lies between the cell, {cell:g}, and {longest:g}, so that all "
             "points of a pair fit into half the shortest axis"
@@ -235,18 +258,30 @@ def _half(lags: np.ndarray) -> np.ndarray:
 
 
 def _drawn_lags(reach: float, cells: np.ndarray, axes: np.ndarray, seed: int) -> np.ndarray:
-    random = np.random.default_rng([seed, 5])
-    size = np.exp(random.uniform(0.0, np.log(reach / cells[axes == 1].min()), DRAWN)) * cells[axes == 1].min()
-    arrow = random.normal(size=(DRAWN, 3)) * axes
-    arrow *= (size / np.linalg.norm(arrow, axis=1))[:, None]
-    lags = np.rint(arrow / cells).astype(np.int64)
-    return _half(lags[np.linalg.norm(lags * cells, axis=1) <= reach])
+    """Isotropic separations, even in the logarithm: evenly spread, so that another seed gives nearly the same means."""
+    start = np.random.default_rng([seed, 5]).uniform(size=3)
+    size, turn, rise = ((start + EVEN * np.arange(DRAWN)[:, None]) % 1.0).T
+    shortest = cells[axes == 1].min()
+    size = shortest * (max(reach, shortest) / shortest) ** size
+    arrow = _arrows(turn, rise, int(axes.sum()))
+    lags = np.zeros((DRAWN, 3), np.int64)
+    lags[:, axes == 1] = np.rint(arrow * size[:, None] / cells[axes == 1])
+    return _half(lags[np.linalg.norm(lags * cells, axis=1) <= reach * (1 + TIE)])
+
+
+def _arrows(turn: np.ndarray, rise: np.ndarray, rank: int) -> np.ndarray:
+    """Unit vectors of all directions alike, (m, rank), from numbers between 0 and 1."""
+    round_ = np.stack([np.cos(2 * np.pi * turn), np.sin(2 * np.pi * turn)], axis=1)
+    if rank == 1:
+        return np.ones((len(turn), 1))
+    height = 2 * rise[:, None] - 1
+    return round_ if rank == 2 else np.concatenate([height, np.sqrt(1 - height**2) * round_], axis=1)
 
 
 def _all_lags(reach: float, cells: np.ndarray, axes: np.ndarray) -> np.ndarray:
-    most = (np.floor(reach / cells * (1 + 1e-12)) * axes).astype(int)
+    most = (np.floor(reach / cells * (1 + TIE)) * axes).astype(int)
     grid = np.stack(np.meshgrid(*(np.arange(-m, m + 1) for m in most), indexing="ij"), axis=-1).reshape(-1, 3)
-    grid = grid[np.linalg.norm(grid * cells, axis=1) <= reach * (1 + 1e-12)]
+    grid = grid[np.linalg.norm(grid * cells, axis=1) <= reach * (1 + TIE)]
     return np.unique(_half(grid), axis=0)
 
 
@@ -277,7 +312,7 @@ def _edges(bins: Any, reach: float, cells: np.ndarray, axes: np.ndarray) -> np.n
     if isinstance(bins, int | np.integer):
         require_whole(bins, "bins", 2)
         low = cells[axes == 1].min() / 2
-        return np.concatenate([[0.0], np.geomspace(low, reach * (1 + 1e-9), int(bins))])
+        return np.concatenate([[0.0], np.geomspace(low, reach * (1 + 3 * TIE), int(bins))])
     return _ascending("bins", bins, 0.0, np.inf)
 
 
@@ -410,9 +445,11 @@ def _block(
     steps, weights, norm = POINTS[plan.points]
     spacing_ = np.array([1.0] * missing + list(plan.widths))
     length = np.linalg.norm(plan.lags * spacing_, axis=1)
-    edges, cosines = plan.edges, np.cos(np.radians(plan.turns[::-1]))
-    cosines[0], cosines[-1] = (0.0 if plan.turns[-1] == 90.0 else cosines[0]), np.nextafter(cosines[-1], 2.0)
-    rings = _bins(length, edges)
+    tie = TIE_LOCAL if plan.local else TIE
+    edges, cosines = plan.edges * (1 - tie), np.cos(np.radians(plan.turns[::-1] * (1 - tie)))
+    cosines[0] = 0.0 if plan.turns[-1] == 90.0 else cosines[0]
+    cosines[-1] = 2.0 if plan.turns[0] == 0.0 else cosines[-1]
+    rings = _bins(length, plan.edges * (1 - TIE))
     parts = _tiles(core, plan) if plan.pairs else _rows(core, plan)
     parts[:, :3] -= origin
     direction = along[[SPATIAL.index(d) for d in plan.axes()]]
@@ -478,32 +515,37 @@ def _groups(place: np.ndarray, plan: _Plan) -> np.ndarray:
     return number
 
 
-def _tiles(core: Sequence[tuple[int, int]], plan: _Plan) -> np.ndarray:
-    """Tiles of a block, which begins and ends on them: first cell, cells, number, pairs and sub-volume of each."""
+def _cuts(plan: _Plan) -> list[np.ndarray]:
+    """Where tiles begin along every axis, and the end: at multiples of their size, and where sub-volumes begin."""
     from mmfields.kernels.increments import TILE
 
-    missing = 3 - len(plan.dims)
-    counts = [-(-n // TILE) for n in plan.shape]
-    grids = [np.arange(a // TILE, -(-b // TILE)) for a, b in core]
+    found = []
+    for n in plan.shape:
+        count = min(plan.groups, n)
+        found.append(np.unique([*range(0, n, TILE), *(-(-i * n // count) for i in range(count)), n]))
+    return found
+
+
+def _tiles(core: Sequence[tuple[int, int]], plan: _Plan) -> np.ndarray:
+    """Tiles of a block, which begins and ends on them: first cell, cells, number, pairs and sub-volume of each."""
+    missing, cuts = 3 - len(plan.dims), _cuts(plan)
+    counts = [len(c) - 1 for c in cuts]
+    grids = [np.arange(*np.searchsorted(c, ends)) for c, ends in zip(cuts, core, strict=True)]
     tile = np.stack(np.meshgrid(*grids, indexing="ij"), axis=-1).reshape(-1, len(counts))
-    first = tile * TILE
-    sizes = np.minimum(first + TILE, plan.shape) - first
+    first = np.stack([c[t] for c, t in zip(cuts, tile.T, strict=True)], axis=1)
+    sizes = np.stack([c[t + 1] for c, t in zip(cuts, tile.T, strict=True)], axis=1) - first
     number = np.ravel_multi_index(tuple(tile.T), counts)
-    pairs = _pairs_before(counts, plan)
+    pairs = _pairs_before(cuts, plan)
     columns = [np.zeros((len(tile), missing)), first, np.ones((len(tile), missing)), sizes]
-    rest = [number, pairs[number + 1] - pairs[number], _groups(first + sizes // 2, plan)]
+    rest = [number, pairs[number + 1] - pairs[number], _groups(first, plan)]
     return np.concatenate([*columns, np.stack(rest, axis=1)], axis=1).astype(np.int64)
 
 
-def _pairs_before(counts: Sequence[int], plan: _Plan) -> np.ndarray:
+def _pairs_before(cuts: Sequence[np.ndarray], plan: _Plan) -> np.ndarray:
     """Pairs in all tiles before each, as many as its cells, rounded so that all are there."""
-    from mmfields.kernels.increments import TILE
-
     cells = np.ones(1)
-    for count, n in zip(counts, plan.shape, strict=True):
-        own = np.full(count, float(TILE))
-        own[-1] = n - TILE * (count - 1)
-        cells = np.multiply.outer(cells, own)
+    for cut in cuts:
+        cells = np.multiply.outer(cells, np.diff(cut).astype(float))
     share = np.concatenate([[0.0], np.cumsum(cells.ravel())]) / np.prod([float(n) for n in plan.shape])
     return np.rint(share * plan.pairs).astype(np.int64)
 
@@ -523,16 +565,88 @@ def _rows(core: Sequence[tuple[int, int]], plan: _Plan) -> np.ndarray:
     return np.concatenate([*columns, _groups(first, plan)[:, None]], axis=1).astype(np.int64)
 
 
+def _parts(field: Any, rank: int) -> Any:
+    """Sums of a field over the parts of the box that hold its longest waves, (…, parts)."""
+    nothing = np.empty((*field.shape[: field.ndim - rank], 0))
+    return group_sums(_add_parts, [field], [nothing], rank=rank, groups=COARSE, columns=2)[..., 1]
+
+
+def _add_parts(fields: list[np.ndarray], _: Any, edges: list[np.ndarray], out: np.ndarray) -> None:
+    from mmfields.kernels.moments import add_products
+
+    field = np.ascontiguousarray(fields[0])
+    add_products(field, field, *edges, out)
+
+
+def _long_waves(parts: np.ndarray, plan: _Plan) -> np.ndarray:
+    """Standard deviation of the second moment of the increments of a Gaussian field in every bin of length.
+
+    The power of a wave has an exponential distribution, and what it adds to the mean square of an increment is its
+    power times a transfer: the variance of the sum is the sum of half the squares.  Along axes that do not wrap
+    around waves are those of cosines, which see no jump at the ends.
+
+    Parameters
+    ----------
+    parts : (fields, parts) array
+        From :func:`_parts`.
+    plan : _Plan
+
+    Returns
+    -------
+    (bins,) array
+        NaN where no separation lies in a bin.
+    """
+    power, waves = _coarse_power(parts, plan)
+    missing = 3 - len(plan.dims)
+    lags = plan.lags[:, missing:] * np.array(plan.widths)
+    rings = _bins(np.linalg.norm(lags, axis=1), plan.edges * (1 - TIE))
+    steps, weights, norm = POINTS[plan.points]
+    found = np.full(len(plan.edges) - 1, np.nan)
+    # a cosine's amplitude is one number, a wave's are two
+    share = 1.0 if any(p and n > 1 for p, n in zip(plan.periodic, plan.shape, strict=True)) else 2 / 3
+    for ring in np.unique(rings[rings < len(found)]):
+        own = lags[rings == ring]
+        own = own[:: -(-len(own) // FEW)]
+        phase = np.tensordot(own, waves, 1)
+        transfer = abs(sum(w * np.exp(1j * s * phase) for s, w in zip(steps, weights, strict=True))) ** 2
+        found[ring] = norm * np.sqrt(share * np.sum((power * transfer.mean(axis=0)) ** 2))
+    return found
+
+
+def _coarse_power(parts: np.ndarray, plan: _Plan) -> tuple[np.ndarray, np.ndarray]:
+    """Power of the waves that means over the parts of the box hold, of all fields, and their wavevectors."""
+    from scipy import fft
+
+    counts = tuple(min(COARSE, n) for n in plan.shape)
+    sizes = [np.bincount(np.arange(n) * c // n) for n, c in zip(plan.shape, counts, strict=True)]
+    cells = sizes[0]
+    for size in sizes[1:]:
+        cells = np.multiply.outer(cells, size)
+    means = parts.reshape(-1, *counts) / cells
+    rest: Any = means - (parts.sum(axis=1) / cells.sum()).reshape(-1, *(1,) * len(counts))
+    waves = []
+    for axis, (c, n, width, wraps) in enumerate(zip(counts, plan.shape, plan.widths, plan.periodic, strict=True)):
+        if wraps:
+            rest = fft.fft(rest, axis=axis + 1, norm="forward")
+            waves.append(2 * np.pi * np.fft.fftfreq(c, n * width / c))
+        else:
+            parts_ = [fft.dct(a, axis=axis + 1, norm="ortho") for a in (rest.real, rest.imag)]
+            rest = (parts_[0] + 1j * parts_[1]) / np.sqrt(c)
+            waves.append(np.pi * np.arange(c) / (n * width))
+    return (np.abs(rest) ** 2).sum(axis=0), np.stack(np.meshgrid(*waves, indexing="ij"))
+
+
 def _labelled(
-    ds: xr.Dataset, sums: Any, plan: _Plan, lead: list[str], names: list[str], *, several: bool
+    ds: xr.Dataset, sums: Any, waves: list[Any], plan: _Plan, lead: list[str], names: list[str], *, several: bool
 ) -> xr.Dataset:
     """Means over the pairs of every bin, with their errors."""
     found = xr.apply_ufunc(
         _means,
         xr.DataArray(sums, dims=[*lead, "group", "number"]),
-        input_core_dims=[["group", "number"]],
+        *(xr.DataArray(w, dims=[*lead, "part"]) for w in waves),
+        input_core_dims=[["group", "number"], *[["part"]] * len(waves)],
         output_core_dims=[["kind", "number"]],
-        kwargs={"orders": len(plan.orders), "errors": plan.groups > 1},
+        kwargs={"plan": plan},
         vectorize=True,
         dask="parallelized",
         output_dtypes=[np.float64],
@@ -550,7 +664,9 @@ def _labelled(
         whole = whole.isel({d: slice(0, -1) for d in dims})
         if suffix:  # the kernel counts them by the cosine
             whole = whole.isel(angle=slice(None, None, -1))
-        moments = whole.isel(column=slice(1, None)).rename(column="order").transpose(*lead, "kind", "order", *dims)
+        moments = (
+            whole.isel(column=slice(1, 1 + plan.asked)).rename(column="order").transpose(*lead, "kind", "order", *dims)
+        )
         moments = moments if several else moments.isel(order=0)
         notes = {"of": ", ".join(names), **_unit(ds[names[0]], plan.orders, several=several)}
         out[f"structure{suffix}"] = moments.isel(kind=0).assign_attrs(long_name="structure function", **notes)
@@ -571,9 +687,9 @@ def _unit(field: xr.DataArray, orders: Sequence[int], *, several: bool) -> dict[
     return own | ({"normalization": f"({own['normalization']})**order"} if "normalization" in own else {})
 
 
-def _means(sums: np.ndarray, *, orders: int, errors: bool) -> np.ndarray:
+def _means(sums: np.ndarray, *parts: np.ndarray, plan: _Plan) -> np.ndarray:
     """Pairs and mean powers in every bin (first row), and their errors (second)."""
-    one = 1 + orders
+    one = 1 + len(plan.orders)
 
     def statistic(flat: np.ndarray) -> np.ndarray:
         table = flat.reshape(*flat.shape[:-1], -1, one)
@@ -582,7 +698,31 @@ def _means(sums: np.ndarray, *, orders: int, errors: bool) -> np.ndarray:
         return means.reshape(flat.shape)
 
     value, error = jackknife(sums, statistic)
-    return np.stack([value, error if errors else np.full_like(value, np.nan)])
+    if not parts:
+        return np.stack([value, np.full_like(value, np.nan)])
+    table, errors = value.reshape(-1, one), error.reshape(-1, one)
+    wedges = table[len(plan.edges) ** 2 :].reshape(len(plan.edges), -1, one)[:-1]
+    pairs, second = wedges[..., 0], np.nan_to_num(wedges[..., 1 + plan.orders.index(2)])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # over the mean of all directions: what one of them has more of scatters as much more
+        relative = _long_waves(np.stack(parts), plan) / ((pairs * second).sum(axis=1) / pairs.sum(axis=1))
+        relative = _relative_of_bins(relative, plan)
+        for n, order in enumerate(plan.orders):
+            errors[:, 1 + n] = np.fmax(errors[:, 1 + n], order / 2 * table[:, 1 + n] * relative)
+    return np.stack([value, errors.reshape(-1)])
+
+
+def _relative_of_bins(rings: np.ndarray, plan: _Plan) -> np.ndarray:
+    """Numbers of the bins of length, for all bins in the order of the kernels' numbers."""
+    many, known = len(plan.edges), np.flatnonzero(np.isfinite(rings))
+    if not len(known):
+        return np.full(many * (many + len(plan.turns)), np.nan)
+    middles = (plan.edges[1:] + plan.edges[:-1]) / 2
+    length = np.hypot(middles[:, None], middles)
+    nearest = known[np.abs(np.log(length[..., None] / middles[known])).argmin(axis=-1)]
+    annuli, wedges = np.full((many, many), np.nan), np.full((many, len(plan.turns)), np.nan)
+    annuli[:-1, :-1], wedges[:-1] = rings[nearest], rings[:, None]
+    return np.concatenate([annuli.ravel(), wedges.ravel()])
 
 
 def _coords(ds: xr.Dataset, plan: _Plan, lead: list[str], several: bool) -> dict[str, Any]:
@@ -597,10 +737,10 @@ def _coords(ds: xr.Dataset, plan: _Plan, lead: list[str], several: bool) -> dict
         "l_edges": ("edge", plan.edges, {**notes, "long_name": "edges of the bins of separation"}),
         "angle_edges": ("angle_edge", plan.turns, {"units": "deg", "long_name": "edges of the bins of angle"}),
     }
-    return coords | ({"order": ("order", list(plan.orders))} if several else {})
+    return coords | ({"order": ("order", list(plan.orders[: plan.asked]))} if several else {})
 
 
 def _attrs(plan: _Plan, names: list[str]) -> dict[str, Any]:
     sampled = {"sampled_pairs": plan.pairs, "seed": plan.seed} if plan.pairs else {}
     frame = {"frame": "local" if plan.local else "global", "points": plan.points, "of": ", ".join(names)}
-    return {**frame, **sampled, **({} if len(plan.orders) > 1 else {"order": plan.orders[0]})}
+    return {**frame, **sampled, **({} if plan.asked > 1 else {"order": plan.orders[0]})}

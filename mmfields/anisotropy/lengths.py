@@ -25,7 +25,7 @@ from mmfields.conventions import (
     unit_attrs,
     wavenumber_attrs,
 )
-from mmfields.fourier.transform import backward_modes, forward_modes, level_of
+from mmfields.fourier.transform import backward_modes, finite, forward_modes, level_of
 from mmfields.provenance import verb
 from mmfields.spectra import area_to_first_zero
 from mmfields.spectra.bins import Bins, sum_modes, weigh_modes
@@ -84,18 +84,18 @@ def scales(
     density : str, optional
         Variable that dB_par is correlated with; ``n`` or ``rho`` by default, where there is one.
     subvolumes : int
-        Per axis, for the errors: what leaving out one after the other of these parts of the box does (jackknife).
-        The densities of wavenumbers and scales are those of the whole box, which takes four transforms.  Where a
-        sub-volume is only few scales wide the errors of the scales are too small, by a factor of 2 or 3; 0 does
-        without errors and them.
+        Per axis, for the errors, which are the larger of two: what leaving out one after the other of these parts
+        of the box does (jackknife), and the scatter that a Gaussian field of this spectrum has, whose modes are
+        independent.  The first alone sees what is not Gaussian; the second alone sees fluctuations as long as the
+        parts.  They take up to nine transforms; 0 does without errors and them.
 
     Returns
     -------
     xarray.Dataset
         Scalars (per ``time`` where there are several): ``l_par``, ``l_perp``, ``k_par_rms``, ``k_perp_rms``,
         ``aspect_k``, ``aspect_l``, ``dB_par_rms``, ``dB_perp_rms``, ``dB_perp2_over_dB_par2``, ``dB_over_B0``,
-        ``skewness``, ``kurtosis``, with a density ``correlation_dn``, each with its ``…_error`` (that of the
-        scales at the given cut-off); and the cut-offs ``l_par_cutoff``, ``l_perp_cutoff``.
+        ``skewness``, ``kurtosis``, with a density ``correlation_dn``, each with its ``…_error``, one standard
+        deviation (that of the scales at the given cut-off); and the cut-offs ``l_par_cutoff``, ``l_perp_cutoff``.
 
     Raises
     ------
@@ -125,17 +125,15 @@ def scales(
         groups=max(subvolumes, 1),
         columns=12,
     )
-    sums = [moments]
+    sums = [(moments, 2)]
     if subvolumes:
-        cuts, nothing = _concatenated([along, exact[..., 4:6]]), [along[..., :0]]
-        for scale, across in product((True, False), (False, True)):
-            weighed = weigh_modes(spectrum, cuts, bins, _Density(scale, across))
-            density = backward_modes(weighed, bins.shape, _chunks(par, rank), overwrite=True)
-            del weighed
-            sums.append(group_sums(_products, [par, density], nothing, rank=rank, groups=subvolumes, columns=1))
-            del density
+        factors = _vectorized(_factors, lead, [(moments, 2)], 2)
+        sums += _products_of(spectrum, par, _concatenated([along, exact[..., 4:6]]), bins, groups=subvolumes)
+        sums.append((_correlated(spectrum, par, _concatenated([along, factors]), bins), 1))
+        numbers = _concatenated([along, exact[..., 4:6], factors])
+        sums.append((_spread(spectrum, arrays, par, numbers, bins), 2))
     count = len(SCALES) - (len(arrays) == 3)
-    both = _vectorized(_values, lead, [(exact, 1), (level, 1), *((s, 2) for s in sums)], 2 * count, count=count)
+    both = _vectorized(_values, lead, [(exact, 1), (level, 1), *sums], 2 * count, count=count)
     out = xr.Dataset(attrs={"subvolumes": subvolumes} if subvolumes else {})
     for i, (name, meaning) in enumerate(list(SCALES.items())[:count]):
         out[name] = (lead, both[..., i], {"long_name": meaning, **_unit(ds, name)})
@@ -182,12 +180,14 @@ def fluctuation(ds: xr.Dataset, *, direction: str | Sequence[float] | None = Non
     Raises
     ------
     SnapshotError
-        Without a mean field, when it is computed, where no direction is given.
+        When it is computed, if the field is not finite; or without a mean field, where no direction is given.
     """
+    names = components(ds)
+    ds = ds.assign({n: ds[n].copy(data=finite(ds[n].data, n, "its fluctuations are taken")) for n in names})
     along = mean_direction(ds, direction)
     dims = spatial_dims(ds)
-    parts = [(ds[name] - mean(ds[name], dims)) * along.isel(component=i) for i, name in enumerate(components(ds))]
-    kind = np.result_type(*(as_real(ds[name]).dtype for name in components(ds)), np.float32)
+    parts = [(ds[name] - mean(ds[name], dims)) * along.isel(component=i) for i, name in enumerate(names)]
+    kind = np.result_type(*(as_real(ds[name]).dtype for name in names), np.float32)
     result = sum(parts[1:], parts[0]).astype(kind).rename("dB_par").drop_attrs(deep=False)
     return result.assign_attrs(**unit_attrs(ds["Bx"]), long_name="fluctuation of B along the mean field")
 
@@ -296,10 +296,99 @@ class _Moments:
             raise SnapshotError(f"{name} is not finite: fill it before its moments are taken")
 
 
+def _products_of(spectrum: Any, par: Any, cuts: Any, bins: Bins, *, groups: int) -> list[tuple[Any, int]]:
+    """Sums over the sub-volumes of the densities of l_par, l_perp, k_par² and k_perp² times the fluctuation."""
+    rank, found = len(bins.dims), []
+    for scale, across in product((True, False), (False, True)):
+        weighed = weigh_modes(spectrum, cuts, bins, _Density(scale, across))
+        density = backward_modes(weighed, bins.shape, _chunks(par, rank), overwrite=True)
+        del weighed
+        found.append((group_sums(_products, [par, density], [cuts[..., :0]], rank=rank, groups=groups, columns=2), 2))
+        del density
+    return found
+
+
 def _products(fields: list[np.ndarray], _: Any, edges: list[np.ndarray], out: np.ndarray) -> None:
     from mmfields.kernels.moments import add_products
 
-    add_products(*(np.ascontiguousarray(f) for f in fields), *edges, out[..., 0])
+    add_products(*(np.ascontiguousarray(f) for f in fields), *edges, out)
+
+
+def _factors(moments: np.ndarray) -> np.ndarray:
+    """By which the modes of the fluctuation, and of the density, are multiplied so that their power is 1; else 0."""
+    n, sums = moments[:, 0].sum(), moments.sum(axis=0)
+    squares = np.array([sums[2] / n - (sums[1] / n) ** 2, sums[10] / n - (sums[9] / n) ** 2])
+    good = squares > 0
+    return np.divide(1.0 / n, np.sqrt(np.where(good, squares, 1.0)), out=np.zeros(2), where=good)
+
+
+def _correlated(spectrum: Any, par: Any, numbers: Any, bins: Bins) -> Any:
+    """Means over all lags of the correlation function's powers 2, 3 and 4."""
+    rank, cells = len(bins.dims), float(np.prod(bins.shape))
+    weighed = weigh_modes(spectrum, numbers, bins, _Correlation(cells))
+    correlation = backward_modes(weighed, bins.shape, _chunks(par, rank), overwrite=True)
+    return group_sums(_add_powers, [correlation], [], rank=rank, groups=1, columns=3)[..., 0, :] / cells
+
+
+@dataclass(frozen=True)
+class _Correlation:
+    """Make the spectrum of the correlation coefficient of one; `cells` of the box."""
+
+    cells: float
+
+    def __call__(self, spectrum: np.ndarray, *numbers: np.ndarray, out: np.ndarray) -> None:
+        from mmfields.kernels.scales import normalized_power
+
+        normalized_power(spectrum, *numbers[:3], self.cells * numbers[-1][0] ** 2, out)
+
+
+def _add_powers(fields: list[np.ndarray], _: Any, edges: list[np.ndarray], out: np.ndarray) -> None:
+    from mmfields.kernels.moments import add_powers
+
+    add_powers(np.ascontiguousarray(fields[0]), edges[0][0, 0], edges[0][-1, 1], out[0, 0, 0])
+
+
+def _spread(spectrum: Any, arrays: Sequence[Any], par: Any, numbers: Any, bins: Bins) -> Any:
+    """Sums over modes that the scatter of the scales of a Gaussian field is made of."""
+    from mmfields.kernels.scales import TERMS
+
+    rank, total = len(bins.dims), 0.0
+    fields = list(arrays)
+    if hasattr(spectrum, "dask"):
+        import dask.array as da
+
+        fields = [da.asarray(f).rechunk(par.chunks) for f in fields]
+    for field in fields[:3]:
+        total = total + _power_of(forward_modes(field, rank, "Bx, By or Bz", level=level_of(field, rank)))
+    spectra = [spectrum, total]
+    for field in fields[3:]:
+        spectra.append(forward_modes(field, rank, "the density", level=level_of(field, rank)))
+    if hasattr(spectrum, "dask"):
+        spectra = [s.rechunk(spectrum.chunks) for s in spectra]
+    return sum_modes(spectra, numbers, bins, _Spread(), (1 + TERMS, TERMS))
+
+
+def _power_of(spectrum: Any) -> Any:
+    """Squares in float64: those of float32 leave its range."""
+    if hasattr(spectrum, "dask"):
+        return spectrum.map_blocks(_power_of, dtype=np.float64, meta=np.empty((0,) * spectrum.ndim))
+    return np.square(spectrum.real, dtype=np.float64) + np.square(spectrum.imag, dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class _Spread:
+    """Add what the scatter of the scales needs; its further numbers are the two cut-offs and the two factors."""
+
+    def __call__(self, spectra: Sequence[np.ndarray], *numbers: np.ndarray, out: np.ndarray) -> None:
+        from mmfields.kernels.scales import add_spread
+
+        *grid, further = numbers
+        highest = float(np.sqrt(sum((c**2).max() for c in grid[:3])))
+        both = [_partial_integrals(float(np.nan_to_num(further[i])), highest, across=i == 1) for i in range(2)]
+        tables, steps = tuple(t for t, _ in both), np.array([s for _, s in both])
+        none = np.empty((*spectra[0].shape[:2], 0), spectra[0].dtype)
+        parts = [np.ascontiguousarray(s) for s in (*spectra, none)[:3]]
+        add_spread(*parts, *grid, further[2:], tables, steps, out)
 
 
 def _fine(bins: Bins) -> float:
@@ -384,7 +473,7 @@ def _integral_scale(line: np.ndarray, kernel: Callable, reach: float, cell: floa
     mass = line[:, 0]
     keep = mass > 0
     mass, k = mass[keep], line[keep, 1] / mass[keep]
-    r = np.linspace(0.0, reach, 4 * max(8, round(reach / cell)) + 1)
+    r = np.linspace(0.0, reach, 4 * max(8, int(reach / cell + 0.5 + 1e-6)) + 1)
     correlation: list[float] = []
     while len(correlation) < len(r) and not (correlation and min(correlation) <= 0):
         correlation += [np.dot(mass, kernel(k * s)) for s in r[len(correlation) : len(correlation) + LAGS]]
@@ -431,20 +520,72 @@ def _partial_integrals(cut: float, highest: float, *, across: bool) -> tuple[np.
     return cut * np.divide(whole, x, out=np.ones_like(x), where=x > 0), cut / step
 
 
-def _values(exact: np.ndarray, level: np.ndarray, moments: np.ndarray, *products: np.ndarray, count: int) -> np.ndarray:
-    """All scales and their errors, in the order of `SCALES`."""
+def _values(exact: np.ndarray, level: np.ndarray, moments: np.ndarray, *sums: np.ndarray, count: int) -> np.ndarray:
+    """All scales and their errors, in the order of `SCALES`; `sums` are those of the errors, where there are any."""
     strength = np.linalg.norm(level[:3].astype(float))
-    sums = np.concatenate([moments, *products], axis=-1)
-    values, errors = jackknife(sums, lambda s: _statistics(s, level))
+    columns = [moments, *(_about_mean(s, moments) for s in sums[:4])]
+    values, errors = jackknife(np.concatenate(columns, axis=-1), lambda s: _statistics(s, level))
     tiny = not values[6] ** 2 > 1e-24 * max(strength**2, np.finfo(float).tiny)  # a uniform field: rounding
     values[:4] = exact[:4]
     with np.errstate(divide="ignore", invalid="ignore"):
         values[4:6] = exact[3] / exact[2], exact[0] / exact[1]
+        if sums:
+            errors = np.fmax(errors, _scatter(values, sums[4], sums[5]))
     if values[9] * MEAN_FIELD_FLOOR > 1:  # there is no mean field to compare with
         values[9] = errors[9] = np.nan
     if tiny:
-        values[[0, 1, 2, 3, 4, 5, 8, 10, 11, 12]] = np.nan
+        unknown = [0, 1, 2, 3, 4, 5, 8, 10, 11, 12]
+        values[unknown] = errors[unknown] = np.nan
     return np.concatenate([values[:count], errors[:count]])
+
+
+def _about_mean(products: np.ndarray, moments: np.ndarray) -> np.ndarray:
+    """Sums of (fluctuation - its mean) times a density, per sub-volume, from those of the product and of the density.
+
+    The level that fluctuations are taken about depends on where the box begins; their mean does not.
+    """
+    mean = moments[:, 1].sum() / moments[:, 0].sum()
+    return products[:, :1] - mean * products[:, 1:]
+
+
+def _scatter(values: np.ndarray, powers: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    """Standard deviations of all scales between Gaussian fields of the same spectrum; NaN where it has no answer.
+
+    The power of a mode has an exponential distribution, so the variance of its sum over modes is the sum of half its
+    squares.  The power across is that of two components, for which that is too much by a fifth at most.  What is
+    divided by the power of the same few modes follows them, for which `few` makes up.
+    """
+    first, products = spread[0], spread[1:] + np.triu(spread[1:], 1).T
+    one = np.eye(len(first))
+    par, perp, density = first[0], first[5], first[6]
+    l_par, l_perp, k2_par, k2_perp = first[1:5] / par
+    few = 1 / np.sqrt(max(1 - 2 * products[0, 0] / par**2, 0.25))
+
+    def size(*terms: np.ndarray) -> float:
+        row = sum(terms)
+        return float(np.sqrt(max(row @ products @ row, 0.0))) if np.isfinite(row).all() else np.nan
+
+    ratio = np.hypot(size(one[5] / perp), size(one[0] / par))
+    square, cube, fourth = powers
+    together = (one[7] / np.sqrt(par * density), -values[12] / 2 * (one[0] / par + one[6] / density))
+    return np.array(
+        [
+            few * size(one[1] - l_par * one[0]) / par,
+            few * size(one[2] - l_perp * one[0]) / par,
+            few * size(one[3] - k2_par * one[0]) / par / (2 * np.sqrt(k2_par)),
+            few * size(one[4] - k2_perp * one[0]) / par / (2 * np.sqrt(k2_perp)),
+            few * values[4] / 2 * size(one[4] / k2_perp, -one[3] / k2_par) / par,
+            few * values[5] * size(one[1] / l_par, -one[2] / l_perp) / par,
+            values[6] / 2 * size(one[0] / par),
+            values[7] / 2 * size(one[5] / perp),
+            values[8] * ratio,
+            values[9] / 2 * np.hypot(size(one[0]), size(one[5])) / (par + perp),
+            np.sqrt(6 * max(cube, 0.0)),
+            # a mode with itself is counted four times too often
+            np.sqrt(24 * max(fourth - 2.25 * square**2, fourth / 4)),
+            few * np.sqrt(2) * size(*together),  # whose mean is none, so that its squares are its variance
+        ]
+    )
 
 
 def _statistics(sums: np.ndarray, level: np.ndarray) -> np.ndarray:
@@ -459,7 +600,7 @@ def _statistics(sums: np.ndarray, level: np.ndarray) -> np.ndarray:
     fourth = m4 - 4 * m1 * m3 + 6 * m1**2 * m2 - 3 * m1**4
     strength = np.linalg.norm(means + level[:3], axis=-1)
     if sums.shape[-1] > 12:
-        l_par, l_perp, k2_par, k2_perp = (sums[..., i] / sums[..., 0] / m2 for i in range(12, 16))
+        l_par, l_perp, k2_par, k2_perp = (sums[..., i] / sums[..., 0] / variance for i in range(12, 16))
     else:
         l_par, l_perp, k2_par, k2_perp = np.full((4, *n.shape), np.nan)
     k_par, k_perp = np.sqrt(np.maximum(k2_par, 0.0)), np.sqrt(np.maximum(k2_perp, 0.0))

@@ -194,7 +194,10 @@ def _criterion(ds, kind, threshold, quantile, filling, smoothing, direction) -> 
         raise SnapshotError("direction is for kind='fluctuation' alone")
     if kind == "mirror":
         margin = pressure(ds)["mirror_margin"]
-        return margin.copy(data=finite(margin.data, "the mirror margin")), (name, float(value))
+        return margin.copy(data=finite(margin.data, "the mirror margin", "patches are looked for")), (
+            name,
+            float(value),
+        )
     names = components(ds)
     strength = _strength(ds, names)
     if kind == "field":
@@ -209,7 +212,7 @@ def _criterion(ds, kind, threshold, quantile, filling, smoothing, direction) -> 
 def _strength(ds: xr.Dataset, names: Sequence[str]) -> xr.DataArray:
     """|B|, whose components are finite."""
     parts = [as_real(ds[n]) for n in names]
-    parts = [p.copy(data=finite(p.data, str(p.name))) for p in parts]
+    parts = [p.copy(data=finite(p.data, str(p.name), "patches are looked for")) for p in parts]
     kind = np.result_type(*(p.dtype for p in parts))
     kind = kind if kind == np.float32 else np.dtype(np.float64)  # the sum of half floats has more digits than those
     result = xr.apply_ufunc(_norm, *parts, kwargs={"kind": kind}, dask="parallelized", output_dtypes=[kind])
@@ -511,7 +514,8 @@ def _limits(extents: list[tuple[float, float]], number: int) -> np.ndarray:
 
 def _at_least(block: np.ndarray, limits: np.ndarray) -> np.ndarray:
     """How many cells are at or above each limit."""
-    passed = np.searchsorted(limits, block[~np.isnan(block)].astype(float), side="right")
+    kind = np.result_type(block.dtype, np.float32)  # in which the masks of the patches are compared
+    passed = np.searchsorted(limits.astype(kind), block[~np.isnan(block)].astype(kind), side="right")
     return np.cumsum(np.bincount(passed, minlength=len(limits) + 1)[::-1])[::-1][1:]
 
 

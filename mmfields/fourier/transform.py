@@ -138,19 +138,19 @@ def forward(field: np.ndarray, name: str, at: tuple[int, ...] = ()) -> np.ndarra
     return spectrum
 
 
-def finite(array: Any, name: str) -> Any:
+def finite(array: Any, name: str, before: str = "a Fourier transform") -> Any:
     """The same NumPy or Dask array; one that is not finite is refused, when its blocks are computed if it is lazy."""
     if not hasattr(array, "dask"):
-        return _finite(array, name)
-    return array.map_blocks(_finite, name, dtype=array.dtype, meta=array._meta)
+        return _finite(array, name, before)
+    return array.map_blocks(_finite, name, before, dtype=array.dtype, meta=array._meta)
 
 
-def _finite(block: np.ndarray, name: str, block_info: Any = None) -> np.ndarray:
+def _finite(block: np.ndarray, name: str, before: str, block_info: Any = None) -> np.ndarray:
     if np.isfinite(block).all():
         return block
     corner = [start for start, _ in block_info[0]["array-location"]] if block_info else [0] * block.ndim
     place = tuple((np.argwhere(~np.isfinite(block))[0] + corner).tolist())
-    raise SnapshotError(f"{name} is not finite at index {place}: fill it before a Fourier transform")
+    raise SnapshotError(f"{name} is not finite at index {place}: fill it before {before}")
 
 
 def map_modes(

@@ -108,19 +108,36 @@ def add_moments(a, b, c, density, level, along, edges0, edges1, edges2, out):
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=REORDERED)
 def product_of_row(a, b):
-    """Sum of a times b."""
-    total = 0.0
+    """Sum of a times b, and of b."""
+    total = rest = 0.0
     for m in range(a.size):
         total += np.float64(a[m]) * float(b[m])
-    return total
+        rest += np.float64(b[m])
+    return total, rest
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def add_products(a, b, edges0, edges1, edges2, out):
-    """Add the product of two fields, box by box: (n0, n1, n2) arrays, and (boxes, boxes, boxes) sums."""
+    """Add the product of two fields, and the second, box by box: (n0, n1, n2) arrays, and (boxes, boxes, boxes, 2)."""
     for e0 in edges0:
         for i in range(e0[0], e0[1]):
             for e1 in edges1:
                 for j in range(e1[0], e1[1]):
                     for e2 in edges2:
-                        out[e0[2], e1[2], e2[2]] += product_of_row(a[i, j, e2[0] : e2[1]], b[i, j, e2[0] : e2[1]])
+                        low, high = e2[0], e2[1]
+                        product, own = product_of_row(a[i, j, low:high], b[i, j, low:high])
+                        out[e0[2], e1[2], e2[2], 0] += product
+                        out[e0[2], e1[2], e2[2], 1] += own
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def add_powers(a, first, last, out):
+    """Add the powers 2, 3 and 4 of the planes of a field from the first to the last one."""
+    for i in range(first, last):
+        for j in range(a.shape[1]):
+            for k in range(a.shape[2]):
+                value = np.float64(a[i, j, k])
+                square = value * value
+                out[0] += square
+                out[1] += square * value
+                out[2] += square * square

@@ -1,4 +1,4 @@
-"""Power of a spectrum on lines of k_par and k_perp, and the densities that scales are means of."""
+"""Power of a spectrum on lines of k_par and k_perp, the densities that scales are means of, and their scatter."""
 
 from math import sqrt
 
@@ -7,6 +7,10 @@ from numba import njit
 
 # What `line_row` adds to a bin: power and power times wavenumber, of k_perp and of k_par.
 COLUMNS = 4
+
+# What `add_spread` takes of every mode: the power of the parallel fluctuation times 1, what it adds to l_par and to
+# l_perp, k_par^2 and k_perp^2; the power across; that of the density; and the product of parallel and density.
+TERMS = 8
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -92,8 +96,25 @@ def density_row(across, square, parallel, along2, k2, table, steps, share, out):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
+def weights_of_row(ki, kj, k2, ni, nj, nyquist, along, across, table, steps, values):
+    """Weights of one row of modes, shared among the signs of its Nyquist wavenumbers."""
+    plain = k2.size - 1 if nyquist else k2.size
+    values[:] = 0.0
+    square = ki * ki + kj * kj
+    signs0, signs1 = (2 if ni else 1), (2 if nj else 1)
+    share = 1.0 / (signs0 * signs1)
+    for r in range(signs0):
+        for s in range(signs1):
+            par = ki * along[0] * (1 - 2 * r) + kj * along[1] * (1 - 2 * s)
+            density_row(across, square, par, along[2], k2[:plain], table, steps, share, values[:plain])
+            for t in range(2 if nyquist else 0):
+                slope, rest, half = along[2] * (1 - 2 * t), values[plain:], 0.5 * share
+                density_row(across, square, par, slope, k2[plain:], table, steps, half, rest)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
 def weigh_density(a, k0, k1, k2, n0, n1, n2, along, across, table, steps, out):
-    """Multiply a spectrum by what makes its product with the field a density of a scale or of k^2.
+    """Multiply a spectrum by what makes its product with the field a density of a scale or of k^2; k = 0 goes.
 
     Parameters
     ----------
@@ -107,20 +128,79 @@ def weigh_density(a, k0, k1, k2, n0, n1, n2, along, across, table, steps, out):
         Entries of the table per unit of wavenumber.
     out : (n0, n1, n2) complex array
     """
-    last, values = k2.size - 1, np.empty(k2.size)
-    plain = last if n2[last] else k2.size
+    values, last = np.empty(k2.size), k2.size - 1
     for i in range(k0.size):
         for j in range(k1.size):
-            values[:] = 0.0
-            square = k0[i] * k0[i] + k1[j] * k1[j]
-            signs0, signs1 = (2 if n0[i] else 1), (2 if n1[j] else 1)
-            share = 1.0 / (signs0 * signs1)
-            for r in range(signs0):
-                for s in range(signs1):
-                    par = k0[i] * along[0] * (1 - 2 * r) + k1[j] * along[1] * (1 - 2 * s)
-                    density_row(across, square, par, along[2], k2[:plain], table, steps, share, values[:plain])
-                    for t in range(2 if plain == last else 0):
-                        slope, rest, half = along[2] * (1 - 2 * t), values[plain:], 0.5 * share
-                        density_row(across, square, par, slope, k2[plain:], table, steps, half, rest)
+            weights_of_row(k0[i], k1[j], k2, n0[i], n1[j], n2[last], along, across, table, steps, values)
+            if k0[i] == 0.0 and k1[j] == 0.0 and k2[0] == 0.0:
+                values[0] = 0.0
             for m in range(k2.size):
                 out[i, j, m] = a[i, j, m] * values[m]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def spread_of_row(a, total, density, weights, many, out):
+    """Add the terms of one row of modes to the first row of `out`, their products above the diagonal of the others.
+
+    Every mode stands for `many`.
+    """
+    terms, used = np.zeros(TERMS), TERMS if density.size > 0 else 6
+    for m in range(a.size):
+        real, imag = np.float64(a[m].real), np.float64(a[m].imag)
+        power = real * real + imag * imag
+        for c in range(5):
+            terms[c] = power * weights[c, m]
+        terms[5] = max(total[m] - power, 0.0)
+        if density.size > 0:
+            re, im = np.float64(density[m].real), np.float64(density[m].imag)
+            terms[6], terms[7] = re * re + im * im, real * re + imag * im
+        for c in range(used):
+            value = many[m] * terms[c]
+            out[0, c] += value
+            for d in range(c, used):
+                out[1 + c, d] += value * terms[d]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def add_spread(a, total, density, k0, k1, k2, n0, n1, n2, weight, along, factor, tables, steps, out):
+    """Add what the scatter of the scales of Gaussian fields needs: sums over modes of `TERMS`, and of their products.
+
+    Parameters
+    ----------
+    a : (n0, n1, n2) complex array
+        Spectrum of the parallel fluctuation.
+    total : (n0, n1, n2) float array
+        Power of all components of the field.
+    density : (n0, n1, n2 or 0) complex array
+        Spectrum of the density; empty along the last axis where there is none.
+    k0, k1, k2, n0, n1, n2, weight, along
+        As :func:`power_on_lines`.
+    factor : (2,) float array
+        By which the amplitudes of the field and of the density are multiplied, so that their powers are near 1.
+    tables, steps : two float arrays, two floats
+        Of l_par and l_perp, as :func:`weigh_density` takes them.
+    out : (1 + TERMS, TERMS) float array
+        Sums of the terms; and of their products, above the diagonal and on it.
+    """
+    weights, last, none = np.ones((5, k2.size)), k2.size - 1, np.empty(0)
+    for i in range(k0.size):
+        for j in range(k1.size):
+            for c in range(2):
+                row = (k0[i], k1[j], k2, n0[i], n1[j], n2[last], along, c == 1)
+                weights_of_row(*row, tables[c], steps[c], weights[1 + c])
+                weights_of_row(*row, none, 0.0, weights[3 + c])
+            first = 1 if k0[i] == 0.0 and k1[j] == 0.0 and k2[0] == 0.0 else 0
+            mine, all_, own = a[i, j, first:] * factor[0], total[i, j, first:] * factor[0] ** 2, density[i, j]
+            own = own[first:] * factor[1] if own.size > 0 else own * factor[1]
+            spread_of_row(mine, all_, own, weights[:, first:], weight[first:], out)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def normalized_power(a, k0, k1, k2, factor, out):
+    """Power of every mode times a factor, as a spectrum; k = 0 is left out."""
+    for i in range(k0.size):
+        for j in range(k1.size):
+            for m in range(k2.size):
+                out[i, j, m] = factor * (np.float64(a[i, j, m].real) ** 2 + np.float64(a[i, j, m].imag) ** 2)
+            if k0[i] == 0.0 and k1[j] == 0.0 and k2[0] == 0.0:
+                out[i, j, 0] = 0.0

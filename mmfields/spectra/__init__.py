@@ -12,6 +12,7 @@ from mmfields.conventions import (
     require_one_unit,
     require_periodic,
     require_plain_data,
+    require_values,
     spacing,
     spatial_dims,
     wavenumber_attrs,
@@ -35,6 +36,8 @@ __all__ = [
 ]
 
 NORMALIZATION = "sum of E times bin widths is <|dB|^2>/2 over the given fields, k = 0 left out"
+# Limits of a range are included, whatever the last bits of a wavenumber.
+TIE = 1e-6
 CROSS_NORMALIZATION = "sum of C times bin widths is <da db>/2, k = 0 left out"
 
 
@@ -199,7 +202,7 @@ def coherence(ds: xr.Dataset, first: str, second: str) -> xr.DataArray:
     Returns
     -------
     xarray.DataArray
-        Over ``k``; about 1 / modes for independent fields.
+        Over ``k``; about 1 / modes for independent fields, NaN where a shell has no power.
 
     Raises
     ------
@@ -216,15 +219,17 @@ def coherence(ds: xr.Dataset, first: str, second: str) -> xr.DataArray:
 def slope(spectrum: xr.DataArray, k_range: tuple[float, float]) -> xr.Dataset:
     """Power-law fit E ∝ k^slope over a range of shells.
 
-    Shells are weighted by their modes, of all fields that were added up, whose scatter is 1/sqrt(modes/2)
-    for Gaussian fields; the error is the larger of what that predicts and what the scatter about the fit shows.
+    Shells are weighted by their modes, of all fields that were added up.  The error is the larger of what the scatter
+    of a Gaussian field predicts, about 1/sqrt(modes/2) of a shell (of two fields where they are the components of B,
+    which has no divergence), and what the scatter of the power per mode about its own fit shows: how many modes a
+    shell holds is no scatter.
 
     Parameters
     ----------
     spectrum : xarray.DataArray
         From :func:`power`; computed here.
     k_range : (float, float)
-        Limits, included.
+        Limits, included, with a tolerance of a millionth of them.
 
     Returns
     -------
@@ -235,24 +240,23 @@ def slope(spectrum: xr.DataArray, k_range: tuple[float, float]) -> xr.Dataset:
     Raises
     ------
     SnapshotError
-        If fewer than three shells with power lie in the range.
+        If this is no spectrum over ``k`` alone, there are not two ascending limits, or fewer than three shells with
+        power lie in the range.
     """
     require_plain_data(spectrum)
     if spectrum.dims != ("k",) or "modes" not in spectrum.coords:
         raise SnapshotError(
             f"one spectrum over k with its modes is needed, this has dims {spectrum.dims}: select the others"
         )
-    part = spectrum.where((spectrum["k"] >= k_range[0]) & (spectrum["k"] <= k_range[1]), drop=True).compute()
-    part = part.where(part > 0, drop=True)
+    limits = require_values(k_range, "k_range")
+    if len(limits) != 2 or not limits[0] < limits[1]:
+        raise SnapshotError(f"k_range={k_range!r}: two ascending limits are needed")
+    low, high = limits[0] - TIE * abs(limits[0]), limits[1] + TIE * abs(limits[1])
+    part = spectrum.where((spectrum["k"] >= low) & (spectrum["k"] <= high), drop=True).compute()
+    part = part.where((part > 0) & (part["k"] > 0), drop=True)
     if part.sizes["k"] < 3:
         raise SnapshotError(f"k_range={k_range} holds {part.sizes['k']} shells with power; three are needed, widen it")
-    x, y = np.log(part["k"].values), np.log(part.values)
-    weight = part["modes"].values / 2 * field_count(spectrum)
-    design = np.stack([np.ones_like(x), x], axis=1)
-    covariance = np.linalg.inv(design.T @ (weight[:, None] * design))
-    amplitude, exponent = covariance @ (design.T @ (weight * y))
-    scatter = float(np.sum(weight * (y - amplitude - exponent * x) ** 2) / (len(x) - 2))
-    error = float(np.sqrt(covariance[1, 1] * max(1.0, scatter)))
+    (amplitude, exponent), error = _line(part, field_count(spectrum), _independent(spectrum))
     values = {"slope": exponent, "slope_error": error, "amplitude": np.exp(amplitude)}
     fit = xr.Dataset({k: ((), float(v)) for k, v in values.items()}, attrs={"k_min": k_range[0], "k_max": k_range[1]})
     for name in ("slope", "slope_error"):
@@ -262,6 +266,28 @@ def slope(spectrum: xr.DataArray, k_range: tuple[float, float]) -> xr.Dataset:
     }
     law = fit["amplitude"] * spectrum["k"] ** fit["slope"]
     return fit.assign(compensated=(spectrum / law).assign_attrs(long_name="spectrum over its fit", units="1"))
+
+
+def _line(part: xr.DataArray, fields: int, independent: int) -> tuple[np.ndarray, float]:
+    """Offset and slope of a straight line through the logarithms of a spectrum, and the error of the slope."""
+    from scipy.special import polygamma
+
+    x, y, modes = np.log(part["k"].values), np.log(part.values), part["modes"].values
+    weight = modes / 2 * fields
+    design = np.stack([np.ones_like(x), x], axis=1)
+    fit = np.linalg.inv(design.T @ (weight[:, None] * design)) @ (design.T * weight)
+    # of the logarithm of a mean of so many numbers with an exponential distribution
+    variance = polygamma(1, np.maximum(modes / 2 * independent, 0.5))
+    per_mode = y - np.log(modes)
+    rest = per_mode - design @ (fit @ per_mode)
+    scatter = float(np.sum(rest**2 / variance) / (len(x) - 2))
+    return fit @ y, float(np.sqrt(np.sum(fit[1] ** 2 * variance) * max(1.0, scatter)))
+
+
+def _independent(spectrum: xr.DataArray) -> int:
+    """As :func:`field_count`, of fields that do not follow from each other."""
+    fields = str(spectrum.attrs.get("fields", "1")).split(", ")
+    return len(fields) - ({"Bx", "By", "Bz"} <= set(fields))
 
 
 def field_count(spectrum: xr.DataArray) -> int:

@@ -38,6 +38,12 @@ def fields_of(ds: xr.Dataset, names: Sequence[str]) -> list[xr.DataArray]:
     return [require_real(ds[name]) for name in names]
 
 
+def with_leading(result: xr.DataArray, fields: Sequence[xr.DataArray]) -> xr.DataArray:
+    """A result of fields with the coordinates, such as ``time``, of the dims that it shares with them."""
+    coords = {d: f[d] for f in fields for d in f.dims if d in result.dims and d in f.coords}
+    return result.assign_coords(coords)
+
+
 def half_weights(n: int) -> np.ndarray:
     """How many modes each one of a half axis stands for: 2, or 1 on its own mirror planes."""
     weights = np.full(n // 2 + 1, 2.0)
@@ -182,7 +188,7 @@ def binned(
         total = total + sum_modes(spectra, along.data, bins, _Add(bins.width, not flat), size)
         del spectra  # before there is another one
     dims = [*lead, *(["k"] if flat else ["k_perp", "k_par"])]
-    return xr.DataArray(total[..., 0] if flat else total, dims=dims) * bins.scale
+    return with_leading(xr.DataArray(total[..., 0] if flat else total, dims=dims), arrays) * bins.scale
 
 
 def _modes(array: Any, rank: int, name: str) -> Any:
@@ -208,13 +214,13 @@ def sum_modes(spectra: Sequence[Any], along: Any, bins: Bins, work: Callable[...
     Parameters
     ----------
     spectra : sequence of NumPy or Dask arrays (…, modes)
-    along : (…, 3) array
-        Direction that parallel means.
+    along : (…, 3 or more) array
+        Direction that parallel means, and further numbers.
     bins : Bins
         Its grid alone is used.
     work : callable
         Takes blocks of the spectra, of three axes; wavenumbers along them; which are Nyquist ones; how many
-        modes each stands for; the direction along them; and adds to `out`.
+        modes each stands for; the direction along them; the further numbers, if there are any; and adds to `out`.
     size : (int, int)
         Shape of the sums.
 
@@ -360,18 +366,19 @@ def _sum_block(
     rank = len(dims)
     *rest, weight = arrays
     spectra, along, k = rest[: -2 * rank - 1], rest[-2 * rank - 1], rest[-2 * rank :]
-    require_direction(along)
+    require_direction(along[..., :3])
     lead, missing = spectra[0].shape[: spectra[0].ndim - rank], 3 - rank
     k = [*[np.zeros(1)] * missing, *k[:rank], *[np.zeros(1, bool)] * missing, *k[rank:]]
     out = np.zeros((*lead, *size))
     for index in np.ndindex(*lead):
         direction = np.array([0.0] * missing + [along[index][SPATIAL.index(d)] for d in dims])
         parts = [s[index].reshape((1,) * missing + s.shape[len(lead) :]) for s in spectra]
+        further = (along[index][3:],) if along.shape[-1] > 3 else ()
 
-        def rows(part: slice, parts=parts, direction=direction) -> np.ndarray:
+        def rows(part: slice, parts=parts, direction=direction, further=further) -> np.ndarray:
             own = np.zeros(size)
             first, last = (k[0][part], *k[1:3]), (k[3][part], *k[4:])
-            work([p[part] for p in parts], *first, *last, weight, direction, out=own)
+            work([p[part] for p in parts], *first, *last, weight, direction, *further, out=own)
             return own
 
         out[index] = shared(rows, len(k[0]), threads)

@@ -16,9 +16,9 @@ from mmfields.conventions import (
     spatial_dims,
     unit_attrs,
 )
-from mmfields.fourier.transform import fast_length, forward_modes, level_of
+from mmfields.fourier.transform import fast_length, finite, forward_modes, level_of
 from mmfields.provenance import verb
-from mmfields.spectra.bins import fields_of, window_power
+from mmfields.spectra.bins import fields_of, window_power, with_leading
 
 
 @verb
@@ -45,7 +45,7 @@ def correlation(
     Raises
     ------
     SnapshotError
-        If the axis is missing, or open and not padded.
+        If the axis is missing, or not periodic and not padded; when computed, if the field is not finite.
     """
     dims, n = spatial_dims(ds), ds.sizes.get(axis, 0)
     fields_of(ds, names)
@@ -53,7 +53,8 @@ def correlation(
     if axis not in dims:
         raise SnapshotError(f"axis={axis!r}: one of {dims} is needed")
     if not padded and ds.attrs.get(f"boundary_{axis}") != "periodic":
-        raise SnapshotError(f"axis {axis} is open: give padded=True, which counts pairs inside the box alone")
+        kind = ds.attrs.get(f"boundary_{axis}", "not said to be periodic")
+        raise SnapshotError(f"axis {axis} is {kind}: give padded=True, which counts pairs inside the box alone")
     lags = n // 2 + 1
     size = fast_length(2 * n) if padded else n
     total = xr.apply_ufunc(
@@ -118,7 +119,8 @@ def line_power(ds: xr.Dataset, names: Sequence[str], axis: str, size: int | None
     across = [d for d in dims if d != axis]
     total: Any = 0.0
     for field in fields_of(ds, names):
-        wide = field.astype(np.float64).transpose(..., *across, axis)
+        checked = field.copy(data=finite(field.data, str(field.name)))
+        wide = checked.astype(np.float64).transpose(..., *across, axis)
         modes = forward_modes(wide.data, 1, str(field.name), level=level_of(wide.data, len(dims)), size=size)
         modes = xr.DataArray(modes, dims=[*wide.dims[:-1], "k"])
         total = total + xr.apply_ufunc(
@@ -131,7 +133,7 @@ def line_power(ds: xr.Dataset, names: Sequence[str], axis: str, size: int | None
             dask="parallelized",
             output_dtypes=[np.float64],
         )
-    return total
+    return with_leading(total, fields_of(ds, names))
 
 
 def _of_fluctuations(power: np.ndarray, mean_mode: np.ndarray, *, n: int, size: int) -> np.ndarray:

@@ -275,11 +275,41 @@ def test_scale_anisotropy_of_known_curves():
         ({"bins": 1}, "bins=1"),
         ({"angles": [0.0, 100.0]}, "angles: ascending"),
         ({"subvolumes": 1}, "subvolumes=1"),
+        ({"direction": "x"}, "frame='global' alone"),
+        ({"lags": np.array([[1, 0, 0]]), "reach": 2.0}, "reach=2.0 is for separations that are not given"),
     ],
 )
 def test_what_is_not_possible_is_refused(options, message):
     with pytest.raises(mm.SnapshotError, match=message):
         mm.anisotropy.structure_function(snapshot(), **options)
+
+
+def test_a_box_too_short_for_five_points_is_refused():
+    with pytest.raises(mm.SnapshotError, match="too short for the increments of 5 points"):
+        mm.anisotropy.structure_function(snapshot((3, 20, 20)), points=5)
+
+
+@pytest.mark.parametrize("shape", [(16, 16, 16), (5, 7, 16), (40, 33, 20), (18, 20), (7,)])
+def test_sampled_pairs_are_everywhere_alike_and_shared_by_all_subvolumes(shape):
+    """Tiles are cut where sub-volumes begin: they cover the box once, and hold pairs as they hold cells."""
+    ds = snapshot(shape, ("z", "y", "x")[-len(shape) :])
+    plan = increments._planned(ds, 2, 2, "local", 100_000, 0, None, None, 8, 3, 3)
+    tiles = increments._tiles([(0, n) for n in plan.shape], plan)
+    assert tiles[:, 7].sum() == 100_000
+    owner = -np.ones((1,) * (3 - len(shape)) + shape, int)
+    for z, y, x, sz, sy, sx, _, pairs, group in tiles:
+        part = owner[z : z + sz, y : y + sy, x : x + sx]
+        assert (part == -1).all()
+        part[...] = group
+        assert abs(pairs - 100_000 * part.size / owner.size) <= 1
+    place = [np.arange(n) * min(3, n) // n for n in owner.shape]
+    counts = [min(3, n) for n in owner.shape]
+    want = np.ravel_multi_index(np.meshgrid(*place, indexing="ij"), counts)
+    np.testing.assert_array_equal(owner, want)
+    assert len(np.unique(tiles[:, 6])) == len(tiles)
+    found = mm.anisotropy.structure_function(ds, pairs=20_000, bins=4, angles=2)
+    often = found.pairs_angle > 1000
+    assert np.isfinite(found.structure_angle_error.values[often]).all()
 
 
 def test_a_field_that_is_not_finite_is_refused_with_its_place(monkeypatch):

@@ -115,6 +115,28 @@ def test_fluctuation_is_lazy_and_along_the_mean(turbulent, no_compute):
             assert float(scales[name]) == pytest.approx(float(eager[name]), rel=1e-6)
 
 
+@pytest.mark.parametrize("direction", [None, "x"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_fluctuation_that_is_not_finite_is_refused(direction, bad):
+    ds = bottle(16).copy(deep=True)
+    ds.Bz[3, 4, 5] = bad
+    for one in (ds, ds.chunk(z=3, x=5)):
+        with pytest.raises(mm.SnapshotError, match="finite"):
+            mm.anisotropy.fluctuation(one, direction=direction).compute()
+
+
+def test_a_plane_is_a_box_in_which_nothing_changes_along_the_third_axis():
+    rng = np.random.default_rng(2)
+    fields = {f"B{c}": rng.normal(size=(12, 18)) + m for c, m in zip("xyz", (1, -2, 0.5), strict=True)}
+    options = {"spacing": {"z": 1.0, "y": 1.0, "x": 0.5}, "dims": ("z", "y", "x")}
+    flat = mm.io.from_arrays(**fields, spacing={"y": 1.0, "x": 0.5}, dims=("y", "x"))
+    deep = mm.io.from_arrays(**{k: np.broadcast_to(f, (40, *f.shape)).copy() for k, f in fields.items()}, **options)
+    one, other = (mm.anisotropy.scales(ds, subvolumes=0) for ds in (flat, deep))
+    for name in one:
+        # another longest axis has other bins of wavenumber
+        assert float(other[name]) == pytest.approx(float(one[name]), rel=1e-5), name
+
+
 def test_without_a_mean_field_a_direction_is_asked_for():
     ds = mm.samples.load("mhd_turbulence")
     lazy = mm.anisotropy.scales(ds)

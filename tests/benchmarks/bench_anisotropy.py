@@ -94,7 +94,7 @@ def main() -> None:
         for _ in range(back):
             fft.irfftn(spectrum, s=shape, workers=-1)
 
-    for what, options, back in (("without errors", {"subvolumes": 0}, 0), ("with errors", {}, 4)):
+    for what, options, back in (("without errors", {"subvolumes": 0}, 0), ("with errors", {}, 8)):
         mm.anisotropy.scales(ds, **options), transforms(back)
         ratios = sorted(
             seconds(lambda: mm.anisotropy.scales(ds, **options)) / seconds(lambda: transforms(back))  # noqa: B023
