@@ -85,6 +85,7 @@ def test_kappa_in_cm2_per_s_is_that_of_the_wanted_scattering():
         found = mm.transport.physical(k)
         assert float(found.kappa) == pytest.approx(want, rel=1e-4)
         assert float(found.kappa_error / found.kappa) == pytest.approx(float(k.kappa_error / k.kappa))
+        xr.testing.assert_equal(mm.transport.physical(found), found)
         assert found.kappa.attrs["units"] == "cm2 / s" and float(found.exponent) == float(k.exponent)
         assert float(mm.transport.physical(k.kappa, length_unit="2 mpc", speed=speed)) == pytest.approx(want, rel=1e-4)
     light = coefficients(box(**WEAK), gyroradius=1e3).compute()

@@ -20,7 +20,8 @@ def test_the_ten_lines(capsys):
     assert (kappa.kappa_par > 10 * kappa.kappa_perp).all()
     assert np.isfinite(kappa.kappa_par_error).all()
     np.testing.assert_allclose(names["mirrors"].Bx + names["noise"].Bx, names["ds"].Bx, atol=2e-6)
-    assert "[v d_i]" in capsys.readouterr().out
+    assert "cm2/s at [0.3 1. ] GeV" in capsys.readouterr().out
+    assert kappa.kappa_par.attrs["units"] == "cm2 / s" and (kappa.kappa_par > 1e23).all()
     assert len([line for line in blocks("python")[0].splitlines() if line.strip()]) <= 10
 
 

@@ -9,6 +9,8 @@ from mmfields.conventions import SnapshotError
 from mmfields.provenance import verb
 from mmfields.units import LENGTH, SPEED, as_quantity, is_coefficient, speed_of, unit_of
 
+PHYSICAL = "cm2 / s"
+
 
 @verb
 def physical(kappa: xr.Dataset | xr.DataArray, *, length_unit: Any = None, speed: Any = None) -> Any:
@@ -51,13 +53,15 @@ def _converted(array: xr.DataArray, data: xr.Dataset | xr.DataArray, length_unit
     from astropy import units as u
 
     stated = array.attrs.get("units", "1")
+    if stated == PHYSICAL:
+        return array
     if length_unit is None and speed is None and is_coefficient(stated) and "beta_gamma" not in array.coords:
         factor: Any = u.Unit(stated).to("cm2 / s")
     else:
         own = {key: value for source in (data, array) for key, value in source.attrs.items()}
         factor = _length(xr.Dataset(attrs=own), length_unit) * _speed(array, own, speed)
     notes = {k: v for k, v in array.attrs.items() if k not in ("normalization", "note")}
-    return (array * factor).drop_attrs(deep=False).assign_attrs({**notes, "units": "cm2 / s"})
+    return (array * factor).drop_attrs(deep=False).assign_attrs({**notes, "units": PHYSICAL})
 
 
 def _length(data: xr.Dataset, given: Any) -> float:
