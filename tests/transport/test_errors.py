@@ -79,7 +79,7 @@ def test_the_bias_of_a_finite_run_is_stated():
     assert not bool(k.too_short)
 
 
-@pytest.mark.parametrize(("share", "short"), [(0.001, True), (0.1, True), (0.5, True), (3.0, False)])
+@pytest.mark.parametrize(("share", "short"), [(0.001, True), (0.1, True), (0.5, True), (1.5, False)])
 def test_a_run_shorter_than_a_free_path_is_told(share, short):
     tr = free(1, n=500, length=10.0 * share)
     with pytest.warns(mm.MmfieldsWarning, match="shorter than a mean free path" if short else "no plateau"):
