@@ -80,9 +80,9 @@ def unit_carried(value: Any) -> Any:
     if isinstance(value, xr.Dataset | xr.DataArray | xr.Variable | str):
         return None
     for part in (value, getattr(value, "_meta", None)):
-        unit = getattr(part, "units" if hasattr(part, "magnitude") else "unit", None)
-        if unit is not None:
-            return unit
+        for unit in (getattr(part, key, None) for key in ("units", "unit")):
+            if unit is not None and not callable(unit):
+                return unit
     return None
 
 

@@ -409,11 +409,15 @@ def described(inputs: Iterable[Any], line: str, others: Iterable[str]) -> dict[s
     sources: list[str] = []
     history: list[str] = []
     for data in inputs:
-        own = str(data.attrs.get("source", "")) or data.encoding.get("source") or MEMORY
-        sources += [text for text in str(own).split("\n") if text not in sources]
+        sources += [text for text in source_of(data).split("\n") if text not in sources]
         history += [text for text in str(data.attrs.get("history", "")).split("\n") if text and text not in history]
     known = [text for text in sources if text != MEMORY] or sources[:1] or list(others)
     return provenance(known, [*history, line])
+
+
+def source_of(data: Any) -> str:
+    """The file that a Dataset was opened from, else what its attrs say, else that its arrays were in memory."""
+    return str(data.encoding.get("source") or data.attrs.get("source") or MEMORY)
 
 
 def provenance(sources: Iterable[str], history: Iterable[str]) -> dict[str, str]:

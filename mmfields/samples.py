@@ -64,4 +64,6 @@ def load(name: str, chunks: Any = {}) -> xr.Dataset:  # noqa: B006  as open_snap
     SnapshotError
         If there is no such sample.
     """
-    return xr.open_dataset(path(name), engine="h5netcdf", chunks=chunks).assign_attrs(source=f"the sample {name}")
+    ds = xr.open_dataset(path(name), engine="h5netcdf", chunks=chunks).assign_attrs(source=f"the sample {name}")
+    del ds.encoding["source"]  # where it is installed
+    return ds

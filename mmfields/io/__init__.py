@@ -183,8 +183,8 @@ def _open_own(path: str, engine: str, chunks: Any) -> xr.Dataset:
         from mmfields.io._own import OwnBackend
 
         ds = check(xr.open_dataset(path, engine=OwnBackend, chunks=chunks))
-        before = str(ds.attrs["history"]).split("\n") if "history" in ds.attrs else []
-        return ds.assign_attrs(provenance([path], [*before, f"mm.open_snapshot({path!r})"]))
+        story = provenance([path], [f"mm.open_snapshot({path!r})"])
+        return ds if "history" in ds.attrs else ds.assign_attrs(story)
     except SnapshotError as error:
         raise SnapshotError(f"{path}: {error}") from error
     except Exception as error:

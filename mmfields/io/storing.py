@@ -14,7 +14,7 @@ import xarray as xr
 
 from mmfields.conventions import SnapshotError, require_plain_data, unit_carried
 from mmfields.io._progress import bars
-from mmfields.provenance import ATTRS, UNKNOWN, identity, provenance
+from mmfields.provenance import ATTRS, UNKNOWN, identity, provenance, source_of
 
 # Lies in a store until its last chunk is written.
 MARKER = ".mmfields-incomplete"
@@ -74,8 +74,8 @@ def store(
     if resume not in RESUMES:
         raise SnapshotError(f"resume={resume!r}: one of {', '.join(RESUMES)} is needed")
     path = os.path.abspath(os.fspath(path))
-    ds = ds.drop_encoding()
     record = _record(ds)
+    ds = ds.drop_encoding()
     try:
         with _only_writer(path):
             if overwrite and os.path.lexists(path):
@@ -121,8 +121,9 @@ def _record(ds: xr.Dataset) -> dict[str, Any]:
     return {
         "identity": identity(ds),
         "variables": {str(name): identity(variable) for name, variable in ds.variables.items()},
-        **{key: str(told.get(key, empty[key])) for key in ATTRS},
         "mmfields_version": empty["mmfields_version"],
+        "source": source_of(ds) if "source" in ds.encoding else str(told.get("source", "")),
+        "history": str(told.get("history", "")),
     }
 
 
