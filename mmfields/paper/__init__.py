@@ -15,6 +15,7 @@ import xarray as xr
 
 from mmfields.conventions import SnapshotError
 from mmfields.io import store
+from mmfields.io.storing import is_incomplete
 
 FIGURES = ("fig1", "fig2", "fig3", "fig4", "fig5")
 
@@ -91,7 +92,9 @@ def _claim(folder: Path, what: dict[str, object]) -> None:
 
 
 def _stored(build: Callable[[], xr.Dataset], path: Path, progress: bool) -> xr.Dataset:
-    """A part from its store, which is refused if it holds another, and completed first where that is needed."""
+    """A part from its store, completed first where that is needed."""
+    if path.exists() and not is_incomplete(path):
+        return xr.open_zarr(path).compute()
     return store(build(), path, progress=progress).compute()
 
 
