@@ -28,12 +28,12 @@ from mmfields.units import (
     LENGTH,
     SPECIES,
     energy_attrs,
+    known_unit_of,
     momentum_of,
     plain,
     radius_of,
     species_of,
     text_of,
-    unit_of,
 )
 
 
@@ -322,7 +322,7 @@ class _Kind:
         *units: Any,
     ) -> None:
         self.units = dict(zip((LENGTH, FIELD), units, strict=True))
-        self.known = {key: unit_of(field, key, given) for key, given in self.units.items()}
+        self.known = {key: known_unit_of(field, key, given) for key, given in self.units.items()}
         self.beta_gamma, self.charge_sign, self.attrs = beta_gamma, charge_sign, {}
         self.energy: Any = None
         reference = self._in_units(reference, "reference_field", FIELD)

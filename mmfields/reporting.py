@@ -23,6 +23,7 @@ from mmfields.conventions import (
     spacing,
     spatial_dims,
 )
+from mmfields.identity import stamp
 from mmfields.io import open_snapshot, store
 from mmfields.io.storing import remove
 from mmfields.provenance import ATTRS, described
@@ -226,8 +227,7 @@ def _open(path: str | os.PathLike, options: Options, opening: dict[str, Any]) ->
         raise SnapshotError(f"{path}: the report needs three dimensions, this snapshot has {dict(ds.sizes)}")
     require_periodic(ds, "the report")
     spacing(ds)
-    stamp = file.stat()
-    source = {"file": file.name, "file_bytes": stamp.st_size, "file_changed": stamp.st_mtime}
+    source = {"file": file.name, "file_state": stamp(os.path.abspath(file)), "opening": str(opening)}
     return ds, {**source, **{f"option_{k}": str(v) for k, v in vars(options).items()}}
 
 

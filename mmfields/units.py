@@ -19,6 +19,7 @@ EXAMPLES = {LENGTH: "1 * u.kpc", FIELD: "3 * u.uG"}
 SPECIES = ("proton", "electron")
 # Attrs that particles hand on to trajectories, and these to coefficients.
 SPEED = "particle_speed"
+FAST = 700.0  # p/(m c) at which the speed is that of light to 1e-6
 CARRIED = (LENGTH, FIELD, "species", "charge", "mass", SPEED)
 
 
@@ -115,7 +116,10 @@ def plain(value: Any, name: str, data: Any, key: str, *, power: int = 1) -> Any:
     from astropy import units as u
 
     if isinstance(value, list | tuple) and any(isinstance(item, u.Quantity) for item in value):
-        value = u.Quantity(value)
+        try:
+            value = u.Quantity(value)
+        except (TypeError, u.UnitsError) as error:
+            raise SnapshotError(f"{name}={value!r}: give all of them a unit, or none ({error})") from error
     if not isinstance(value, u.Quantity):
         return value
     unit = unit_of(data, key)
@@ -139,17 +143,45 @@ def text_of(quantity: Any) -> str:
     unit = quantity.unit
     scale = float(quantity.value * getattr(unit, "scale", 1.0))
     bare = CompositeUnit(1.0, unit.bases, unit.powers) if hasattr(unit, "bases") else unit
-    return bare.to_string() if scale == 1 else f"{scale!r} {bare.to_string()}"
+    return bare.to_string() if scale == 1 else f"{scale!r} {bare.to_string(fraction=False)}"
 
 
 def carried(*data: Any) -> dict[str, str]:
     """Attrs ``length_unit`` and ``field_unit`` of the first of several that knows them."""
     found = {}
     for key in (LENGTH, FIELD):
-        known = next((unit for each in data if (unit := unit_of(each, key)) is not None), None)
+        known = next((unit for each in data if (unit := known_unit_of(each, key)) is not None), None)
         if known is not None:
             found[key] = text_of(known)
     return found
+
+
+def known_unit_of(data: Any, key: str, given: Any = None) -> Any:
+    """As :func:`unit_of`; None too where the data state a unit that astropy does not know, such as ``d_i``."""
+    if given is not None:
+        return unit_of(data, key, given)
+    try:
+        unit = unit_of(data, key)
+    except SnapshotError:
+        return None
+    return unit if unit is None or unit.unit.is_equivalent("m" if key == LENGTH else "T") else None
+
+
+def require_same_units(field: Any, particles: xr.Dataset) -> None:
+    """Refuse particles that were made for another system of units than that of the field.
+
+    Raises
+    ------
+    SnapshotError
+        If both are known and differ.
+    """
+    for key in (LENGTH, FIELD):
+        one, other = known_unit_of(field, key), known_unit_of(xr.Dataset(attrs=particles.attrs), key)
+        if one is not None and other is not None and not same(one, other):
+            raise SnapshotError(
+                f"1 is {text_of(one)} in the field and {text_of(other)} for the particles ({key}): make the particles "
+                "with field=this one"
+            )
 
 
 # --- particles --------------------------------------------------------------------------------------------------------
@@ -258,7 +290,7 @@ def is_coefficient(text: str) -> bool:
 
 def coefficient_attrs(tr: xr.Dataset) -> dict[str, str]:
     """Attrs of a diffusion coefficient of trajectories: its unit, or what it counts where that is not known."""
-    length = unit_of(tr, LENGTH)
+    length = known_unit_of(tr, LENGTH)
     if length is not None and SPEED in tr.attrs:
         return {"units": text_of((as_quantity(tr.attrs[SPEED], SPEED) * length).to("m2 / s"))}
     return {"units": "1", "normalization": f"particle speed times {length_name(tr)}"}
@@ -266,7 +298,7 @@ def coefficient_attrs(tr: xr.Dataset) -> dict[str, str]:
 
 def length_attrs(tr: xr.Dataset, power: int = 1) -> dict[str, str]:
     """Attrs of a length of trajectories, or of a rate per length with the power -1."""
-    length = unit_of(tr, LENGTH)
+    length = known_unit_of(tr, LENGTH)
     if length is not None:
         return {"units": text_of(length**power)}
     return {"units": "1", "normalization": length_name(tr) if power == 1 else f"1 / {length_name(tr)}"}

@@ -26,6 +26,7 @@ STOREYS = [
     ["units"],
     ["conventions"],
     ["provenance"],
+    ["identity"],
 ]
 LEVEL = {room: level for level, rooms in enumerate(STOREYS) for room in rooms}
 

@@ -87,7 +87,8 @@ def test_kappa_in_cm2_per_s_is_that_of_the_wanted_scattering():
         assert float(found.kappa_error / found.kappa) == pytest.approx(float(k.kappa_error / k.kappa))
         xr.testing.assert_equal(mm.transport.physical(found), found)
         assert found.kappa.attrs["units"] == "cm2 / s" and float(found.exponent) == float(k.exponent)
-        assert float(mm.transport.physical(k.kappa, length_unit="2 mpc", speed=speed)) == pytest.approx(want, rel=1e-4)
+        bare = k.kappa.assign_attrs(units="1")
+        assert float(mm.transport.physical(bare, length_unit="2 mpc", speed=speed)) == pytest.approx(want, rel=1e-4)
     light = coefficients(box(**WEAK), gyroradius=1e3).compute()
     assert u.Unit(light.kappa.attrs["units"]).to("cm2 / s") == pytest.approx((const.c * length).to_value("cm2 / s"))
     bare = coefficients(box(), gyroradius=1e3).compute()
@@ -222,3 +223,64 @@ def test_command_line_takes_energies(tmp_path):
     for extra, said in (([], "length_unit"), ([*units, "--gyroradius", "1"], "one of --gyroradius")):
         done = CliRunner().invoke(main, [*words, *extra, "--distance", "20", "--overwrite"])
         assert done.exit_code == 2 and said in done.output
+
+
+def test_a_unit_that_is_stated_is_converted_and_nothing_else():
+    k = mm.transport.physical(coefficients(box(**WEAK), energy=[10, 20] * u.keV)).compute()
+    for unit in ("m2 / s", "cm2/s", "pc2 / yr"):
+        said = k.assign(
+            {n: (k[n] * u.Unit("cm2 / s").to(unit)).assign_attrs(units=unit) for n in ("kappa", "kappa_par")}
+        )
+        np.testing.assert_allclose(mm.transport.physical(said).kappa_par, k.kappa_par)
+    with pytest.raises(mm.SnapshotError, match="already"):
+        mm.transport.physical(said, length_unit="1 kpc")
+
+
+def test_particles_of_another_system_of_units_are_refused():
+    one, other = box(length_unit="1 pc", field_unit="1 uG"), box(length_unit="1 kpc", field_unit="1 uG")
+    p = mm.particles.isotropic(4, energy=1 * u.PeV, seed=1, field=one)
+    with pytest.raises(mm.SnapshotError, match="length_unit"):
+        mm.trace(other, p, step=0.1, distance=10.0)
+
+
+@pytest.mark.parametrize("energy", [1 * u.GeV, [1, 2] * u.GeV])
+def test_energies_beside_an_electric_field(energy):
+    """The kinetic energy of each point stays a variable, and the label is that at the start."""
+    ds = box(**WEAK)
+    ds = ds.assign({f"E{d}": ds.Bx * 0 for d in "xyz"})
+    p = mm.particles.isotropic(4, energy=energy, seed=1, field=ds)
+    tr = mm.trace(ds, p, step=0.5, distance=20.0, save=4, pusher="boris", light_speed=1.0).compute()
+    assert {"particle", "path"} <= set(tr.energy.dims)
+    np.testing.assert_allclose(tr.start_energy, energy.value)
+
+
+def test_several_gyroradii_with_one_energy_are_refused():
+    each = [coefficients(box(**WEAK), energy=e).compute() for e in (10 * u.keV, 1 * u.GeV)]
+    joined = xr.concat(each, "gyroradius", coords="minimal", compat="override")
+    with pytest.raises(mm.SnapshotError, match="coords='different'"):
+        mm.transport.physical(joined)
+    right = xr.concat(each, "gyroradius", coords="different", compat="equals")
+    np.testing.assert_allclose(
+        mm.transport.physical(right).kappa, [float(mm.transport.physical(k).kappa) for k in each]
+    )
+
+
+def test_lines_of_theory_know_the_charge():
+    from matplotlib import pyplot as plt
+
+    found = []
+    for species in ("proton", (2, 1.67262192595e-27 * u.kg)):
+        k = coefficients(box(**WEAK), energy=[1, 3] * u.TeV, species=species).compute()
+        fig, ax = plt.subplots()
+        mm.plot.diffusion(k, ax, theory=mm.theory.ICM)
+        found.append(next(line for line in ax.lines if "Eq. 5" in str(line.get_label())).get_ydata()[0])
+        plt.close(fig)
+    assert found[0] / found[1] == pytest.approx(4)
+
+
+def test_units_that_astropy_does_not_know_hinder_nothing_that_needs_none():
+    ds = box()
+    for d in "xyz":
+        ds[d].attrs["units"] = "d_i"
+    k = coefficients(ds, gyroradius=1e3)
+    assert k.kappa.attrs["units"] == "1" and "d_i" in k.kappa.attrs["normalization"]

@@ -18,7 +18,7 @@ from click.testing import CliRunner
 
 import mmfields as mm
 from mmfields.cli import main
-from mmfields.provenance import identity
+from mmfields.identity import identity
 
 CHUNKS = {"z": 4, "y": 5, "x": 12}
 OTHER_CHUNKS = {"z": 8, "y": 10, "x": 6}
@@ -157,7 +157,7 @@ PROBE = """
 import sys
 sys.path.insert(0, {tests!r})
 import test_provenance as t
-from mmfields.provenance import identity
+from mmfields.identity import identity
 ds = t.snapshot()
 print(*(identity(t.CALLS[name][0](ds)) for name in t.CALLS))
 """
@@ -364,3 +364,148 @@ def test_versions_are_shown(capsys):
     mm.show_versions()
     said = capsys.readouterr().out
     assert f"mmfields {mm.__version__}, Python" in said and "\nxarray " in said and "\nzarr " in said
+
+
+# --- what one would not think of -------------------------------------------------------------------------------------
+
+
+def lazy(dtype=float, chunk=4):
+    return xr.Dataset({"a": ("x", np.arange(8).astype(dtype))}).chunk(x=chunk)
+
+
+OFFSET = 3.0
+
+
+def helper(values):
+    return values + OFFSET
+
+
+def tripled(block):
+    return block * 3
+
+
+def doubled(block):
+    return block * 2
+
+
+def recursive(n):
+    def inner(k):
+        return inner(k - 1) if k else n
+
+    return inner
+
+
+OTHERS = {
+    "a function of xr.map_blocks": (lambda: xr.map_blocks(lambda d: d * 2, lazy(), template=lazy()),
+                                    lambda: xr.map_blocks(lambda d: d * 30, lazy(), template=lazy())),
+    "a function of map_blocks": (lambda: lazy().map(lambda a: a.copy(data=a.data.map_blocks(doubled))),
+                                 lambda: lazy().map(lambda a: a.copy(data=a.data.map_blocks(tripled)))),
+    "the type of a number": (lambda: lazy(np.int8) * 2, lambda: lazy(np.int8) * 2.0),
+    "the sign of zero": (lambda: lazy() / 0.0, lambda: lazy() / -0.0),
+    "a function called rechunk": (
+        lambda: lazy().map(lambda a: a.copy(data=a.data.map_blocks(doubled, name="rechunk-a"))), lazy),
+    "chunks that matter": (lambda: lazy().map(lambda a: a.copy(data=a.data.map_blocks(np.flip))),
+                           lambda: lazy(chunk=2).map(lambda a: a.copy(data=a.data.map_blocks(np.flip)))),
+    "a coordinate": (lambda: lazy(), lambda: lazy().set_coords("a")),
+    "the dtype": (lambda: lazy(np.float32), lambda: lazy()),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_data_by_the_user_are_another_identity(name):
+    one, other = OTHERS[name]
+    assert identity(one()) != identity(other())
+    if name != "a function called rechunk":
+        assert identity(one()) == identity(one())
+
+
+def test_functions_are_what_they_read_and_call(monkeypatch):
+    import test_provenance as here
+
+    before = identity(lambda x: helper(x))
+    assert before == identity(lambda x: helper(x)) and "?" not in before
+    monkeypatch.setattr(here, "OFFSET", 4.0)
+    assert identity(lambda x: helper(x)) != before
+    assert identity(recursive(1)) != identity(recursive(2))
+    assert identity(np.exp) == identity(np.exp) != identity(np.log)
+    assert identity(np.frompyfunc(lambda a: a, 1, 1)).startswith("?")
+    looped: list = []
+    looped.append(looped)
+    assert identity(looped) == identity(looped)
+    assert identity(xr.DataArray(np.arange(4).view("V8")[:2])) is not None
+
+
+def test_functions_of_numpy_are_the_same_in_every_process():
+    code = (
+        "import numpy as np, xarray as xr; from mmfields.identity import identity; "
+        "d = xr.Dataset({'a': ('x', np.arange(8.0))}).chunk(x=4); "
+        "print(identity(d.clip(0, 1)), identity(d.map(np.real)))"
+    )
+    caught = {"capture_output": True, "text": True, "check": True}
+    found = {subprocess.run([sys.executable, "-c", code], **caught).stdout for _ in "ab"}
+    assert len(found) == 1 and "?" not in found.pop()
+
+
+def test_graphs_of_many_layers():
+    a = lazy()
+    total = sum((a * n for n in range(1, 700)), a)
+    assert "?" not in identity(total)
+    assert mm.mean_field is not None and identity(total) != identity(total * 1)
+
+
+def test_data_are_not_overwritten_by_what_is_read_from_them(tmp_path):
+    path = tmp_path / "a.zarr"
+    mm.store(snapshot(), path, progress=False)
+    with pytest.raises(mm.SnapshotError, match="what the data are read from"):
+        mm.store(mm.open_snapshot(path) * 2, path, overwrite=True, progress=False)
+    with pytest.raises(mm.SnapshotError, match="what the data are read from"):
+        mm.store(mm.fourier.curl(mm.open_snapshot(path)), path, overwrite=True, progress=False)
+    np.testing.assert_array_equal(mm.open_snapshot(path).Bx, snapshot().Bx)
+
+
+def test_a_file_that_changes_while_it_is_open_is_told(tmp_path):
+    import zarr
+
+    mm.store(snapshot(), tmp_path / "a.zarr", progress=False)
+    ds = mm.open_snapshot(tmp_path / "a.zarr")
+    mm.store(mm.spectra.power(ds).to_dataset(), tmp_path / "p.zarr", progress=False)
+    zarr.open_array(tmp_path / "a.zarr/Bx", mode="r+")[0, 0, 0] = 100.0
+    for opened in (ds, mm.open_snapshot(tmp_path / "a.zarr")):
+        with pytest.raises(mm.SnapshotError, match="already holds other data"):
+            mm.store(mm.spectra.power(opened).to_dataset(), tmp_path / "p.zarr", progress=False)
+
+
+def test_arrays_of_many_blocks_forget_no_change_of_their_file(tmp_path, monkeypatch):
+    import zarr
+
+    monkeypatch.setattr("mmfields.provenance.MOST_RENAMED", 2)
+    mm.store(snapshot()[["Bx", "By", "Bz"]], tmp_path / "b.zarr", progress=False)
+
+    def found():
+        return identity(mm.fourier.project(mm.open_snapshot(tmp_path / "b.zarr")))
+
+    before = found()
+    assert found() == before and "?" not in before
+    zarr.open_array(tmp_path / "b.zarr/Bx", mode="r+")[...] = 2.0
+    assert found() != before
+
+
+def test_file_systems_without_locks(tmp_path, monkeypatch):
+    import errno
+    import fcntl
+
+    def none(*_):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    with pytest.warns(mm.MmfieldsWarning, match="has no locks"):
+        mm.store(snapshot(), tmp_path / "a.zarr", progress=False)
+    assert not list(tmp_path.glob(".*.lock"))
+
+
+def test_links_to_stores(tmp_path):
+    mm.store(snapshot(), tmp_path / "a.zarr", progress=False)
+    (tmp_path / "link.zarr").symlink_to(tmp_path / "a.zarr")
+    mm.store(snapshot(1), tmp_path / "link.zarr", overwrite=True, progress=False)
+    assert not list(tmp_path.glob(".*removed"))
+    np.testing.assert_array_equal(mm.open_snapshot(tmp_path / "link.zarr").Bx, snapshot(1).Bx)

@@ -107,9 +107,10 @@ def test_bad_calls():
 
 
 def test_a_direction_may_be_given():
+    story = {"history": ""}  # in which the direction stands as it was given
     xr.testing.assert_identical(
-        mm.transport.diffusion(walk(n=20), direction=np.array([0, 0, 1.0])),
-        mm.transport.diffusion(walk(n=20), direction="z"),
+        mm.transport.diffusion(walk(n=20), direction=np.array([0, 0, 1.0])).assign_attrs(story),
+        mm.transport.diffusion(walk(n=20), direction="z").assign_attrs(story),
     )
     k = mm.transport.diffusion(walk(mean=(0.0, 0.0, 0.0)), direction="z")
     assert float(k.kappa_par) == pytest.approx(float(k.kappa_zz))

@@ -19,7 +19,7 @@ from mmfields.transport.reading import (
     untouched,
     warn_of_survivors,
 )
-from mmfields.units import coefficient_attrs, length_attrs
+from mmfields.units import CARRIED, coefficient_attrs, length_attrs
 
 UNITS_NOTE = "particle speed times length unit"
 VELOCITY, LOCAL, ELECTRIC = ("vx", "vy", "vz"), ("bx", "by", "bz"), ("ex", "ey", "ez")
@@ -209,6 +209,9 @@ def _named(tr: xr.Dataset, nu: xr.DataArray, nu_error: Any, kappa: Any, kappa_er
         }
     )
     notes = {"long_name": "deflections of each estimate", "units": "1"}
+    out = out.assign_attrs({key: tr.attrs[key] for key in CARRIED if key in tr.attrs})
+    if "beta_gamma" in tr and set(tr["beta_gamma"].dims) <= set(nu.dims):
+        out = out.assign_coords(beta_gamma=tr["beta_gamma"])
     out["count"] = count.assign_attrs(notes) if isinstance(count, xr.DataArray) else ((), count, notes)
     return out.assign_attrs(estimator="maximum likelihood")
 

@@ -1,20 +1,22 @@
 """Datasets to zarr, chunk by chunk, so that an interrupted write loses nothing that was finished."""
 
+import errno
 import json
 import os
 import shutil
 import uuid
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import SnapshotError, require_plain_data, unit_carried
+from mmfields.conventions import SnapshotError, require_plain_data, unit_carried, warn
+from mmfields.identity import UNKNOWN, files_of, identity
 from mmfields.io._progress import bars
-from mmfields.provenance import ATTRS, UNKNOWN, identity, provenance, source_of
+from mmfields.provenance import ATTRS, provenance, source_of
 
 # Lies in a store until its last chunk is written.
 MARKER = ".mmfields-incomplete"
@@ -42,7 +44,9 @@ def store(
     functions of mmfields that made it with their arguments, and the files (path, size, time of modification) or
     arrays that they read.  A second call with the same data computes only what is missing, on whatever scheduler and
     in whatever chunks, and the result equals an undisturbed run byte for byte.  A call with anything else is refused,
-    whether the store is finished or not.
+    whether the store is finished or not.  (Operations of your own in between, such as ``isel`` or ``mean``, are told
+    apart by the graphs of Dask, which also know the chunks: with other chunks, or loaded into memory, they count as
+    other data.)
 
     Parameters
     ----------
@@ -73,9 +77,13 @@ def store(
     _require_storable(ds, path)
     if resume not in RESUMES:
         raise SnapshotError(f"resume={resume!r}: one of {', '.join(RESUMES)} is needed")
-    path = os.path.abspath(os.fspath(path))
+    path = os.path.realpath(os.fsdecode(path))
+    _require_readable(ds, path)
     record = _record(ds)
     ds = ds.drop_encoding()
+    if not overwrite and os.path.exists(path) and not is_incomplete(path):
+        _resumed(ds, path, record, resume)
+        return xr.open_zarr(path)
     try:
         with _only_writer(path):
             if overwrite and os.path.lexists(path):
@@ -101,13 +109,23 @@ def _require_storable(ds: Any, path: str | os.PathLike) -> None:
     if not isinstance(ds, xr.Dataset):
         remedy = ".to_dataset(name=...)" if isinstance(ds, xr.DataArray) else "waves: .modes, or .to_dataset(grid)"
         raise SnapshotError(f"a Dataset is needed, not {type(ds).__name__}: {remedy}")
-    if not os.fspath(path) or str(path).endswith((".nc", ".h5", ".hdf5", ".netcdf")):
+    if not os.fspath(path) or os.fsdecode(path).endswith((".nc", ".h5", ".hdf5", ".netcdf")):
         raise SnapshotError(f"path={path!r}: a zarr store is made, a directory; give a name such as 'out.zarr'")
     require_plain_data(ds)
     for where, attrs in ((f"attrs of {n}", v.attrs) for n, v in (("the dataset", ds), *ds.variables.items())):
         for key, value in attrs.items():
             if unit_carried(value) is not None:
                 raise SnapshotError(f"{where}: {key!r} is a Quantity, which zarr cannot hold: make it str(...)")
+
+
+def _require_readable(ds: xr.Dataset, path: str) -> None:
+    """Refuse data that are read from where they would be written."""
+    real = os.path.realpath(path)
+    if below := [file for file in files_of(ds) if (os.path.realpath(file) + os.sep).startswith(real + os.sep)]:
+        raise SnapshotError(
+            f"{path} is what the data are read from ({below[0]}), and would be lost: choose another path, and move it "
+            "into place afterwards"
+        )
 
 
 # --- what a store holds -----------------------------------------------------------------------------------------------
@@ -178,7 +196,7 @@ def _difference(stored: Mapping[str, Any], record: Mapping[str, Any]) -> str:
         own, other = stored.get("variables", {}), record["variables"]
         names = sorted({n for n in {*own, *other} if own.get(n) != other.get(n)})
         what = f"the data of {', '.join(names)}" if names else "the attrs of the Dataset"
-        said.append(f"{what} (a file that has changed since, or what was done outside of mmfields)")
+        said.append(f"{what} (a file that has changed since, or what was done outside of mmfields, or in other chunks)")
     return "; ".join(said)
 
 
@@ -241,28 +259,40 @@ def _only_writer(path: str) -> Iterator[None]:
     folder, name = os.path.split(path)
     os.makedirs(folder, exist_ok=True)
     place = os.path.join(folder, f".{name}.lock")
+    descriptor = _locked(place, path, fcntl)
+    try:
+        yield
+    finally:
+        with suppress(FileNotFoundError):
+            os.remove(place)
+        os.close(descriptor)
+
+
+def _locked(place: str, path: str, fcntl: Any) -> int:
+    """Descriptor of a locked file; where the file system has no locks there is a warning."""
     while True:
         descriptor = os.open(place, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.path.exists(place) and os.path.samestat(os.fstat(descriptor), os.stat(place)):
-                break  # not one that its holder has removed in between
+                return descriptor  # not one that its holder has removed in between
         except BlockingIOError:
             os.close(descriptor)
             raise SnapshotError(
                 f"{path} is being written by another call of mm.store: wait until it ends, or choose another path"
             ) from None
-        os.close(descriptor)
-    try:
-        yield
-    finally:
-        os.remove(place)
+        except OSError as error:
+            if error.errno not in (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK):
+                os.close(descriptor)
+                raise
+            warn(f"the file system of {path} has no locks: see to it that no two runs write this store at once")
+            return descriptor
         os.close(descriptor)
 
 
 def remove(path: str | os.PathLike) -> None:
     """Take a store away in one step, so that a half-removed one is never taken for a store."""
-    path = os.path.abspath(os.fspath(path))
+    path = os.path.realpath(os.fspath(path))
     folder, name = os.path.split(path)
     aside = os.path.join(folder, f".{name}.{uuid.uuid4().hex}.removed")
     os.rename(path, aside)

@@ -1,6 +1,7 @@
 """Diffusion coefficients."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -140,7 +141,7 @@ def diffusion(
             ax.plot(at[free], row[name][free], marker, color=colour, markerfacecolor="white", zorder=3)
             artists.append(line)
     if theory is not None:
-        artists += _theory_lines(ax, theory, abscissa, kappa.attrs.get("mass"))
+        artists += _theory_lines(ax, theory, abscissa, kappa.attrs)
     ax.set(xscale="log", yscale="log")
     ax.plot([], [], "o", color="0.3", markerfacecolor="white", label="open: no plateau")
     if known:
@@ -161,12 +162,13 @@ def _in_physical_units(kappa: xr.Dataset) -> tuple[xr.Dataset, bool]:
     return (physical(kappa), True) if "length_unit" in kappa.attrs and speeds else (kappa, False)
 
 
-def _theory_lines(ax: "Axes", theory: Any, energy: xr.DataArray, mass: str | None) -> list:
+def _theory_lines(ax: "Axes", theory: Any, energy: xr.DataArray, attrs: Mapping[Any, Any]) -> list:
     """Laws over the range of the energies and a little beyond."""
     from astropy import units as u
 
     if isinstance(theory, Medium):
-        theory = _laws_of(theory, mass)
+        charge = max(1, round(abs(float(attrs.get("charge", theory.Z)))))
+        theory = _laws_of(replace(theory, Z=charge), attrs.get("mass"))
     low, high = float(energy.min()), float(energy.max())
     at = np.geomspace(low / 1.5, high * 1.5, 100)
     lines = []
@@ -202,4 +204,6 @@ def _kappa_label(name: str) -> str:
 
 def _length_name(kappa: xr.Dataset) -> str:
     unit = kappa.attrs.get("length_units", "1")
+    if unit in ("1", "length unit", "code units") and "length_unit" in kappa.attrs:
+        return f"× {kappa.attrs['length_unit']}"
     return {"1": "length unit", "d_i": "$d_i$"}.get(unit, unit)

@@ -25,14 +25,13 @@ from mmfields.tracing.ensemble import DIMS, Ensemble, read, start_columns
 from mmfields.tracing.source import INTERPOLATIONS, SPECTRAL, WAVES, Source, of_snapshot, of_synthetic, sparse
 from mmfields.tracing.task import run_task
 from mmfields.turbulence import Synthetic
-from mmfields.units import LENGTH, SPEED, carried, plain, speed_of, text_of
+from mmfields.units import FAST, LENGTH, SPEED, carried, plain, require_same_units, speed_of, text_of
 
 __all__ = ["trace"]
 
 # Beyond these a run would not end, Boris steps would turn by more than a right angle, or scattering be too coarse.
 MOST_STEPS, MOST_TURN, MOST_SCATTERING = 1e13, 2.0, 1.0
 BATCH, MOST_TASKS, PIECE = 64, 1000, 2**18
-FAST = 700.0  # p/(m c) at which the speed is that of light to 1e-6
 STEP_UNITS = ("length", "gyroradius", "local")
 PUSHERS = ("boris", "higuera-cary", "vay")
 KEPT_ATTRS = ("seed", "distribution", "reference_field_kind")
@@ -178,6 +177,7 @@ def trace(
     if cell_fraction is not None:
         require_number(cell_fraction, "cell_fraction", np.finfo(float).tiny)
     _check_particles(particles)
+    require_same_units(field, particles)
     known = carried(field, particles)
     step, distance, save, scattering = _in_units(xr.Dataset(attrs=known), step, distance, save, scattering)
     if pusher is None and (light_speed is not None or "momentum" in particles):
@@ -319,6 +319,8 @@ def _trace_one(
     save: int | Sequence[float],
     per_task: int | None,
 ) -> xr.Dataset:
+    energy = particles.coords.get("energy")
+    particles = particles.drop_vars("energy", errors="ignore")
     ensemble = read(particles)
     said = _check_step(rule, source, ensemble)
     path, wanted = saved_lengths(distance, save, ensemble.start), rule.rows(source.walls)
@@ -333,8 +335,8 @@ def _trace_one(
     coords = {"path": ("path", path, {**source.length, "long_name": kind})}
     if not ensemble.single:
         coords["gyroradius"] = particles["gyroradius"]
-    if "energy" in ensemble.data.coords:  # beside an electric field the energy of each point is a variable
-        coords["start_energy" if rule.pusher else "energy"] = ensemble.data["energy"].variable
+    if energy is not None:  # beside an electric field the energy of each point is a variable
+        coords["start_energy" if rule.pusher else "energy"] = energy.variable
     result = xr.Dataset(_variables(rows, source, rule), coords, _attrs(particles, ensemble, source, rule) | said)
     result["key"] = ensemble.data["key"].drop_attrs()
     result["key"].attrs["long_name"] = LONG_NAMES["key"]

@@ -18,9 +18,9 @@ from mmfields.conventions import (
     spatial_dims,
     unit_attrs,
 )
+from mmfields.identity import identity
 from mmfields.io.storing import client_in_force
 from mmfields.particles import reference_strength
-from mmfields.provenance import identity
 from mmfields.scattering import Scattering
 from mmfields.tracing.domains import Plan, divided, side_for
 from mmfields.tracing.holding import Form, whole

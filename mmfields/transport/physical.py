@@ -7,7 +7,7 @@ import xarray as xr
 
 from mmfields.conventions import SnapshotError
 from mmfields.provenance import verb
-from mmfields.units import LENGTH, SPEED, as_quantity, is_coefficient, speed_of, unit_of
+from mmfields.units import FAST, LENGTH, SPEED, as_quantity, is_coefficient, speed_of, unit_of
 
 PHYSICAL = "cm2 / s"
 
@@ -52,16 +52,40 @@ def _converted(array: xr.DataArray, data: xr.Dataset | xr.DataArray, length_unit
     """One coefficient in cm²/s."""
     from astropy import units as u
 
+    own = {key: value for source in (data, array) for key, value in source.attrs.items()}
+    _require_own_speeds(array)
     stated = array.attrs.get("units", "1")
-    if stated == PHYSICAL:
-        return array
-    if length_unit is None and speed is None and is_coefficient(stated) and "beta_gamma" not in array.coords:
-        factor: Any = u.Unit(stated).to("cm2 / s")
+    if is_coefficient(stated) and not _of_another_speed(array, own, stated):
+        if length_unit is not None or speed is not None:
+            raise SnapshotError(f"{array.name} is in {stated} already: leave length_unit and speed out")
+        factor: Any = u.Unit(stated).to(PHYSICAL)
     else:
-        own = {key: value for source in (data, array) for key, value in source.attrs.items()}
         factor = _length(xr.Dataset(attrs=own), length_unit) * _speed(array, own, speed)
     notes = {k: v for k, v in array.attrs.items() if k not in ("normalization", "note")}
     return (array * factor).drop_attrs(deep=False).assign_attrs({**notes, "units": PHYSICAL})
+
+
+def _require_own_speeds(array: xr.DataArray) -> None:
+    """Refuse several gyroradii that were joined without their energies, which would be those of the first."""
+    lone = [n for n in ("energy", "beta_gamma") if n in array.coords and "gyroradius" not in array.coords[n].dims]
+    if array.sizes.get("gyroradius", 1) > 1 and lone:
+        raise SnapshotError(
+            f"{lone} is one number for {array.sizes['gyroradius']} gyroradii: join them with "
+            "xr.concat(..., 'gyroradius', coords='different', compat='equals'), so that each keeps its own"
+        )
+
+
+def _of_another_speed(array: xr.DataArray, attrs: dict[Any, Any], stated: str) -> bool:
+    """Whether a stated unit is that of light's speed, and slower particles have come in since by joining."""
+    from astropy import units as u
+
+    if "beta_gamma" not in array.coords or array["beta_gamma"].chunks is not None:
+        return False
+    length = unit_of(xr.Dataset(attrs=attrs), LENGTH)
+    ours = length is not None and np.isclose(
+        u.Unit(stated).to("m2 / s"), (speed_of(np.inf) * length).to_value("m2 / s")
+    )
+    return bool(ours and (array["beta_gamma"] < FAST).any())
 
 
 def _length(data: xr.Dataset, given: Any) -> float:

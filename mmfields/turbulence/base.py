@@ -8,7 +8,8 @@ import numpy as np
 import xarray as xr
 
 from mmfields.conventions import SPATIAL, SnapshotError, axis_spacing, boundary_attrs, require_plain_data, unit_carried
-from mmfields.provenance import identity, verb
+from mmfields.identity import identity
+from mmfields.provenance import verb
 
 
 class Synthetic(ABC):
