@@ -8,6 +8,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
+from dataclasses import is_dataclass, replace
 from functools import wraps
 from typing import Any, TypeVar
 
@@ -175,6 +176,8 @@ def _recorded(result: Any, call: _Call, place: str = "") -> Any:
         coords = {n: _named(c.variable, call, place, str(n)) for n, c in result.coords.items() if is_dask(c.data)}
         result = result.copy(deep=False, data=variable._data)
         return (result.assign_coords(coords) if coords else result).assign_attrs(call.story(result))
+    if is_dataclass(result) and isinstance(getattr(result, "modes", None), xr.Dataset):  # waves on no grid
+        return replace(result, modes=result.modes.assign_attrs(call.story(result.modes)))
     if type(result) in (tuple, list):
         return type(result)(_recorded(item, call, f"{place}.{i}") for i, item in enumerate(result))
     if type(result) is dict:

@@ -7,6 +7,7 @@ from astropy import units as u
 
 import mmfields as mm
 from mmfields.conventions import derived_units
+from mmfields.identity import ATTRS
 
 SIZES = {"z": 12, "y": 10, "x": 14}
 CELLS = {"z": 1.0, "y": 1.2, "x": 0.8}
@@ -159,6 +160,10 @@ NONE = {
     "estimators": {"LSTMDiffusion", "features"},
 }  # fmt: skip
 
+# What the last line of the history is where it is not the name.
+CALLED = {"tracing.trace": "trace", "turbulence.Synthetic": "turbulence.to_dataset"}
+CALLED |= {"turbulence.nested_grids": "turbulence.to_dataset"}
+
 
 def orbits(ds):
     protons = mm.particles.isotropic(6, gyroradius=5.0, seed=1, field=ds)
@@ -199,6 +204,16 @@ def test_astropy_reads_every_unit(name):
                 u.Unit(variable.attrs["units"])
             for key, value in variable.attrs.items():
                 assert "(1)" not in str(value), (where, key)
+
+
+@pytest.mark.parametrize("name", [*SAME, *READ])
+def test_every_result_tells_its_story(name):
+    """Version, source and history, as texts, last the function itself."""
+    result = {**SAME, **READ}[name](snapshot(FIRST), 1.0)
+    for one in result if isinstance(result, tuple) else (result,):
+        assert all(isinstance(one.attrs.get(key), str) and one.attrs[key] for key in ATTRS), one.attrs
+        own = CALLED.get(name, name)
+        assert one.attrs["history"].split("\n")[-1].startswith(f"mm.{own}(")
 
 
 @pytest.mark.parametrize("name", SAME)

@@ -18,6 +18,7 @@ from mmfields.conventions import (
     unit_attrs,
     unit_vector,
 )
+from mmfields.provenance import verb
 from mmfields.turbulence.base import Synthetic
 from mmfields.turbulence.shapes import Shape, numbers_of, require_convention, require_limits, shape_of, values_of
 
@@ -185,6 +186,7 @@ def _terms(k: np.ndarray, a: np.ndarray) -> np.ndarray:
     return (np.stack(scale, axis=1)[:, :, None] * a[:, None, :]).ravel()
 
 
+@verb
 def plane_waves(
     modes: int | Sequence[float] | None = None,
     *,
