@@ -234,7 +234,7 @@ def _content(slabs: Iterable[np.ndarray], shape: tuple[int, ...], dtype: Any) ->
     state = xxhash.xxh3_128()
     for slab in slabs:
         rows = slab[None] if not slab.ndim else slab
-        step = len(rows) if rows.flags.c_contiguous else max(1, PIECE * len(rows) // max(rows.nbytes, 1))
+        step = max(1, len(rows) if rows.flags.c_contiguous else PIECE * len(rows) // max(rows.nbytes, 1))
         for first in range(0, len(rows), step):
             piece = np.ascontiguousarray(rows[first : first + step])
             state.update(piece.view(np.uint8).data if piece.size else b"")
