@@ -16,6 +16,7 @@ from mmfields.conventions import (
     require_plain,
     require_whole,
     saved_lengths,
+    spacing,
     warn,
 )
 from mmfields.provenance import verb
@@ -177,6 +178,8 @@ def trace(
     if cell_fraction is not None:
         require_number(cell_fraction, "cell_fraction", np.finfo(float).tiny)
     _check_particles(particles)
+    if isinstance(field, xr.Dataset):
+        spacing(field)  # its axes are in one unit
     require_same_units(field, particles)
     known = carried(field, particles)
     step, distance, save, scattering = _in_units(xr.Dataset(attrs=known), step, distance, save, scattering)
