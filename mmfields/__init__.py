@@ -31,7 +31,9 @@ _MODULES = (
     "turbulence",
 )
 _NAMES = {
+    "MmfieldsError": "conventions",
     "SnapshotError": "conventions",
+    "ArgumentError": "conventions",
     "show_versions": "provenance",
     "MmfieldsWarning": "conventions",
     "mean_field": "conventions",

@@ -36,8 +36,16 @@ LONG_NAMES = {
 }
 
 
-class SnapshotError(ValueError):
+class MmfieldsError(ValueError):
+    """Base of the errors that this package raises itself; each says what was found, where, and what to do."""
+
+
+class SnapshotError(MmfieldsError):
     """A file or Dataset breaks the snapshot convention; the message says where and how to mend it."""
+
+
+class ArgumentError(MmfieldsError):
+    """An argument of a call is not what it takes; the message says which, and what is needed."""
 
 
 class MmfieldsWarning(UserWarning):
