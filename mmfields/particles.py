@@ -21,6 +21,7 @@ from mmfields.conventions import (
     spatial_dims,
 )
 from mmfields.provenance import verb
+from mmfields.strength import strengths
 from mmfields.units import (
     CARRIED,
     EXAMPLES,
@@ -389,7 +390,7 @@ def _radii(gyroradius: float | Sequence[float]) -> np.ndarray:
 def reference_strength(field: xr.Dataset, reference: float | str) -> xr.DataArray:
     """Reference field as a scalar, lazy where the field is.
 
-    Sums run in extended precision and the result is rounded to 40 bits, so that it is the same however
+    Sums have twice the digits and the result is rounded to 40 bits, so that it is the same however
     the field is chunked: in a chaotic orbit the last bit of the gyroradius would show.
 
     Parameters
@@ -414,18 +415,14 @@ def reference_strength(field: xr.Dataset, reference: float | str) -> xr.DataArra
     if isinstance(reference, str) and reference in ("rms", "mean"):
         if hasattr(field, "strength"):
             return field.strength(reference)
-        names = list(components(field))
-        dims = spatial_dims(field)
-        wide = [field[c].astype(np.longdouble) for c in names]
-        square = sum((w**2).mean(dims) for w in wide)
-        mean = sum(w.mean(dims) ** 2 for w in wide)
-        options = {"dask": "parallelized", "output_dtypes": [np.float64], "kwargs": {"kind": reference}}
-        result = xr.apply_ufunc(_strength, square, mean, **options)
-        if result.ndim:
+        if extra := [d for d in field[components(field)[0]].dims if d not in SPATIAL]:
             raise SnapshotError(
-                f"the field has dims {result.dims} beside x, y, z: select one snapshot with ds.isel(...)"
+                f"the field has dims {tuple(extra)} beside x, y, z: select one snapshot with ds.isel(...)"
             )
-        return result.drop_attrs()
+        means, square = strengths(field)
+        strength = square.map_blocks(_strength, (means**2).sum(), kind=reference, dtype=float)
+        in_memory = all(field[name].chunks is None for name in components(field))
+        return xr.DataArray(strength.compute(scheduler="synchronous") if in_memory else strength)
     number = isinstance(reference, int | float | np.number) and not isinstance(reference, bool)
     if not number or not 0 < reference < np.inf:
         raise SnapshotError(

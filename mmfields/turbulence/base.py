@@ -137,6 +137,8 @@ class Synthetic(ABC):
 
 
 def _at(packed: Sequence[np.ndarray], form: tuple[int, int], x: Any, y: Any, z: Any) -> np.ndarray:
+    from mmfields.kernels.batch import new_batch
+    from mmfields.kernels.setup import new_setup
     from mmfields.kernels.sums import sample_sum
     from mmfields.kernels.waves import Octaves
 
@@ -155,7 +157,9 @@ def _at(packed: Sequence[np.ndarray], form: tuple[int, int], x: Any, y: Any, z: 
     for array in (data, *parts):
         array.flags.writeable = False
     if len(out):
-        sample_sum(kind, data, count, Octaves(*parts), np.ascontiguousarray(position.reshape(-1, 3)), out)
+        setup = new_setup((count, 1, 1), np.zeros(3), np.ones(3), np.zeros(3, int), kind)
+        places = np.ascontiguousarray(position.reshape(-1, 3))
+        sample_sum(new_batch(), setup, data, Octaves(*parts), places, out)
     return out.reshape(position.shape)
 
 

@@ -94,9 +94,9 @@ class NestedGrids(Synthetic):
         return f"{len(self.grids)} nested grids, linear"
 
     def kernel_form(self) -> tuple[int, int]:
-        from mmfields.kernels.interpolate import NESTED
+        from mmfields.kernels.setup import Interpolation
 
-        return NESTED, len(self.grids)
+        return Interpolation.NESTED, len(self.grids)
 
     def packed(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Numbers as the kernel takes them: all cubes (z, y, x, 3), where each begins, cells per length, cells."""

@@ -131,9 +131,9 @@ class PlaneWaves(Synthetic):
         return f"{self.modes.sizes['mode']} plane waves, {how}"
 
     def kernel_form(self) -> tuple[int, int]:
-        from mmfields.kernels.interpolate import WAVES
+        from mmfields.kernels.setup import Interpolation
 
-        return WAVES, len(self._rows()[0]) // 8
+        return Interpolation.WAVES, len(self._rows()[0]) // 8
 
     def packed(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Numbers as the kernel takes them: rows of waves, and their octaves with the bounds of their polynomials."""
