@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mmfields.anisotropy.subvolumes import group_sums, jackknife, require_subvolumes
+from mmfields.anisotropy.jackknife import group_sums, jackknife, require_subvolumes
 from mmfields.conventions import (
     SPATIAL,
     SnapshotError,
@@ -125,7 +125,7 @@ def structure_function(
         If an argument is not possible, the reach is too long for the box or below one cell; and when it is
         computed, if the field is not finite, or has no mean direction in the global frame and none is given.
     """
-    plan = _planned(ds, order, points, frame, pairs, seed, lags, reach, bins, angles, subvolumes)
+    plan = _plan_of(ds, order, points, frame, pairs, seed, lags, reach, bins, angles, subvolumes)
     if plan.local and direction is not None:
         raise SnapshotError("direction is for frame='global' alone: in the local frame every pair has its own")
     dims = spatial_dims(ds)
@@ -140,7 +140,7 @@ def structure_function(
     lead, arrays, (along,) = aligned([ds[n] for n in taken], [along], dims)
     first = len(taken) - len(names)
     plan = replace(plan, names=tuple(taken), values=(first, first + len(names)))
-    sums = _summed(arrays, along, plan)
+    sums = _sum_pairs(arrays, along, plan)
     waves = [_parts(a, len(dims)) for a in arrays[first:]] if plan.groups > 1 else []
     return _labelled(ds, sums, waves, plan, lead, names, several=not isinstance(order, int | np.integer))
 
@@ -177,7 +177,7 @@ class _Plan:
         return tuple(zip((-reached.min(axis=0)).tolist(), reached.max(axis=0).tolist(), strict=True))
 
 
-def _planned(ds, order, points, frame, pairs, seed, lags, reach, bins, angles, subvolumes) -> _Plan:
+def _plan_of(ds, order, points, frame, pairs, seed, lags, reach, bins, angles, subvolumes) -> _Plan:
     """Check the arguments; nothing is computed."""
     components(ds)
     require_subvolumes(subvolumes)
@@ -210,7 +210,7 @@ def _planned(ds, order, points, frame, pairs, seed, lags, reach, bins, angles, s
         table = _drawn_lags(reach, cells, axes, seed)
     else:
         raise SnapshotError(f"lags={lags!r}: 'all', or an array (m, 3) of whole numbers of cells, is needed")
-    edges, turns = _edges(bins, reach, cells, axes), _turns(angles)
+    edges, turns = _length_edges(bins, reach, cells, axes), _angle_edges(angles)
     return _Plan(
         dims=dims,
         shape=shape,
@@ -249,7 +249,7 @@ def _reach(reach: float | None, shortest: float, cell: float, points: int) -> fl
     return value
 
 
-def _half(lags: np.ndarray) -> np.ndarray:
+def _one_of_each_sign(lags: np.ndarray) -> np.ndarray:
     """One of l and -l, which are the same pairs, in the order of z, y, x; none of length 0."""
     lags = lags[(lags != 0).any(axis=1)]
     leading = np.take_along_axis(lags, (lags != 0).argmax(axis=1)[:, None], axis=1)
@@ -263,13 +263,13 @@ def _drawn_lags(reach: float, cells: np.ndarray, axes: np.ndarray, seed: int) ->
     size, turn, rise = ((start + EVEN * np.arange(DRAWN)[:, None]) % 1.0).T
     shortest = cells[axes == 1].min()
     size = shortest * (max(reach, shortest) / shortest) ** size
-    arrow = _arrows(turn, rise, int(axes.sum()))
+    arrow = _isotropic_directions(turn, rise, int(axes.sum()))
     lags = np.zeros((DRAWN, 3), np.int64)
     lags[:, axes == 1] = np.rint(arrow * size[:, None] / cells[axes == 1])
-    return _half(lags[np.linalg.norm(lags * cells, axis=1) <= reach * (1 + TIE)])
+    return _one_of_each_sign(lags[np.linalg.norm(lags * cells, axis=1) <= reach * (1 + TIE)])
 
 
-def _arrows(turn: np.ndarray, rise: np.ndarray, rank: int) -> np.ndarray:
+def _isotropic_directions(turn: np.ndarray, rise: np.ndarray, rank: int) -> np.ndarray:
     """Unit vectors of all directions alike, (m, rank), from numbers between 0 and 1."""
     round_ = np.stack([np.cos(2 * np.pi * turn), np.sin(2 * np.pi * turn)], axis=1)
     if rank == 1:
@@ -282,7 +282,7 @@ def _all_lags(reach: float, cells: np.ndarray, axes: np.ndarray) -> np.ndarray:
     most = (np.floor(reach / cells * (1 + TIE)) * axes).astype(int)
     grid = np.stack(np.meshgrid(*(np.arange(-m, m + 1) for m in most), indexing="ij"), axis=-1).reshape(-1, 3)
     grid = grid[np.linalg.norm(grid * cells, axis=1) <= reach * (1 + TIE)]
-    return np.unique(_half(grid), axis=0)
+    return np.unique(_one_of_each_sign(grid), axis=0)
 
 
 def _given_lags(lags: Any, dims: Sequence[str], shape: Sequence[int], extent: int) -> np.ndarray:
@@ -305,10 +305,10 @@ def _given_lags(lags: Any, dims: Sequence[str], shape: Sequence[int], extent: in
     if (bad := ((table > most) | (table < -most)).any(axis=1)).any():
         raise SnapshotError(f"lag {table[bad][0].tolist()} (x, y, z) does not fit: {most.tolist()} cells is the most")
     order = [d for d in SPATIAL if d not in dims] + list(dims)
-    return np.unique(_half(table[:, [SPATIAL.index(d) for d in order]].astype(np.int64)), axis=0)
+    return np.unique(_one_of_each_sign(table[:, [SPATIAL.index(d) for d in order]].astype(np.int64)), axis=0)
 
 
-def _edges(bins: Any, reach: float, cells: np.ndarray, axes: np.ndarray) -> np.ndarray:
+def _length_edges(bins: Any, reach: float, cells: np.ndarray, axes: np.ndarray) -> np.ndarray:
     if isinstance(bins, int | np.integer):
         require_whole(bins, "bins", 2)
         low = cells[axes == 1].min() / 2
@@ -316,7 +316,7 @@ def _edges(bins: Any, reach: float, cells: np.ndarray, axes: np.ndarray) -> np.n
     return _ascending("bins", bins, 0.0, np.inf)
 
 
-def _turns(angles: Any) -> np.ndarray:
+def _angle_edges(angles: Any) -> np.ndarray:
     """Edges of the angle [degrees]."""
     if isinstance(angles, int | np.integer):
         require_whole(angles, "angles", 1)
@@ -331,7 +331,7 @@ def _ascending(name: str, edges: Any, low: float, high: float) -> np.ndarray:
     return found
 
 
-def _summed(arrays: Sequence[Any], along: Any, plan: _Plan) -> Any:
+def _sum_pairs(arrays: Sequence[Any], along: Any, plan: _Plan) -> Any:
     """Sums over all blocks, (…, groups, numbers): NumPy or lazy as the fields are."""
     rank = len(plan.dims)
     lead = arrays[0].shape[: arrays[0].ndim - rank]

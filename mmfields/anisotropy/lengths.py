@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mmfields.anisotropy.subvolumes import group_sums, jackknife, require_subvolumes
+from mmfields.anisotropy.jackknife import group_sums, jackknife, require_subvolumes
 from mmfields.conventions import (
     MEAN_FIELD_FLOOR,
     SPATIAL,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mmfields.anisotropy.subvolumes import group_sums
+from mmfields.anisotropy.jackknife import group_sums
 from mmfields.conventions import (
     SPATIAL,
     SnapshotError,

@@ -8,9 +8,9 @@ import numpy as np
 import xarray as xr
 
 from mmfields.conventions import SnapshotError, axis_spacing, require_number
-from mmfields.faraday.laws import wavelengths_of
+from mmfields.faraday.depolarization_laws import wavelengths_of
+from mmfields.faraday.line_of_sight import require_finite, require_kind, require_map
 from mmfields.faraday.polarized import LIGHT_SPEED
-from mmfields.faraday.sight import require_finite, require_kind, require_map
 from mmfields.faraday.units import number_in
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import xarray as xr
 
 from mmfields.conventions import SnapshotError, require_number
-from mmfields.faraday.laws import LAWS, wavelengths_of
-from mmfields.faraday.sight import require_kind
+from mmfields.faraday.depolarization_laws import LAWS, wavelengths_of
+from mmfields.faraday.line_of_sight import require_kind
 from mmfields.provenance import verb
 
 # Within so many errors a parameter reaches as far as χ² stays within their square of its least.
@@ -209,12 +209,12 @@ def _errors(best: Any, grid: _Grid, variance: float) -> np.ndarray:
     away[1] = abs(_wrapped(away[1]))
     reach = (away / np.sqrt(np.clip(rise[near], 1, None))).max(axis=1, initial=0.0)
     errors = np.maximum(errors, reach)
-    errors[0] = max(errors[0], p0 / max(_sureness((grid.total - 2 * best.cost) / variance, best), 1.0))
+    errors[0] = max(errors[0], p0 / max(_significance((grid.total - 2 * best.cost) / variance, best), 1.0))
     errors[1] = min(errors[1], NO_ANGLE)
     return errors
 
 
-def _sureness(gain: float, best: Any) -> float:
+def _significance(gain: float, best: Any) -> float:
     """Standard deviations to which noise alone has no peak that lowers χ² so much at any of its depths."""
     from scipy.stats import norm
 

@@ -17,9 +17,9 @@ from mmfields.conventions import (
     require_whole,
     stacked,
 )
+from mmfields.faraday.depolarization_laws import wavelengths_of
 from mmfields.faraday.depth import LAYOUT, places_of, rotation_measure
-from mmfields.faraday.laws import wavelengths_of
-from mmfields.faraday.sight import (
+from mmfields.faraday.line_of_sight import (
     Columns,
     chunked_alike,
     columns_of,
@@ -163,7 +163,7 @@ def polarization(
     if emission == "background":
         rm = rotation_measure(ds, los, **units)
         result = xr.apply_ufunc(
-            _screen,
+            _rotate_behind_screen,
             rm,
             output_core_dims=[["sample"]],
             kwargs={"waves": sampled, "width": channel_width or 0.0},
@@ -173,12 +173,10 @@ def polarization(
         ).transpose("sample", ...)
     else:
         columns = columns_of(ds, los, more=[cosmic_rays] if cosmic_rays else [], **units)
-        result = map_of(
-            ds, columns, _emitted(columns, sampled, emission, index, channel_width or 0.0), extra=["sample"]
-        )
+        result = map_of(ds, columns, _emit(columns, sampled, emission, index, channel_width or 0.0), extra=["sample"])
         result = result.transpose("sample", ...)
     values = xr.apply_ufunc(
-        _averaged,
+        _average,
         result,
         input_core_dims=[["sample"]],
         output_core_dims=[["wavelength_sq"]],
@@ -187,7 +185,7 @@ def polarization(
         output_dtypes=[np.complex128],
         dask_gufunc_kwargs={"output_sizes": {"wavelength_sq": len(waves)}, "allow_rechunk": True},
     ).transpose("wavelength_sq", ...)
-    values = _seen(values, ds, beam, noise, seed)
+    values = _observe(values, ds, beam, noise, seed)
     notes = {"units": "1", "long_name": "complex polarization Q + iU, over mean intensity", "p0": float(p0)}
     notes |= sight_of(ds, los).sky()
     wave_notes = {"units": "m2", "long_name": "wavelength squared"}
@@ -225,13 +223,13 @@ def _channels(waves: np.ndarray, width: float | None, *, exact: bool) -> tuple[n
     return (waves[:, None] + width / 2 * nodes).ravel(), weights / 2
 
 
-def _screen(rm: np.ndarray, *, waves: np.ndarray, width: float) -> np.ndarray:
+def _rotate_behind_screen(rm: np.ndarray, *, waves: np.ndarray, width: float) -> np.ndarray:
     """Rotated by a screen, and averaged over channels of this width in λ²."""
     turned = np.exp(2j * rm[..., None] * waves)
     return turned * np.sinc(rm[..., None] * width / np.pi) if width else turned
 
 
-def _averaged(samples: np.ndarray, *, weights: np.ndarray, factor: complex) -> np.ndarray:
+def _average(samples: np.ndarray, *, weights: np.ndarray, factor: complex) -> np.ndarray:
     nodes = samples.reshape(*samples.shape[:-1], -1, len(weights))
     return sum(nodes[..., i] * w for i, w in enumerate(weights)) * factor
 
@@ -305,7 +303,7 @@ def _emitter(columns: Columns, waves: np.ndarray, emission: str, index: float, w
     )
 
 
-def _emitted(columns: Columns, waves: np.ndarray, emission: str, index: float, width: float) -> Any:
+def _emit(columns: Columns, waves: np.ndarray, emission: str, index: float, width: float) -> Any:
     """Polarization over mean intensity, (…, wavelength, rows, columns)."""
     emitter, rank = _emitter(columns, waves, emission, index, width), 1 + len(columns.dims)
     fields = columns.arrays
@@ -321,7 +319,7 @@ def _emitted(columns: Columns, waves: np.ndarray, emission: str, index: float, w
             parts.append(_lazy(own, emitter, rank))
         else:
             begin = np.zeros((emitter.kept, *own[0].shape[1:]))
-            seen = _behind(begin, *own, places_of(own[0], rank), emitter=emitter, threads=os.cpu_count() or 1)
+            seen = _add_block(begin, *own, places_of(own[0], rank), emitter=emitter, threads=os.cpu_count() or 1)
             parts.append(_over_intensity(seen, seen[-1], emitter=emitter))
     return stacked(parts, lead)
 
@@ -342,7 +340,7 @@ def _lazy(own: Sequence[Any], emitter: _Emitter, rank: int) -> Any:
     for size in own[0].chunks[0][::-1]:
         part = slice(end - size, end)
         seen = da.blockwise(
-            _behind,
+            _add_block,
             "s" + axes[1:],
             seen,
             "s" + axes[1:],
@@ -371,7 +369,7 @@ def _lazy(own: Sequence[Any], emitter: _Emitter, rank: int) -> Any:
     )
 
 
-def _behind(seen: np.ndarray, *arrays: np.ndarray, emitter: _Emitter, threads: int = 1) -> np.ndarray:
+def _add_block(seen: np.ndarray, *arrays: np.ndarray, emitter: _Emitter, threads: int = 1) -> np.ndarray:
     """What is seen of a block behind others: Q and U at all wavelengths, depth, its extreme, and intensity.
 
     Parameters
@@ -425,7 +423,7 @@ def _over_intensity(seen: np.ndarray, intensity: np.ndarray, *, emitter: _Emitte
     return (seen[:many] + 1j * seen[many : 2 * many]) / mean
 
 
-def _seen(values: xr.DataArray, ds: xr.Dataset, beam: float | None, noise: float | None, seed: int) -> xr.DataArray:
+def _observe(values: xr.DataArray, ds: xr.Dataset, beam: float | None, noise: float | None, seed: int) -> xr.DataArray:
     """Averaged over the beam, and with noise."""
     dims = [d for d in values.dims if d in ("x", "y", "z")]
     if beam is not None:
@@ -436,7 +434,7 @@ def _seen(values: xr.DataArray, ds: xr.Dataset, beam: float | None, noise: float
         if bad := [d for d in dims if values.attrs.get(f"boundary_{d}", ds.attrs.get(f"boundary_{d}")) != "periodic"]:
             raise SnapshotError(f"a beam wraps around the map, and {bad} do not: make them periodic, or leave it out")
         values = xr.apply_ufunc(
-            _blurred,
+            _blur,
             values,
             input_core_dims=[dims],
             output_core_dims=[dims],
@@ -464,7 +462,7 @@ def _noise(shape: tuple[int, ...], noise: float, seed: int) -> np.ndarray:
     return real + 1j * imaginary
 
 
-def _blurred(array: np.ndarray, *, sigmas: Sequence[float]) -> np.ndarray:
+def _blur(array: np.ndarray, *, sigmas: Sequence[float]) -> np.ndarray:
     """Periodic average over a Gaussian beam, over the last axes.
 
     Raises

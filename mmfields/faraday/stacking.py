@@ -14,7 +14,7 @@ from mmfields.conventions import (
     spatial_dims,
 )
 from mmfields.faraday.depth import rotation_measure
-from mmfields.faraday.sight import require_finite
+from mmfields.faraday.line_of_sight import require_finite
 from mmfields.provenance import verb
 
 
@@ -90,7 +90,7 @@ def stack(
     lead = [d for d in model.dims if d not in own]
     flat = [xr.DataArray(m.transpose(*lead, ...).data, dims=[*lead, *own]) for m in maps]
     total = xr.apply_ufunc(
-        _added,
+        _add_maps,
         *flat,
         input_core_dims=[own] * len(flat),
         output_core_dims=[own],
@@ -110,7 +110,7 @@ def stack(
     return model.copy(data=total.transpose(*model.dims).data).assign_attrs(notes)
 
 
-def _added(*maps: np.ndarray, boxes: int, seed: int, filling: float, parts: np.ndarray) -> np.ndarray:
+def _add_maps(*maps: np.ndarray, boxes: int, seed: int, filling: float, parts: np.ndarray) -> np.ndarray:
     """Maps chosen, mirrored, seen from the other side and moved at random, added up; `parts` of their path are a box.
 
     Raises

@@ -18,7 +18,7 @@ from mmfields.conventions import (
     unit_attrs,
 )
 from mmfields.faraday.depth import rotation_measure
-from mmfields.faraday.sight import RM_CONSTANT, columns_of, require_map
+from mmfields.faraday.line_of_sight import RM_CONSTANT, columns_of, require_map
 from mmfields.faraday.units import number_in, redshift_factor
 from mmfields.provenance import verb
 from mmfields.units import as_quantity

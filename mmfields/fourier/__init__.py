@@ -18,9 +18,9 @@ from mmfields.conventions import (
     spatial_dims,
 )
 from mmfields.fourier.labelled import fft, ifft
-from mmfields.fourier.tapering import taper
 from mmfields.fourier.transfer import ALL, Transfer, Weigh, band, gaussian, high_pass, low_pass, passes_any
 from mmfields.fourier.transform import Waves, map_modes, waves_of
+from mmfields.fourier.windows import taper
 from mmfields.provenance import verb
 
 __all__ = [
@@ -95,20 +95,20 @@ def filter(
     filtered, left_out = {}, []
     for name, field in ds.data_vars.items():
         if set(dims) <= set(field.dims):
-            filtered[name] = _weighed(field, Weigh(transfer), dims, widths, along)
+            filtered[name] = _weigh_field(field, Weigh(transfer), dims, widths, along)
         elif any(str(d).removesuffix("_f") in SPATIAL for d in field.dims):
             left_out.append(name)  # staggered originals, or fields without all axes: neither filtered nor residual
     before = f"{ds.attrs['filter']}, then " if "filter" in ds.attrs else ""
     return ds.drop_vars(left_out).assign(filtered).assign_attrs(filter=before + transfer.label)
 
 
-def _weighed(
+def _weigh_field(
     field: xr.DataArray, work: Weigh, dims: tuple[str, ...], widths: dict[str, float], along: xr.DataArray
 ) -> xr.DataArray:
     """One filtered field; the weights are real and even, so that both parts of a complex one are filtered alike."""
     if field.dtype.kind != "c":
-        return _mapped([as_real(field)], work, dims, widths, along)[0]
-    real, imaginary = _mapped([field.real, field.imag], work, dims, widths, along)
+        return _map_modes([as_real(field)], work, dims, widths, along)[0]
+    real, imaginary = _map_modes([field.real, field.imag], work, dims, widths, along)
     return (real + 1j * imaginary).astype(field.dtype, copy=False).rename(field.name).assign_attrs(field.attrs)
 
 
@@ -152,7 +152,7 @@ def _check_limits(
         )
 
 
-def _mapped(
+def _map_modes(
     fields: Sequence[xr.DataArray],
     modes: Callable,
     dims: tuple[str, ...],
@@ -260,7 +260,7 @@ def _split(d: Sequence[np.ndarray], v: Sequence[np.ndarray]) -> list[np.ndarray]
     return [*(s - p for s, p in zip(v, along, strict=True)), *along]
 
 
-def _vector(
+def _work_on_vector(
     ds: xr.Dataset, vector: str, work: Callable, kind: str, what: str, *, count: int = 3, power: int = 0
 ) -> list[xr.DataArray]:
     if kind not in DIFFERENCES:
@@ -271,11 +271,11 @@ def _vector(
     modes = _Vector(work, tuple(widths.items()), kind, power)
     fields = [as_real(ds[n]) for n in names]
     if power:
-        fields = [f.astype(np.result_type(f.dtype, _roomy(min(widths.values()))), copy=False) for f in fields]
-    return _mapped(fields, modes, dims, widths, mean_direction(ds, "z"), count)
+        fields = [f.astype(np.result_type(f.dtype, _derivative_kind(min(widths.values()))), copy=False) for f in fields]
+    return _map_modes(fields, modes, dims, widths, mean_direction(ds, "z"), count)
 
 
-def _roomy(cell: float) -> np.dtype:
+def _derivative_kind(cell: float) -> np.dtype:
     """Dtype whose range holds fields of any strength over cells, or times them: cells of parsecs in m need more."""
     return np.dtype(np.float32 if 1e-12 < cell < 1e12 else np.float64)
 
@@ -309,7 +309,7 @@ def project(ds: xr.Dataset, vector: str = "B", *, difference: str = "spectral") 
     SnapshotError
         If an axis is open or not uniform, or a component is missing.
     """
-    parts = _vector(ds, vector, _solenoidal, difference, "a projection")
+    parts = _work_on_vector(ds, vector, _solenoidal, difference, "a projection")
     return ds.assign(dict(zip(components(ds, vector), parts, strict=True)))
 
 
@@ -333,7 +333,7 @@ def helmholtz(ds: xr.Dataset, vector: str = "B", *, difference: str = "spectral"
         As :func:`project`.
     """
     names = components(ds, vector)
-    parts = _vector(ds, vector, _split, difference, "a Helmholtz split", count=6)
+    parts = _work_on_vector(ds, vector, _split, difference, "a Helmholtz split", count=6)
     own = ds[list(names)]
     return tuple(own.assign(dict(zip(names, part, strict=True))) for part in (parts[:3], parts[3:]))
 
@@ -360,7 +360,9 @@ def curl(ds: xr.Dataset, vector: str = "B") -> xr.Dataset:
     SnapshotError
         As :func:`project`.
     """
-    return _named(ds, vector, _vector(ds, vector, _cross, "spectral", "a curl", power=-1), "curl_{}", -1)
+    return _label_components(
+        ds, vector, _work_on_vector(ds, vector, _cross, "spectral", "a curl", power=-1), "curl_{}", -1
+    )
 
 
 @verb
@@ -384,8 +386,8 @@ def vector_potential(ds: xr.Dataset, vector: str = "B") -> xr.Dataset:
     SnapshotError
         As :func:`project`.
     """
-    parts = _vector(ds, vector, _potential, "spectral", "a vector potential", power=1)
-    named = _named(ds, vector, parts, "{}", 1).rename({f"{vector}{d}": f"A{d}" for d in SPATIAL})
+    parts = _work_on_vector(ds, vector, _potential, "spectral", "a vector potential", power=1)
+    named = _label_components(ds, vector, parts, "{}", 1).rename({f"{vector}{d}": f"A{d}" for d in SPATIAL})
     for d in SPATIAL:
         named[f"A{d}"].attrs["long_name"] = f"vector potential of {vector} along {d}"
     return named
@@ -415,12 +417,14 @@ def divergence(ds: xr.Dataset, vector: str = "B", *, difference: str = "spectral
     """
     if difference == "face":
         raise SnapshotError("difference='face': a divergence of cell-centred data is 'spectral' or 'central'")
-    (result,) = _vector(ds, vector, _dot, difference, "a divergence", count=1, power=-1)
+    (result,) = _work_on_vector(ds, vector, _dot, difference, "a divergence", count=1, power=-1)
     notes = {**_derivative_units(ds, vector, -1), "long_name": f"divergence of {vector}"}
     return result.rename(f"div_{vector}").drop_attrs(deep=False).assign_attrs(notes)
 
 
-def _named(ds: xr.Dataset, vector: str, parts: Sequence[xr.DataArray], pattern: str, power: int) -> xr.Dataset:
+def _label_components(
+    ds: xr.Dataset, vector: str, parts: Sequence[xr.DataArray], pattern: str, power: int
+) -> xr.Dataset:
     names = components(ds, vector)
     out = ds[list(names)].assign(dict(zip(names, parts, strict=True)))
     for name in names:

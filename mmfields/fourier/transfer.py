@@ -92,7 +92,7 @@ class Transfer:
             return self
         from astropy import units as u
 
-        return _stretched(self, plain(1.0 * u.Unit(self.unit), "a wavenumber", ds, LENGTH, power=-1))
+        return _rescale(self, plain(1.0 * u.Unit(self.unit), "a wavenumber", ds, LENGTH, power=-1))
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class _Product:
         return self.first(*k) * self.second(*k)
 
 
-def _stretched(transfer: Transfer, factor: float) -> Transfer:
+def _rescale(transfer: Transfer, factor: float) -> Transfer:
     """A transfer function whose wavenumbers are multiplied by a factor."""
     function = transfer.function
     if isinstance(function, _Band):
@@ -121,9 +121,9 @@ def _stretched(transfer: Transfer, factor: float) -> Transfer:
     elif isinstance(function, _Gaussian):
         function = _Gaussian(function.length / factor)
     elif isinstance(function, _Complement):
-        function = _Complement(_stretched(function.inner, factor))
+        function = _Complement(_rescale(function.inner, factor))
     elif isinstance(function, _Product):
-        function = _Product(_stretched(function.first, factor), _stretched(function.second, factor))
+        function = _Product(_rescale(function.first, factor), _rescale(function.second, factor))
     limits = tuple((low * factor, high * factor) for low, high in transfer.limits)
     return replace(transfer, function=function, limits=limits, unit="")
 
@@ -164,8 +164,8 @@ def weights(transfer: Transfer, waves: Waves, direction: np.ndarray) -> np.ndarr
     The mean over the signs, or for a sharp band whether any passes; so the values are the same at k
     and -k, and what comes back from them is real.
     """
-    inner, complement = _unwrapped(transfer)
-    each = [_at(inner, flipped, direction) for flipped in waves.signs()]
+    inner, complement = _strip_complements(transfer)
+    each = [_evaluate(inner, flipped, direction) for flipped in waves.signs()]
     values = np.maximum.reduce(each) if is_sharp(inner) else sum(each) / len(each)
     return 1.0 - values if complement else values
 
@@ -212,7 +212,7 @@ def passes_any(transfer: Transfer, waves: Waves, direction: np.ndarray) -> bool:
     return False
 
 
-def _unwrapped(transfer: Transfer) -> tuple[Transfer, bool]:
+def _strip_complements(transfer: Transfer) -> tuple[Transfer, bool]:
     """A transfer function without its complements, and whether one is left over."""
     complement = False
     while isinstance(transfer.function, _Complement):
@@ -220,7 +220,7 @@ def _unwrapped(transfer: Transfer) -> tuple[Transfer, bool]:
     return transfer, complement
 
 
-def _at(transfer: Transfer, waves: Waves, direction: np.ndarray) -> np.ndarray:
+def _evaluate(transfer: Transfer, waves: Waves, direction: np.ndarray) -> np.ndarray:
     if transfer.of == "par_perp":
         return transfer(*waves.par_perp(direction))
     return transfer(*(waves.component(dim) for dim in ("x", "y", "z")))
@@ -254,7 +254,7 @@ class Weigh:
                 part.result()
 
     def _rows(self, spectrum: np.ndarray, waves: Waves, direction: np.ndarray) -> None:
-        inner, complement = _unwrapped(self.transfer)
+        inner, complement = _strip_complements(self.transfer)
         if isinstance(inner.function, _Band) and spectrum.ndim <= 3:
             return inner.function.weigh(spectrum, waves, direction, inner.mean, complement)
         step = max(1, PIECE // max(1, spectrum[:1].size))
@@ -342,12 +342,12 @@ def band(
     if not isinstance(order, int | np.integer) or order < 1:
         raise SnapshotError(f"order={order!r}: a whole number from 1 on is needed")
     low, high = (tuple(map(float, limits)) for limits in (k_par, k_perp))
-    label = f"band(k_par={low}, k_perp={high}, edge={edge!r}{_detail(edge, width, order)}){_in(unit)}"
+    label = f"band(k_par={low}, k_perp={high}, edge={edge!r}{_detail(edge, width, order)}){_unit_suffix(unit)}"
     limits = (low, high, ALL)
     return Transfer(_Band(limits, edge, width, int(order)), label, float(keep_mean), limits=limits, unit=unit)
 
 
-def _in(unit: str) -> str:
+def _unit_suffix(unit: str) -> str:
     return f" [{unit}]" if unit else ""
 
 
@@ -390,7 +390,7 @@ def low_pass(
     k, width = numbers["k"], numbers["width"]
     band(k_perp=(0.0, k), edge=edge, width=width, order=order)  # checks the arguments
     limits = (ALL, ALL, (0.0, float(k)))
-    label = f"low_pass({k:g}, edge={edge!r}{_detail(edge, width, order)}){_in(unit)}"
+    label = f"low_pass({k:g}, edge={edge!r}{_detail(edge, width, order)}){_unit_suffix(unit)}"
     function = _Band(limits, edge, width, int(order))
     return Transfer(function, label, float(keep_mean), limits=limits, isotropic=True, unit=unit)
 
@@ -447,5 +447,5 @@ def gaussian(length: float) -> Transfer:
     length, unit = (value := _plain_wavenumbers(length=length))[0]["length"], value[1]
     if not 0 < length < np.inf:
         raise SnapshotError(f"length={length!r}: a positive number is needed")
-    label = f"gaussian({length:g}){_in(unit and 'm')}"
+    label = f"gaussian({length:g}){_unit_suffix(unit and 'm')}"
     return Transfer(_Gaussian(float(length)), label, 1.0, isotropic=True, unit=unit)

@@ -65,7 +65,7 @@ def power(ds: xr.Dataset, names: Sequence[str] = ("Bx", "By", "Bz")) -> xr.DataA
         If an axis is open or not uniform, or a field is missing; when computed, if it is not finite.
     """
     bins = Bins(ds)
-    fields = _together(ds, names)
+    fields = _summable_fields(ds, names)
     sums = binned([(f, f) for f in fields], bins, None)
     return bins.shells(sums / bins.width).rename("power").assign_attrs(_attrs(ds, names, 1))
 
@@ -98,7 +98,7 @@ def power2d(
         As :func:`power`; and without a mean field, when it is computed, where no direction is given.
     """
     bins = Bins(ds)
-    fields = _together(ds, names)
+    fields = _summable_fields(ds, names)
     along = mean_direction(ds, direction)
     sums = binned([(f, f) for f in fields], bins, along)
     widths = np.full(bins.size, bins.width)
@@ -139,7 +139,7 @@ def reduced(ds: xr.Dataset, names: Sequence[str] = ("Bx", "By", "Bz"), *, axis: 
         As :func:`power`, or if the axis is missing.
     """
     require_periodic(ds, "a reduced spectrum")
-    _together(ds, names)
+    _summable_fields(ds, names)
     dims = spatial_dims(ds)
     if axis not in dims:
         raise SnapshotError(f"axis={axis!r}: one of {dims} is needed")
@@ -256,7 +256,7 @@ def slope(spectrum: xr.DataArray, k_range: tuple[float, float]) -> xr.Dataset:
     part = part.where((part > 0) & (part["k"] > 0), drop=True)
     if part.sizes["k"] < 3:
         raise SnapshotError(f"k_range={k_range} holds {part.sizes['k']} shells with power; three are needed, widen it")
-    (amplitude, exponent), error = _line(part, field_count(spectrum), _independent(spectrum))
+    (amplitude, exponent), error = _fit_line(part, field_count(spectrum), _independent(spectrum))
     values = {"slope": exponent, "slope_error": error, "amplitude": np.exp(amplitude)}
     fit = xr.Dataset({k: ((), float(v)) for k, v in values.items()}, attrs={"k_min": k_range[0], "k_max": k_range[1]})
     for name in ("slope", "slope_error"):
@@ -268,7 +268,7 @@ def slope(spectrum: xr.DataArray, k_range: tuple[float, float]) -> xr.Dataset:
     return fit.assign(compensated=(spectrum / law).assign_attrs(long_name="spectrum over its fit", units="1"))
 
 
-def _line(part: xr.DataArray, fields: int, independent: int) -> tuple[np.ndarray, float]:
+def _fit_line(part: xr.DataArray, fields: int, independent: int) -> tuple[np.ndarray, float]:
     """Offset and slope of a straight line through the logarithms of a spectrum, and the error of the slope."""
     from scipy.special import polygamma
 
@@ -304,7 +304,7 @@ def field_count(spectrum: xr.DataArray) -> int:
     return len(str(spectrum.attrs.get("fields", "1")).split(", "))
 
 
-def _together(ds: xr.Dataset, names: Sequence[str]) -> list[xr.DataArray]:
+def _summable_fields(ds: xr.Dataset, names: Sequence[str]) -> list[xr.DataArray]:
     """Fields whose power is added up, and which therefore have one unit."""
     fields = fields_of(ds, names)
     require_one_unit(ds, names, "fields", "take their spectra one by one")

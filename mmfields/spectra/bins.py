@@ -235,9 +235,9 @@ def sum_modes(spectra: Sequence[Any], along: Any, bins: Bins, work: Callable[...
         return _sum_block(*spectra, along, *numbers, **options, threads=os.cpu_count() or 1)
     import dask.array as da
 
-    spectra, lead, letters, axes = _laid_out(spectra, bins)
+    spectra, lead, letters, axes = _prepare_spectra(spectra, bins)
     blocks = da.blockwise(
-        _sum_block_kept,
+        _sum_chunk,
         axes + "pq",
         *(item for s in spectra for item in (s, axes)),
         da.asarray(along).rechunk((*(1,) * lead, -1)),
@@ -278,7 +278,7 @@ def weigh_modes(spectrum: Any, along: Any, bins: Bins, work: Callable[..., None]
         return _weigh_block(spectrum, along, *numbers, **options, threads=os.cpu_count() or 1)
     import dask.array as da
 
-    (spectrum,), lead, letters, axes = _laid_out([spectrum], bins)
+    (spectrum,), lead, letters, axes = _prepare_spectra([spectrum], bins)
     return da.blockwise(
         _weigh_block,
         axes,
@@ -300,7 +300,7 @@ def _numbers(bins: Bins) -> list[np.ndarray]:
     return [*(np.ascontiguousarray(c.ravel()) for c in (*waves.k, *waves.nyquist)), half_weights(bins.shape[-1])]
 
 
-def _laid_out(spectra: Sequence[Any], bins: Bins) -> tuple[list[Any], int, str, str]:
+def _prepare_spectra(spectra: Sequence[Any], bins: Bins) -> tuple[list[Any], int, str, str]:
     """Dask spectra one leading place a block, how many axes lead, and letters for these and for all."""
     import dask.array as da
 
@@ -348,7 +348,7 @@ def _weigh_block(
     return out
 
 
-def _sum_block_kept(*arrays: np.ndarray, dims: tuple[str, ...], **options: Any) -> np.ndarray:
+def _sum_chunk(*arrays: np.ndarray, dims: tuple[str, ...], **options: Any) -> np.ndarray:
     """As `_sum_block`, with the spatial axes kept as 1."""
     lead = arrays[0].ndim - len(dims)
     sums = _sum_block(*arrays, dims=dims, **options)

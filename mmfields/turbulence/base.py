@@ -93,7 +93,7 @@ class Synthetic(ABC):
         -------
         (…, 3) float array
         """
-        return _at(self.packed(), self.kernel_form(), x, y, z)
+        return _evaluate(self.packed(), self.kernel_form(), x, y, z)
 
     @verb
     def to_dataset(self, grid: xr.Dataset | Mapping[str, Any]) -> xr.Dataset:
@@ -136,7 +136,7 @@ class Synthetic(ABC):
         return out.assign_attrs(code="mmfields", **boundary_attrs(dims, "open"), field=self.label())
 
 
-def _at(packed: Sequence[np.ndarray], form: tuple[int, int], x: Any, y: Any, z: Any) -> np.ndarray:
+def _evaluate(packed: Sequence[np.ndarray], form: tuple[int, int], x: Any, y: Any, z: Any) -> np.ndarray:
     from mmfields.kernels.sums import sample_sum
     from mmfields.kernels.waves import Octaves
 
@@ -191,5 +191,5 @@ def _on_grid(
     rank = len(dims)
     shaped = {d: axes[d].reshape([-1 if i == dims.index(d) else 1 for i in range(rank)]) for d in dims}
     rest = {d: axes[d].reshape((1,) * rank) for d in SPATIAL if d not in dims}
-    values = _at(packed, form, *(({**shaped, **rest})[d] for d in SPATIAL))
+    values = _evaluate(packed, form, *(({**shaped, **rest})[d] for d in SPATIAL))
     return np.ascontiguousarray(np.moveaxis(values, -1, 0))

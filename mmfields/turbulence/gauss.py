@@ -243,7 +243,7 @@ def realized(
         form,
     )
     keys = np.random.default_rng([require_whole(seed, "seed", 0), 12]).integers(0, 2**32, 2, dtype=np.uint32)
-    make = _whole if chunks is None else partial(_chunked, chunks=chunks_of(chunks, sizes))
+    make = _in_memory if chunks is None else partial(_in_chunks, chunks=chunks_of(chunks, sizes))
     return [field.reshape(tuple(sizes.values())) for field in make(grid, keys, float(rms), mean)]
 
 
@@ -394,7 +394,7 @@ def chunks_of(chunks: Any, sizes: Mapping[str, int]) -> tuple[tuple[int, ...], .
         raise SnapshotError(f"chunks={chunks!r} do not cut {dict(sizes)} ({error})") from error
 
 
-def _whole(grid: _Grid, keys: np.ndarray, rms: float, mean: np.ndarray) -> list[np.ndarray]:
+def _in_memory(grid: _Grid, keys: np.ndarray, rms: float, mean: np.ndarray) -> list[np.ndarray]:
     """Components in memory; threads share the planes of modes."""
     axes = grid.axes()
     counts = [len(k) for _, k, _ in axes]
@@ -411,21 +411,21 @@ def _whole(grid: _Grid, keys: np.ndarray, rms: float, mean: np.ndarray) -> list[
             _fill(grid, keys, own, size, out[:, part])
 
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        list(pool.map(planes, _alike(grid)))
+        list(pool.map(planes, _planes_of_same_sizes(grid)))
     scale = _scale(sums, grid, rms)
     fields = [backward_modes(part, grid.shape, (), overwrite=True) for part in out]
 
-    def brought(plane: np.ndarray, level: float) -> None:
+    def scale_plane(plane: np.ndarray, level: float) -> None:
         plane *= scale
         if level:
             plane += grid.kind.type(level)
 
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        list(pool.map(lambda pair: brought(*pair), ((p, m) for f, m in zip(fields, mean, strict=True) for p in f)))
+        list(pool.map(lambda pair: scale_plane(*pair), ((p, m) for f, m in zip(fields, mean, strict=True) for p in f)))
     return fields
 
 
-def _alike(grid: _Grid) -> list[list[int]]:
+def _planes_of_same_sizes(grid: _Grid) -> list[list[int]]:
     """Planes along the first axis whose modes have the same sizes: k and -k where no direction tells them apart."""
     n = grid.shape[0]
     if grid.density.anisotropic is not None:
@@ -433,7 +433,7 @@ def _alike(grid: _Grid) -> list[list[int]]:
     return [sorted({i, -i % n}) for i in range(n // 2 + 1)]
 
 
-def _chunked(
+def _in_chunks(
     grid: _Grid, keys: np.ndarray, rms: float, mean: np.ndarray, *, chunks: tuple[tuple[int, ...], ...]
 ) -> list[Any]:
     import dask.array as da
@@ -460,16 +460,16 @@ def _chunked(
 
 def _block(along: np.ndarray, *, grid: _Grid, keys: np.ndarray) -> np.ndarray:
     """Modes of some places along the second axis."""
-    axes = _some(grid, along)
+    axes = _axes_of_part(grid, along)
     size = _sizes_of(grid, axes)
     return _fill(grid, keys, axes, size, np.empty((grid.parts, *size.shape), np.result_type(grid.kind, np.complex64)))
 
 
 def _block_rows(along: np.ndarray, *, grid: _Grid) -> np.ndarray:
-    return _rows(_sizes_of(grid, _some(grid, along)))
+    return _rows(_sizes_of(grid, _axes_of_part(grid, along)))
 
 
-def _some(grid: _Grid, along: np.ndarray) -> list[tuple[np.ndarray, ...]]:
+def _axes_of_part(grid: _Grid, along: np.ndarray) -> list[tuple[np.ndarray, ...]]:
     first, second, third = grid.axes()
     return [first, tuple(a[along] for a in second), third]
 

@@ -273,7 +273,7 @@ def test_fits_of_many_turns(law, depth):
 def test_oblique_maps_have_the_emission_of_the_box(los):
     """P without rotation is on average that of the cells, one by one."""
     ds = random_box((9, 12, 10), seed=5)
-    north, east = mm.faraday.sight.sight_of(ds, los).north_east()
+    north, east = mm.faraday.line_of_sight.sight_of(ds, los).north_east()
     up, left = (sum(ds[f"B{c}"] * v for c, v in zip("xyz", w, strict=True)) for w in (north, east))
     strength, chi = (up**2 + left**2) ** (3.5 / 4), np.arctan2(left, up) + np.pi / 2
     want = complex(((strength * np.exp(2j * chi)).mean() / strength.mean()).values)

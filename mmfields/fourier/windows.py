@@ -62,7 +62,7 @@ def taper(ds: xr.Dataset, window: str = "hann", *, alpha: float = 0.25, detrend:
             )
         field = as_real(field)
         field = field.copy(data=finite(field.data, str(name)))
-        trend = _planes(field, axes, dims) if detrend == "linear" else 0.0
+        trend = _linear_trend(field, axes, dims) if detrend == "linear" else 0.0
         level = _level(field - trend, 1 - shape, dims) if detrend else 0.0
         tapered = (field - trend - level) * shape + level
         out[name] = tapered.astype(field.dtype).transpose(*field.dims).assign_attrs(field.attrs)
@@ -88,7 +88,7 @@ def _level(field: xr.DataArray, lost: xr.DataArray, dims: tuple[str, ...]) -> xr
     return mean(field * lost, dims) / weight if weight > 0 else mean(field, dims)
 
 
-def _planes(field: xr.DataArray, axes: list[str], dims: tuple[str, ...]) -> xr.DataArray:
+def _linear_trend(field: xr.DataArray, axes: list[str], dims: tuple[str, ...]) -> xr.DataArray:
     """Best linear trend along each axis; centred axes of a grid are orthogonal."""
     trend = xr.DataArray(0.0)
     for d in axes:
