@@ -13,7 +13,6 @@ from mmfields.conventions import (
     box,
     components,
     keys_of,
-    known_unit,
     mean_direction,
     require_direction,
     require_plain,
@@ -34,6 +33,7 @@ from mmfields.units import (
     radius_of,
     species_of,
     text_of,
+    unit_of_variable,
 )
 
 
@@ -534,7 +534,7 @@ def gyroradius(
 
 def _unit(field: xr.Dataset, name: str, key: str) -> Any:
     """The unit of a variable as a Quantity: its own, or what the dataset says that 1 stands for."""
-    unit = known_unit(field, name, key)
+    unit = unit_of_variable(field, name, key)
     if unit is None:
         raise SnapshotError(
             f"{name} is in code units and the snapshot has no {key!r} attribute: ds.assign_attrs({key}='...') first"

@@ -79,6 +79,24 @@ def unit_of(data: Any, key: str, given: Any = None) -> Any:
     return None if text is None else as_quantity(text, key)
 
 
+def unit_of_variable(ds: xr.Dataset, name: str, key: str = "") -> Any:
+    """What 1 of a variable is: by its own units, else by ``attrs[key]`` of the snapshot.
+
+    Returns
+    -------
+    Quantity or None
+        None where neither says.
+
+    Raises
+    ------
+    SnapshotError
+        If astropy does not know the unit.
+    """
+    stated = ds[name].attrs.get("units", "1")
+    text = stated if stated not in ("1", "") else ds.attrs.get(key)
+    return None if text is None else as_quantity(text, name)
+
+
 def _stated(data: Any, key: str) -> Any:
     """Units of the variables themselves, None where these are normalized."""
     if isinstance(data, xr.Dataset):

@@ -15,7 +15,6 @@ from mmfields.conventions import (
     boundaries,
     components,
     derived_units,
-    known_unit,
     require_number,
     require_real,
     require_values,
@@ -24,6 +23,7 @@ from mmfields.conventions import (
     unit_attrs,
 )
 from mmfields.provenance import verb
+from mmfields.units import FIELD, unit_of_variable
 
 TENSOR = ("Pxx", "Pyy", "Pzz", "Pxy", "Pxz", "Pyz")
 RESULTS = {
@@ -132,7 +132,7 @@ def _beta_factor(ds: xr.Dataset, name: str) -> float:
     from astropy import constants
     from astropy import units as u
 
-    p, b = known_unit(ds, name, "pressure_unit"), known_unit(ds, "Bx", "field_unit")
+    p, b = unit_of_variable(ds, name, "pressure_unit"), unit_of_variable(ds, "Bx", FIELD)
     if p is None and b is None:
         return 2.0
     if p is None or b is None:
@@ -159,7 +159,7 @@ def _alfven_speed(ds: xr.Dataset, names: Sequence[str], ion_mass: Any) -> dict[s
     scale, notes = 1.0, {"units": "1", "normalization": "Alfven speed of B = 1 and density 1"}
     stated = [ds[n].attrs.get("units", "1") not in ("1", "") for n in (names[0], density)]
     if all(stated):
-        b, n = known_unit(ds, names[0], ""), known_unit(ds, density, "")
+        b, n = unit_of_variable(ds, names[0]), unit_of_variable(ds, density)
         mass = 1.0 if density == "rho" else _mass(ion_mass)
         try:
             scale = float((b.to("T") / np.sqrt(constants.mu0 * mass * n)).to_value("m / s"))
