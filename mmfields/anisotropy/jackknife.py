@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mmfields.conventions import SnapshotError, require_whole
+from mmfields.conventions import ArgumentError, require_whole
 
 # (fields, small arrays, edges of the boxes along three axes, sums to add to)
 Work = Callable[[list[np.ndarray], list[np.ndarray], list[np.ndarray], np.ndarray], None]
@@ -19,11 +19,11 @@ def require_subvolumes(subvolumes: int) -> None:
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         Unless it is 0 (no errors) or a whole number from 2 on.
     """
     if require_whole(subvolumes, "subvolumes", 0) == 1:
-        raise SnapshotError("subvolumes=1: 2 or more per axis are needed, or 0 for no errors")
+        raise ArgumentError("subvolumes=1: 2 or more per axis are needed, or 0 for no errors")
 
 
 def group_sums(work: Work, fields: Sequence[Any], small: Sequence[Any], *, rank: int, groups: int, columns: int) -> Any:

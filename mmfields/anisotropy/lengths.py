@@ -20,7 +20,6 @@ from mmfields.conventions import (
     mean,
     mean_direction,
     require_direction,
-    require_periodic,
     spatial_dims,
     unit_attrs,
     wavenumber_attrs,
@@ -62,11 +61,7 @@ LAGS = 64
 
 @verb
 def scales(
-    ds: xr.Dataset,
-    *,
-    direction: str | Sequence[float] | None = None,
-    density: str | None = None,
-    subvolumes: int = 3,
+    ds: xr.Dataset, *, direction: str | Sequence[float] | None = None, density: str | None = None, subvolumes: int = 3
 ) -> xr.Dataset:
     """Length scales, amplitudes and shape of the fluctuations, along and across the mean field.
 
@@ -99,14 +94,13 @@ def scales(
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If an axis is open or not uniform, or the density is missing; and when it is computed, without a mean
         field where no direction is given, or if the field is not finite.
     """
-    require_periodic(ds, "a length scale")
     require_subvolumes(subvolumes)
-    dims, names = spatial_dims(ds), list(components(ds))
-    bins, rank = Bins(ds), len(dims)
+    bins, names = Bins(ds, "a length scale"), list(components(ds))
+    dims, rank = bins.dims, len(bins.dims)
     fields = [ds[name] for name in (*names, *_density(ds, density))]
     given = [] if direction is None else [mean_direction(ds, direction)]
     lead, arrays, small = aligned(fields, given, dims)
@@ -179,7 +173,7 @@ def fluctuation(ds: xr.Dataset, *, direction: str | Sequence[float] | None = Non
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         When it is computed, if the field is not finite; or without a mean field, where no direction is given.
     """
     names = components(ds)

@@ -8,7 +8,7 @@ centres, and whose vectors are ``Bx By Bz`` and so on.  A malformed snapshot or 
 
 # ruff: noqa: F401  the names of all files here are those of the package
 
-from mmfields.conventions.arrays import aligned, native, stacked
+from mmfields.conventions.arrays import aligned, native, per_snapshot, stacked, widened
 from mmfields.conventions.attrs import derived_units, stated_unit, unit_attrs, wavenumber_attrs
 from mmfields.conventions.checks import (
     as_real,
@@ -20,6 +20,7 @@ from mmfields.conventions.checks import (
 )
 from mmfields.conventions.frames import physical
 from mmfields.conventions.grid import (
+    Grid,
     axis_spacing,
     boundaries,
     boundary_attrs,
@@ -28,14 +29,7 @@ from mmfields.conventions.grid import (
     require_periodic,
     spacing,
 )
-from mmfields.conventions.means import (
-    direction_of,
-    mean,
-    mean_direction,
-    mean_field,
-    require_direction,
-    unit_vector,
-)
+from mmfields.conventions.means import direction_of, mean, mean_direction, mean_field, require_direction, unit_vector
 from mmfields.conventions.numbers import (
     keys_of,
     require_number,

@@ -1,6 +1,6 @@
 """Fields without their labels, for what lies below xarray."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,15 +34,19 @@ def aligned(
     SnapshotError
         If a field is not of real numbers.
     """
-    everything = (*fields, *small)
-    lead = list(dict.fromkeys(d for a in everything for d in a.dims if d not in (*dims, last)))
-    sizes = {d: n for a in everything for d, n in a.sizes.items()}
+    lead, wide = widened((*fields, *small), dims, last)
+    data = [array.data for array in wide]
+    return lead, [native(a, f.name) for a, f in zip(data, fields, strict=False)], data[len(fields) :]
 
-    def wide(array: xr.DataArray, own: Sequence[str]) -> Any:
-        new = {d: sizes[d] for d in lead if d not in array.dims}
-        return array.expand_dims(new).transpose(*lead, *own).data
 
-    return lead, [native(wide(f, dims), f.name) for f in fields], [wide(s, [last]) for s in small]
+def widened(
+    arrays: Sequence[xr.DataArray], dims: Sequence[str], last: str = "component"
+) -> tuple[list[str], list[xr.DataArray]]:
+    """Names of the leading dims of fields over `dims` and small arrays over `last`, and each of these over them all."""
+    lead = list(dict.fromkeys(d for a in arrays for d in a.dims if d not in (*dims, last)))
+    sizes = {d: n for a in arrays for d, n in a.sizes.items()}
+    wide = [a.expand_dims({d: sizes[d] for d in lead if d not in a.dims}) for a in arrays]
+    return lead, [a.transpose(*lead, *([last] if last in a.dims else dims)) for a in wide]
 
 
 def native(array: Any, name: Any) -> Any:
@@ -56,6 +60,30 @@ def native(array: Any, name: Any) -> Any:
     require_real(array, name)
     kind = np.float32 if array.dtype.kind == "f" and array.dtype.itemsize <= 4 else np.float64
     return array.astype(kind, copy=False)
+
+
+def per_snapshot(work: Callable[..., Any], arrays: Sequence[Any], lead: int) -> Any:
+    """`work` on each snapshot of a series, as along ``time``, and its results joined.
+
+    Parameters
+    ----------
+    work : callable
+        From the parts of all arrays at one place along their leading axes to an array, or a tuple of them.
+    arrays : sequence of NumPy or Dask arrays
+        Over the same leading axes.
+    lead : int
+        How many axes lead.
+
+    Returns
+    -------
+    array or tuple of arrays
+        As `work` gives them, after the leading axes.
+    """
+    shape = arrays[0].shape[:lead]
+    parts = [work(*(array[place] for array in arrays)) for place in np.ndindex(*shape)]
+    if isinstance(parts[0], tuple):
+        return tuple(stacked(part, shape) for part in zip(*parts, strict=True))
+    return stacked(parts, shape)
 
 
 def stacked(parts: Sequence[Any], lead: Sequence[int]) -> Any:

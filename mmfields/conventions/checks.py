@@ -8,7 +8,7 @@ import xarray as xr
 
 from mmfields.conventions.numbers import unit_carried
 from mmfields.conventions.vocabulary import SPATIAL
-from mmfields.errors import SnapshotError
+from mmfields.errors import ArgumentError, SnapshotError
 
 
 def spatial_dims(ds: xr.Dataset | xr.DataArray) -> tuple[str, ...]:
@@ -20,7 +20,7 @@ def spatial_dims(ds: xr.Dataset | xr.DataArray) -> tuple[str, ...]:
         If there is none.
     """
     if not isinstance(ds, xr.Dataset | xr.DataArray):
-        raise SnapshotError(f"a snapshot is needed, not {type(ds).__name__}: make one of arrays with mm.io.from_arrays")
+        raise ArgumentError(f"a snapshot is needed, not {type(ds).__name__}: make one of arrays with mm.io.from_arrays")
     require_plain_data(ds)
     arrays: Iterable[xr.DataArray] = ds.data_vars.values() if isinstance(ds, xr.Dataset) else [ds]
     found: list[str] = []
@@ -89,7 +89,7 @@ def components(ds: xr.Dataset, vector: str = "B") -> tuple[str, str, str]:
         If a component is missing or not of real numbers, or the shapes or units differ.
     """
     if not isinstance(ds, xr.Dataset):
-        raise SnapshotError(f"a snapshot Dataset is needed, not {type(ds).__name__}: such as ds[['Bx', 'By', 'Bz']]")
+        raise ArgumentError(f"a snapshot Dataset is needed, not {type(ds).__name__}: such as ds[['Bx', 'By', 'Bz']]")
     require_plain_data(ds)
     names = tuple(f"{vector}{i}" for i in SPATIAL)
     missing = [name for name in names if name not in ds]

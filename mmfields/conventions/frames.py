@@ -8,7 +8,7 @@ import xarray as xr
 
 from mmfields.conventions.checks import as_real, components, require_plain_data
 from mmfields.conventions.vocabulary import SPATIAL
-from mmfields.errors import SnapshotError
+from mmfields.errors import ArgumentError, SnapshotError
 from mmfields.provenance import verb
 
 
@@ -40,13 +40,13 @@ def physical(ds: xr.Dataset, scale_factors: Mapping[str, float] | None = None) -
         other than B are there, whose law the snapshot does not state.
     """
     require_plain_data(ds)
-    given = scale_factors
+    given, error = scale_factors, SnapshotError if scale_factors is None else ArgumentError
     if given is None:
         given = {d: ds.attrs[f"scale_factor_{d}"] for d in SPATIAL if f"scale_factor_{d}" in ds.attrs}
     if not isinstance(given, Mapping) or not given or set(given) - set(SPATIAL):
-        raise SnapshotError(f"scale_factors={given!r}: give those of the axes that contract, such as {{'y': 0.5}}")
+        raise error(f"scale_factors={given!r}: give those of the axes that contract, such as {{'y': 0.5}}")
     if bad := {d: a for d, a in given.items() if isinstance(a, str) or not (np.isfinite(a) and a > 0)}:
-        raise SnapshotError(f"scale factors {bad}: positive numbers are needed")
+        raise error(f"scale factors {bad}: positive numbers are needed")
     frame = ds.attrs.get("frame")
     if frame not in ("comoving", "physical"):
         raise SnapshotError(

@@ -1,14 +1,16 @@
 """The grid of a snapshot: cell sizes, the box, and what lies beyond its faces."""
 
 from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import xarray as xr
 
+from mmfields.conventions.attrs import unit_attrs
 from mmfields.conventions.checks import require_one_unit, spatial_dims
 from mmfields.conventions.numbers import require_number
 from mmfields.conventions.vocabulary import BOUNDARIES
-from mmfields.errors import SnapshotError
+from mmfields.errors import ArgumentError, SnapshotError
 
 
 def axis_spacing(ds: xr.Dataset | xr.DataArray, dim: Hashable) -> float:
@@ -16,7 +18,7 @@ def axis_spacing(ds: xr.Dataset | xr.DataArray, dim: Hashable) -> float:
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If the coordinate is missing, not finite, descending or not uniform.
     """
     if dim not in ds.coords:
@@ -36,7 +38,7 @@ def axis_spacing(ds: xr.Dataset | xr.DataArray, dim: Hashable) -> float:
                 f"axis {dim!r} has one cell and no 'spacing' attribute, so its size is unknown: "
                 f"set ds[{dim!r}].attrs['spacing'] or drop the axis with ds.isel({dim}=0, drop=True)"
             )
-        return require_number(width, f"attrs['spacing'] of axis {dim!r}", np.finfo(float).tiny)
+        return require_number(width, f"attrs['spacing'] of axis {dim!r}", np.finfo(float).tiny, error=SnapshotError)
     steps = np.diff(centres)
     width = float((centres[-1] - centres[0]) / (centres.size - 1))
     if width <= 0:
@@ -60,7 +62,7 @@ def spacing(ds: xr.Dataset | xr.DataArray) -> dict[str, float]:
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         As :func:`axis_spacing`, or if the axes differ in unit.
     """
     widths = {dim: axis_spacing(ds, dim) for dim in spatial_dims(ds)}
@@ -81,7 +83,7 @@ def boundaries(ds: xr.Dataset | xr.DataArray) -> dict[str, str]:
     """``periodic``, ``open`` or ``reflecting`` for every spatial dim, from the attrs ``boundary_x|y|z``."""
     kinds, dims = {}, spatial_dims(ds)
     if isinstance(ds, xr.DataArray) and not any(f"boundary_{dim}" in ds.attrs for dim in dims):
-        raise SnapshotError("a snapshot Dataset is needed, not DataArray: such as ds[['Bx', 'By', 'Bz']]")
+        raise ArgumentError("a snapshot Dataset is needed, not DataArray: such as ds[['Bx', 'By', 'Bz']]")
     for dim in dims:
         kind = ds.attrs.get(f"boundary_{dim}")
         if kind not in BOUNDARIES:
@@ -107,31 +109,90 @@ def boundary_attrs(
         source = "file" if all(dim in known for dim in dims) else "assumed"
     else:
         if not isinstance(given, str | Mapping):
-            raise SnapshotError(f"boundary={given!r}: one word for all axes, or a mapping such as {{'x': 'open'}}")
+            raise ArgumentError(f"boundary={given!r}: one word for all axes, or a mapping such as {{'x': 'open'}}")
         each = dict.fromkeys(dims, given) if isinstance(given, str) else dict(given)
         if unknown := set(each) - set(dims):
             raise SnapshotError(f"boundary names axes {sorted(unknown)}, the snapshot has {list(dims)}")
         chosen = {dim: each.get(dim, known.get(dim, "periodic")) for dim in dims}
         source = "caller"
     if bad := {k: v for k, v in chosen.items() if v not in BOUNDARIES}:
-        raise SnapshotError(f"boundary must be 'periodic', 'open' or 'reflecting', not {bad}")
+        error = SnapshotError if given is None else ArgumentError
+        raise error(f"boundary must be 'periodic', 'open' or 'reflecting', not {bad}")
     return {**{f"boundary_{dim}": kind for dim, kind in chosen.items()}, "boundary_source": source}
 
 
-def require_periodic(ds: xr.Dataset | xr.DataArray, what: str) -> None:
-    """Refuse `what` on a snapshot with an open axis.
+@dataclass(frozen=True)
+class Grid:
+    """Where the cells of a snapshot lie: made once of its coordinates and attrs, and handed down.
+
+    Parameters
+    ----------
+    dims : tuple of str
+        Spatial dims in stored order, as are all others of these.
+    shape : tuple of int
+    spacing : tuple of float
+        Cell sizes, in the length unit.
+    lower : tuple of float
+        Lower faces of the box.
+    boundaries : tuple of str
+        ``periodic``, ``open`` or ``reflecting``.
+    units : dict
+        Attrs of a length: ``units``, and ``normalization`` where it has one.
+    """
+
+    dims: tuple[str, ...]
+    shape: tuple[int, ...]
+    spacing: tuple[float, ...]
+    lower: tuple[float, ...]
+    boundaries: tuple[str, ...]
+    units: dict[str, str] = field(compare=False)
+
+    @classmethod
+    def of(cls, ds: xr.Dataset) -> "Grid":
+        """The grid of a snapshot.
+
+        Raises
+        ------
+        ArgumentError, SnapshotError
+            As :func:`spacing` and :func:`boundaries`.
+        """
+        widths, kinds = spacing(ds), boundaries(ds)
+        dims = tuple(widths)
+        shape = tuple(ds.sizes[dim] for dim in dims)
+        lower = tuple(float(ds[dim][0]) - width / 2 for dim, width in widths.items())
+        return cls(dims, shape, tuple(widths.values()), lower, tuple(kinds.values()), unit_attrs(ds[dims[0]]))
+
+    @property
+    def widths(self) -> dict[str, float]:
+        """Cell sizes by axis."""
+        return dict(zip(self.dims, self.spacing, strict=True))
+
+    @property
+    def lengths(self) -> tuple[float, ...]:
+        """Sides of the box."""
+        return tuple(n * width for n, width in zip(self.shape, self.spacing, strict=True))
+
+    @property
+    def periodic(self) -> tuple[bool, ...]:
+        return tuple(kind == "periodic" for kind in self.boundaries)
+
+
+def require_periodic(ds: xr.Dataset, what: str) -> Grid:
+    """The grid of a snapshot whose axes are all periodic, as `what` needs them.
 
     Raises
     ------
     SnapshotError
-        If an axis is not periodic.
+        If an axis is not.
     """
-    kinds = boundaries(ds)
-    if bad := [dim for dim, kind in kinds.items() if kind != "periodic"]:
+    grid = Grid.of(ds)
+    if bad := [dim for dim, periodic in zip(grid.dims, grid.periodic, strict=True) if not periodic]:
+        kind = grid.boundaries[grid.dims.index(bad[0])]
         raise SnapshotError(
-            f"{what} needs periodic axes, and {', '.join(bad)} is {kinds[bad[0]]}: if the box is periodic in "
+            f"{what} needs periodic axes, and {', '.join(bad)} is {kind}: if the box is periodic in "
             f"fact, say so with boundary='periodic' on opening or ds.assign_attrs(boundary_{bad[0]}='periodic')"
         )
+    return grid
 
 
 def check(ds: xr.Dataset) -> xr.Dataset:
@@ -139,11 +200,10 @@ def check(ds: xr.Dataset) -> xr.Dataset:
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         Naming the first thing that is wrong and the remedy.
     """
     if not isinstance(ds, xr.Dataset):
-        raise SnapshotError(f"a snapshot is an xarray.Dataset, not {type(ds).__name__}")
-    spacing(ds)
-    boundaries(ds)
+        raise ArgumentError(f"a snapshot is an xarray.Dataset, not {type(ds).__name__}")
+    Grid.of(ds)
     return ds

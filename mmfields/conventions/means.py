@@ -9,7 +9,7 @@ import xarray as xr
 
 from mmfields.conventions.checks import components, spatial_dims
 from mmfields.conventions.vocabulary import MEAN_FIELD_FLOOR, SPATIAL
-from mmfields.errors import SnapshotError
+from mmfields.errors import ArgumentError, SnapshotError
 from mmfields.provenance import verb
 
 
@@ -72,7 +72,7 @@ def mean_direction(ds: xr.Dataset, direction: str | Iterable[float] | None = Non
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         When it is computed, where the mean field is below 1e-3 of the rms field.  It is NaN where the
         field is not finite (see :func:`require_direction`).
     """
@@ -118,12 +118,12 @@ def unit_vector(direction: str | Iterable[float]) -> np.ndarray:
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         If it is neither, or has no length.
     """
     if isinstance(direction, str):
         if direction not in SPATIAL:
-            raise SnapshotError(f"direction {direction!r}: give 'x', 'y', 'z' or three numbers (x, y, z)")
+            raise ArgumentError(f"direction {direction!r}: give 'x', 'y', 'z' or three numbers (x, y, z)")
         return np.array([float(direction == dim) for dim in SPATIAL])
     try:
         vector = np.asarray(list(direction), dtype=float)
@@ -131,7 +131,7 @@ def unit_vector(direction: str | Iterable[float]) -> np.ndarray:
         vector = np.zeros(0)
     length = np.linalg.norm(vector) if vector.shape == (3,) else 0.0
     if not np.isfinite(length) or length == 0:
-        raise SnapshotError(f"direction {direction!r}: give 'x', 'y', 'z' or three finite numbers, not all zero")
+        raise ArgumentError(f"direction {direction!r}: give 'x', 'y', 'z' or three finite numbers, not all zero")
     return vector / length
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mmfields.errors import SnapshotError
+from mmfields.errors import ArgumentError, MmfieldsError
 
 
 def unit_carried(value: Any) -> Any:
@@ -25,26 +25,28 @@ def require_whole(value: Any, name: str, low: int) -> int:
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         If it is none; `name` says which.
     """
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer) or value < low:
-        raise SnapshotError(f"{name}={value!r}: a whole number from {low} on is needed")
+        raise ArgumentError(f"{name}={value!r}: a whole number from {low} on is needed")
     return int(value)
 
 
-def require_number(value: Any, name: str, low: float = -np.inf, high: float = np.inf) -> float:
+def require_number(
+    value: Any, name: str, low: float = -np.inf, high: float = np.inf, *, error: type[MmfieldsError] = ArgumentError
+) -> float:
     """A finite number within limits, which are included.
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         If it is none; `name` says which.
     """
     good = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
     if not good or not np.isfinite(value) or not low <= value <= high:
         limits = "" if np.isinf(low) and np.isinf(high) else f" from {low:g} to {high:g}"
-        raise SnapshotError(f"{name}={value!r}: a finite number{limits} is needed")
+        raise error(f"{name}={value!r}: a finite number{limits} is needed")
     return float(value)
 
 
@@ -53,18 +55,18 @@ def require_plain(given: Any, name: str, unit: str = "the field's length unit") 
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         If they are none, or have a unit; `name` says which.
     """
     if (own := unit_carried(given)) is not None:
-        raise SnapshotError(f"{name} is a Quantity in {own}: plain numbers in {unit} are needed, .to_value(...)")
+        raise ArgumentError(f"{name} is a Quantity in {own}: plain numbers in {unit} are needed, .to_value(...)")
     try:
         array = np.asarray(given)
         array = array.astype(float) if array.dtype.kind in "fiu" else None
     except (TypeError, ValueError):
         array = None
     if array is None or not np.isfinite(array).all():
-        raise SnapshotError(f"{name}={given!r}: finite numbers in {unit} are needed")
+        raise ArgumentError(f"{name}={given!r}: finite numbers in {unit} are needed")
     return array
 
 
@@ -73,17 +75,17 @@ def require_values(given: Any, name: str) -> np.ndarray:
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         If they are none; `name` says which.
     """
     if (own := unit_carried(given)) is not None:
-        raise SnapshotError(f"{name} is a Quantity in {own}: plain numbers are needed, .to_value(...)")
+        raise ArgumentError(f"{name} is a Quantity in {own}: plain numbers are needed, .to_value(...)")
     try:
         array = np.asarray(given, dtype=float)
     except (TypeError, ValueError):
         array = np.empty((0, 0))
     if array.ndim != 1 or not array.size or not np.isfinite(array).all():
-        raise SnapshotError(f"{name}: finite numbers in one dimension are needed, not {given!r}")
+        raise ArgumentError(f"{name}: finite numbers in one dimension are needed, not {given!r}")
     return array
 
 
@@ -92,12 +94,12 @@ def require_vector(given: Any, name: str) -> tuple[float, float, float]:
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         If they are none; `name` says which.
     """
     values = require_values(given, name)
     if len(values) != 3:
-        raise SnapshotError(f"{name}={given!r}: three numbers (x, y, z) are needed")
+        raise ArgumentError(f"{name}={given!r}: three numbers (x, y, z) are needed")
     return tuple(values.tolist())
 
 
@@ -119,23 +121,23 @@ def saved_lengths(distance: float, save: int | Sequence[float], start: float = 0
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         If they are not ascending, finite and within the path.
     """
     if require_number(distance, "distance") <= start:
         done = f", of which {start:g} are done: distance counts from the original start" if start else ""
-        raise SnapshotError(f"distance={distance!r}: a path length beyond {start:g} is needed{done}")
+        raise ArgumentError(f"distance={distance!r}: a path length beyond {start:g} is needed{done}")
     if isinstance(save, bool | str):
-        raise SnapshotError(f"save={save!r}: path lengths, or how many, are needed; every variable is saved at each")
+        raise ArgumentError(f"save={save!r}: path lengths, or how many, are needed; every variable is saved at each")
     if isinstance(save, int | np.integer):
         if save < 1:
-            raise SnapshotError(f"save={save}: at least one point is needed")
+            raise ArgumentError(f"save={save}: at least one point is needed")
         return np.linspace(start, distance, int(save) + 1)
     path = require_plain(save, "save")
     if path.ndim != 1 or not len(path) or not np.isfinite(path).all() or path[0] < start or (np.diff(path) <= 0).any():
-        raise SnapshotError(f"save: ascending, finite path lengths from {start:g} on are needed")
+        raise ArgumentError(f"save: ascending, finite path lengths from {start:g} on are needed")
     if path[-1] > distance * (1 + 1e-12):
-        raise SnapshotError(f"save ends at {path[-1]:g}, beyond distance={distance:g}")
+        raise ArgumentError(f"save ends at {path[-1]:g}, beyond distance={distance:g}")
     return path
 
 

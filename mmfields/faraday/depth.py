@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import SnapshotError, stacked
+from mmfields.conventions import ArgumentError, per_snapshot
 from mmfields.faraday.line_of_sight import (
     Columns,
     chunked_alike,
@@ -67,7 +67,7 @@ def rotation_measure(
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If the axis or the density is missing, a unit is not known, or a variable is not of real numbers; if an oblique
         line of sight leaves the box through an open side; when computed, if a density is negative.
     """
@@ -93,44 +93,47 @@ def _sum_columns(columns: Columns) -> Any:
     rank = 1 + len(columns.dims)
     fields, direction = needed(columns)
     arrays = [*fields, *([] if columns.density is None else [columns.density])]
-    lead = arrays[0].shape[:-rank]
     options = {"columns": (direction, columns.shifts), "dense": columns.density is not None}
-    parts = []
-    for index in np.ndindex(*lead):
-        own = [a[index] for a in arrays]
-        if not any(hasattr(a, "dask") for a in own):
-            both = _column_sums(*own, places_of(own[0], rank), **options, threads=os.cpu_count() or 1)
-            parts.append(_round_total(both, (0, 1), False, scale=columns.depth))
-            continue
-        import dask.array as da
 
-        own, axes = chunked_alike(own, columns.sight.oblique), LAYOUT[:rank]
-        both = da.blockwise(
-            _column_sums,
-            "lq" + axes[1:],
-            *(item for a in own for item in (a, axes)),
-            da.from_array(places_of(own[0], rank), chunks=(own[0].chunks[0],)),
-            "l",
-            new_axes={"q": 2},
-            adjust_chunks={"l": 1},
-            concatenate=True,
-            align_arrays=False,
-            dtype=np.float64,
-            meta=np.empty((0,) * (rank + 1)),
-            **options,
-        )
-        whole = da.reduction(
-            both,
-            _keep_block,
-            partial(_round_total, scale=columns.depth),
-            combine=_add_blocks,
-            axis=(0, 1),
-            split_every={0: 4, 1: 2},
-            dtype=np.float64,
-            meta=np.empty((0,) * (rank - 1)),
-        )
-        parts.append(whole)
-    return stacked(parts, lead)
+    def column(*own: Any) -> Any:
+        if any(hasattr(a, "dask") for a in own):
+            return _lazy(own, columns, options)
+        both = _column_sums(*own, places_of(own[0], rank), **options, threads=os.cpu_count() or 1)
+        return _round_total(both, (0, 1), False, scale=columns.depth)
+
+    return per_snapshot(column, arrays, len(columns.lead))
+
+
+def _lazy(own: Sequence[Any], columns: Columns, options: dict[str, Any]) -> Any:
+    """Chunk by chunk."""
+    import dask.array as da
+
+    rank = 1 + len(columns.dims)
+    own, axes = chunked_alike(own, columns.sight.oblique), LAYOUT[:rank]
+    both = da.blockwise(
+        _column_sums,
+        "lq" + axes[1:],
+        *(item for a in own for item in (a, axes)),
+        da.from_array(places_of(own[0], rank), chunks=(own[0].chunks[0],)),
+        "l",
+        new_axes={"q": 2},
+        adjust_chunks={"l": 1},
+        concatenate=True,
+        align_arrays=False,
+        dtype=np.float64,
+        meta=np.empty((0,) * (rank + 1)),
+        **options,
+    )
+    return da.reduction(
+        both,
+        _keep_block,
+        partial(_round_total, scale=columns.depth),
+        combine=_add_blocks,
+        axis=(0, 1),
+        split_every={0: 4, 1: 2},
+        dtype=np.float64,
+        meta=np.empty((0,) * (rank - 1)),
+    )
 
 
 def _column_sums(*arrays: np.ndarray, columns: tuple, dense: bool, threads: int = 1) -> np.ndarray:
@@ -208,12 +211,12 @@ def faraday_depth(
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         As :func:`rotation_measure`, or if the line of sight is oblique.
     """
     columns = columns_of(ds, los, density=density, field_unit=field_unit, length_unit=length_unit, redshift=redshift)
     if columns.sight.oblique:
-        raise SnapshotError(f"los={los!r}: a depth at every cell needs a line of sight along an axis")
+        raise ArgumentError(f"los={los!r}: a depth at every cell needs a line of sight along an axis")
     axis = columns.sight.axis
     dims = [*columns.lead, axis, *columns.dims]
     field, density_ = (

@@ -10,12 +10,13 @@ import numpy as np
 import xarray as xr
 
 from mmfields.conventions import (
+    ArgumentError,
     SnapshotError,
     axis_spacing,
+    per_snapshot,
     require_number,
     require_values,
     require_whole,
-    stacked,
 )
 from mmfields.faraday.depolarization_laws import wavelengths_of
 from mmfields.faraday.depth import LAYOUT, places_of, rotation_measure
@@ -73,11 +74,11 @@ def band(name: str, channels: int = 16) -> np.ndarray:
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         If there is no such band.
     """
     if name not in BANDS:
-        raise SnapshotError(f"no band {name!r}; there are {', '.join(BANDS)}")
+        raise ArgumentError(f"no band {name!r}; there are {', '.join(BANDS)}")
     low, high = BANDS[name]
     width = (high - low) / require_whole(channels, "channels", 1)
     return (LIGHT_SPEED / (low + (np.arange(channels) + 0.5) * width)) ** 2
@@ -145,14 +146,14 @@ def polarization(
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         As :func:`rotation_measure`; if a wavelength is not positive, a name is not known, the beam is larger than
         the map, or the map does not wrap and a beam is asked for.  When computed: if nothing emits, if emission is not
         finite or, with a beam, P is not, since one cell then spoils the whole map; or if P turns too far in a channel.
     """
     waves = _wavelengths(wavelength_sq)
     if emission not in EMISSIONS:
-        raise SnapshotError(f"emission={emission!r}: one of {', '.join(EMISSIONS)} is needed")
+        raise ArgumentError(f"emission={emission!r}: one of {', '.join(EMISSIONS)} is needed")
     require_number(index, "index", 1.0, 10.0), require_angle(angle)
     p0 = ((index + 1) / (index + 7 / 3) if emission == "snapshot" else 1.0) if p0 is None else p0
     require_number(p0, "p0", 0.0, 1.0)
@@ -201,12 +202,12 @@ def _wavelengths(given: Any) -> np.ndarray:
         try:
             given = given.to_value("m2")
         except ValueError as error:  # astropy's unit errors are among them
-            raise SnapshotError(f"wavelength_sq is in {given.unit}, not an area such as m2: λ² is needed") from error
+            raise ArgumentError(f"wavelength_sq is in {given.unit}, not an area such as m2: λ² is needed") from error
     waves = require_values(np.atleast_1d(wavelengths_of(given)), "wavelength_sq")
     if (waves <= 0).any():
-        raise SnapshotError(f"wavelength_sq={waves.min():g}: wavelengths squared [m²] are above 0")
+        raise ArgumentError(f"wavelength_sq={waves.min():g}: wavelengths squared [m²] are above 0")
     if waves.max() > LONGEST:
-        raise SnapshotError(
+        raise ArgumentError(
             f"wavelength_sq={waves.max():g} m² is a wavelength of {waves.max() ** 0.5 / 1e3:.3g} km: of a "
             "frequency in Hz give (c / frequency)², or a band's name"
         )
@@ -216,7 +217,7 @@ def _wavelengths(given: Any) -> np.ndarray:
 def _channels(waves: np.ndarray, width: float | None, *, exact: bool) -> tuple[np.ndarray, np.ndarray]:
     """Wavelengths squared at which P is computed, and the weights of a channel's; one where the average is exact."""
     if width is not None and (waves - require_number(width, "channel_width", 0.0) / 2 <= 0).any():
-        raise SnapshotError(f"channel_width={width:g}: half of it reaches below 0 from {waves.min():g} m²")
+        raise ArgumentError(f"channel_width={width:g}: half of it reaches below 0 from {waves.min():g} m²")
     if width is None or exact:
         return waves, np.ones(1)
     nodes, weights = np.polynomial.legendre.leggauss(NODES)
@@ -311,17 +312,15 @@ def _emit(columns: Columns, waves: np.ndarray, emission: str, index: float, widt
         fields, direction = needed(columns)
         emitter = replace(emitter, direction=direction)
     arrays = [*fields, *([] if columns.density is None else [columns.density])]
-    lead = arrays[0].shape[:-rank]
-    parts = []
-    for place in np.ndindex(*lead):
-        own = [a[place] for a in arrays]
+
+    def column(*own: Any) -> Any:
         if any(hasattr(a, "dask") for a in own):
-            parts.append(_lazy(own, emitter, rank))
-        else:
-            begin = np.zeros((emitter.kept, *own[0].shape[1:]))
-            seen = _add_block(begin, *own, places_of(own[0], rank), emitter=emitter, threads=os.cpu_count() or 1)
-            parts.append(_over_intensity(seen, seen[-1], emitter=emitter))
-    return stacked(parts, lead)
+            return _lazy(own, emitter, rank)
+        begin = np.zeros((emitter.kept, *own[0].shape[1:]))
+        seen = _add_block(begin, *own, places_of(own[0], rank), emitter=emitter, threads=os.cpu_count() or 1)
+        return _over_intensity(seen, seen[-1], emitter=emitter)
+
+    return per_snapshot(column, arrays, len(columns.lead))
 
 
 def _lazy(own: Sequence[Any], emitter: _Emitter, rank: int) -> Any:
@@ -402,13 +401,7 @@ def _add_block(seen: np.ndarray, *arrays: np.ndarray, emitter: _Emitter, threads
 
 
 def _over_intensity(seen: np.ndarray, intensity: np.ndarray, *, emitter: _Emitter) -> np.ndarray:
-    """Complex P over the mean intensity of the whole map, (wavelengths, rows, columns).
-
-    Raises
-    ------
-    SnapshotError
-        If nothing emits, the emission is not finite, or a column turns too far within a channel.
-    """
+    """Complex P over the mean intensity of the whole map, (wavelengths, rows, columns)."""
     many = len(emitter.waves)
     require_finite(intensity, "the emission", "P is in units of its mean")
     turned = 2 * emitter.width * float(seen[-2].max(initial=0.0))
@@ -463,13 +456,7 @@ def _noise(shape: tuple[int, ...], noise: float, seed: int) -> np.ndarray:
 
 
 def _blur(array: np.ndarray, *, sigmas: Sequence[float]) -> np.ndarray:
-    """Periodic average over a Gaussian beam, over the last axes.
-
-    Raises
-    ------
-    SnapshotError
-        If a value is not finite: a beam has no edge, and would spread it over the whole map.
-    """
+    """Periodic average over a Gaussian beam, over the last axes."""
     from scipy import fft
 
     axes = tuple(range(array.ndim - len(sigmas), array.ndim))
@@ -502,7 +489,7 @@ def depolarization(pol: xr.DataArray, *, patches: int = 4) -> xr.Dataset:
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If P is not complex, has no ``wavelength_sq`` or no map, or its p0 is 0; when computed, if it is not finite.
     """
     require_kind(pol, "c", "P of mm.faraday.polarization, complex Q + iU,")

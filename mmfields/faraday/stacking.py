@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from mmfields.conventions import (
+    ArgumentError,
     SnapshotError,
     require_number,
     require_periodic,
@@ -65,12 +66,12 @@ def stack(
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If the copies are to be identical, the box is not cubic or not periodic, or as :func:`rotation_measure`; when
         computed, if a field or density is not finite.
     """
     if shifts != "independent":
-        raise SnapshotError(
+        raise ArgumentError(
             f"shifts={shifts!r}: copies that are alike add up to N² times the variance of one, not N: 'independent'"
         )
     count, seed = require_whole(boxes, "boxes", 1), require_whole(seed, "seed", 0)
@@ -111,13 +112,7 @@ def stack(
 
 
 def _add_maps(*maps: np.ndarray, boxes: int, seed: int, filling: float, parts: np.ndarray) -> np.ndarray:
-    """Maps chosen, mirrored, seen from the other side and moved at random, added up; `parts` of their path are a box.
-
-    Raises
-    ------
-    SnapshotError
-        If a map is not finite.
-    """
+    """Maps chosen, mirrored, seen from behind and moved at random, added up; `parts` of their path are a box."""
     for one in maps:
         require_finite(one, "a rotation measure", "every pixel of the stack would come to hold one of them")
     means = [one.mean() for one in maps]

@@ -6,13 +6,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import (
-    SPATIAL,
-    SnapshotError,
-    axis_spacing,
-    require_plain_data,
-    wavenumber_attrs,
-)
+from mmfields.conventions import SPATIAL, SnapshotError, axis_spacing, require_plain_data, wavenumber_attrs
 from mmfields.fourier.transform import backward_modes, forward_modes, wavenumbers
 from mmfields.provenance import verb
 
@@ -36,7 +30,7 @@ def fft(da: xr.DataArray, dims: Iterable[str] | None = None) -> xr.DataArray:
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If an axis is missing or not uniform, or the field is not real; when computed, if it is not finite.
     """
     require_plain_data(da)

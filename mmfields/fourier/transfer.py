@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import SPATIAL, SnapshotError, require_direction, unit_carried
+from mmfields.conventions import SPATIAL, ArgumentError, require_direction, unit_carried
 from mmfields.fourier.transform import Waves
 from mmfields.units import LENGTH, plain
 
@@ -56,7 +56,7 @@ class Transfer:
 
     def __post_init__(self) -> None:
         if self.of not in ("par_perp", "components"):
-            raise SnapshotError(f"of={self.of!r}: 'par_perp' or 'components' is needed")
+            raise ArgumentError(f"of={self.of!r}: 'par_perp' or 'components' is needed")
 
     def __call__(self, *k: Any) -> np.ndarray:
         zero = np.logical_and.reduce(np.broadcast_arrays(*(np.asarray(c) == 0 for c in k)))
@@ -68,9 +68,9 @@ class Transfer:
 
     def __mul__(self, other: "Transfer") -> "Transfer":
         if self.of != other.of:
-            raise SnapshotError("a product needs two functions of (k_par, k_perp), or two of (k_x, k_y, k_z)")
+            raise ArgumentError("a product needs two functions of (k_par, k_perp), or two of (k_x, k_y, k_z)")
         if self.unit != other.unit:
-            raise SnapshotError(
+            raise ArgumentError(
                 f"wavenumbers of {self.label} are in {self.unit or 'plain numbers'}, those of {other.label} in "
                 f"{other.unit or 'plain numbers'}: give both as plain numbers, or both as Quantities"
             )
@@ -85,7 +85,7 @@ class Transfer:
 
         Raises
         ------
-        SnapshotError
+        ArgumentError, SnapshotError
             If wavenumbers were given as Quantities and the snapshot's length unit is not known.
         """
         if not self.unit:
@@ -129,13 +129,7 @@ def _rescale(transfer: Transfer, factor: float) -> Transfer:
 
 
 def _plain_wavenumbers(**given: Any) -> tuple[dict[str, Any], str]:
-    """Wavenumbers without their unit, and that unit; all of them have one, or none has.
-
-    Raises
-    ------
-    SnapshotError
-        If only some are Quantities, or they are no inverse lengths.
-    """
+    """Wavenumbers without their unit, and that unit; all of them have one, or none has."""
     from astropy import units as u
 
     def unit(value: Any) -> Any:
@@ -147,14 +141,14 @@ def _plain_wavenumbers(**given: Any) -> tuple[dict[str, Any], str]:
     if not units:
         return given, ""
     if plain_ones := [n for n, v in given.items() if n not in units and v != free.get(n)]:
-        raise SnapshotError(f"{plain_ones} are plain numbers and {list(units)} Quantities: give all of them a unit")
+        raise ArgumentError(f"{plain_ones} are plain numbers and {list(units)} Quantities: give all of them a unit")
     first = next(iter(units.values()))
     target = u.m if first.is_equivalent(u.m) else 1 / u.m
     try:
         with u.set_enabled_equivalencies(u.dimensionless_angles()):
             numbers = {n: v if n not in units else u.Quantity(v).to_value(target) for n, v in given.items()}
     except (u.UnitsError, TypeError) as error:
-        raise SnapshotError(f"{given}: wavenumbers such as (0.1, 2) / u.kpc are needed ({error})") from error
+        raise ArgumentError(f"{given}: wavenumbers such as (0.1, 2) / u.kpc are needed ({error})") from error
     return {n: tuple(map(float, v)) if np.ndim(v) else v for n, v in numbers.items()}, "1 / m"
 
 
@@ -327,20 +321,20 @@ def band(
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         If limits are negative or not ascending, the edge is unknown, or lacks its width.
     """
     if edge not in EDGES:
-        raise SnapshotError(f"edge={edge!r}: one of {', '.join(EDGES)} is needed")
+        raise ArgumentError(f"edge={edge!r}: one of {', '.join(EDGES)} is needed")
     numbers, unit = _plain_wavenumbers(k_par=k_par, k_perp=k_perp, width=width)
     k_par, k_perp, width = numbers["k_par"], numbers["k_perp"], numbers["width"]
     for name, limits in (("k_par", k_par), ("k_perp", k_perp)):
         if unit_carried(limits) is not None or not _ascending(limits):
-            raise SnapshotError(f"{name}={limits!r}: two ascending limits from 0 on are needed")
+            raise ArgumentError(f"{name}={limits!r}: two ascending limits from 0 on are needed")
     if (width is None) == (edge in ("gaussian", "cosine")) or (width is not None and not 0 < width < np.inf):
-        raise SnapshotError(f"width={width!r}: edges 'gaussian' and 'cosine' need a positive one, the others take none")
+        raise ArgumentError(f"width={width!r}: edges 'gaussian' and 'cosine' need a positive one, the others take none")
     if not isinstance(order, int | np.integer) or order < 1:
-        raise SnapshotError(f"order={order!r}: a whole number from 1 on is needed")
+        raise ArgumentError(f"order={order!r}: a whole number from 1 on is needed")
     low, high = (tuple(map(float, limits)) for limits in (k_par, k_perp))
     label = f"band(k_par={low}, k_perp={high}, edge={edge!r}{_detail(edge, width, order)}){_unit_suffix(unit)}"
     limits = (low, high, ALL)
@@ -383,7 +377,7 @@ def low_pass(
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         As :func:`band`.
     """
     numbers, unit = _plain_wavenumbers(k=k, width=width)
@@ -411,7 +405,7 @@ def high_pass(k: float, *, edge: str = "sharp", width: float | None = None, orde
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         As :func:`band`.
     """
     below = low_pass(k, edge=edge, width=width, order=order, keep_mean=True)
@@ -441,11 +435,11 @@ def gaussian(length: float) -> Transfer:
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         If it is not positive.
     """
     length, unit = (value := _plain_wavenumbers(length=length))[0]["length"], value[1]
     if not 0 < length < np.inf:
-        raise SnapshotError(f"length={length!r}: a positive number is needed")
+        raise ArgumentError(f"length={length!r}: a positive number is needed")
     label = f"gaussian({length:g}){_unit_suffix(unit and 'm')}"
     return Transfer(_Gaussian(float(length)), label, 1.0, isotropic=True, unit=unit)

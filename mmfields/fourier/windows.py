@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import SnapshotError, as_real, boundaries, mean, spatial_dims
+from mmfields.conventions import ArgumentError, SnapshotError, as_real, boundaries, mean, spatial_dims
 from mmfields.fourier.transform import finite
 from mmfields.provenance import verb
 
@@ -37,14 +37,14 @@ def taper(ds: xr.Dataset, window: str = "hann", *, alpha: float = 0.25, detrend:
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If no axis is open, the window or the detrending is unknown, or a variable lacks an axis or is not of real
         numbers; and where a field is not finite, when computed if it is lazy.
     """
     if window not in WINDOWS or not 0 <= alpha <= 1:
-        raise SnapshotError(f"window={window!r}, alpha={alpha!r}: one of {', '.join(WINDOWS)} with alpha from 0 to 1")
+        raise ArgumentError(f"window={window!r}, alpha={alpha!r}: one of {', '.join(WINDOWS)} with alpha from 0 to 1")
     if detrend not in ("constant", "linear", None):
-        raise SnapshotError(f"detrend={detrend!r}: 'constant', 'linear' or None is needed")
+        raise ArgumentError(f"detrend={detrend!r}: 'constant', 'linear' or None is needed")
     axes = [d for d, kind in boundaries(ds).items() if kind == "open"]
     if not axes:
         raise SnapshotError("every axis is periodic, so there is nothing to taper")

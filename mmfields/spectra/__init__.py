@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from mmfields.conventions import (
+    ArgumentError,
     SnapshotError,
     derived_units,
     mean_direction,
@@ -13,7 +14,6 @@ from mmfields.conventions import (
     require_periodic,
     require_plain_data,
     require_values,
-    spacing,
     spatial_dims,
     wavenumber_attrs,
 )
@@ -61,7 +61,7 @@ def power(ds: xr.Dataset, names: Sequence[str] = ("Bx", "By", "Bz")) -> xr.DataA
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If an axis is open or not uniform, or a field is missing; when computed, if it is not finite.
     """
     bins = Bins(ds)
@@ -94,7 +94,7 @@ def power2d(
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         As :func:`power`; and without a mean field, when it is computed, where no direction is given.
     """
     bins = Bins(ds)
@@ -135,15 +135,15 @@ def reduced(ds: xr.Dataset, names: Sequence[str] = ("Bx", "By", "Bz"), *, axis: 
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         As :func:`power`, or if the axis is missing.
     """
-    require_periodic(ds, "a reduced spectrum")
+    grid = require_periodic(ds, "a reduced spectrum")
     _summable_fields(ds, names)
-    dims = spatial_dims(ds)
+    dims = grid.dims
     if axis not in dims:
         raise SnapshotError(f"axis={axis!r}: one of {dims} is needed")
-    width, n = spacing(ds)[axis], ds.sizes[axis]
+    width, n = grid.widths[axis], ds.sizes[axis]
     fundamental = 2 * np.pi / (n * width)
     k, _ = wavenumbers(n, width, half=True)
     total = line_power(ds, names, axis)
@@ -177,7 +177,7 @@ def cross(ds: xr.Dataset, first: str, second: str) -> xr.DataArray:
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         As :func:`power`.
     """
     bins = Bins(ds)
@@ -206,7 +206,7 @@ def coherence(ds: xr.Dataset, first: str, second: str) -> xr.DataArray:
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         As :func:`power`.
     """
     both = cross(ds, first, second)
@@ -239,7 +239,7 @@ def slope(spectrum: xr.DataArray, k_range: tuple[float, float]) -> xr.Dataset:
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If this is no spectrum over ``k`` alone, there are not two ascending limits, or fewer than three shells with
         power lie in the range.
     """
@@ -250,7 +250,7 @@ def slope(spectrum: xr.DataArray, k_range: tuple[float, float]) -> xr.Dataset:
         )
     limits = require_values(k_range, "k_range")
     if len(limits) != 2 or not limits[0] < limits[1]:
-        raise SnapshotError(f"k_range={k_range!r}: two ascending limits are needed")
+        raise ArgumentError(f"k_range={k_range!r}: two ascending limits are needed")
     low, high = limits[0] - TIE * abs(limits[0]), limits[1] + TIE * abs(limits[1])
     part = spectrum.where((spectrum["k"] >= low) & (spectrum["k"] <= high), drop=True).compute()
     part = part.where((part > 0) & (part["k"] > 0), drop=True)

@@ -12,13 +12,13 @@ import xarray as xr
 
 from mmfields.conventions import (
     SPATIAL,
+    ArgumentError,
     SnapshotError,
     require_direction,
     require_periodic,
     require_real,
-    spacing,
-    spatial_dims,
     wavenumber_attrs,
+    widened,
 )
 from mmfields.fourier.transform import forward_modes, level_of, wavenumbers, waves_of
 
@@ -28,11 +28,11 @@ def fields_of(ds: xr.Dataset, names: Sequence[str]) -> list[xr.DataArray]:
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If one is missing, or not of real numbers.
     """
     if isinstance(names, str) or not names:
-        raise SnapshotError(f"names={names!r}: a list of variables is needed")
+        raise ArgumentError(f"names={names!r}: a list of variables is needed")
     if missing := [n for n in names if n not in ds]:
         raise SnapshotError(f"no {missing} among {list(ds.data_vars)}")
     return [require_real(ds[name]) for name in names]
@@ -61,12 +61,9 @@ def window_power(ds: xr.Dataset) -> float:
 class Bins:
     """Bins of one width, that of the longest axis's fundamental; bin n holds k within half a width of n widths."""
 
-    def __init__(self, ds: xr.Dataset) -> None:
-        require_periodic(ds, "a power spectrum")
-        self.dims = spatial_dims(ds)
-        widths = spacing(ds)
-        self.widths = tuple(widths[d] for d in self.dims)
-        self.shape = tuple(ds.sizes[d] for d in self.dims)
+    def __init__(self, ds: xr.Dataset, what: str = "a power spectrum") -> None:
+        grid = require_periodic(ds, what)
+        self.dims, self.widths, self.shape = grid.dims, grid.spacing, grid.shape
         self.width = min(
             2 * np.pi / (n * w)
             for n, w in zip(self.shape, self.widths, strict=True)
@@ -173,17 +170,12 @@ def binned(
     flat = direction is None
     along = xr.DataArray(np.array([0.0, 0.0, 1.0]), dims="component") if flat else direction
     arrays = [f for pair in pairs for f in pair]
-    lead = list(dict.fromkeys(d for a in (*arrays, along) for d in a.dims if d not in (*bins.dims, "component")))
-    sizes = {d: n for a in (*arrays, along) for d, n in a.sizes.items()}
-    along = along.expand_dims({d: sizes[d] for d in lead if d not in along.dims}).transpose(*lead, "component")
+    lead, (*wide, along) = widened([*arrays, along], bins.dims)
     total: Any = 0.0
-    for a, b in pairs:
-        wide = [
-            f.expand_dims({d: sizes[d] for d in lead if d not in f.dims}).transpose(*lead, *bins.dims) for f in (a, b)
-        ]
-        spectra = [_modes(wide[0].data, len(bins.dims), str(a.name))]
+    for (a, b), one, other in zip(pairs, wide[::2], wide[1::2], strict=True):
+        spectra = [_modes(one.data, len(bins.dims), str(a.name))]
         if a is not b:
-            spectra.append(_modes(wide[1].data, len(bins.dims), str(b.name)))
+            spectra.append(_modes(other.data, len(bins.dims), str(b.name)))
         size = (bins.size, 1 if flat else bins.size)
         total = total + sum_modes(spectra, along.data, bins, _Add(bins.width, not flat), size)
         del spectra  # before there is another one
@@ -356,11 +348,7 @@ def _sum_chunk(*arrays: np.ndarray, dims: tuple[str, ...], **options: Any) -> np
 
 
 def _sum_block(
-    *arrays: np.ndarray,
-    work: Callable[..., None],
-    size: tuple[int, int],
-    dims: tuple[str, ...],
-    threads: int = 1,
+    *arrays: np.ndarray, work: Callable[..., None], size: tuple[int, int], dims: tuple[str, ...], threads: int = 1
 ) -> np.ndarray:
     """NumPy adaptor: for up to three axes, over leading ones; rows shared among threads."""
     rank = len(dims)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from mmfields.cluster.client import client_in_force
 from mmfields.conventions import (
     SPATIAL,
     SnapshotError,
@@ -19,7 +20,6 @@ from mmfields.conventions import (
     unit_attrs,
 )
 from mmfields.identity import identity
-from mmfields.io.storing import client_in_force
 from mmfields.particles import reference_strength
 from mmfields.scattering import Scattering
 from mmfields.tracing.domains import Plan, divided, side_for

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from mmfields.cluster.shared import Mapped
 from mmfields.conventions import SnapshotError
-from mmfields.io._shared import Mapped
 from mmfields.scattering import Scattering
 from mmfields.tracing.source import WALLS, WAVES
 from mmfields.tracing.spectral import trace_spectral
