@@ -9,8 +9,6 @@ import xarray as xr
 from mmfields.conventions import (
     MEAN_FIELD_FLOOR,
     SPATIAL,
-    ArgumentError,
-    SnapshotError,
     box,
     components,
     keys_of,
@@ -20,6 +18,7 @@ from mmfields.conventions import (
     require_whole,
     spatial_dims,
 )
+from mmfields.errors import ArgumentError, SnapshotError
 from mmfields.provenance import verb
 from mmfields.units import (
     CARRIED,

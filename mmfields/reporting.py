@@ -15,8 +15,6 @@ from mmfields import anisotropy, faraday, fourier, particles, plot, samples, spe
 from mmfields.conventions import (
     MEAN_FIELD_FLOOR,
     SPATIAL,
-    ArgumentError,
-    SnapshotError,
     components,
     mean_field,
     require_periodic,
@@ -24,6 +22,7 @@ from mmfields.conventions import (
     spacing,
     spatial_dims,
 )
+from mmfields.errors import ArgumentError, SnapshotError
 from mmfields.identity import stamp
 from mmfields.io import open_snapshot, store
 from mmfields.io.storing import remove

@@ -89,7 +89,7 @@ def unit_of_variable(ds: xr.Dataset, name: str, key: str = "") -> Any:
 
     Raises
     ------
-    ArgumentError
+    SnapshotError
         If astropy does not know the unit.
     """
     stated = ds[name].attrs.get("units", "1")

@@ -13,9 +13,7 @@ import xarray as xr
 from mmfields.anisotropy.jackknife import group_sums, jackknife, require_subvolumes
 from mmfields.conventions import (
     SPATIAL,
-    ArgumentError,
     Grid,
-    SnapshotError,
     aligned,
     components,
     derived_units,
@@ -27,6 +25,7 @@ from mmfields.conventions import (
     require_whole,
     unit_attrs,
 )
+from mmfields.errors import ArgumentError, SnapshotError
 from mmfields.provenance import verb
 
 FRAMES = ("local", "global")

@@ -10,9 +10,7 @@ import xarray as xr
 from mmfields.anisotropy.jackknife import group_sums
 from mmfields.conventions import (
     SPATIAL,
-    ArgumentError,
     Grid,
-    SnapshotError,
     aligned,
     components,
     derived_units,
@@ -22,6 +20,7 @@ from mmfields.conventions import (
     spatial_dims,
     unit_attrs,
 )
+from mmfields.errors import ArgumentError, SnapshotError
 from mmfields.provenance import verb
 from mmfields.units import FIELD, unit_of_variable
 
@@ -352,7 +351,7 @@ def curvature(ds: xr.Dataset) -> xr.DataArray:
 
     Raises
     ------
-    ArgumentError, SnapshotError
+    SnapshotError
         If a component is missing, or an axis is not uniform.
     """
     names, grid = components(ds), Grid.of(ds)

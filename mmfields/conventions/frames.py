@@ -35,7 +35,7 @@ def physical(ds: xr.Dataset, scale_factors: Mapping[str, float] | None = None) -
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If there are no factors, one is not positive, or the frame is not known; and if comoving fields
         other than B are there, whose law the snapshot does not state.
     """

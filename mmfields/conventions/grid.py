@@ -18,7 +18,7 @@ def axis_spacing(ds: xr.Dataset | xr.DataArray, dim: Hashable) -> float:
 
     Raises
     ------
-    ArgumentError, SnapshotError
+    SnapshotError
         If the coordinate is missing, not finite, descending or not uniform.
     """
     if dim not in ds.coords:
@@ -62,7 +62,7 @@ def spacing(ds: xr.Dataset | xr.DataArray) -> dict[str, float]:
 
     Raises
     ------
-    ArgumentError, SnapshotError
+    SnapshotError
         As :func:`axis_spacing`, or if the axes differ in unit.
     """
     widths = {dim: axis_spacing(ds, dim) for dim in spatial_dims(ds)}
@@ -153,7 +153,7 @@ class Grid:
 
         Raises
         ------
-        ArgumentError, SnapshotError
+        SnapshotError
             As :func:`spacing` and :func:`boundaries`.
         """
         widths, kinds = spacing(ds), boundaries(ds)
@@ -200,7 +200,7 @@ def check(ds: xr.Dataset) -> xr.Dataset:
 
     Raises
     ------
-    ArgumentError, SnapshotError
+    SnapshotError
         Naming the first thing that is wrong and the remedy.
     """
     if not isinstance(ds, xr.Dataset):

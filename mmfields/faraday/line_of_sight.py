@@ -9,8 +9,6 @@ import xarray as xr
 
 from mmfields.conventions import (
     SPATIAL,
-    ArgumentError,
-    SnapshotError,
     aligned,
     axis_spacing,
     boundaries,
@@ -19,6 +17,7 @@ from mmfields.conventions import (
     spacing,
     unit_vector,
 )
+from mmfields.errors import ArgumentError, SnapshotError
 from mmfields.faraday.units import factor, number_in, redshift_factor
 
 # e^3 / (2 pi m_e^2 c^4) in rad m^-2 per (cm^-3 uG pc)
@@ -125,7 +124,7 @@ def require_map(rm: Any) -> xr.DataArray:
 
     Raises
     ------
-    ArgumentError, SnapshotError
+    SnapshotError
         If it is none, or states another unit.
     """
     require_kind(rm, "fiu", "a map of real numbers from mm.faraday.rotation_measure")
@@ -225,7 +224,7 @@ def on_the_grid(density: xr.DataArray, ds: xr.Dataset) -> xr.DataArray:
 
     Raises
     ------
-    ArgumentError, SnapshotError
+    SnapshotError
         If it has other axes, sizes or coordinates.
     """
     for dim in density.dims:

@@ -9,15 +9,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import (
-    ArgumentError,
-    SnapshotError,
-    axis_spacing,
-    per_snapshot,
-    require_number,
-    require_values,
-    require_whole,
-)
+from mmfields.conventions import axis_spacing, per_snapshot, require_number, require_values, require_whole
+from mmfields.errors import ArgumentError, SnapshotError
 from mmfields.faraday.depolarization_laws import wavelengths_of
 from mmfields.faraday.depth import LAYOUT, places_of, rotation_measure
 from mmfields.faraday.line_of_sight import (

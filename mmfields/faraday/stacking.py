@@ -5,15 +5,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import (
-    ArgumentError,
-    SnapshotError,
-    require_number,
-    require_periodic,
-    require_whole,
-    spacing,
-    spatial_dims,
-)
+from mmfields.conventions import require_number, require_periodic, require_whole, spacing, spatial_dims
+from mmfields.errors import ArgumentError, SnapshotError
 from mmfields.faraday.depth import rotation_measure
 from mmfields.faraday.line_of_sight import require_finite
 from mmfields.provenance import verb

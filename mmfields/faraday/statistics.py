@@ -8,16 +8,8 @@ import numpy as np
 import xarray as xr
 
 from mmfields import spectra
-from mmfields.conventions import (
-    ArgumentError,
-    SnapshotError,
-    components,
-    require_number,
-    require_whole,
-    spacing,
-    spatial_dims,
-    unit_attrs,
-)
+from mmfields.conventions import components, require_number, require_whole, spacing, spatial_dims, unit_attrs
+from mmfields.errors import ArgumentError, SnapshotError
 from mmfields.faraday.depth import rotation_measure
 from mmfields.faraday.line_of_sight import RM_CONSTANT, columns_of, require_map
 from mmfields.faraday.units import number_in, redshift_factor

@@ -8,9 +8,7 @@ import xarray as xr
 
 from mmfields.conventions import (
     SPATIAL,
-    ArgumentError,
     Grid,
-    SnapshotError,
     as_real,
     components,
     derived_units,
@@ -19,6 +17,7 @@ from mmfields.conventions import (
     spatial_dims,
     widened,
 )
+from mmfields.errors import ArgumentError, SnapshotError
 from mmfields.fourier.labelled import fft, ifft
 from mmfields.fourier.transfer import ALL, Transfer, Weigh, band, gaussian, high_pass, low_pass, passes_any
 from mmfields.fourier.transform import Waves, map_modes, waves_of

@@ -30,7 +30,7 @@ def fft(da: xr.DataArray, dims: Iterable[str] | None = None) -> xr.DataArray:
 
     Raises
     ------
-    ArgumentError, SnapshotError
+    SnapshotError
         If an axis is missing or not uniform, or the field is not real; when computed, if it is not finite.
     """
     require_plain_data(da)

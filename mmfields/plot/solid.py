@@ -7,14 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import (
-    ArgumentError,
-    SnapshotError,
-    require_number,
-    require_plain_data,
-    require_real,
-    spatial_dims,
-)
+from mmfields.conventions import require_number, require_plain_data, require_real, spatial_dims
+from mmfields.errors import ArgumentError, SnapshotError
 from mmfields.plot.base import COLOURS, unit_label
 from mmfields.plot.fields import _field_label
 

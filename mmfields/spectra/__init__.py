@@ -6,8 +6,6 @@ import numpy as np
 import xarray as xr
 
 from mmfields.conventions import (
-    ArgumentError,
-    SnapshotError,
     derived_units,
     mean_direction,
     require_one_unit,
@@ -17,6 +15,7 @@ from mmfields.conventions import (
     spatial_dims,
     wavenumber_attrs,
 )
+from mmfields.errors import ArgumentError, SnapshotError
 from mmfields.fourier.transform import wavenumbers
 from mmfields.provenance import verb
 from mmfields.spectra.bins import Bins, binned, fields_of, half_weights, window_power

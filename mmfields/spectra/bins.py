@@ -10,16 +10,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import (
-    SPATIAL,
-    ArgumentError,
-    SnapshotError,
-    require_direction,
-    require_periodic,
-    require_real,
-    wavenumber_attrs,
-    widened,
-)
+from mmfields.conventions import SPATIAL, require_direction, require_periodic, require_real, wavenumber_attrs, widened
+from mmfields.errors import ArgumentError, SnapshotError
 from mmfields.fourier.transform import forward_modes, level_of, wavenumbers, waves_of
 
 

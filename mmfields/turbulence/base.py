@@ -7,15 +7,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import (
-    SPATIAL,
-    ArgumentError,
-    SnapshotError,
-    axis_spacing,
-    boundary_attrs,
-    require_plain_data,
-    unit_carried,
-)
+from mmfields.conventions import SPATIAL, axis_spacing, boundary_attrs, require_plain_data, unit_carried
+from mmfields.errors import ArgumentError, SnapshotError
 from mmfields.identity import identity
 from mmfields.provenance import verb
 

@@ -11,15 +11,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import (
-    SPATIAL,
-    ArgumentError,
-    MmfieldsWarning,
-    require_number,
-    require_vector,
-    require_whole,
-    unit_vector,
-)
+from mmfields.conventions import SPATIAL, require_number, require_vector, require_whole, unit_vector
+from mmfields.errors import ArgumentError, MmfieldsWarning
 from mmfields.fourier.transform import backward_modes, wavenumbers
 from mmfields.io import from_arrays
 from mmfields.provenance import verb

@@ -8,15 +8,8 @@ import numpy as np
 import xarray as xr
 
 from mmfields import fourier
-from mmfields.conventions import (
-    SPATIAL,
-    ArgumentError,
-    SnapshotError,
-    components,
-    require_number,
-    require_periodic,
-    require_whole,
-)
+from mmfields.conventions import SPATIAL, components, require_number, require_periodic, require_whole
+from mmfields.errors import ArgumentError, SnapshotError
 from mmfields.io import from_arrays
 from mmfields.provenance import verb
 from mmfields.turbulence.gauss import Density, chunks_of, real_kind, realized, sizes_of, widths_of

@@ -9,8 +9,6 @@ import xarray as xr
 
 from mmfields.conventions import (
     SPATIAL,
-    ArgumentError,
-    SnapshotError,
     axis_spacing,
     components,
     require_number,
@@ -20,6 +18,7 @@ from mmfields.conventions import (
     require_whole,
     unit_attrs,
 )
+from mmfields.errors import ArgumentError, SnapshotError
 from mmfields.turbulence.base import Synthetic
 from mmfields.turbulence.gauss import gaussian
 from mmfields.turbulence.shapes import Shape, correlation_length, integral, require_limits, shape_of, values_of

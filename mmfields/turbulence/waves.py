@@ -10,8 +10,6 @@ import xarray as xr
 
 from mmfields.conventions import (
     SPATIAL,
-    ArgumentError,
-    SnapshotError,
     require_number,
     require_values,
     require_vector,
@@ -19,6 +17,7 @@ from mmfields.conventions import (
     unit_attrs,
     unit_vector,
 )
+from mmfields.errors import ArgumentError, SnapshotError
 from mmfields.provenance import verb
 from mmfields.turbulence.base import Synthetic
 from mmfields.turbulence.shapes import Shape, numbers_of, require_convention, require_limits, shape_of, values_of
