@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import SPATIAL, SnapshotError, components, saved_lengths, spacing, warn
+from mmfields.conventions import SPATIAL, ArgumentError, components, saved_lengths, spacing, warn
 from mmfields.kernels.setup import Pusher
 from mmfields.provenance import verb
 from mmfields.scattering import Scattering
@@ -126,8 +126,10 @@ def trace(
 
     Raises
     ------
+    ArgumentError
+        If steps or other arguments are unusable.
     SnapshotError
-        If field, particles or steps are unusable; when computed, if the field is not finite.
+        If field or particles are; when computed, if the field is not finite.
 
     Warns
     -----
@@ -143,17 +145,17 @@ def trace(
     known = carried(field, particles)
     rule, distance, save = _in_units(xr.Dataset(attrs=known), rule, distance, save)
     if pusher is None and (light_speed is not None or "momentum" in particles):
-        raise SnapshotError(
+        raise ArgumentError(
             f"light_speed={light_speed!r}, or particles that an electric field has moved: give pusher=... too"
         )
     path = {"distance": distance, "save": save, "per_task": particles_per_task}
     if isinstance(field, Synthetic):
         if pusher is not None:
-            raise SnapshotError("a field on no grid has no electric field: leave pusher out")
+            raise ArgumentError("a field on no grid has no electric field: leave pusher out")
         if block is not None:
-            raise SnapshotError(f"block={block}: a field on no grid is not divided, leave it out")
+            raise ArgumentError(f"block={block}: a field on no grid is not divided, leave it out")
         if interpolation != "linear":
-            raise SnapshotError(f"interpolation={interpolation!r}: a field on no grid has none, leave it out")
+            raise ArgumentError(f"interpolation={interpolation!r}: a field on no grid has none, leave it out")
         result = _trace_one(
             of_synthetic(field, rule.scattering), particles, replace(rule, interpolation=field.label()), **path
         )

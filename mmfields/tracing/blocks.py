@@ -92,7 +92,7 @@ def divided(parts: Sequence[Any], mask: Any, form: Form) -> tuple[Unread, None, 
 
 def side_for(size: int, bytes_per_cell: int) -> int | None:
     """Cells along a side of the blocks that workers need for a field of so many cells; None where they can hold it."""
-    from mmfields.io.storing import workers_in_force
+    from mmfields.cluster.client import workers_in_force
 
     limits = [(memory, memory / threads) for memory, threads in workers_in_force() if memory]
     if not limits or size * bytes_per_cell <= HELD_WHOLE * min(limits)[0]:

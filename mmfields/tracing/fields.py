@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from mmfields.cluster.client import client_in_force
 from mmfields.conventions import (
     SPATIAL,
+    ArgumentError,
     SnapshotError,
     boundaries,
     box,
@@ -18,7 +20,6 @@ from mmfields.conventions import (
     unit_attrs,
 )
 from mmfields.identity import identity
-from mmfields.io.storing import client_in_force
 from mmfields.kernels.setup import Interpolation, Wall
 from mmfields.particles import reference_strength
 from mmfields.scattering import Scattering
@@ -75,7 +76,7 @@ def of_synthetic(field: Synthetic, scattering: Scattering | None) -> Source:
     import dask
 
     if scattering is not None and scattering.mask is not None:
-        raise SnapshotError("a field on no grid has no cells that a mask could mark: give threshold=... instead")
+        raise ArgumentError("a field on no grid has no cells that a mask could mark: give threshold=... instead")
     kind, parts = field.kernel_form()
     means = {f"mean_B{d}": xr.DataArray(float(m)) for d, m in zip(SPATIAL, field.mean_field, strict=True)}
     return Source(
@@ -118,7 +119,7 @@ def of_snapshot(
     """A snapshot; with its electric field where the speed of light is given; in blocks of a side where that is."""
     names = components(field)
     if side is not None and interpolation == SPECTRAL:
-        raise SnapshotError(
+        raise ArgumentError(
             "interpolation='spectral' needs the modes of the whole field: leave block out, or use 'cubic'"
         )
     if interpolation == SPECTRAL and (bad := [d for d, kind in boundaries(field).items() if kind != "periodic"]):
@@ -126,7 +127,7 @@ def of_snapshot(
     if odd := [n for n in names if field[n].dtype.kind not in "fiub"]:
         raise SnapshotError(f"{odd[0]} is {field[odd[0]].dtype}: real numbers are needed, .real or .astype(float)")
     if light_speed is not None and interpolation == "faces":
-        raise SnapshotError("interpolation='faces' is for B alone: use 'linear' or 'cubic' with an electric field")
+        raise ArgumentError("interpolation='faces' is for B alone: use 'linear' or 'cubic' with an electric field")
     vectors, lazy = _vectors(field, interpolation, light_speed)
     form = _form(vectors, field, interpolation)
     geometry, mask = _geometry(field), _mask(lazy, scattering)

@@ -10,9 +10,9 @@ from tempfile import gettempdir
 from typing import Any
 from uuid import uuid4
 
+from mmfields.cluster.client import scratch
+from mmfields.cluster.progress import tell
 from mmfields.conventions import SnapshotError
-from mmfields.io._progress import tell
-from mmfields.io._shared import scratch
 
 
 @contextmanager

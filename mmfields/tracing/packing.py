@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from mmfields.cluster.client import one_host
+from mmfields.cluster.shared import Mapped, create, forget, view
 from mmfields.conventions import SnapshotError
-from mmfields.io._shared import Mapped, create, forget, one_host, view
 
 # A file of a region: its path, first place and number of places (z, y, x).
 Region = tuple[str, tuple[int, ...], tuple[int, ...]]

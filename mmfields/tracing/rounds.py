@@ -12,7 +12,8 @@ from uuid import uuid4
 
 import numpy as np
 
-from mmfields.io._shared import create, scratch, view
+from mmfields.cluster.client import scratch
+from mmfields.cluster.shared import create, view
 from mmfields.tracing.blocks import Plan, Unread
 from mmfields.tracing.hands import hands
 from mmfields.tracing.packing import Form, writes

@@ -6,7 +6,15 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import SnapshotError, components, require_number, require_plain, require_whole, warn
+from mmfields.conventions import (
+    ArgumentError,
+    SnapshotError,
+    components,
+    require_number,
+    require_plain,
+    require_whole,
+    warn,
+)
 from mmfields.kernels.setup import Interpolation
 from mmfields.scattering import Scattering
 from mmfields.tracing.blocks import LEAST
@@ -65,20 +73,21 @@ def check_options(rule: Rule, particles_per_task: Any, block: Any) -> None:
         ("pusher", rule.pusher, (None, *PUSHERS)),
     ):
         if value not in allowed:
-            raise SnapshotError(f"{name}={value!r}: one of {', '.join(map(str, allowed))} is needed")
+            raise ArgumentError(f"{name}={value!r}: one of {', '.join(map(str, allowed))} is needed")
     if rule.scattering is not None and not isinstance(rule.scattering, Scattering):
-        raise SnapshotError(f"scattering={rule.scattering!r}: mm.scattering.small_angle(...) or .patchy(...) is needed")
+        raise ArgumentError(f"scattering={rule.scattering!r}: mm.scattering.small_angle(...) or .patchy(...) is needed")
     if particles_per_task is not None:
         require_whole(particles_per_task, "particles_per_task", 1)
     if block is not None:
         require_whole(block, "block", LEAST)
     if not isinstance(rule.local_field, bool | np.bool_):
-        raise SnapshotError(f"local_field={rule.local_field!r}: True or False is needed")
+        raise ArgumentError(f"local_field={rule.local_field!r}: True or False is needed")
     if rule.cell_fraction is not None:
         require_number(rule.cell_fraction, "cell_fraction", np.finfo(float).tiny)
 
 
 def check_particles(particles: xr.Dataset) -> None:
+    """Refuse what is no ensemble, or an empty one."""
     needed = ("x", "y", "z", "vx", "vy", "vz", "key", "reference_field", "gyroradius")
     if not isinstance(particles, xr.Dataset) or any(name not in particles.variables for name in needed):
         raise SnapshotError(
@@ -115,7 +124,7 @@ def check_number(rule: Rule, intervals: np.ndarray, longest: np.ndarray, radii: 
     with np.errstate(over="ignore"):
         most = float(np.ceil(intervals / shortest * (1 - 1e-12)).sum())
     if most > MOST_STEPS:
-        raise SnapshotError(
+        raise ArgumentError(
             f"step={rule.step:g} [{rule.unit}] makes {most:.3g} steps of the way, more than {MOST_STEPS:.0e}: lengthen "
             "it, or shorten distance; both count in the field's length unit"
         )
@@ -125,11 +134,11 @@ def check_step(rule: Rule, source: Source, particles: Ensemble) -> dict[str, str
     """Refuse steps that resolve neither gyration nor scattering; for the attrs, that they are longer than a cell."""
     step = require_plain(rule.step, "step")
     if step.ndim or not step > 0:
-        raise SnapshotError(f"step={rule.step!r}: a positive length is needed")
+        raise ArgumentError(f"step={rule.step!r}: a positive length is needed")
     speed = particles.speed if rule.pusher else np.ones(1)
     turn = float(step if rule.unit != "length" else (step * speed / particles.radii).max())
     if turn > MOST_TURN:
-        raise SnapshotError(
+        raise ArgumentError(
             f"step={rule.step:g} [{rule.unit}] is {turn:.3g} gyroradii, so that gyration is not resolved: at most "
             f"{MOST_TURN:g} are stable, and 0.1 or 0.2 are accurate (step=0.1, step_unit='gyroradius'); both count in "
             "the field's length unit"
@@ -137,7 +146,7 @@ def check_step(rule: Rule, source: Source, particles: Ensemble) -> dict[str, str
     rate = 0.0 if rule.scattering is None else max(rule.scattering.rate, rule.scattering.outside)
     longest = float((rule.longest(source.cell, particles) * speed).max())
     if rule.unit != "local" and rate * longest > MOST_SCATTERING:
-        raise SnapshotError(
+        raise ArgumentError(
             f"step={rule.step:g} [{rule.unit}] with nu={rate:g} turns the direction by a mean square angle of "
             f"{rate * longest:.3g} at once: take steps of at most {MOST_SCATTERING / rate:.3g}, better a tenth of it"
         )

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from mmfields.cluster.shared import Mapped
 from mmfields.conventions import SnapshotError
-from mmfields.io._shared import Mapped
 from mmfields.kernels.setup import AHEAD, AHEAD_OF_LARGE, LARGE, Interpolation, Patches, Wall, new_setup
 from mmfields.scattering import Scattering
 from mmfields.tracing.spectral import SPECTRAL, trace_spectral
