@@ -156,7 +156,7 @@ def _vectors(field: xr.Dataset, interpolation: str, light_speed: float | None) -
     """Components to be packed, those in memory as they are where nothing is to be made of them; all of it lazily."""
     part = PART if client_in_force() is None else PIECE
     lazy = field.map(lazily, args=(part,), keep_attrs=True)
-    as_they_are = interpolation in ("nearest", "linear") and client_in_force() is None
+    as_they_are = interpolation in ("nearest", "linear", "cubic") and client_in_force() is None
     vectors = [(field if as_they_are else lazy)[name] for name in components(field)]
     if interpolation == "faces":
         vectors = _faces(lazy)
