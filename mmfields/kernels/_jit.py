@@ -5,10 +5,94 @@ is written into its caller, which costs the least time where it is called once; 
 again with all that call it.
 """
 
-from functools import partial
+import os
+import stat
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from functools import cache, partial
+from hashlib import sha256
+from pathlib import Path
 
-from numba import njit
+from numba import config, njit
+from numba.core import event
 
 kernel = partial(njit, nogil=True, error_model="numpy")
 part = partial(kernel, inline="always")
-entry = partial(kernel, cache=True)
+
+
+def entry(**options):
+    """A decorator of what Python calls; options as of :func:`numba.njit`."""
+    return lambda function: function if config.DISABLE_JIT else _cached(function, options)
+
+
+def _cached(function: Callable, options: dict):
+    """The compiled function, cached beside the package or with the user, else in a temporary folder of the user's."""
+    usual = config.CACHE_DIR
+    for folder in (lambda: usual, _temporary_folder):
+        try:
+            config.CACHE_DIR = folder() or usual
+            made = kernel(cache=True, **options)(function)
+        except RuntimeError:  # there is no folder that may be written to
+            continue
+        finally:
+            config.CACHE_DIR = usual
+        # an entry is made of functions of other files too, which Numba does not look at
+        made._cache._cache_file._source_stamp = _sources()
+        return made
+    _warn_of_no_cache()
+    return kernel(**options)(function)
+
+
+@cache
+def _sources() -> str:
+    """Hash of all kernels."""
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
+@cache
+def _temporary_folder() -> str | None:
+    """A folder that nobody else may write to, since what is cached is run; None where there is none."""
+    folder = Path(tempfile.gettempdir(), f"mmfields-kernels-{getattr(os, 'getuid', lambda: 'user')()}")
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+    except OSError:
+        return None
+    own = stat.S_ISDIR(found.st_mode) and found.st_uid == getattr(os, "getuid", lambda: found.st_uid)()
+    return str(folder) if own and not found.st_mode & 0o077 else None
+
+
+@cache
+def _warn_of_no_cache() -> None:
+    warnings.warn(
+        "kernels are compiled anew in every process, since no folder for them may be written to: set NUMBA_CACHE_DIR",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+
+
+class _Compiling(event.Listener):
+    """Says on a terminal that kernels are compiled, and for how long."""
+
+    def __init__(self) -> None:
+        self.depth, self.began, self.said = 0, 0.0, False
+
+    def on_start(self, what) -> None:
+        if self.depth == 0 and what.data["dispatcher"].py_func.__module__.startswith("mmfields."):
+            self.began, self.said = time.perf_counter(), sys.stderr is not None and sys.stderr.isatty()
+            if self.said:
+                print("mmfields: compiling kernels, once on this machine ...", end="", file=sys.stderr, flush=True)
+        self.depth += 1
+
+    def on_end(self, what) -> None:
+        self.depth -= 1
+        if self.depth == 0 and self.said:
+            print(f" {time.perf_counter() - self.began:.0f} s", file=sys.stderr, flush=True)
+            self.said = False
+
+
+event.register("numba:compile", _Compiling())

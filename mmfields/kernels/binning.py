@@ -3,13 +3,14 @@
 from math import sqrt
 
 import numpy as np
-from numba import njit
+
+from mmfields.kernels._jit import entry, kernel
 
 # A mode on the edge of two bins belongs to the upper one, whatever the last bits of its wavenumber.
 TIE = 1e-6
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel()
 def shells_of_row(k2, square, inverse, top, first):
     """Shells of one row of modes, `square` the rest of k^2; simple enough to be vectorized."""
     for m in range(k2.size):
@@ -17,7 +18,7 @@ def shells_of_row(k2, square, inverse, top, first):
         first[m] = max(min(np.int32(place + 0.5 + TIE * place), top), 0)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel()
 def annuli_of_row(k2, square, parallel, along2, inverse, top, first, second):
     """Bins of k_perp and |k_par| of one row of modes, `square` and `parallel` the rest of k^2 and k_par."""
     for m in range(k2.size):
@@ -30,21 +31,21 @@ def annuli_of_row(k2, square, parallel, along2, inverse, top, first, second):
         second[m] = max(min(np.int32(k_par * inverse + tie), top), 0)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel()
 def products_of_row(a, b, weight, real):
     """Real part of weight a conj(b)."""
     for m in range(a.size):
         real[m] = weight[m] * (np.float64(a[m].real) * b[m].real + np.float64(a[m].imag) * b[m].imag)
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 def add_row(values, first, second, share, out):
     """Add a share of the values of a row to their bins."""
     for m in range(values.size):
         out[first[m], second[m]] += share * values[m]
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 def add_annuli(values, ki, kj, k2, ni, nj, nyquist, along, inverse, top, first, second, out):
     """Add a row of modes to bins of k_perp and |k_par|, shared among the signs of its Nyquist wavenumbers.
 
@@ -65,7 +66,7 @@ def add_annuli(values, ki, kj, k2, ni, nj, nyquist, along, inverse, top, first, 
                 add_row(values[plain:], first, second, 0.5 * share, out)
 
 
-@njit(nogil=True, cache=True)
+@entry()
 def bin_modes(a, b, k0, k1, k2, n0, n1, n2, weight, along, width, two_dimensional, out):
     """Add the real part of weight a conj(b) of every mode to its bin; k = 0 is left out.
 
@@ -106,7 +107,7 @@ def bin_modes(a, b, k0, k1, k2, n0, n1, n2, weight, along, width, two_dimensiona
                 add_row(real, first, second, 1.0, out)
 
 
-@njit(nogil=True, cache=True)
+@entry()
 def count_modes(k0, k1, k2, n0, n1, n2, w0, w1, w2, along, width, two_dimensional, out):
     """Modes of each bin of `bin_modes`, of a grid given by its wavenumbers and how many modes each stands for."""
     top, inverse, n = np.int32(out.shape[0] - 1), 1.0 / width, k2.size

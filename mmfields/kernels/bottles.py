@@ -1,13 +1,14 @@
 """Magnetic bottles: the field of vector potentials A_phi = a rho exp(-rho²/2 l_perp² - x²/2 l_par²) about x."""
 
 import numpy as np
-from numba import njit
+
+from mmfields.kernels._jit import entry
 
 # Beyond so many widths a bottle is nothing: exp(-32) of its amplitude.
 REACH = 8.0
 
 
-@njit(nogil=True, cache=True)
+@entry()
 def offsets(places, centre, period, reach, cells, shifts):
     """Cells within reach of a centre along a periodic axis, and how far they are from it; their number.
 
@@ -23,7 +24,7 @@ def offsets(places, centre, period, reach, cells, shifts):
     return n
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@entry()
 def add_bottles(x, y, z, period, centres, amplitudes, parallel, across, bx, by, bz):
     """Add bottles to the field of a block.
 

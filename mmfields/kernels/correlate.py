@@ -1,10 +1,11 @@
 """Autocorrelations of records with gaps."""
 
 import numpy as np
-from numba import njit
+
+from mmfields.kernels._jit import entry
 
 
-@njit(nogil=True, cache=True)
+@entry()
 def correlate(values, counts, lags):
     """Sums of products of values so many places apart, and the numbers of these products.
 

@@ -3,7 +3,8 @@
 from math import pi
 
 import numpy as np
-from numba import njit
+
+from mmfields.kernels._jit import entry, kernel
 
 # Coefficients of sin(pi t) and cos(pi t) in powers of t^2, for |t| <= 1/2, to the last bits of a double.
 SINE = tuple(float(c) for c in (
@@ -22,7 +23,7 @@ C0, C1, C2, C3, C4, C5, C6, C7, C8, C9 = COSINE
 TILE = 8192
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel()
 def add_row(field, density, high, low):
     """Add field times density of a row, with twice the digits of a double; how many densities are negative."""
     bad = 0
@@ -37,7 +38,7 @@ def add_row(field, density, high, low):
     return bad
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel()
 def add_four(f0, f1, f2, f3, d0, d1, d2, d3, high, low):
     """What four calls of :func:`add_row` do, in the same order, while the sums stay in registers."""
     bad = 0
@@ -65,7 +66,7 @@ def add_four(f0, f1, f2, f3, d0, d1, d2, d3, high, low):
     return bad
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@entry()
 def add_depth(field, density, high, low, begin, end):
     """Add field times density along the first axis, with twice the digits of a double.
 
@@ -109,7 +110,7 @@ def add_depth(field, density, high, low, begin, end):
 LANES = 8
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@entry()
 def add_along(field, density, high, low, begin, end):
     """What :func:`add_depth` does, to the bit, of columns each of which lies in one piece of memory.
 
@@ -148,7 +149,7 @@ def add_along(field, density, high, low, begin, end):
     return bad
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+@entry(fastmath={"contract"})
 def emit(phase, half, strength, real, imaginary, wave, out_real, out_imaginary):
     """Add a row of cells to the polarization at one wavelength.
 
@@ -187,7 +188,7 @@ def emit(phase, half, strength, real, imaginary, wave, out_real, out_imaginary):
         out_imaginary[m] += value * (sine * real[m] + cosine * imaginary[m])
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@entry()
 def polarized(depth, strength, real, imaginary, waves, running, deepest, out_real, out_imaginary):
     """Polarized emission of a block, seen from its last plane through what lies before each cell.
 

@@ -3,8 +3,8 @@
 from math import sqrt
 
 import numpy as np
-from numba import njit
 
+from mmfields.kernels._jit import entry, kernel, part
 from mmfields.kernels.scatter import logarithm, sine_cosine, threefry
 
 f32 = np.float32
@@ -17,7 +17,7 @@ EIGHT, THIRTY_TWO = np.uint32(8), np.uint64(32)
 INVERSE = f32(1.0 / (1 << 24))
 
 
-@njit(nogil=True, cache=True, inline="always")
+@part()
 def deviates(word0, word1):
     """Two independent float32 of mean 0 and variance 1, from two random words (Box & Muller 1958)."""
     radius = np.sqrt(f32(-2.0) * logarithm((f32(word0 >> EIGHT) + f32(1.0)) * INVERSE))
@@ -25,7 +25,7 @@ def deviates(word0, word1):
     return radius * cosine, radius * sine
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel()
 def draw_row(key0, key1, start, step, line, a0, a1, b0, b1):
     """Two complex amplitudes of variance 2 for each mode of a row, conjugate where those of -k are drawn.
 
@@ -53,7 +53,7 @@ def draw_row(key0, key1, start, step, line, a0, a1, b0, b1):
         b1[m] = f32(sign) * imaginary
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel()
 def polarize_row(start, step, k, size, a0, a1, b0, b1, cx, cy, cz):
     """Amplitudes of B across k from the drawn ones.
 
@@ -85,7 +85,7 @@ def polarize_row(start, step, k, size, a0, a1, b0, b1, cx, cy, cz):
         cz[m] = complex(vz * qr, vz * qi)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel()
 def poloidal_row(start, step, k, size, a0, a1, cx, cy, cz):
     """As `polarize_row`, of the one direction across k in the plane of k and x, from the first amplitude."""
     half = sqrt(0.5)
@@ -100,7 +100,7 @@ def poloidal_row(start, step, k, size, a0, a1, cx, cy, cz):
         cz[m] = complex(-x * z * r, -x * z * i)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel()
 def scalar_row(size, a0, a1, out):
     """One field without direction, from the first amplitude."""
     half = sqrt(0.5)
@@ -108,7 +108,7 @@ def scalar_row(size, a0, a1, out):
         out[m] = complex(half * size[m] * a0[m], half * size[m] * a1[m])
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 def turn_row(real, imaginary, factor, turns):
     """Multiply amplitudes by a complex number and a row of them, of modulus 1: from the corner to the first cell."""
     for m in range(real.size):
@@ -118,7 +118,7 @@ def turn_row(real, imaginary, factor, turns):
         imaginary[m] = a * both.imag + b * both.real
 
 
-@njit(nogil=True, cache=True)
+@entry()
 def fill(kind, key0, key1, whole, waves, turns, where, size, out):
     """Modes of a block.
 

@@ -4,8 +4,8 @@ from collections import namedtuple
 from math import inf, sqrt
 
 import numpy as np
-from numba import njit
 
+from mmfields.kernels._jit import entry, kernel
 from mmfields.kernels.interpolate import prefetch
 from mmfields.kernels.scatter import threefry
 
@@ -55,7 +55,7 @@ def room():
     return np.zeros(1, BATCH).view(np.recarray)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel()
 def bins_of(values, bins, out):
     """Bins of the values of a batch, from 0 on or infinite.  The last bin is that of all outside."""
     edges, table, scale = bins.edges, bins.table, bins.scale
@@ -70,7 +70,7 @@ def bins_of(values, bins, out):
         out[n] = m if value >= low else outside
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel()
 def own_differences(b, numbers, weights):
     """Squares of the increments of the vector at the start of every cell, and its sums over the points of a pair."""
     one, two = np.uint64(1), np.uint64(2)
@@ -85,7 +85,7 @@ def own_differences(b, numbers, weights):
         b.bx[n], b.by[n], b.bz[n] = x, y, z
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@entry()
 def differences(b, cells, weights):
     """As `own_differences`, of the values of every cell; the sums where the frame is local."""
     one, two, numbers = np.uint64(1), np.uint64(2), cells.numbers
@@ -106,7 +106,7 @@ def differences(b, cells, weights):
             b.bx[n], b.by[n], b.bz[n] = x, y, z
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@entry()
 def separations(b):
     """Separation along and across the field of every pair of a batch, and the cosine of their angle."""
     for n in range(LANES):
@@ -123,7 +123,7 @@ def separations(b):
         b.cosine[n] = sqrt(share)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel()
 def powers_of(b, norm, orders):
     """Powers of the increments of a batch, an order a row."""
     for n in range(LANES):
@@ -136,7 +136,7 @@ def powers_of(b, norm, orders):
             b.values[o, n] = value
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 def cells_of(first, second, many, good, trash, out):
     """Place of every pair in a flat table of `many` bins along the second axis; `trash` for those that are no good."""
     for n in range(LANES):
@@ -144,28 +144,28 @@ def cells_of(first, second, many, good, trash, out):
         out[n] = place if good[n] != 0 else trash
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 def count_up(place, counts):
     """Count the pairs of a batch."""
     for n in range(LANES):
         counts[place[n]] += 1
 
 
-@njit(nogil=True, cache=True)
+@entry()
 def add_up(place, values, sums):
     """Add the values of a batch."""
     for n in range(LANES):
         sums[place[n]] += values[n]
 
 
-@njit(nogil=True, cache=True)
+@entry()
 def ask(cells, places):
     """Ask for the memory of places that are soon read."""
     for n in range(LANES):
         prefetch(cells, places[n])
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 def locate(b, k, step, cells):
     """Places of point `k` of every pair in the flat array.
 
@@ -188,7 +188,7 @@ def locate(b, k, step, cells):
         b.places[k, n] = np.uint64(inside * place * cells.width)
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 def words_of(b, key0, key1, number, start):
     """Two random words for every pair of a batch of a tile; simple enough to be vectorized."""
     number, start = np.uint32(number), np.uint32(start)
@@ -196,7 +196,7 @@ def words_of(b, key0, key1, number, start):
         b.one[n], b.other[n] = threefry(key0, key1, number, np.uint32(start + np.uint32(n)))
 
 
-@njit(nogil=True, cache=True)
+@entry()
 def chosen(b, tile, start, many):
     """First points and lags of a batch from its random words; a lag for each of so many parts of a pair.
 
@@ -218,7 +218,7 @@ def chosen(b, tile, start, many):
             b.z[n], b.y[n] = z0 + word // sy, y0 + word % sy
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 def in_a_row(b, tile, start, lag):
     """First points of a batch along a row of cells, all with one lag; the last cell fills the batch up."""
     for n in range(LANES):
@@ -226,7 +226,7 @@ def in_a_row(b, tile, start, lag):
         b.z[n], b.y[n], b.x[n] = tile[0], tile[1], tile[2] + min(start + n, tile[7] - 1)
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 def separated(b, count, lags, spacing):
     """Separations of a batch in cells and in length units, and the bins of their lengths; `count` of them are good."""
     for n in range(LANES):
@@ -237,14 +237,14 @@ def separated(b, count, lags, spacing):
         b.lz[n], b.ly[n], b.lx[n] = b.dz[n] * spacing[0], b.dy[n] * spacing[1], b.dx[n] * spacing[2]
 
 
-@njit(nogil=True, cache=True)
+@entry()
 def begin(b, direction):
     """The field along which all pairs lie where the frame is global."""
     for n in range(LANES):
         b.bx[n], b.by[n], b.bz[n] = direction[0], direction[1], direction[2]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@entry()
 def add_pairs(batch, cells, pairs, increment, lengths, angles, sums):
     """Add the increments of pairs to bins: of pairs drawn in tiles, or of all pairs at given lags.
 

@@ -3,12 +3,12 @@
 from math import floor, log
 
 import numpy as np
-from numba import njit
 
+from mmfields.kernels._jit import entry, kernel
 from mmfields.kernels.scatter import threefry
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 def optical_depth(key, count):
     """Exponentially distributed depth to a reversal, of a particle and the number of reversals so far."""
     low, high = np.uint32(key & np.uint64(0xFFFFFFFF)), np.uint32(key >> np.uint64(32))
@@ -16,7 +16,7 @@ def optical_depth(key, count):
     return -log((np.float64(a) * 4294967296.0 + np.float64(b) + 0.5) * 2.0**-64)
 
 
-@njit(nogil=True, cache=True)
+@entry()
 def fly(edges, rates, start, keys, path):
     """Positions and directions at saved path lengths.
 

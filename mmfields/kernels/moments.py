@@ -1,7 +1,8 @@
 """Sums over boxes of cells, for the moments of a field and their scatter between sub-volumes."""
 
 import numpy as np
-from numba import njit
+
+from mmfields.kernels._jit import entry, kernel
 
 # Sums that `add_moments` makes of every box.
 MOMENTS = 12
@@ -10,7 +11,7 @@ MOMENTS = 12
 REORDERED = {"reassoc", "nsz", "contract"}
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=REORDERED)
+@kernel(fastmath=REORDERED)
 def sums_of_row(a):
     """Sum of a row, and of its squares."""
     total = square = 0.0
@@ -21,7 +22,7 @@ def sums_of_row(a):
     return total, square
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@entry()
 def add_sums(a, first, last, out):
     """Add cells, sum and sum of squares of the planes of a field from the first to the last one."""
     for i in range(first, last):
@@ -32,14 +33,14 @@ def add_sums(a, first, last, out):
             out[2] += square
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@entry()
 def project(a, b, c, mean, along, out):
     """Fluctuation along a direction, (B - mean) · along, of flat arrays."""
     for m in range(out.size):
         out[m] = (a[m] - mean[0]) * along[0] + (b[m] - mean[1]) * along[1] + (c[m] - mean[2]) * along[2]
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=REORDERED)
+@entry(fastmath=REORDERED)
 def moments_of_row(a, b, c, density, level, along, sums):
     """Add the sums of one row; the density may be empty."""
     s1 = s2 = s3 = s4 = sx = sy = sz = square = sn = snn = spn = 0.0
@@ -74,7 +75,7 @@ def moments_of_row(a, b, c, density, level, along, sums):
     sums[11] += spn
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@entry()
 def add_moments(a, b, c, density, level, along, edges0, edges1, edges2, out):
     """Add what the moments of a fluctuation need, box by box.
 
@@ -106,7 +107,7 @@ def add_moments(a, b, c, density, level, along, edges0, edges1, edges2, out):
                         moments_of_row(a[i, j, low:high], b[i, j, low:high], c[i, j, low:high], row, level, along, sums)
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=REORDERED)
+@kernel(fastmath=REORDERED)
 def product_of_row(a, b):
     """Sum of a times b, and of b."""
     total = rest = 0.0
@@ -116,7 +117,7 @@ def product_of_row(a, b):
     return total, rest
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@entry()
 def add_products(a, b, edges0, edges1, edges2, out):
     """Add the product of two fields, and the second, box by box: (n0, n1, n2) arrays, and (boxes, boxes, boxes, 2)."""
     for e0 in edges0:
@@ -130,7 +131,7 @@ def add_products(a, b, edges0, edges1, edges2, out):
                         out[e0[2], e1[2], e2[2], 1] += own
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@entry()
 def add_powers(a, first, last, out):
     """Add the powers 2, 3 and 4 of the planes of a field from the first to the last one."""
     for i in range(first, last):

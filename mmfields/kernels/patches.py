@@ -1,9 +1,9 @@
 """Crossings of lattice lines through the surface of a mask, and the measures of its patches."""
 
-from numba import njit
+from mmfields.kernels._jit import entry
 
 
-@njit(nogil=True, cache=True)
+@entry()
 def count_crossings(mask, steps, out):
     """Add how often neighbours at each step differ.
 
@@ -26,7 +26,7 @@ def count_crossings(mask, steps, out):
         out[s] += total
 
 
-@njit(nogil=True, cache=True)
+@entry()
 def measure(labels, mask, place, size, out):
     """Cells, first cell and chords along each axis of every patch of a block.
 

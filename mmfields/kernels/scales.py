@@ -3,7 +3,8 @@
 from math import sqrt
 
 import numpy as np
-from numba import njit
+
+from mmfields.kernels._jit import entry, kernel
 
 # What `line_row` adds to a bin: power and power times wavenumber, of k_perp and of k_par.
 COLUMNS = 4
@@ -13,7 +14,7 @@ COLUMNS = 4
 TERMS = 8
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel()
 def line_row(power, square, parallel, along2, k2, inverse, row, out):
     """Add a row of modes to fine bins of their k_perp and |k_par|, and to the sums of k^2 in the last row of `out`.
 
@@ -43,7 +44,7 @@ def line_row(power, square, parallel, along2, k2, inverse, row, out):
     out[-1, 1] += par2
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@entry()
 def power_on_lines(a, k0, k1, k2, n0, n1, n2, weight, along, width, out):
     """Add the power of every mode to lines of k_perp and |k_par|; k = 0 is left out.
 
@@ -88,7 +89,7 @@ def power_on_lines(a, k0, k1, k2, n0, n1, n2, weight, along, width, out):
                         line_row(power[plain:], square, par, slope, k2[plain:], inverse, row, out)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel()
 def density_row(across, square, parallel, along2, k2, table, steps, share, out):
     """Add a share of the weights of one row."""
     last = np.float64(table.size - 2)
@@ -104,7 +105,7 @@ def density_row(across, square, parallel, along2, k2, table, steps, share, out):
         out[m] += share * value
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel()
 def weights_of_row(ki, kj, k2, ni, nj, nyquist, along, across, table, steps, values):
     """Weights of one row of modes, shared among the signs of its Nyquist wavenumbers."""
     plain = k2.size - 1 if nyquist else k2.size
@@ -121,7 +122,7 @@ def weights_of_row(ki, kj, k2, ni, nj, nyquist, along, across, table, steps, val
                 density_row(across, square, par, slope, k2[plain:], table, steps, half, rest)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@entry()
 def weigh_density(a, k0, k1, k2, n0, n1, n2, along, across, table, steps, out):
     """Multiply a spectrum by what makes its product with the field a density of a scale or of k^2; k = 0 goes.
 
@@ -147,7 +148,7 @@ def weigh_density(a, k0, k1, k2, n0, n1, n2, along, across, table, steps, out):
                 out[i, j, m] = a[i, j, m] * values[m]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel()
 def spread_of_row(a, total, density, weights, many, out):
     """Add the terms of one row of modes to the first row of `out`, their products above the diagonal of the others.
 
@@ -170,7 +171,7 @@ def spread_of_row(a, total, density, weights, many, out):
                 out[1 + c, d] += value * terms[d]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@entry()
 def add_spread(a, total, density, k0, k1, k2, n0, n1, n2, weight, along, factor, tables, steps, out):
     """Add what the scatter of the scales of Gaussian fields needs: sums over modes of `TERMS`, and of their products.
 
@@ -204,7 +205,7 @@ def add_spread(a, total, density, k0, k1, k2, n0, n1, n2, weight, along, factor,
             spread_of_row(mine, all_, own, weights[:, first:], weight[first:], out)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@entry()
 def normalized_power(a, k0, k1, k2, factor, out):
     """Power of every mode times a factor, as a spectrum; k = 0 is left out."""
     for i in range(k0.size):

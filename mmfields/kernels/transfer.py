@@ -2,13 +2,13 @@
 
 from math import cos, erfc, isfinite, pi, sqrt
 
-from numba import njit
+from mmfields.kernels._jit import entry, kernel
 
 # Edges by number, as the kernels take them.
 SHARP, GAUSSIAN, BUTTERWORTH, COSINE = range(4)
 
 
-@njit(nogil=True, cache=True)
+@entry()
 def below(k, limit, edge, width, order):
     """1 well below a limit, 0 well above it, 1/2 at it; sharp edges are those of `sharp`."""
     if edge == GAUSSIAN:
@@ -21,7 +21,7 @@ def below(k, limit, edge, width, order):
     return 0.5 * (1.0 + cos(pi * phase)) if phase < 1.0 else 0.0
 
 
-@njit(nogil=True, cache=True)
+@entry()
 def interval(k, low, high, edge, width, order):
     """Pass between two limits; 0 and infinity are no limits."""
     value = 1.0
@@ -32,7 +32,7 @@ def interval(k, low, high, edge, width, order):
     return value
 
 
-@njit(nogil=True, cache=True)
+@entry()
 def sharp(k_par, k_perp, size, limits):
     """Whether a mode is inside a sharp band, whose limits count as inside to a millionth of |k|.
 
@@ -49,7 +49,7 @@ def sharp(k_par, k_perp, size, limits):
     )
 
 
-@njit(nogil=True, cache=True)
+@entry()
 def band(k_par, k_perp, limits, edge, width, order):
     """Product of the intervals in k_par, k_perp and |k|: rows of `limits`."""
     if edge == SHARP:
@@ -62,14 +62,14 @@ def band(k_par, k_perp, limits, edge, width, order):
     return value
 
 
-@njit(nogil=True, cache=True)
+@entry()
 def band_values(k_par, k_perp, limits, edge, width, order, out):
     """The band at pairs of wavenumbers, into `out`."""
     for i in range(out.size):
         out[i] = band(abs(k_par[i]), k_perp[i], limits, edge, width, order)
 
 
-@njit(nogil=True, cache=True)
+@entry()
 def mode(k0, k1, k2, along, limits, edge, width, order):
     """The band at a wavevector, against a direction given along the same axes."""
     parallel = (k0 * along[0] + k1 * along[1]) + k2 * along[2]
@@ -79,7 +79,7 @@ def mode(k0, k1, k2, along, limits, edge, width, order):
     return band(abs(parallel), k_perp, limits, edge, width, order)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel()
 def weigh_sharp_row(row, k2, parallel, square, along2, limits, unit, complement):
     """The plain case of `weigh`: a sharp band on one row of modes, simple enough to be vectorized."""
     one = unit
@@ -93,7 +93,7 @@ def weigh_sharp_row(row, k2, parallel, square, along2, limits, unit, complement)
         row[c] *= keep if sharp(k_par, k_perp, sqrt(total), limits) else drop
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel()
 def weigh_soft_row(row, k2, k0, k1, along, limits, edge, width, order, unit, complement):
     """Any band on one row of modes without Nyquist ones."""
     for c in range(k2.size):
@@ -101,7 +101,7 @@ def weigh_soft_row(row, k2, k0, k1, along, limits, edge, width, order, unit, com
         row[c] *= unit - value if complement else value
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 def weigh_mode(value, k, nyquist, along, limits, edge, width, order, mean, complement):
     """A mode weighed by the band.
 
@@ -125,7 +125,7 @@ def weigh_mode(value, k, nyquist, along, limits, edge, width, order, mean, compl
     return value * (1.0 - weight if complement else weight)
 
 
-@njit(nogil=True, cache=True)
+@entry()
 def weigh(spectrum, k0, k1, k2, n0, n1, n2, along, limits, edge, width, order, mean, complement, unit):
     """Multiply modes by a band (or by 1 less it), in place.
 
