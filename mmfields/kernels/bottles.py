@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from mmfields.kernels._jit import entry
+from mmfields.kernels._jit import entry, kernel
 
 # Beyond so many widths a bottle is nothing: exp(-32) of its amplitude.
 REACH = 8.0
 
 
-@entry()
+@kernel()
 def offsets(places, centre, period, reach, cells, shifts):
     """Cells within reach of a centre along a periodic axis, and how far they are from it; their number.
 

@@ -85,7 +85,7 @@ def own_differences(b, numbers, weights):
         b.bx[n], b.by[n], b.bz[n] = x, y, z
 
 
-@entry()
+@kernel()
 def differences(b, cells, weights):
     """As `own_differences`, of the values of every cell; the sums where the frame is local."""
     one, two, numbers = np.uint64(1), np.uint64(2), cells.numbers
@@ -106,7 +106,7 @@ def differences(b, cells, weights):
             b.bx[n], b.by[n], b.bz[n] = x, y, z
 
 
-@entry()
+@kernel()
 def separations(b):
     """Separation along and across the field of every pair of a batch, and the cosine of their angle."""
     for n in range(LANES):
@@ -158,7 +158,7 @@ def add_up(place, values, sums):
         sums[place[n]] += values[n]
 
 
-@entry()
+@kernel()
 def ask(cells, places):
     """Ask for the memory of places that are soon read."""
     for n in range(LANES):
@@ -196,7 +196,7 @@ def words_of(b, key0, key1, number, start):
         b.one[n], b.other[n] = threefry(key0, key1, number, np.uint32(start + np.uint32(n)))
 
 
-@entry()
+@kernel()
 def chosen(b, tile, start, many):
     """First points and lags of a batch from its random words; a lag for each of so many parts of a pair.
 
@@ -237,7 +237,7 @@ def separated(b, count, lags, spacing):
         b.lz[n], b.ly[n], b.lx[n] = b.dz[n] * spacing[0], b.dy[n] * spacing[1], b.dx[n] * spacing[2]
 
 
-@entry()
+@kernel()
 def begin(b, direction):
     """The field along which all pairs lie where the frame is global."""
     for n in range(LANES):

@@ -40,7 +40,7 @@ def project(a, b, c, mean, along, out):
         out[m] = (a[m] - mean[0]) * along[0] + (b[m] - mean[1]) * along[1] + (c[m] - mean[2]) * along[2]
 
 
-@entry(fastmath=REORDERED)
+@kernel(fastmath=REORDERED)
 def moments_of_row(a, b, c, density, level, along, sums):
     """Add the sums of one row; the density may be empty."""
     s1 = s2 = s3 = s4 = sx = sy = sz = square = sn = snn = spn = 0.0

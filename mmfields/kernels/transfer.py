@@ -8,7 +8,7 @@ from mmfields.kernels._jit import entry, kernel
 SHARP, GAUSSIAN, BUTTERWORTH, COSINE = range(4)
 
 
-@entry()
+@kernel()
 def below(k, limit, edge, width, order):
     """1 well below a limit, 0 well above it, 1/2 at it; sharp edges are those of `sharp`."""
     if edge == GAUSSIAN:
@@ -21,7 +21,7 @@ def below(k, limit, edge, width, order):
     return 0.5 * (1.0 + cos(pi * phase)) if phase < 1.0 else 0.0
 
 
-@entry()
+@kernel()
 def interval(k, low, high, edge, width, order):
     """Pass between two limits; 0 and infinity are no limits."""
     value = 1.0
@@ -32,7 +32,7 @@ def interval(k, low, high, edge, width, order):
     return value
 
 
-@entry()
+@kernel()
 def sharp(k_par, k_perp, size, limits):
     """Whether a mode is inside a sharp band, whose limits count as inside to a millionth of |k|.
 
@@ -49,7 +49,7 @@ def sharp(k_par, k_perp, size, limits):
     )
 
 
-@entry()
+@kernel()
 def band(k_par, k_perp, limits, edge, width, order):
     """Product of the intervals in k_par, k_perp and |k|: rows of `limits`."""
     if edge == SHARP:
@@ -69,7 +69,7 @@ def band_values(k_par, k_perp, limits, edge, width, order, out):
         out[i] = band(abs(k_par[i]), k_perp[i], limits, edge, width, order)
 
 
-@entry()
+@kernel()
 def mode(k0, k1, k2, along, limits, edge, width, order):
     """The band at a wavevector, against a direction given along the same axes."""
     parallel = (k0 * along[0] + k1 * along[1]) + k2 * along[2]
