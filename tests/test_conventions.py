@@ -109,3 +109,58 @@ def test_a_contracting_box_is_not_guessed(turbulent):
     ):
         with pytest.raises(mm.MmfieldsError, match=match):
             mm.physical(ds, factors)
+
+
+def test_a_grid_is_made_once(turbulent):
+    ds = turbulent.assign_coords(y=turbulent.y + 7.0).assign_attrs(boundary_x="open")
+    grid = c.Grid.of(ds)
+    assert grid.dims == c.spatial_dims(ds) and grid.shape == tuple(ds.sizes[d] for d in grid.dims)
+    assert grid.widths == c.spacing(ds)
+    assert dict(zip(grid.dims, grid.boundaries, strict=True)) == c.boundaries(ds)
+    assert grid.periodic == tuple(d != "x" for d in grid.dims)
+    for d, low, length in zip(grid.dims, grid.lower, grid.lengths, strict=True):
+        assert c.box(ds)[d] == pytest.approx((low, low + length))
+    assert grid.units == c.unit_attrs(ds[grid.dims[0]])
+    assert {grid: 1}[c.Grid.of(ds)] == 1
+    with pytest.raises(AttributeError):
+        grid.shape = (1, 1, 1)
+    with pytest.raises(mm.SnapshotError, match="x is open"):
+        c.require_periodic(ds, "this")
+    assert c.require_periodic(turbulent, "this") == c.Grid.of(turbulent)
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_series_is_taken_one_by_one(chunked):
+    """Arrays over (time, run, x) and (time, run), the second of which lacks time."""
+    field = xr.DataArray(np.arange(24.0).reshape(2, 3, 4), dims=("time", "run", "x"))
+    small = xr.DataArray(np.arange(6.0).reshape(3, 2), dims=("run", "component"))
+    lead, wide = c.widened([field.chunk(run=1) if chunked else field, small], ["x"])
+    assert lead == ["time", "run"] and [w.dims for w in wide] == [(*lead, "x"), (*lead, "component")]
+    data = [w.data for w in wide]
+    one = c.per_snapshot(lambda f, s: f.sum() * s, data, 2)
+    np.testing.assert_array_equal(one, field.sum("x").values[..., None] * small.values)
+    both = c.per_snapshot(lambda f, s: (f[::2], s[0] + f), data, 2)
+    np.testing.assert_array_equal(both[0], field[..., ::2])
+    np.testing.assert_array_equal(both[1], field + small[:, 0])
+    assert hasattr(one, "dask") == chunked
+
+
+def test_errors_say_whether_the_argument_or_the_data_are_wrong(turbulent):
+    for call in (
+        lambda: c.check(5),
+        lambda: mm.fourier.band(k_par=(2.0, 1.0)),
+        lambda: mm.anisotropy.scales(turbulent, subvolumes=1),
+        lambda: mm.particles.isotropic(0, gyroradius=1.0, seed=1, field=turbulent),
+        lambda: mm.mean_field(turbulent.Bx),
+    ):
+        with pytest.raises(mm.ArgumentError):
+            call()
+    for call in (
+        lambda: mm.mean_field(turbulent, "E"),
+        lambda: mm.anisotropy.scales(turbulent, density="rho_e"),
+        lambda: c.axis_spacing(turbulent.isel(x=[0]).assign_coords(x=("x", [0.0], {"spacing": -1.0})), "x"),
+    ):
+        with pytest.raises(mm.SnapshotError):
+            call()
+    assert issubclass(mm.ArgumentError, mm.MmfieldsError) and issubclass(mm.MmfieldsError, ValueError)
+    assert not issubclass(mm.ArgumentError, mm.SnapshotError)

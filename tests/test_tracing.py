@@ -192,7 +192,7 @@ def test_bad_calls(turbulent):
         ({"interpolation": "sinc"}, "interpolation"),
         ({"particles_per_task": 0}, "particles_per_task"),
     ):
-        with pytest.raises(mm.SnapshotError, match=match):
+        with pytest.raises(mm.MmfieldsError, match=match):
             mm.trace(turbulent, p, **{**good, **change})
     with pytest.raises(mm.SnapshotError, match="scattering="):
         mm.trace(turbulent, p, scattering=0.1, **good)

@@ -262,7 +262,7 @@ def test_what_is_no_map_is_refused():
         (rm.where(rm > 1e9), "0 of the 30 pixels"),
         (rm.to_dataset(), "not Dataset"),
     ):
-        with pytest.raises(mm.SnapshotError, match=message):
+        with pytest.raises(mm.MmfieldsError, match=message):
             mm.faraday.statistics(bad)
     assert mm.faraday.statistics(rm.assign_attrs(units="rad m-2")).D.attrs["units"] == "rad2 / m4"
 
