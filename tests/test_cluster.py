@@ -86,7 +86,7 @@ def test_two_processes_share_one_copy_of_the_field(address, monkeypatch):
     p = mm.particles.isotropic(40, gyroradius=10.0, seed=1, field=ds, reference_field=1.0)
     options = {"step": 1.0, "distance": 50.0, "save": 2, "particles_per_task": 8}
     with monkeypatch.context() as alone:
-        alone.setattr(mm.tracing.holding, "one_host", lambda: False)
+        alone.setattr(mm.tracing.packing, "one_host", lambda: False)
         want = {
             kind: mm.trace(ds, p, interpolation=kind, **options).compute(scheduler="threads")
             for kind in ("linear", "cubic")
@@ -144,8 +144,8 @@ def test_a_field_that_no_worker_may_hold_is_divided(address, monkeypatch):
     """From their limit of 2 GiB on; nothing of it is computed."""
     import dask.array as da
 
-    plans, divided = [], mm.tracing.source.Plan
-    monkeypatch.setattr(mm.tracing.source, "Plan", lambda *what: plans.append(divided(*what)) or plans[-1])
+    plans, divided = [], mm.tracing.fields.Plan
+    monkeypatch.setattr(mm.tracing.fields, "Plan", lambda *what: plans.append(divided(*what)) or plans[-1])
     with Client(address):
         for n in (256, 512):
             zeros = da.zeros((n, n, n), dtype=np.float32, chunks=(64, n, n))

@@ -50,7 +50,7 @@ def test_graphs_are_small(huge, build):
 
 
 def test_a_field_in_memory_is_sent_to_a_cluster_in_pieces(monkeypatch):
-    monkeypatch.setattr(mm.tracing.source, "client_in_force", lambda: "a client")
+    monkeypatch.setattr(mm.tracing.fields, "client_in_force", lambda: "a client")
     field = np.random.default_rng(0).normal(size=(160, 150, 140))
     ds = mm.io.from_arrays(Bx=field, By=field, Bz=field, spacing=UNIT)
     p = mm.particles.isotropic(200_000, gyroradius=10.0, seed=1, field=ds, reference_field=1.0)

@@ -7,6 +7,7 @@ import dask
 import numpy as np
 import pytest
 import xarray as xr
+from numba import njit
 
 import mmfields as mm
 
@@ -274,25 +275,31 @@ def edited(**columns):
 )  # fmt: skip
 def test_strong_slow_waves_keep_the_bound(make):
     """Where amplitudes grow fast from octave to octave, along straight lines, at every step."""
-    from mmfields.kernels.lanes import LANES
-
     from mmfields.kernels import waves as kernel
+    from mmfields.kernels.batch import LANES, new_batch
+
+    @njit
+    def add_up(batches, *others):
+        kernel.waves_by_level(batches[0], *others)
 
     error = 1e-6
     field = make(error)
     data, *parts = field.packed()
     parts, rng = kernel.Octaves(*parts), np.random.default_rng(0)
-    levels, b = kernel.new_levels(parts), [np.empty(LANES) for _ in range(3)]
+    levels, batches = kernel.new_levels(parts), new_batch()
+    batches["lanes"] = LANES
     start, way = rng.normal(size=(3, LANES)) * 30, rng.normal(size=(3, LANES))
     way /= np.linalg.norm(way, axis=0)
     for step, steps in ((0.1, 200), (0.05, 400), (1e-3, 3000)):
-        many = kernel.plan_levels(parts, step, steps, levels)
+        batches["many"] = kernel.plan_levels(parts, step, steps, levels)
         worst = 0.0
         for s in range(steps):
             place = start + s * step * way
-            kernel.waves_by_level(data, len(data) // 8, parts, levels, many, s, *place, *b)
+            batches["position"] = place
+            add_up(batches, data, len(data) // 8, parts, levels, s)
             if s % 13 == 0 or s == steps - 1:
-                worst = max(worst, np.abs(np.stack(b, -1) - field.at(*place)).max())
+                found = np.stack([batches[name][0] for name in ("bx", "by", "bz")], -1)
+                worst = max(worst, np.abs(found - field.at(*place)).max())
         assert worst < error * field.rms
 
 

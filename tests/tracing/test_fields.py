@@ -4,12 +4,9 @@ import dask
 import numpy as np
 import pytest
 import xarray as xr
+from small_fields import one, wavy
 
 import mmfields as mm
-
-
-def one(x=0.0, y=0.0, z=0.0, v=(1.0, 0.0, 0.0), **options):
-    return mm.particles.from_arrays(x=[x], y=[y], z=[z], vx=[v[0]], vy=[v[1]], vz=[v[2]], **options)
 
 
 def test_plane_waves_are_those_of_crpropa(shared):
@@ -96,55 +93,6 @@ def test_plane_waves_refuse_nonsense(waves):
     patchy = mm.scattering.patchy(mm.scattering.small_angle(nu=1.0), mask="m")
     with pytest.raises(mm.SnapshotError, match="no cells"):
         mm.trace(waves, p, step=0.1, distance=1.0, scattering=patchy)
-
-
-def wavy(n=12, boundary="periodic"):
-    """A divergence-free field of three low modes, cell-centred, with its values anywhere."""
-    k = 2 * np.pi / n
-
-    def at(x, y, z):
-        return np.stack(
-            [2 + np.sin(k * y + 0.3) + 0 * x, np.cos(2 * k * z) + 0 * x, 0.5 * np.sin(k * x + k * y) + 0 * z], -1
-        )
-
-    z, y, x = np.meshgrid(*[np.arange(n) + 0.5] * 3, indexing="ij")
-    fields = dict(zip(("Bx", "By", "Bz"), np.moveaxis(at(x, y, z), -1, 0), strict=True))
-    return mm.io.from_arrays(**fields, spacing=dict.fromkeys("zyx", 1.0), dims=("z", "y", "x"), boundary=boundary), at
-
-
-def test_spectral_interpolation_is_exact_for_a_field_that_the_grid_holds():
-    pytest.importorskip("finufft")
-    ds, at = wavy()
-    p = mm.particles.isotropic(40, gyroradius=1.5, seed=2, field=ds)
-    options = {"step": 0.1, "distance": 30.0, "save": 3}
-    tr = mm.trace(ds, p, **options, interpolation="spectral").compute()
-    np.testing.assert_allclose(tr.B, np.linalg.norm(at(tr.x.values, tr.y.values, tr.z.values), axis=-1), atol=1e-11)
-    off = {}
-    for kind in ("linear", "cubic"):
-        other = mm.trace(ds, p, **options, interpolation=kind).compute()
-        off[kind] = float(np.sqrt(sum((other[d] - tr[d]) ** 2 for d in "xyz")).isel(path=1).median())
-    assert off["cubic"] < 0.05 * off["linear"]
-    again = mm.trace(ds, p, **options, interpolation="spectral", particles_per_task=7).compute()
-    np.testing.assert_allclose(again.x, tr.x, atol=1e-9)
-
-
-def test_spectral_interpolation_with_everything_else():
-    """Scattering, local steps and odd boxes: what the kernel does in one go goes step by step too."""
-    pytest.importorskip("finufft")
-    ds, _ = wavy(9)
-    ds = ds.isel(z=slice(0, 1)).assign(inside=(ds.Bx.isel(z=slice(0, 1)) > 2))
-    ds = ds.assign_coords(z=("z", [0.5], {**ds.z.attrs, "spacing": 1.0}))
-    p = mm.particles.isotropic(35, gyroradius=1.5, seed=2, field=ds)
-    soft = mm.scattering.small_angle(nu=0.02)
-    for scattering, unit in ((soft, "length"), (mm.scattering.patchy(soft, mask="inside"), "local"), (None, "local")):
-        options = {"step": 0.05, "distance": 3.0, "save": 3, "step_unit": unit, "scattering": scattering}
-        got = mm.trace(ds, p, **options, interpolation="spectral").compute()
-        cubic = mm.trace(ds, p, **options, interpolation="cubic").compute()
-        assert float(np.abs(got.x - cubic.x).median()) < 0.01
-        if "steps" in got and unit == "length":
-            np.testing.assert_array_equal(got.steps, cubic.steps)
-    with pytest.raises(mm.SnapshotError, match="needs periodic axes"):
-        mm.trace(ds.assign_attrs(boundary_x="open"), p, step=0.1, distance=1.0, interpolation="spectral")
 
 
 def test_faces_of_a_real_file(shared):
@@ -375,3 +323,76 @@ def test_steps_of_the_stopped_are_not_counted():
     assert tr.alive[0].values.tolist() == [True, True, False, False]
     assert tr.steps[0].values.tolist()[0] == 0 and 20 <= tr.steps[0].values[2] <= 21
     assert tr.steps[0].values[3] == tr.steps[0].values[2]
+
+
+@pytest.mark.parametrize("name", ["trilinear", "nearest"])
+def test_crpropa_interpolation(shared, name):
+    """Field values of CRPropa's periodic grid at 810 positions, off-centre, far outside, and exactly on samples."""
+    ref = np.load(shared / "reference/crpropa_interpolation.npz", allow_pickle=False)
+    grid, want = ref["B_grid"], ref[f"B_{name}_periodic" + ("_f64" if name == "trilinear" else "")]
+    fields = {f"B{c}": (("x", "y", "z"), grid[..., i]) for i, c in enumerate("xyz")}
+    centres = {
+        d: ref["origin_m"][i] + (np.arange(grid.shape[i]) + 0.5) * ref["spacing_m"][i] for i, d in enumerate("xyz")
+    }
+    ds = xr.Dataset(fields, centres, {f"boundary_{d}": "periodic" for d in "xyz"})
+    position = ref["pos_m"]
+    start = {d: position[:, i] for i, d in enumerate("xyz")} | {"vx": 1.0 + 0 * position[:, 0]}
+    p = mm.particles.from_arrays(
+        **start, vy=0 * start["x"], vz=0 * start["x"], gyroradius=1.0, reference_field=1.0, seed=0
+    )
+    kind = {"trilinear": "linear"}.get(name, name)
+    tr = mm.trace(ds, p, step=1.0, distance=1.0, save=[0.0], interpolation=kind)
+    want_b = np.linalg.norm(want, axis=1)
+    np.testing.assert_allclose(tr.B.isel(path=0), want_b, rtol=1e-7 if name == "nearest" else 1e-12)
+    along = want[:, 0] / want_b
+    np.testing.assert_allclose(tr.mu.isel(path=0), along, atol=1e-7 if name == "nearest" else 1e-12)
+
+
+def test_order_of_dims_does_not_matter(turbulent):
+    p = mm.particles.isotropic(5, gyroradius=1.0, seed=2, field=turbulent)
+    options = {"step": 0.1, "distance": 5.0, "save": 3}
+    want = mm.trace(turbulent, p, **options).compute()
+    got = mm.trace(turbulent.transpose("x", "z", "y"), p, **options).compute()
+    np.testing.assert_array_equal(got.y, want.y)
+
+
+@pytest.mark.parametrize("dims", [("x",), ("z", "x")])
+def test_ignorable_axes(dims):
+    rng = np.random.default_rng(2)
+    shape = (6, 5)[: len(dims)]
+    fields = {f"B{c}": rng.normal(size=shape) + 1 for c in "xyz"}
+    ds = mm.io.from_arrays(**fields, spacing=dict.fromkeys(dims, 0.5), dims=dims)
+    full = ds.expand_dims({d: 3 for d in "xyz" if d not in dims})
+    full = full.assign_coords({d: (d, np.arange(3) + 0.5) for d in "xyz" if d not in dims})
+    full = full.assign_attrs({f"boundary_{d}": "periodic" for d in "xyz"})
+    p = mm.particles.isotropic(5, gyroradius=1.0, seed=1, field=ds)
+    got = mm.trace(ds, p, step=0.1, distance=10.0, save=3).compute()
+    want = mm.trace(full, p, step=0.1, distance=10.0, save=3).compute()
+    np.testing.assert_allclose(got.x, want.x, atol=1e-12)
+    np.testing.assert_allclose(got.y, want.y, atol=1e-12)
+
+
+def test_cubic_interpolation_is_closer_to_a_smooth_field():
+    n = 12
+    x = (np.arange(n) + 0.5) / n
+
+    def wave(at):
+        return 1.5 + np.sin(2 * np.pi * at)
+
+    ds = mm.io.from_arrays(Bx=0 * x, By=0 * x, Bz=wave(x), spacing={"x": 1 / n}, dims=("x",))
+    places = np.linspace(-1, 2, 50)
+    p = mm.particles.from_arrays(
+        x=places,
+        y=0 * places,
+        z=0 * places,
+        vx=0 * places,
+        vy=0 * places,
+        vz=1 + 0 * places,
+        gyroradius=1.0,
+        reference_field=1.0,
+    )
+    errors = {}
+    for kind in ("nearest", "linear", "cubic"):
+        b = mm.trace(ds, p, step=1.0, distance=1.0, save=[0.0], interpolation=kind).B.isel(path=0)
+        errors[kind] = float(np.abs(b - wave(places)).max())
+    assert errors["cubic"] < 2e-3 < 20e-3 < errors["linear"] < errors["nearest"]

@@ -115,3 +115,13 @@ def test_the_command_line_caps_steps(tmp_path):
         assert done.exit_code == 0, done.output
         rule = xr.open_zarr(out).attrs["step_rule"]
         assert rule.endswith(said)
+
+
+def test_steps_divide_the_intervals_and_follow_the_gyroradius(turbulent):
+    p = mm.particles.isotropic(3, gyroradius=[0.5, 2.0], seed=2, field=turbulent)
+    together = mm.trace(turbulent, p, step=0.1, step_unit="gyroradius", distance=4.0, save=2).compute()
+    for g, radius in enumerate((0.5, 2.0)):
+        alone = mm.trace(turbulent, p.isel(gyroradius=g), step=0.1 * radius, distance=4.0, save=2).compute()
+        np.testing.assert_array_equal(alone.x, together.x.isel(gyroradius=g))
+    np.testing.assert_allclose(together.path, [0, 2, 4])
+    np.testing.assert_array_equal(together.x.isel(path=0), p.x)
