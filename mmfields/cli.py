@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from mmfields import __version__
-from mmfields.conventions import SnapshotError
+from mmfields.conventions import MmfieldsError, SnapshotError
 
 OPENING = ("engine", "boundary", "level")
 
@@ -39,7 +39,7 @@ def _reported(command: Callable) -> Callable:
                 return command(**options)
             with _cluster(scheduler):
                 return command(**options)
-        except (SnapshotError, FileNotFoundError) as error:
+        except (MmfieldsError, FileNotFoundError) as error:
             message = " ".join(str(error).split())
             click.echo(f"mmfields: {message}", err=True)
             sys.exit(2)

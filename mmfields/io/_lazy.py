@@ -160,6 +160,8 @@ class RawBlocks:
         Numbers interleaved per cell, and which of them to take.
     stated : (nb, 2) array, optional
         Least and greatest number of each block, which those read are held against.
+    slack : float
+        Relative rounding of those.
     """
 
     paths: Sequence[str]
@@ -170,6 +172,7 @@ class RawBlocks:
     components: int = 1
     component: int = 0
     stated: np.ndarray | None = None
+    slack: float = 0.0
 
     @property
     def dtype(self) -> np.dtype:
@@ -238,7 +241,7 @@ class RawBlocks:
     def _check(self, block: int, values: np.ndarray, *, whole: bool) -> None:
         if self.stated is not None:
             where = f"{self.paths[self.file[block]]}: the block at byte {self.offset[block]}"
-            require_stated(where, values, *self.stated[block], whole=whole)
+            require_stated(where, values, *self.stated[block], whole=whole, slack=self.slack)
 
 
 @dataclass(frozen=True)
@@ -246,7 +249,8 @@ class Hdf5Blocks:
     """Blocks of an HDF5 dataset that HDF5 itself must read: block reader.
 
     The index is `lead`, the block (where `blocked`), the region over those of the spatial axes that
-    are `active` (the others have one cell), and `tail`.
+    are `active` (the others have one cell), and `tail`.  Chunks that were never written hold `fill`;
+    without one they are refused.
     """
 
     path: str
@@ -256,10 +260,11 @@ class Hdf5Blocks:
     blocked: bool = True
     active: tuple[bool, ...] | None = None
     tail: tuple[int, ...] = ()
+    fill: float | None = None
 
     @property
     def dtype(self) -> np.dtype:
-        return native(self.stored)
+        return native(self.stored) if self.fill is None else mean_dtype(native(self.stored))
 
     def read(self, block: int, region: Region) -> np.ndarray:
         wanted = iter(region)
@@ -267,9 +272,9 @@ class Hdf5Blocks:
         index = (*self.lead, *((block,) if self.blocked else ()), *space, *self.tail)
         with _hdf5.opened(self.path) as file:
             node = _hdf5.numbers(file, self.name)
-            values = node[index]
-            _hdf5.require_written(node, index, values)
-            return np.asarray(values, self.dtype)
+            values = np.asarray(node[index], self.dtype)
+            _hdf5.require_written(node, index, values, self.fill)
+            return values
 
 
 @dataclass(frozen=True)

@@ -68,8 +68,17 @@ def describe(path: str, stamp: int, iteration: int | None) -> tuple[dict[str, An
 
 def _step(step: Any) -> dict[str, Any]:
     edges = list(step.meshes.get_attribute("fieldBoundary")) if "fieldBoundary" in step.meshes.attributes else []
-    records = [_record(step.meshes[name]) | {"name": name} for name in step.meshes]
-    return {"time": step.time * step.time_unit_SI, "boundary": edges, "records": records}
+    records = [_tried(step.meshes[name]) | {"name": name} for name in step.meshes]
+    particles = len(step.particles) > 0
+    return {"time": step.time * step.time_unit_SI, "boundary": edges, "records": records, "particles": particles}
+
+
+def _tried(mesh: Any) -> dict[str, Any]:
+    """A mesh, or what the library trips over: it is not to take the others with it."""
+    try:
+        return _record(mesh)
+    except Exception as error:
+        return {"error": f"{type(error).__name__}: {error}"}
 
 
 def _record(mesh: Any) -> dict[str, Any]:
@@ -84,11 +93,12 @@ def _record(mesh: Any) -> dict[str, Any]:
         }
         for key in mesh
     ]
+    units = np.broadcast_to(mesh.grid_unit_SI, len(mesh.grid_spacing))  # openPMD 2.0 has one per axis
     return {
         "order": str(mesh.data_order),
         "labels": list(mesh.axis_labels),
-        "spacing": [float(v * mesh.grid_unit_SI) for v in mesh.grid_spacing],
-        "offset": [float(v * mesh.grid_unit_SI) for v in mesh.grid_global_offset],
+        "spacing": [float(v * u) for v, u in zip(mesh.grid_spacing, units, strict=True)],
+        "offset": [float(v * u) for v, u in zip(mesh.grid_global_offset, units, strict=True)],
         "geometry": str(mesh.geometry).rsplit(".", 1)[-1],
         "dimension": [int(p) for p in mesh.unit_dimension],
         "components": parts,

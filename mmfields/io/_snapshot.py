@@ -12,8 +12,19 @@ import numpy as np
 import xarray as xr
 from xarray.core import indexing
 
-from mmfields.conventions import LONG_NAMES, SPATIAL, SnapshotError, boundary_attrs
-from mmfields.io._lazy import LazyArray, Quotient, Source, Total
+from mmfields.conventions import (
+    LONG_NAMES,
+    SPATIAL,
+    ArgumentError,
+    MmfieldsError,
+    SnapshotError,
+    boundary_attrs,
+    stated_unit,
+)
+from mmfields.io._lazy import Centred, LazyArray, Part, Quotient, Source, Total
+from mmfields.io._options import require_options
+from mmfields.io._paths import is_url, plain, require_unpacked
+from mmfields.io._remote import resolved
 from mmfields.provenance import provenance
 
 # An axis longer than this is a corrupt header, not a simulation.
@@ -28,9 +39,12 @@ ATHENA_NAMES = {
     "dens": "rho",
     **{f"vel{i + 1}": f"u{c}" for i, c in enumerate(SPATIAL)},
     **{f"vel{c}": f"u{c}" for c in SPATIAL},
-    **{f"{b}{i + 1}": f"B{c}" for b in ("Bcc", "bcc", "B") for i, c in enumerate(SPATIAL)},
+    **{f"{b}{i + 1}": f"B{c}" for b in ("Bcc", "bcc") for i, c in enumerate(SPATIAL)},
     **{f"Ecc{i + 1}": f"E{c}" for i, c in enumerate(SPATIAL)},
 }
+
+# The face-centred field of Athena++ (``variable=b``), each component on the lower faces across its own axis.
+FACES = {"B1": "x", "B2": "y", "B3": "z"}
 
 # Pressures as codes call them: pxx, Pxy_ions, p_ions_xy, prs12, pyzS1, p_par, prs_prp; a scalar pressure is none.
 LONGEST_NAME = 200  # of a pressure; the pattern takes the square of its length
@@ -41,6 +55,10 @@ PRESSURE = re.compile(
 )
 AXES = str.maketrans("123", "xyz")
 NO_SPECIES = {"avg", "dt", "err", "error", "max", "mean", "min", "new", "old", "rms", "std", "var"}
+
+
+class NoFields(SnapshotError):
+    """A sound file that holds no field at all, such as the particles of a run alone."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +120,7 @@ def choose_level(level: int | None, finest: int) -> int:
     """The refinement level asked for, the finest present by default; up to eight finer ones are possible."""
     if level is None:
         return finest
-    if isinstance(level, bool) or not isinstance(level, int | np.integer) or not 0 <= level <= finest + 8:
+    if level > finest + 8:
         raise SnapshotError(
             f"level {level!r}: an integer from 0 to {finest + 8} is needed (the finest present is {finest})"
         )
@@ -152,6 +170,8 @@ def build(
         if length_units == "1":
             notes["normalization"] = length_normalization
         coords[dim] = xr.Variable((dim,), axis.centres(), notes)
+    if "time" in attrs:  # a coordinate too, so that xr.concat and xr.open_mfdataset know it
+        coords["time"] = xr.Variable((), attrs["time"], stated_unit(attrs["time_unit"]) if "time_unit" in attrs else {})
     edges = boundary_attrs([d for d in axes if d in used and d in SPATIAL], boundary, known)
     return xr.Dataset(variables, coords, {**attrs, **edges})
 
@@ -178,6 +198,29 @@ def with_velocities(fields: dict[str, Field]) -> dict[str, Field]:
             code_name = f"{momentum}/{fields['rho'].code_name}"
             fields[name] = Field(top.dims, Quotient(top.source, fields["rho"].source), code_name)
     return fields
+
+
+def with_centred_faces(
+    fields: Mapping[str, Field], axes: Mapping[str, Axis], boundary: str | Mapping[str, str] | None
+) -> tuple[dict[str, Field], dict[str, Axis]]:
+    """Bring Athena++'s face-centred B to cell centres, on a grid of one level.
+
+    Along an axis that the caller calls open the last cell has no upper face in the file and goes, of all fields.
+    """
+    if not FACES.keys() & fields.keys():
+        return dict(fields), dict(axes)
+    given = boundary if isinstance(boundary, Mapping) else dict.fromkeys(axes, boundary)
+    cut = {d: replace(axis, cells=axis.cells - (given.get(d) == "open")) for d, axis in axes.items()}
+    out: dict[str, Field] = {}
+    for name, item in fields.items():
+        shape, source = tuple(cut[d].cells for d in item.dims), item.source
+        dim = FACES.get(name)
+        if dim in item.dims:
+            k = item.dims.index(dim)
+            source = Centred(source, k, shape[k])
+        source = source if source.shape == shape else Part(source, shape)
+        add_field(item.code_name, out, f"B{dim}" if dim else name, replace(item, source=source))
+    return out, cut
 
 
 def pressure_name(name: str) -> tuple[str, str] | None:
@@ -228,18 +271,23 @@ def guarded(engine: str) -> Callable:
     def decorate(method: Callable) -> Callable:
         @functools.wraps(method)
         def wrapper(self: Any, filename_or_obj: Any, **options: Any) -> xr.Dataset:
-            if not isinstance(filename_or_obj, str | os.PathLike):
+            if not isinstance(filename_or_obj, str | bytes | os.PathLike):
                 kind = type(filename_or_obj).__name__
-                raise SnapshotError(f"engine {engine!r} opens paths, not {kind}: save it to a file first")
-            path = os.path.abspath(os.fspath(filename_or_obj))
+                raise ArgumentError(f"engine {engine!r} opens paths, not {kind}: save it to a file first")
+            require_options(engine, method, options)
+            path = plain(filename_or_obj)
+            if is_url(path):
+                path = resolved(path)
             require_file(path)
             try:
                 given = "".join(f", {key}={value!r}" for key, value in options.items() if value is not None)
                 line = f"mm.open_snapshot({path!r}, engine={engine!r}{given})"
                 return method(self, path, **options).assign_attrs(provenance([path], [line]))
-            except SnapshotError:
-                raise
             except Exception as error:
+                if os.path.isfile(path):
+                    require_unpacked(path, magic(path, 512))
+                if isinstance(error, MmfieldsError):
+                    raise
                 raise SnapshotError(
                     f"{path}: not readable as {engine} ({type(error).__name__}: {error}); "
                     "the header is damaged or of another format"

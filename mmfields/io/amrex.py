@@ -17,20 +17,29 @@ from mmfields.io._mesh import Layout, Mosaic, check_boxes
 from mmfields.io._snapshot import (
     Axis,
     Field,
+    NoFields,
     add_field,
     build,
     choose_level,
     finite,
     guarded,
     limits_axis,
+    magic,
     require_inside,
+    with_velocities,
 )
 
-MAGIC = "HyperCLaw-V1.1"
+# First line of a Header; codes may put their own name first.
+MAGIC = re.compile(rb"[A-Za-z]\w*-V\d+\.\d+\s*\n")
+# First line of the Header of particles.
+PARTICLES = b"Version_"
 LARGEST_TEXT = 1 << 27
 NAMES = {
     **{f"u{c}": f"u{c}" for c in SPATIAL},
     **{f"{v}{c}": f"{v}{c}" for v in "BE" for c in SPATIAL},
+    "density": "rho",
+    **{f"{c}mom": f"mom{i + 1}" for i, c in enumerate(SPATIAL)},
+    **{f"{c}_velocity": f"u{c}" for c in SPATIAL},
 }
 SI_UNITS = {**{f"B{c}": "T" for c in SPATIAL}, **{f"E{c}": "V / m" for c in SPATIAL}, "rho": "C / m3"}
 
@@ -98,9 +107,13 @@ class _Lines:
 def _header(path: str) -> _Header:
     lines = _Lines(os.path.join(path, "Header"))
     where = lines.where
-    if (first := lines.text()) != MAGIC:
-        raise SnapshotError(f"{where}: line 1 is {first[:60]!r}, expected {MAGIC!r}")
+    if (first := lines.text()).startswith(PARTICLES.decode()):
+        raise NoFields(f"{path} holds particles of a plotfile alone, and no field: open the plotfile around it")
+    if not MAGIC.fullmatch(first.encode() + b"\n"):
+        raise SnapshotError(f"{where}: line 1 is {first[:60]!r}, expected 'HyperCLaw-V1.1'")
     (count,) = lines.integers("components", 1)
+    if count == 0:
+        raise NoFields(f"{path} is a plotfile of particles alone: its Header announces no field, so it is no snapshot")
     if not 0 < count <= min(10_000, len(lines.lines)):
         raise SnapshotError(f"{where}: {count} components are announced on line 2")
     names = [lines.text() for _ in range(count)]
@@ -166,11 +179,13 @@ class _Fabs:
     stored: np.dtype
     components: int
     extremes: np.ndarray  # (boxes, components, 2): least and greatest number
+    slack: float  # relative rounding of those
 
     def component(self, index: int) -> RawBlocks:
         counts = (self.boxes[:, 1] - self.boxes[:, 0] + 1)[:, ::-1]
         offset = self.offset + index * counts.prod(axis=1) * self.stored.itemsize
-        return RawBlocks(tuple(self.paths), self.file, offset, counts, self.stored, stated=self.extremes[:, index])
+        stated = {"stated": self.extremes[:, index], "slack": self.slack}
+        return RawBlocks(tuple(self.paths), self.file, offset, counts, self.stored, **stated)
 
 
 def _fabs(prefix: str, kind: tuple[int, ...], expected: int | None = None) -> _Fabs:
@@ -182,8 +197,13 @@ def _fabs(prefix: str, kind: tuple[int, ...], expected: int | None = None) -> _F
     text = _text(where)
     dim = len(kind)
     words = text.split()
-    if len(words) < 5 or not words[2].isdigit():
+    if len(words) < 5 or not words[0].isdigit() or not words[2].isdigit():
         raise SnapshotError(f"{where}: no number of components in its first lines; the header is damaged")
+    if words[0] != "1":
+        raise SnapshotError(
+            f"{where}: version {words[0][:20]} of the box headers, where the numbers have no header of their own; only "
+            "version 1, the default of plotfiles, is read"
+        )
     components = int(words[2])
     entries = re.findall(r"FabOnDisk:\s+(\S+)\s+(\d{1,18})", text)
     boxes = _boxes(text.split("FabOnDisk")[0], dim)
@@ -220,19 +240,20 @@ def _fabs(prefix: str, kind: tuple[int, ...], expected: int | None = None) -> _F
         raise SnapshotError(f"{where}: boxes of several number formats {sorted(map(str, kinds))}")
     file = np.array([names.index(name) for name, _ in entries], np.int32)
     extremes = _extremes(where, text, (len(boxes), components), *kinds)
-    return _Fabs(paths, file, offsets, boxes, *kinds, components, extremes)
+    return _Fabs(paths, file, offsets, boxes, *kinds, components, *extremes)
 
 
-def _extremes(where: str, text: str, shape: tuple[int, int], stored: np.dtype) -> np.ndarray:
+def _extremes(where: str, text: str, shape: tuple[int, int], stored: np.dtype) -> tuple[np.ndarray, float]:
     """Least and greatest number of each component of each box, (box, component, 2), as the stored kind holds them.
 
     AMReX writes two tables after the last ``FabOnDisk`` line, each under a line with its size; of size 0 where it did
-    not look.  Those then state nothing.
+    not look.  Those then state nothing.  The second of what is returned is the relative rounding of the printed
+    numbers, 0 where they have all digits; until about 2018 they had 16.
     """
     words = text[text.rindex("FabOnDisk:") :].split()[3:]
     boxes, components = shape
     if words == ["0,0", "0,0"]:
-        return np.full((*shape, 2), np.nan)
+        return np.full((*shape, 2), np.nan), 0.0
     rows = [word.removesuffix(",").split(",") for word in words[1 : boxes + 1] + words[boxes + 2 :]]
     sizes = words[:: boxes + 1]
     if sizes != [f"{boxes},{components}"] * 2 or len(rows) != 2 * boxes or {len(row) for row in rows} != {components}:
@@ -242,9 +263,17 @@ def _extremes(where: str, text: str, shape: tuple[int, int], stored: np.dtype) -
         )
     try:
         with np.errstate(over="ignore"):
-            return np.moveaxis(np.array(rows, np.float64).reshape(2, *shape).astype(native(stored)), 0, -1)
+            table = np.moveaxis(np.array(rows, np.float64).reshape(2, *shape).astype(native(stored)), 0, -1)
     except ValueError as error:
         raise SnapshotError(f"{where}: {error} among the least and greatest numbers; the header is damaged") from None
+    printed = max(_digits(word) for row in rows for word in row)
+    exact = {4: 9, 8: 17}[stored.itemsize]
+    return table, 10.0 ** (1 - printed) if printed < exact else 0.0
+
+
+def _digits(word: str) -> int:
+    """Significant digits of a printed number."""
+    return len(re.split("[eE]", word)[0].lstrip("+-0.").replace(".", ""))
 
 
 def _fab(path: str, offset: int, box: np.ndarray, components: int) -> tuple[int, np.dtype]:
@@ -279,21 +308,27 @@ def _fab(path: str, offset: int, box: np.ndarray, components: int) -> tuple[int,
 
 
 def _layout(
-    path: str, header: _Header, fabs: list[_Fabs], target: int, extra: tuple[int, ...]
-) -> tuple[Layout, list[int]]:
-    """Layout of the boxes of all levels on the grid of level `target`, coarse ones first."""
+    path: str, header: _Header, fabs: list[_Fabs], target: int, extra: tuple[int, ...], *, full: bool = True
+) -> tuple[Layout, list[int], int]:
+    """Layout of the boxes of all levels on the grid of level `target`, coarse ones first; how many cells they lack.
+
+    With `full` they may lack none.
+    """
     scale = np.cumprod([1, *header.ratio, *[2] * 8])  # cells of a level per coarsest cell
     first = header.domains[0][0]
     cells = (header.domains[0][1] - first + 1) * scale[target]
     if (cells < 1).any():
         raise SnapshotError(f"{path}: domain {header.domains[0].tolist()} is empty")
-    starts, stops, repeats, reduces = [], [], [], []
+    starts, stops, repeats, reduces, lacking = [], [], [], [], 0
+    remedy = "; to open what is there, say what the rest shall hold, such as fill_missing=numpy.nan"
     for level, part in enumerate(fabs):
         low = part.boxes[:, 0] - first * scale[level]
         high = part.boxes[:, 1] + 1 - first * scale[level] - np.array(extra)
         repeat, reduce = max(scale[target] // scale[level], 1), max(scale[level] // scale[target], 1)
         whole = (header.domains[0][1] - first + 1) * scale[level]
-        check_boxes(path, f"the boxes of level {level}", low, high, whole, full=level == 0)
+        options = {"full": full and level == 0, "remedy": remedy}
+        missing = check_boxes(path, f"the boxes of level {level}", low, high, whole, **options)
+        lacking += missing if level == 0 else 0
         if (low % reduce).any() or (high % reduce).any():
             raise SnapshotError(f"{path}: boxes of level {level} cannot be averaged to level {target}")
         starts.append(low * repeat // reduce)
@@ -301,13 +336,14 @@ def _layout(
         repeats.append(np.full_like(low, repeat))
         reduces.append(np.full_like(low, reduce))
     parts = [np.concatenate(p)[:, ::-1] for p in (starts, stops, repeats, reduces)]
-    return Layout(tuple((cells + np.array(extra)).tolist()[::-1]), *parts), cells.tolist()
+    return Layout(tuple((cells + np.array(extra)).tolist()[::-1]), *parts), cells.tolist(), lacking
 
 
 class AmrexBackend(BackendEntrypoint):
     """xarray engine ``amrex``: AMReX plotfiles of WarpX, FLEKS and others."""
 
     description = "AMReX plotfiles"
+    url = "https://amrex-codes.github.io/amrex/docs_html/IO.html"
 
     @guarded("amrex")
     def open_dataset(
@@ -318,6 +354,7 @@ class AmrexBackend(BackendEntrypoint):
         boundary: str | Mapping[str, str] | None = None,
         level: int | None = None,
         staggered: bool = False,
+        fill_missing: float | None = None,
     ) -> xr.Dataset:
         """Open a plotfile directory; only its text headers and box headers are read.
 
@@ -333,6 +370,9 @@ class AmrexBackend(BackendEntrypoint):
             finer ones volume-averaged.
         staggered : bool
             Also give WarpX's ``raw_fields``: ``Bx_f`` over ``x_f`` and so on, one more face than cells.
+        fill_missing : float, optional
+            What cells hold that no box covers, as in back-transformed snapshots that are not complete;
+            such files are refused without it.  ``attrs["missing_cells"]`` counts them, on the coarsest level.
 
         Raises
         ------
@@ -354,12 +394,11 @@ class AmrexBackend(BackendEntrypoint):
             raise SnapshotError(f"{path}: {len(header.names)} variables in Header, the levels hold other numbers")
         if len({f.stored for f in fabs}) > 1:
             raise SnapshotError(f"{path}: levels of several number formats")
-        layout, cells = _layout(path, header, fabs, target, cells_only)
+        layout, cells, lacking = _layout(path, header, fabs, target, cells_only, full=fill_missing is None)
         dims = tuple(SPATIAL[: header.dim][::-1])
         if os.path.exists(os.path.join(path, "WarpXHeader")):
             code, units = "WarpX", SI_UNITS
-            if header.dim == 2:
-                dims = ("z", "x")
+            dims = {1: ("z",), 2: ("z", "x")}.get(header.dim, dims)
         else:
             code, units = ("FLEKS" if os.path.exists(os.path.join(path, "FLEKSHeader")) else "AMReX"), {}
         merged = _merge(fabs)
@@ -367,9 +406,12 @@ class AmrexBackend(BackendEntrypoint):
         for index, name in enumerate(header.names):
             parts = [f.component(index) for f in fabs]
             offset, stated = (np.concatenate([getattr(p, what) for p in parts]) for what in ("offset", "stated"))
-            raw = RawBlocks(merged[0], merged[1], offset, merged[2], fabs[0].stored, stated=stated)
+            slack = max(f.slack for f in fabs)
+            raw = RawBlocks(merged[0], merged[1], offset, merged[2], fabs[0].stored, stated=stated, slack=slack)
             renamed = "charge_density" if code == "WarpX" and name == "rho" else NAMES.get(name, name)
-            add_field(path, fields, renamed, Field(dims, Mosaic(raw, layout), name, units.get(name, "1")))
+            renamed = name if renamed in header.names else renamed
+            source = Mosaic(raw, layout, fill=fill_missing if lacking else None)
+            add_field(path, fields, renamed, Field(dims, source, name, units.get(name, "1")))
         chunk = merged[2].max(axis=0)
         axes = {
             d: limits_axis(path, d, header.low[-1 - k], header.high[-1 - k], cells[-1 - k], int(chunk[k]))
@@ -378,8 +420,10 @@ class AmrexBackend(BackendEntrypoint):
         if staggered:
             _add_staggered(path, header, fields, axes, dims, top, units)
         attrs = {"code": code, "time": header.time, "cycle": header.step, "level": target, "finest_level": top}
+        attrs |= {"missing_cells": lacking} if lacking else {}
+        attrs |= {"time_unit": "s"} if code == "WarpX" else {}
         si = {"length_units": "m"} if code == "WarpX" else {}
-        return build(fields, axes, attrs=attrs, boundary=boundary, drop=drop_variables, **si)
+        return build(with_velocities(fields), axes, attrs=attrs, boundary=boundary, drop=drop_variables, **si)
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
         """Whether it is a directory whose ``Header`` is a plotfile's."""
@@ -394,9 +438,15 @@ def is_plotfile(path: Any) -> bool:
     head = path if os.path.basename(path) == "Header" else os.path.join(path, "Header")
     try:
         with open(head, "rb") as file:
-            return file.read(len(MAGIC)) == MAGIC.encode()
+            return MAGIC.match(file.read(80)) is not None
     except OSError:
         return False
+
+
+def is_of_particles(path: str) -> bool:
+    """Whether a directory holds particles as AMReX writes them."""
+    head = os.path.join(path, "Header")
+    return os.path.isfile(head) and magic(head, len(PARTICLES)) == PARTICLES
 
 
 def _merge(fabs: list[_Fabs]) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
@@ -428,7 +478,7 @@ def _add_staggered(
     for dim in found:
         extra = tuple(int(d == dim) for d in dims[::-1])
         fabs = _fabs(os.path.join(folder, f"B{dim}_fp"), extra)
-        layout, _ = _layout(path, header, [fabs], 0, extra)
+        layout, _, _ = _layout(path, header, [fabs], 0, extra)
         own = tuple(f"{d}_f" if d == dim else d for d in dims)
         fields[f"B{dim}_f"] = Field(own, Mosaic(fabs.component(0), layout), f"B{dim}_fp", units.get(f"B{dim}", "1"))
         axis = axes[dim]

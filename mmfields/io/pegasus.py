@@ -23,6 +23,7 @@ from mmfields.io._snapshot import (
     guarded,
     limits_axis,
     magic,
+    with_centred_faces,
     with_velocities,
 )
 
@@ -118,6 +119,7 @@ class PegasusBackend(BackendEntrypoint):
     """xarray engine ``pegasus``: PEGASUS++ NBF dumps on uniform meshblocks."""
 
     description = "PEGASUS++ NBF snapshots"
+    url = "https://github.com/PegasusPIC/pegasustools"
 
     @guarded("pegasus")
     def open_dataset(
@@ -147,10 +149,10 @@ class PegasusBackend(BackendEntrypoint):
         ------
         SnapshotError
             If header, block headers and file size do not agree.
+        ArgumentError
+            If `frame` or a scale factor is none.
         """
         path = filename_or_obj
-        if frame not in (None, "comoving", "physical"):
-            raise SnapshotError(f"frame {frame!r}: give 'comoving' or 'physical'")
         header = _header(path)
         dims = [d for d, n in zip("zyx", header["cells"][::-1], strict=True) if n > 1] or ["x"]
         keep = ["zyx".index(d) for d in dims]
@@ -185,6 +187,7 @@ class PegasusBackend(BackendEntrypoint):
             attrs["forcing_unorm"], attrs["forcing_bnorm"] = header["forcing"]
         for axis, factor in (scale_factors or {}).items():
             attrs[f"scale_factor_{axis}"] = finite(path, f"scale factor of {axis}", factor)
+        fields, axes = with_centred_faces(fields, axes, boundary)
         return build(with_velocities(fields), axes, attrs=attrs, boundary=boundary, drop=drop_variables)
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:

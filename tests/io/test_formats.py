@@ -50,7 +50,7 @@ def test_nbf_frame_is_said_by_the_caller(tmp_path, fields):
         "periodic",
         "caller",
     )
-    with pytest.raises(mm.SnapshotError, match="frame"):
+    with pytest.raises(mm.ArgumentError, match="frame"):
         mm.open_snapshot(path, frame="guess")
 
 
@@ -324,7 +324,7 @@ def test_from_arrays():
         ({"spacing": spacing, "boundary": "mirrored"}, "periodic"),
         ({"spacing": spacing, "n": np.zeros((2, 2, 2))}, "one shape"),
     ):
-        with pytest.raises(mm.SnapshotError, match=message):
+        with pytest.raises(mm.MmfieldsError, match=message):
             mm.io.from_arrays(**arrays, **bad)
 
 
