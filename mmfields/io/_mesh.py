@@ -3,6 +3,7 @@
 Indices are in array order (slowest dim first) throughout; ``logical`` locations too.
 """
 
+import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -199,6 +200,8 @@ class Tree:
             bad = int(np.flatnonzero((self.level < 0) | (self.level > 40))[0])
             raise SnapshotError(f"{self.path}: block {bad} claims level {self.level[bad]}; 0 to 40 are possible")
         roots = [n // b for n, b in zip(self.root, self.block, strict=True)]
+        if self._is_full(roots):
+            return self
         levels = self.level.tolist()
         places = [tuple(p) for p in self.logical.tolist()]
         seen: dict[tuple, int] = {}
@@ -222,6 +225,16 @@ class Tree:
                 f"{self.path}: blocks are missing: those present cover {volume / whole:.6g} of the mesh"
             )
         return self
+
+    def _is_full(self, roots: Sequence[int]) -> bool:
+        """Whether blocks of one level tile the mesh; a quick answer for the most frequent case."""
+        level = int(self.level[0])
+        counts = [n << level for n in roots]
+        if (self.level != level).any() or int(np.prod(counts, dtype=object)) != len(self.level):
+            return False
+        if (self.logical < 0).any() or (self.logical >= counts).any():
+            return False
+        return len(np.unique(np.ravel_multi_index(tuple(self.logical.T), counts))) == len(self.level)
 
     def sliced(self) -> list[int]:
         """Axes across which the blocks are a slice: one cell of many, and no block above another."""
@@ -315,11 +328,16 @@ def check_boxes(
         raise SnapshotError(f"{path}: one of {what} lies outside the domain of {cells.tolist()} cells")
     order = np.lexsort(low.T)
     low, high = low[order], high[order]
-    for i in range(len(low) - 1):  # sorted by the last axis: only boxes that begin before this one ends can meet it
+    size = high[0] - low[0]
+    on_raster = (high - low == size).all() and (low % size == 0).all()
+    alike = on_raster and (np.diff(low, axis=0) != 0).any(axis=1).all()  # and then no two can meet
+    for i in range(
+        len(low) - 1 if not alike else 0
+    ):  # sorted by the last axis: only boxes that begin before this one ends can meet it
         later = slice(i + 1, i + 1 + int(np.searchsorted(low[i + 1 :, -1], high[i, -1])))
         if ((low[later] < high[i]) & (high[later] > low[i])).all(axis=1).any():
             raise SnapshotError(f"{path}: {what} overlap at {low[i].tolist()}; those with ghost zones are not read")
-    volume = sum(int(np.prod(n, dtype=object)) for n in (high - low))
+    volume = sum(math.prod(n) for n in (high - low).tolist())
     whole = int(np.prod(cells.tolist(), dtype=object))
     if full and volume != whole:
         raise SnapshotError(

@@ -1,5 +1,6 @@
 """AMReX plotfiles, as WarpX and FLEKS write them (engine ``amrex``)."""
 
+import math
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -12,7 +13,7 @@ import xarray as xr
 from xarray.backends import BackendEntrypoint
 
 from mmfields.conventions import SPATIAL, SnapshotError
-from mmfields.io._lazy import RawBlocks, native, read_bytes
+from mmfields.io._lazy import Files, RawBlocks, native, read_bytes
 from mmfields.io._mesh import Layout, Mosaic, check_boxes
 from mmfields.io._snapshot import (
     Axis,
@@ -220,13 +221,12 @@ def _fabs(prefix: str, kind: tuple[int, ...], expected: int | None = None) -> _F
     if any(os.path.basename(name) != name for name in names):
         raise SnapshotError(f"{where}: FabOnDisk names {names[:3]} lead out of the directory")
     paths = [os.path.join(folder, name) for name in names]
-    offsets, ends, kinds = np.empty(len(entries), np.int64), {}, set()
-    for i, (name, offset) in enumerate(entries):
-        start, stored = _fab(paths[names.index(name)], int(offset), boxes[i], components)
-        offsets[i] = start
-        kinds.add(stored)
-        cells = int(np.prod(boxes[i][1] - boxes[i][0] + 1, dtype=object))
-        ends.setdefault(name, {})[int(offset)] = start + cells * components * stored.itemsize
+    offsets, kinds = _starts(dict(zip(names, paths, strict=True)), entries, boxes, components)
+    cells = [math.prod(n) for n in (boxes[:, 1] - boxes[:, 0] + 1).tolist()]
+    ends: dict[str, dict[int, int]] = {}
+    for (name, offset), start, count, stored in zip(entries, offsets.tolist(), cells, kinds, strict=True):
+        ends.setdefault(name, {})[int(offset)] = start + count * components * stored.itemsize
+    kinds = set(kinds)
     for name, boxes_of_file in ends.items():
         path = paths[names.index(name)]
         begins = [*sorted(boxes_of_file), os.path.getsize(path)]
@@ -238,7 +238,8 @@ def _fabs(prefix: str, kind: tuple[int, ...], expected: int | None = None) -> _F
                 )
     if len(kinds) != 1:
         raise SnapshotError(f"{where}: boxes of several number formats {sorted(map(str, kinds))}")
-    file = np.array([names.index(name) for name, _ in entries], np.int32)
+    number = {name: i for i, name in enumerate(names)}
+    file = np.array([number[name] for name, _ in entries], np.int32)
     extremes = _extremes(where, text, (len(boxes), components), *kinds)
     return _Fabs(paths, file, offsets, boxes, *kinds, components, *extremes)
 
@@ -266,14 +267,41 @@ def _extremes(where: str, text: str, shape: tuple[int, int], stored: np.dtype) -
             table = np.moveaxis(np.array(rows, np.float64).reshape(2, *shape).astype(native(stored)), 0, -1)
     except ValueError as error:
         raise SnapshotError(f"{where}: {error} among the least and greatest numbers; the header is damaged") from None
-    printed = max(_digits(word) for row in rows for word in row)
     exact = {4: 9, 8: 17}[stored.itemsize]
-    return table, 10.0 ** (1 - printed) if printed < exact else 0.0
+    if any(_digits(word) >= exact for row in rows for word in row):
+        return table, 0.0
+    return table, 10.0 ** (1 - max(_digits(word) for row in rows for word in row))
 
 
 def _digits(word: str) -> int:
     """Significant digits of a printed number."""
     return len(re.split("[eE]", word)[0].lstrip("+-0.").replace(".", ""))
+
+
+def _starts(
+    paths: Mapping[str, str], entries: list[tuple[str, str]], boxes: np.ndarray, components: int
+) -> tuple[np.ndarray, list[np.dtype]]:
+    """Where the numbers of each FAB begin, and their dtype; most have the header that the first one foretells."""
+    starts, kinds, sizes = np.empty(len(entries), np.int64), [], {}
+    begin = b""  # of a header, as far as it says how numbers are stored
+    with Files() as files:
+        for i, ((name, at), box) in enumerate(zip(entries, boxes.tolist(), strict=True)):
+            path, offset = paths[name], int(at)
+            if begin:
+                corners = " ".join("(" + ",".join(map(str, corner)) + ")" for corner in box)
+                line = begin + f"({corners}) {components}\n".encode()
+                if name not in sizes:
+                    sizes[name] = os.path.getsize(path) if os.path.isfile(path) else -1
+                count = math.prod(b - a + 1 for a, b in zip(*box[:2], strict=True)) * components * kinds[-1].itemsize
+                fits = 0 < count <= sizes[name] - offset - len(line)
+                if fits and os.pread(files[path], len(line), offset) == line:
+                    starts[i] = offset + len(line)
+                    kinds.append(kinds[-1])
+                    continue
+            starts[i], stored = _fab(path, offset, boxes[i], components)
+            kinds.append(stored)
+            begin = os.pread(files[path], int(starts[i]) - offset, offset).split(b")))")[0] + b")))"
+    return starts, kinds
 
 
 def _fab(path: str, offset: int, box: np.ndarray, components: int) -> tuple[int, np.dtype]:

@@ -13,7 +13,7 @@ import xarray as xr
 from xarray.backends import BackendEntrypoint
 
 from mmfields.conventions import SPATIAL, SnapshotError
-from mmfields.io._lazy import RawBlocks, read_bytes
+from mmfields.io._lazy import Files, RawBlocks
 from mmfields.io._mesh import Layout, Mosaic, check_boxes
 from mmfields.io._snapshot import (
     ATHENA_NAMES,
@@ -75,13 +75,18 @@ class _Part:
 class _Reader:
     """Walks a file by computed offsets; text is never searched for in binary data."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, files: Files) -> None:
         self.path = path
         self.size = os.path.getsize(path)
         self.offset = 0
+        self.descriptor = files[path]
+
+    def bytes(self, offset: int, count: int) -> bytes:
+        """So many bytes at an offset, all of which the file has."""
+        return os.pread(self.descriptor, count, offset)
 
     def line(self) -> str:
-        chunk = read_bytes(self.path, self.offset, min(LONGEST_LINE, self.size - self.offset))
+        chunk = self.bytes(self.offset, min(LONGEST_LINE, self.size - self.offset))
         end = chunk.find(b"\n")
         if end < 0:
             raise SnapshotError(f"{self.path}: no line ends after offset {self.offset}; the file is truncated")
@@ -91,7 +96,7 @@ class _Reader:
     def more(self) -> bool:
         """Whether anything follows but empty lines."""
         left = self.size - self.offset
-        return left > 16 or bool(left and read_bytes(self.path, self.offset, left).strip(b"\n"))
+        return left > 16 or bool(left and self.bytes(self.offset, left).strip(b"\n"))
 
     def expect(self, pattern: str) -> re.Match:
         start = self.offset
@@ -117,7 +122,7 @@ class _Reader:
         """Step over the newline that follows binary data wherever more comes."""
         if self.offset == self.size:
             return
-        if (found := read_bytes(self.path, self.offset, 1)) != b"\n":
+        if (found := self.bytes(self.offset, 1)) != b"\n":
             raise SnapshotError(
                 f"{self.path}: expected a newline after the numbers, at offset {self.offset}, found {found!r}; "
                 "bytes are missing or too many before it"
@@ -126,7 +131,12 @@ class _Reader:
 
 
 def _read_header(path: str) -> _Part:
-    reader = _Reader(path)
+    with Files() as files:
+        return _walked(_Reader(path, files))
+
+
+def _walked(reader: _Reader) -> _Part:
+    path = reader.path
     reader.expect(r"# vtk DataFile Version [\d.]+")
     title = reader.line()
     time = re.search(r"time= ?([^\s,]+)", title)
@@ -157,7 +167,7 @@ def _coordinates(reader: _Reader, points: list[int]) -> tuple[np.ndarray, ...]:
     for dim, n in zip("XYZ", points, strict=True):
         reader.expect(rf"{dim}_COORDINATES {n} float")
         start = reader.skip(n)
-        values = np.frombuffer(read_bytes(reader.path, start, 4 * n), KINDS["float"]).astype(float)
+        values = np.frombuffer(reader.bytes(start, 4 * n), KINDS["float"]).astype(float)
         if not np.isfinite(values).all():
             raise SnapshotError(f"{reader.path}: {dim}_COORDINATES at offset {start} are not all finite")
         edges.append(values)

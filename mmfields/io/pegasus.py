@@ -2,7 +2,6 @@
 
 import os
 import re
-import struct
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -96,23 +95,27 @@ def _check_size(path: str, header: dict[str, Any]) -> None:
 
 def _locations(path: str, header: dict[str, Any], stride: int) -> tuple[np.ndarray, np.ndarray]:
     """Logical (x3, x2, x1) location and edges of every block, from the block headers."""
-    logical = np.empty((header["blocks"], 3), np.int64)
-    extents = np.empty((header["blocks"], 3, 2))
     offsets = range(header["start"], header["start"] + header["blocks"] * stride, stride)
-    layout = struct.Struct(header["order"] + "4i2fi2fi2f")
-    for index, (offset, stored) in enumerate(zip(offsets, read_pieces(path, offsets, BLOCK_HEADER), strict=True)):
-        numbers = layout.unpack(stored)
-        sizes = (numbers[3], numbers[6], numbers[9])
-        if sizes != header["block"]:
-            raise SnapshotError(
-                f"{path}: block {index} at offset {offset} has {sizes} cells, the header says {header['block']}; "
-                "the file is damaged or its endianness flag is wrong"
-            )
-        if not np.isfinite(numbers[4:6] + numbers[7:9] + numbers[10:12]).all():
-            raise SnapshotError(f"{path}: block {index} at offset {offset} has limits that are not finite")
-        logical[index] = numbers[2::-1]
-        extents[index] = np.array([numbers[10:12], numbers[7:9], numbers[4:6]])
-    return logical, extents
+    order = header["order"]
+    stored = np.frombuffer(b"".join(read_pieces(path, offsets, BLOCK_HEADER)), _block_header(order))
+    sizes = np.column_stack([stored[f"n{i}"] for i in (1, 2, 3)])
+    if (wrong := (sizes != header["block"]).any(axis=1)).any():
+        index = int(np.flatnonzero(wrong)[0])
+        raise SnapshotError(
+            f"{path}: block {index} at offset {offsets[index]} has {tuple(sizes[index].tolist())} cells, the header "
+            f"says {header['block']}; the file is damaged or its endianness flag is wrong"
+        )
+    extents = np.stack([stored[f"x{i}"] for i in (3, 2, 1)], axis=1).astype(float)
+    if (wrong := ~np.isfinite(extents).all(axis=(1, 2))).any():
+        index = int(np.flatnonzero(wrong)[0])
+        raise SnapshotError(f"{path}: block {index} at offset {offsets[index]} has limits that are not finite")
+    return stored["place"][:, ::-1].astype(np.int64), extents
+
+
+def _block_header(order: str) -> np.dtype:
+    """Location, and cells and limits of each axis, x1 first."""
+    axes = [item for i in (1, 2, 3) for item in ((f"n{i}", f"{order}i4"), (f"x{i}", f"{order}f4", 2))]
+    return np.dtype([("place", f"{order}i4", 3), *axes])
 
 
 class PegasusBackend(BackendEntrypoint):
