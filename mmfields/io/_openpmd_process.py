@@ -67,6 +67,13 @@ def describe(path: str, stamp: int, iteration: int | None) -> tuple[dict[str, An
 
 
 def _step(step: Any) -> dict[str, Any]:
+    if not len(step.meshes):
+        return {
+            "time": step.time * step.time_unit_SI,
+            "boundary": [],
+            "records": [],
+            "particles": len(step.particles) > 0,
+        }
     edges = list(step.meshes.get_attribute("fieldBoundary")) if "fieldBoundary" in step.meshes.attributes else []
     records = [_tried(step.meshes[name]) | {"name": name} for name in step.meshes]
     particles = len(step.particles) > 0
@@ -155,6 +162,8 @@ def reader(path: str, stamp: int) -> tuple[Any, dict[str, Any], bool]:
 def _meshes(path: str, stamp: int) -> dict[str, set[str]]:
     """Meshes that ADIOS2 has variables or attributes of, by the group that they are in."""
     opened, variables, _ = reader(path, stamp)
+    if "meshesPath" not in series(path, stamp).attributes:
+        return {}
     middle, found = f"/{series(path, stamp).meshes_path.strip('/')}/", {}
     for names, least in ((variables, 1), (opened.available_attributes(), 2)):
         for name in names:
@@ -167,6 +176,8 @@ def _meshes(path: str, stamp: int) -> dict[str, set[str]]:
 def _group(path: str, stamp: int, iteration: int) -> str | None:
     """Group of the meshes of an iteration; None where several share it, whose steps cannot be told apart."""
     opened, found = series(path, stamp), _meshes(path, stamp)
+    if not found:
+        return None
     meshes = opened.meshes_path.strip("/")
     own, shared = (f"{opened.base_path.replace('/%T', at).rstrip('/')}/{meshes}/" for at in (f"/{iteration}", ""))
     if own != shared and own in found:

@@ -79,9 +79,9 @@ def _matches(pattern: str) -> list[str]:
         return matches(pattern)
     if ITERATION.search(os.path.basename(pattern)):
         found = _iterations(pattern)
-    elif has_magic(pattern):
+    elif has_magic((place := _existing(pattern))[1]):
         # brackets may belong to a name: first those of folders that exist do, then all
-        head, tail = _existing(pattern)
+        head, tail = place
         found = sorted(glob(os.path.join(escape(head), tail)) or glob(os.path.join(escape(head), _no_sets(tail))))
     else:
         raise FileNotFoundError(f"no such file: {pattern}")
