@@ -14,6 +14,7 @@ from mmfields.conventions import (
     LONG_NAMES,
     SPATIAL,
     ArgumentError,
+    MmfieldsError,
     SnapshotError,
     boundary_attrs,
     check,
@@ -25,7 +26,7 @@ from mmfields.io._options import require_options
 from mmfields.io._paths import ITERATION, is_url, many, plain, require_unpacked
 from mmfields.io._remote import holds, resolved
 from mmfields.io._series import file_chunks, joined, require_chunks, stacked
-from mmfields.io._snapshot import NoFields, require_file
+from mmfields.io._snapshot import Bare, NoFields, bare, require_file
 from mmfields.io.amrex import is_of_particles, is_plotfile
 from mmfields.io.history import read_history
 from mmfields.io.jhtdb import from_giverny
@@ -264,13 +265,14 @@ def _series(files: list[str], engine: str, chunks: Any, options: Mapping[str, An
             continue  # a piece of an output that is open already
         seen.update(set(getattr(backend, "pieces", lambda path: [path])(path)) - {path})
         try:
-            opened.append((path, backend.open_dataset(path, **options)))
+            opened.append((path, _member(backend, path, options, alone=not opened)))
         except NoFields as error:
             left_out.append(path)
             nothing = error
     if not opened:
         raise nothing
-    if any("time" in ds.dims for _, ds in opened):
+    if any("time" in getattr(found, "dims", ()) for _, found in opened):
+        opened = [(path, backend.open_dataset(path, **options)) for path, _ in opened]
         ds = joined([(path, ds.chunk(file_chunks(ds, chunks))) for path, ds in opened])
     else:
         ds = stacked(opened, chunks)
@@ -278,6 +280,19 @@ def _series(files: list[str], engine: str, chunks: Any, options: Mapping[str, An
         names = ", ".join(map(os.path.basename, left_out))
         ds.attrs["not_loaded"] = ", ".join(filter(None, (ds.attrs.get("not_loaded"), f"{names} (no field)")))
     return ds
+
+
+def _member(backend: BackendEntrypoint, path: str, options: Mapping[str, Any], *, alone: bool) -> xr.Dataset | Bare:
+    """A snapshot of a series; those that are not `alone` need no Dataset of their own."""
+    if not alone:
+        try:
+            with bare():
+                return backend.open_dataset(path, **options)
+        except NoFields:
+            raise
+        except MmfieldsError:
+            pass  # some engines work on the Dataset; what is wrong with a file comes out again
+    return backend.open_dataset(path, **options)
 
 
 def _story_of_series(paths: Any, files: list[str], engine: str, options: Mapping[str, Any]) -> dict[str, str]:

@@ -175,8 +175,8 @@ def dataset(group: "h5py.Group", name: str, *, partial: bool = False) -> "h5py.D
 
     node = numbers(group, name)
     where = f"{group.file.filename}: {node.name}"
-    _require_filters(node, where)
     if node.size and node.chunks is not None:
+        _require_filters(node, where)
         _require_chunks(node, where, partial=partial)
     elif (
         node.size
@@ -302,9 +302,10 @@ def whole(group: "h5py.Group", name: str, limit: int = 1 << 25) -> np.ndarray:
 
 def attribute(node: Any, name: str) -> Any:
     """Attribute as plain str, int, float or array; one-element arrays come out as scalars."""
-    if name not in node.attrs:
+    attrs = node.attrs
+    if name not in attrs:
         raise SnapshotError(f"{node.file.filename}: {node.name} has no attribute {name!r}")
-    return plain(node.attrs[name])
+    return plain(attrs[name])
 
 
 def plain(value: Any) -> Any:

@@ -72,6 +72,8 @@ def require_options(engine: str, method: Callable, options: Mapping[str, Any]) -
     ArgumentError
         Naming all of them, and what the engine takes.
     """
+    if not options:
+        return
     known = sorted(set(inspect.signature(method).parameters) - {"self", "filename_or_obj"})
     faults = []
     if unknown := sorted(set(options) - set(known)):

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,8 @@ from xarray.core import indexing
 
 from mmfields.conventions import SPATIAL, ArgumentError, SnapshotError, stated_unit
 from mmfields.io._lazy import LazyArray, Stack
-
-Opened = list[tuple[str, xr.Dataset]]
+from mmfields.io._snapshot import Axis, Bare
+from mmfields.provenance import ATTRS
 
 
 def file_chunks(ds: xr.Dataset, chunks: Any) -> Any:
@@ -31,33 +32,69 @@ def require_chunks(chunks: Any) -> None:
         raise ArgumentError("a series is joined lazily and needs Dask chunks: leave chunks={} or give sizes")
 
 
-def stacked(opened: Opened, chunks: Any) -> xr.Dataset:
-    """Snapshots of one grid as one lazy array per variable, whatever their number."""
-    _check_series(opened)
-    opened = sorted(opened, key=lambda item: item[1].attrs["time"])
+@dataclass(frozen=True)
+class _Member:
+    """One file of a series: where its variables lie, its axes (an array or an Axis each) and its attrs."""
+
+    path: str
+    times: np.ndarray | None
+    variables: Mapping[str, tuple[tuple[str, ...], str]]  # dims without time, and units
+    axes: Mapping[str, Any]
+    attrs: Mapping[str, Any]
+    sources: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, path: str, found: xr.Dataset | Bare) -> "_Member":
+        if isinstance(found, Bare):
+            variables = {name: (item.dims, item.units) for name, item in found.fields.items()}
+            sources = {name: item.source for name, item in found.fields.items()}
+            return cls(path, _stamps(found.attrs), variables, found.axes, found.attrs, sources)
+        variables = {
+            name: (tuple(d for d in variable.dims if d != "time"), variable.attrs.get("units", "1"))
+            for name, variable in found.data_vars.items()
+        }
+        axes = {dim: found[dim].values for dim in found.dims if dim != "time" and dim in found.coords}
+        times = np.atleast_1d(found["time"].values) if "time" in found.dims else _stamps(found.attrs)
+        whole = "time" not in found.dims
+        sources = {n: getattr(v.variable._data, "array", None) for n, v in found.data_vars.items()} if whole else {}
+        sources = {name: getattr(array, "source", None) for name, array in sources.items()}
+        return cls(path, times, variables, axes, found.attrs, sources)
+
+    def centres(self, dim: str) -> np.ndarray | None:
+        """Coordinates along an axis; None where there are none."""
+        axis = self.axes.get(dim)
+        return axis.centres() if isinstance(axis, Axis) else axis
+
+
+def _stamps(attrs: Mapping[str, Any]) -> np.ndarray | None:
+    return np.atleast_1d(attrs["time"]) if "time" in attrs else None
+
+
+def stacked(opened: list[tuple[str, xr.Dataset | Bare]], chunks: Any) -> xr.Dataset:
+    """Snapshots of one grid as one lazy array per variable, whatever their number; the first is a Dataset."""
     first = opened[0][1]
-    times = [ds.attrs["time"] for _, ds in opened]
+    members = [_Member.of(path, found) for path, found in opened]
+    _check_series(members)
+    members = sorted(members, key=lambda member: member.attrs["time"])
     variables = {}
     for name, variable in first.data_vars.items():
-        stack = Stack(tuple(ds.variables[name]._data.array.source for _, ds in opened))
+        stack = Stack(tuple(member.sources[name] for member in members))
         preferred = {"time": 1, **variable.encoding["preferred_chunks"]}
         data = indexing.LazilyIndexedArray(LazyArray(stack))
         variables[name] = xr.Variable(("time", *variable.dims), data, variable.attrs, {"preferred_chunks": preferred})
-    attrs = {
-        key: value
-        for key, value in first.attrs.items()
-        if key != "time" and all(ds.attrs.get(key) == value for _, ds in opened)
-    }
+    own = {key: value for key, value in first.attrs.items() if key not in ("time", *ATTRS)}
+    attrs = {key: value for key, value in own.items() if all(m.attrs.get(key) == value for m in members)}
     notes = stated_unit(first.attrs["time_unit"]) if "time_unit" in first.attrs else {}
-    joined = xr.Dataset(variables, {**first.coords, "time": ("time", times, notes)}, attrs)
-    sizes = file_chunks(joined, chunks)
-    sizes = {d: n for d, n in sizes.items() if d in joined.dims} if isinstance(sizes, dict) else sizes
-    return joined.chunk(sizes, token=tokenize([(path, os.path.getmtime(path)) for path, _ in opened], attrs))
+    times = [member.attrs["time"] for member in members]
+    whole = xr.Dataset(variables, {**first.coords, "time": ("time", times, notes)}, attrs)
+    sizes = file_chunks(whole, chunks)
+    sizes = {d: n for d, n in sizes.items() if d in whole.dims} if isinstance(sizes, dict) else sizes
+    return whole.chunk(sizes, token=tokenize([(m.path, os.path.getmtime(m.path)) for m in members], attrs))
 
 
-def joined(opened: Opened) -> xr.Dataset:
+def joined(opened: list[tuple[str, xr.Dataset]]) -> xr.Dataset:
     """Datasets of which some hold several times, one after the other."""
-    _check_series(opened)
+    _check_series([_Member.of(path, ds) for path, ds in opened])
     parts = [
         ds if "time" in ds.dims else ds.drop_vars("time", errors="ignore").expand_dims(time=[ds.attrs["time"]])
         for _, ds in opened
@@ -75,39 +112,56 @@ def joined(opened: Opened) -> xr.Dataset:
     return whole.sortby("time")
 
 
-def _check_series(opened: Opened) -> None:
+def _check_series(members: list[_Member]) -> None:
     """Refuse snapshots that do not make a series: other grids or variables, no time, one time twice."""
-    first_path, first = opened[0]
-    names, dims = set(first.data_vars), {name: variable.dims for name, variable in first.data_vars.items()}
-    for path, ds in opened:
-        if "time" not in ds.dims and "time" not in ds.attrs:
-            raise SnapshotError(f"{path}: states no time, so it has no place in a series")
-        if other := [dim for dim in SPATIAL if not _same_axis(ds, first, dim)]:
+    first = members[0]
+    seen = {(dim, axis): True for dim, axis in first.axes.items() if isinstance(axis, Axis)}
+    for member in members:
+        if member.times is None:
+            raise SnapshotError(f"{member.path}: states no time, so it has no place in a series")
+        if other := [dim for dim in SPATIAL if not _same_axis(member, first, dim, seen)]:
             raise SnapshotError(
-                f"{path}: axis {' and '.join(other)} differs from that of {first_path}; a series has one grid: "
-                f"{_remedy_of_grids([ds for _, ds in opened], other)}"
+                f"{member.path}: axis {' and '.join(other)} differs from that of {first.path}; a series has one grid: "
+                f"{_remedy_of_grids(members, other)}"
             )
-        found = {name: variable.dims for name, variable in ds.data_vars.items()}
-        if found != dims:
-            lone = sorted(map(str, names.symmetric_difference(found)))
-            raise SnapshotError(
-                f"{path}: variables {sorted(map(str, found))} differ from those of {first_path}"
-                + (f" in {lone}: leave them out with drop_variables={lone}" if lone else " in their dims")
-            )
-    stamps = np.concatenate([np.atleast_1d(ds["time"] if "time" in ds.dims else ds.attrs["time"]) for _, ds in opened])
-    values, counts = np.unique(stamps, return_counts=True)
+        if member.variables != first.variables:
+            raise SnapshotError(_difference_of_variables(member, first))
+    values, counts = np.unique(np.concatenate([member.times for member in members]), return_counts=True)
     if (counts > 1).any():
         raise SnapshotError(f"time {values[counts > 1][0]} stands in several files; leave one of them out")
 
 
-def _remedy_of_grids(each: list[xr.Dataset], dims: list[str]) -> str:
+def _difference_of_variables(member: _Member, first: _Member) -> str:
+    """In words, what two files of a series do not have in common."""
+    own, other = member.variables, first.variables
+    said = f"{member.path}: variables {sorted(map(str, own))} differ from those of {first.path}"
+    if lone := sorted(map(str, own.keys() ^ other.keys())):
+        return f"{said} in {lone}: leave them out with drop_variables={lone}"
+    changed = [name for name in own if own[name] != other[name]]
+    return f"{said}, {changed} in their dims or units: {[(own[n], other[n]) for n in changed[:3]]}"
+
+
+def _same_axis(member: _Member, first: _Member, dim: str, seen: dict[tuple, bool]) -> bool:
+    axis = member.axes.get(dim)
+    known = isinstance(axis, Axis)
+    if known and (dim, axis) in seen:
+        return seen[dim, axis]
+    own, other = member.centres(dim), first.centres(dim)
+    same = (own is None) == (other is None) and (own is None or np.array_equal(own, other))
+    if known:
+        seen[dim, axis] = same
+    return same
+
+
+def _remedy_of_grids(members: list[_Member], dims: list[str]) -> str:
     """How snapshots of several grids come to one."""
-    levels = sorted({ds.attrs["level"] for ds in each if "level" in ds.attrs})
+    levels = sorted({member.attrs["level"] for member in members if "level" in member.attrs})
     if len(levels) > 1:
         return f"their refinement changes, give one level for all, such as level={levels[0]} (they have {levels})"
-    if any(dim not in ds.coords for ds in each for dim in dims):
+    each = {dim: [member.centres(dim) for member in members] for dim in dims}
+    if any(centres is None for axes in each.values() for centres in axes):
         return "some lack it, leave those out"
-    return window_remedy({dim: [(float(ds[dim][0]), float(ds[dim][-1])) for ds in each] for dim in dims})
+    return window_remedy({dim: [(float(c[0]), float(c[-1])) for c in axes] for dim, axes in each.items()})
 
 
 def window_remedy(spans: Mapping[str, list[tuple[float, float]]]) -> str:
@@ -120,9 +174,3 @@ def window_remedy(spans: Mapping[str, list[tuple[float, float]]]) -> str:
         "if the box moves (a moving window), open each alone, cut it to the common window with ds.sel("
         f"{cut}), and join them with xr.concat(parts, 'time', join='override')"
     )
-
-
-def _same_axis(ds: xr.Dataset, first: xr.Dataset, dim: str) -> bool:
-    if (dim in ds.coords) != (dim in first.coords):
-        return False
-    return dim not in ds.coords or np.array_equal(ds[dim].values, first[dim].values)

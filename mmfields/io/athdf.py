@@ -1,5 +1,6 @@
 """Athena++ HDF5 snapshots (engine ``athdf``)."""
 
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -244,8 +245,11 @@ class AthdfBackend(BackendEntrypoint):
                 raise SnapshotError(f"{path}: blocks are displaced along an axis of one cell")
             kept = tree.of_axes(active)
             slices = _check_faces(path, faces, tree, limits, sliced) if faces else {}
+            offsets = {name: _hdf5.blocks_of(node) for name, node in shapes.items()}
+            shape_of_all = np.broadcast_to(np.array(kept.block), (blocks, len(kept.block)))
             readers = {
-                name: _block_reader(path, owner, index, shapes[owner], kept, active) for name, owner, index in variables
+                name: _block_reader(path, (shapes[owner], offsets[owner], shape_of_all), index, active)
+                for name, owner, index in variables
             }
             attrs = {
                 "code": "Athena++",
@@ -276,15 +280,15 @@ class AthdfBackend(BackendEntrypoint):
         return named and magic(filename_or_obj).startswith(b"\x89HDF")
 
 
-def _block_reader(path: str, name: str, index: int, node: "h5py.Dataset", tree: Tree, active: list[int]) -> Any:
-    """Blocks of one variable: straight from the file's bytes where HDF5 stores them so."""
-    blocks = len(tree.level)
-    offset = _hdf5.blocks_of(node)
+def _block_reader(path: str, data: tuple, index: int, active: list[int]) -> Any:
+    """Blocks of one variable of a dataset: straight from the file's bytes where HDF5 stores them so."""
+    node, offset, shapes = data
     if offset is None:
-        return Hdf5Blocks(path, name, node.dtype, (index,), active=tuple(a in active for a in range(3)))
-    size = int(np.prod(node.shape[2:])) * node.dtype.itemsize
+        active = tuple(a in active for a in range(3))
+        return Hdf5Blocks(path, node.name, node.dtype, (index,), active=active)
+    blocks = len(shapes)
+    size = math.prod(node.shape[2:]) * node.dtype.itemsize
     first = offset + index * blocks * size + size * np.arange(blocks)
-    shapes = np.broadcast_to(np.array(tree.block), (blocks, len(tree.block)))
     return RawBlocks((path,), np.zeros(blocks, np.int32), first, shapes, node.dtype)
 
 
