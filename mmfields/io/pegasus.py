@@ -172,14 +172,13 @@ class PegasusBackend(BackendEntrypoint):
         layout = kept.layout(0)
         first = header["start"] + BLOCK_HEADER + stride * np.arange(len(logical))
         fields = {}
+        shapes, file = (
+            np.broadcast_to(np.array(kept.block), (len(logical), len(dims))),
+            np.zeros(len(logical), np.int32),
+        )
         for index, name in enumerate(header["names"]):
-            raw = RawBlocks(
-                (path,),
-                np.zeros(len(logical), np.int32),
-                first + 4 * index * cells,
-                np.broadcast_to(np.array(kept.block), (len(logical), len(dims))),
-                np.dtype(header["order"] + "f4"),
-            )
+            stored = np.dtype(header["order"] + "f4")
+            raw = RawBlocks((path,), file, first + 4 * index * cells, shapes, stored)
             add_field(path, fields, ATHENA_NAMES.get(name, name), Field(tuple(dims), Mosaic(raw, layout), name))
         axes = {
             d: limits_axis(path, d, *header["limits"]["xyz".index(d)], tree.root[k], block[k], descending=True)
