@@ -52,6 +52,12 @@ MAGICS = {
     b"CDF\x01": "netcdf",
     b"CDF\x02": "netcdf",
 }
+# Of files that hold no numbers, or hold them in a form that is not read: what to open instead.
+DESCRIPTIONS = {
+    b"<Xdmf": "XDMF describes the numbers of another file: open that one, the .athdf or .h5 beside it",
+    b"<VTKFile": "this is VTK in XML; only the legacy form (.vtk) is read: write that, or convert it with ParaView",
+    b"CDF\x05": "netCDF of kind CDF-5 is not read: convert it with nccopy -k nc4",
+}
 HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
@@ -81,6 +87,9 @@ def find_engine(path: str | os.PathLike) -> str:
         return "athdf" if path.endswith(".athdf") else _hdf5_engine(path)
     if os.path.basename(path) == "Header" and is_plotfile(path):
         return "amrex"
+    for magic, remedy in DESCRIPTIONS.items():
+        if magic in head[:128]:
+            raise SnapshotError(f"{path}: {remedy}")
     raise SnapshotError(
         f"{path}: the first bytes {head[:24]!r} belong to no format that is read ({', '.join(ENGINES)}, zarr, "
         "netCDF); name the engine with engine=... if you know better"

@@ -1,6 +1,7 @@
 """openPMD in HDF5: iterations, meshes and where their numbers lie."""
 
 import re
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -30,21 +31,24 @@ MOST_CELLS = 10**12
 MARKS = ("axisLabels", "geometry", "gridSpacing")
 
 
-def iterations(path: str, file: "h5py.File") -> dict[int, "h5py.Group"]:
-    """Groups of the iterations, by number."""
+def iterations(path: str, file: "h5py.File") -> dict[int, Callable[[], "h5py.Group"]]:
+    """What opens the groups of the iterations, by number."""
     base = _hdf5.plain(file.attrs.get("basePath", "/data/%T/"))
     folder = str(base).split("%T")[0].strip("/")
     group = _hdf5.member(file, folder)
-    found = {int(name): _hdf5.member(group, name) for name in group if re.fullmatch(r"\d{1,18}", name)}
+    found = {int(name): partial(_hdf5.member, group, name) for name in group if re.fullmatch(r"\d{1,18}", name)}
     if not found:
         raise SnapshotError(f"{path}: no iteration in group /{folder}")
     return dict(sorted(found.items()))
 
 
-def iteration(path: str, file: "h5py.File", number: int, group: "h5py.Group", fill: float | None) -> Iteration:
+def iteration(path: str, file: "h5py.File", number: int, opened: Callable, fill: float | None) -> Iteration:
     """What an iteration holds; `fill` stands for numbers that were never written, which are refused without it."""
     import h5py
 
+    group = opened()
+    if not isinstance(group, h5py.Group):
+        raise SnapshotError(f"{path}: iteration {number} is no group")
     folder = str(_hdf5.plain(file.attrs.get("meshesPath", b""))).strip("/")
     if not folder and "particlesPath" not in file.attrs and "meshes" in group:
         folder = "meshes"

@@ -10,6 +10,7 @@ import math
 import os
 import signal
 import sys
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -58,7 +59,10 @@ def describe(path: str, stamp: int, iteration: int | None) -> tuple[dict[str, An
     software = str(opened.software) if "software" in opened.attributes else "openPMD"
     steps = []
     for number in found if iteration is None else {iteration}.intersection(found):
-        step = _step(opened.iterations[number]) | {"number": number}
+        step = _tried(_step, opened.iterations[number]) | {"number": number}
+        if "error" in step:
+            steps.append(step)
+            continue
         group = _group(path, stamp, number) if is_adios(path) else None
         known = _meshes(path, stamp).get(group, set()) if group else set()
         step["skipped"] = sorted(known - {record["name"] for record in step["records"]})
@@ -75,15 +79,15 @@ def _step(step: Any) -> dict[str, Any]:
             "particles": len(step.particles) > 0,
         }
     edges = list(step.meshes.get_attribute("fieldBoundary")) if "fieldBoundary" in step.meshes.attributes else []
-    records = [_tried(step.meshes[name]) | {"name": name} for name in step.meshes]
+    records = [_tried(_record, step.meshes[name]) | {"name": name} for name in step.meshes]
     particles = len(step.particles) > 0
     return {"time": step.time * step.time_unit_SI, "boundary": edges, "records": records, "particles": particles}
 
 
-def _tried(mesh: Any) -> dict[str, Any]:
-    """A mesh, or what the library trips over: it is not to take the others with it."""
+def _tried(describe: Callable, what: Any) -> dict[str, Any]:
+    """A mesh or an iteration, or what the library trips over: it is not to take the others with it."""
     try:
-        return _record(mesh)
+        return describe(what)
     except Exception as error:
         return {"error": f"{type(error).__name__}: {error}"}
 

@@ -122,6 +122,20 @@ def readable(makers: Mapping[str, Callable[[], Record]]) -> tuple[tuple[Record, 
     return tuple(records), skipped
 
 
+def understood(makers: Mapping[int, Callable[[], Iteration]]) -> tuple[list[Iteration], dict[str, str]]:
+    """Iterations that can be understood, and why the others cannot; one of them must be."""
+    steps, broken = [], {}
+    for number, make in makers.items():
+        try:
+            steps.append(make())
+        except SnapshotError as error:
+            broken[f"iteration {number}"] = str(error)
+            first = error
+    if makers and not steps:
+        raise first
+    return steps, broken
+
+
 def main_of(path: str, steps: Sequence[Iteration]) -> str:
     """The mesh whose grid is that of the snapshot: B, else E, else the first one.
 

@@ -23,6 +23,7 @@ from mmfields.io._openpmd_records import (
     in_short,
     main_of,
     readable,
+    understood,
 )
 from mmfields.io._series import window_remedy
 from mmfields.io._snapshot import (
@@ -50,15 +51,19 @@ UNITS = {
 # --- ADIOS2 and others through openpmd-api ------------------------------------------------
 
 
-def _api_iterations(path: str, iteration: int | None, fill: float | None) -> tuple[list[int], list[Iteration]]:
+def _api_iterations(path: str, iteration: int | None, fill: float | None) -> tuple[list[int], dict[int, Any]]:
     """Numbers of all iterations, and the one that is wanted or all."""
     require_inside(path)
     check_bp4(path)
     found, _ = ask(path, do="describe", iteration=iteration)
-    return found["found"], [_api_iteration(path, found["software"], step, fill) for step in found["steps"]]
+    return found["found"], {
+        step["number"]: partial(_api_iteration, path, found["software"], step, fill) for step in found["steps"]
+    }
 
 
 def _api_iteration(path: str, software: str, step: Mapping[str, Any], fill: float | None) -> Iteration:
+    if "error" in step:
+        raise SnapshotError(f"{path}: openpmd-api cannot read iteration {step['number']} ({step['error']})")
     makers = {mesh["name"]: partial(_api_record, path, step["number"], mesh, fill) for mesh in step["records"]}
     records, skipped = readable(makers)
     skipped |= {name: f"openpmd-api does not understand the mesh {name}; it is damaged" for name in step["skipped"]}
@@ -182,13 +187,14 @@ class OpenpmdBackend(BackendEntrypoint):
         path = filename_or_obj
         if not os.path.isdir(path) and magic(path).startswith(b"\x89HDF"):
             with _hdf5.examined(path) as file:
-                groups = _openpmd_hdf5.iterations(path, file)
-                numbers = self._wanted(path, list(groups), iteration)
-                steps = [_openpmd_hdf5.iteration(path, file, n, groups[n], fill_missing) for n in numbers]
+                numbers = self._wanted(path, list(groups := _openpmd_hdf5.iterations(path, file)), iteration)
+                makers = {n: partial(_openpmd_hdf5.iteration, path, file, n, groups[n], fill_missing) for n in numbers}
+                steps, broken = understood(makers)
         else:
-            numbers, steps = _api_iterations(path, iteration, fill_missing)
+            numbers, makers = _api_iterations(path, iteration, fill_missing)
             self._wanted(path, numbers, iteration)
-        return self._assemble(path, steps, boundary, staggered, drop_variables)
+            steps, broken = understood(makers)
+        return self._assemble(path, (steps, broken), boundary, staggered, drop_variables)
 
     def _wanted(self, path: str, found: list[int], iteration: int | None) -> list[int]:
         if iteration is None:
@@ -197,7 +203,8 @@ class OpenpmdBackend(BackendEntrypoint):
             raise SnapshotError(f"{path}: no iteration {iteration}, only {found[:20]}")
         return [iteration]
 
-    def _assemble(self, path, steps, boundary, staggered, drop) -> xr.Dataset:
+    def _assemble(self, path, found, boundary, staggered, drop) -> xr.Dataset:
+        steps, broken = found
         name = main_of(path, steps)
         without = {f"iteration {s.number}": f"without {name}" for s in steps if name not in {r.name for r in s.records}}
         steps = sorted((s for s in steps if f"iteration {s.number}" not in without), key=lambda step: step.time)
@@ -212,7 +219,7 @@ class OpenpmdBackend(BackendEntrypoint):
         grid = _Grid.of(path, main, [r for chosen, _ in pairs for r in chosen], boundary, known)
         each = [_fields(path, grid, chosen, left_out, staggered) for chosen, left_out in pairs]
         fields = {n: f for n, f in each[0].items() if all(n in e for e in each)}
-        left_out = {n: reason for _, lost in pairs for n, reason in lost.items()} | without
+        left_out = {n: reason for _, lost in pairs for n, reason in lost.items()} | without | broken
         lone = dict.fromkeys(n for e in each for n in e if n not in fields)
         left_out |= dict.fromkeys(lone, "not in all iterations")
         if len(steps) > 1:

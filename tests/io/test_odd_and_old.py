@@ -420,3 +420,51 @@ def test_engines_say_what_they_are():
     for engine in ENGINES:
         backend = _backend(engine, {})
         assert backend.description and backend.url.startswith("https://"), engine
+
+
+@pytest.mark.parametrize("kind", ["no time", "a link", "no group"])
+def test_an_iteration_that_cannot_be_understood(kind, tmp_path, fields):
+    path = openpmd(tmp_path / "a.h5", {n: {"B": meshes(fields)} for n in (0, 5, 10)})
+    with h5py.File(path, "r+") as file:
+        if kind == "no time":
+            del file["data/5"].attrs["time"]
+        else:
+            del file["data/5"]
+            file["data/5"] = h5py.SoftLink("/data/0") if kind == "a link" else np.zeros(3)
+    ds = mm.open_snapshot(path)
+    assert ds.time.values.tolist() == [0.0, 10.0] and "iteration 5 (" in ds.attrs["not_loaded"]
+    with pytest.raises(mm.SnapshotError):
+        mm.open_snapshot(path, iteration=5)
+
+
+@pytest.mark.parametrize(("head", "said"), [
+    (b'<?xml version="1.0" ?>\n<Xdmf Version="2.0">', "the .athdf or .h5 beside it"),
+    (b'<?xml version="1.0"?>\n<VTKFile type="ImageData">', "VTK in XML"),
+    (b"CDF\x05 and so on", "CDF-5"),
+])  # fmt: skip
+def test_files_that_lead_elsewhere(head, said, tmp_path):
+    (tmp_path / "a.dat").write_bytes(head)
+    with pytest.raises(mm.SnapshotError, match=said):
+        mm.open_snapshot(tmp_path / "a.dat")
+
+
+def test_checkpoints(tmp_path):
+    (tmp_path / "chk").mkdir()
+    (tmp_path / "chk/Header").write_text("Checkpoint version: 1\n1\n")
+    with pytest.raises(mm.SnapshotError, match="checkpoint to restart from"):
+        mm.open_snapshot(tmp_path / "chk")
+
+
+def test_cutouts_with_something_odd(tmp_path):
+    rng = np.random.default_rng(0)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        for c in "xyz":
+            file[f"{c}coor"] = np.arange(4) * 0.1
+        for name in ("Magneticfield_0001", "Velocity_0001", "Velocity_0002"):
+            file[name] = rng.normal(size=(4, 4, 4, 3)).astype("f4")
+        file["Velocitygradient_0001"] = np.zeros((4, 4, 4, 9), "f4")
+    ds = mm.open_snapshot(tmp_path / "a.h5")
+    assert {"Bx", "uz"} <= set(ds.data_vars) and "time" not in ds.dims
+    assert ds.attrs["not_loaded"] == "Velocity_0002, Velocitygradient_0001"
+    with pytest.raises(mm.SnapshotError, match="its own coordinates"):
+        mm.open_snapshot(tmp_path / "a.h5", spacing=0.2)
