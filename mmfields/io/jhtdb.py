@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from xarray.backends import BackendEntrypoint
 
-from mmfields.conventions import LONG_NAMES, SPATIAL, SnapshotError, boundary_attrs
+from mmfields.conventions import LONG_NAMES, SPATIAL, ArgumentError, SnapshotError, boundary_attrs
 from mmfields.io import _hdf5
 from mmfields.io._lazy import Hdf5Blocks, RawBlocks, Single, Source, Stack
 from mmfields.io._snapshot import Axis, Field, build, finite, guarded, limits_axis, magic
@@ -272,10 +272,16 @@ def from_giverny(
     ------
     SnapshotError
         If dims or variables are not giverny's.
+    ArgumentError
+        If `ds` is no Dataset, or `time_step` no positive number.
     """
     need = {f"{d}coor" for d in SPATIAL} | {"values"}
-    if not isinstance(ds, xr.Dataset) or not need <= set(ds.dims):
-        raise SnapshotError(f"from_giverny needs dims {sorted(need)}, found {list(getattr(ds, 'dims', []))}")
+    if not isinstance(ds, xr.Dataset):
+        raise ArgumentError(f"from_giverny takes the Dataset of giverny's getCutout, not {type(ds).__name__}")
+    if isinstance(time_step, bool) or not isinstance(time_step, int | float | np.number) or not 0 < time_step < np.inf:
+        raise ArgumentError(f"time_step={time_step!r}: a positive number is needed")
+    if not need <= set(ds.dims):
+        raise SnapshotError(f"from_giverny needs dims {sorted(need)}, found {list(ds.dims)}")
     found = {name: parsed for name in ds.data_vars if (parsed := _parse(str(name)))}
     if not found:
         raise SnapshotError(f"no giverny field among {list(ds.data_vars)}")
