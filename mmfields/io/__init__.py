@@ -269,12 +269,17 @@ def _series(files: list[str], engine: str, chunks: Any, options: Mapping[str, An
         return joined([(path, open_snapshot(path, engine, chunks, **options)) for path in files])
     backend = _backend(engine, options)()
     opened, left_out, seen = [], [], set()
+    pieces, alike = getattr(backend, "pieces", None), None
     for path in files:
         if path in seen:
             continue  # a piece of an output that is open already
-        seen.update(set(getattr(backend, "pieces", lambda path: [path])(path)) - {path})
+        if pieces is not None:
+            seen.update(set(pieces(path)) - {path})
         try:
-            opened.append((path, _member(backend, path, options, alone=not opened)))
+            found = alike(path) if alike is not None else None
+            opened.append((path, found or _member(backend, path, options, alone=not opened)))
+            if alike is None and hasattr(backend, "alike_to"):
+                alike = backend.alike_to(path)
         except NoFields as error:
             left_out.append(path)
             nothing = error

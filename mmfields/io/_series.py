@@ -11,8 +11,8 @@ from dask.base import tokenize
 from xarray.core import indexing
 
 from mmfields.conventions import SPATIAL, ArgumentError, SnapshotError, stated_unit
-from mmfields.io._lazy import LazyArray, Stack
-from mmfields.io._snapshot import Axis, Bare
+from mmfields.io._lazy import AlikeStack, LazyArray, Stack, in_file
+from mmfields.io._snapshot import Alike, Axis, Bare
 from mmfields.provenance import ATTRS
 
 
@@ -41,10 +41,13 @@ class _Member:
     variables: Mapping[str, tuple[tuple[str, ...], str]]  # dims without time, and units
     axes: Mapping[str, Any]
     attrs: Mapping[str, Any]
-    sources: Mapping[str, Any]
+    sources: Mapping[str, Any] | None  # None where they are those of the first file in another one
 
     @classmethod
-    def of(cls, path: str, found: xr.Dataset | Bare) -> "_Member":
+    def of(cls, path: str, found: xr.Dataset | Bare | Alike, first: "_Member | None" = None) -> "_Member":
+        if isinstance(found, Alike):
+            attrs = {**first.attrs, **found.attrs}
+            return cls(path, _stamps(attrs), first.variables, first.axes, attrs, None)
         if isinstance(found, Bare):
             variables = {name: (item.dims, item.units) for name, item in found.fields.items()}
             sources = {name: item.source for name, item in found.fields.items()}
@@ -70,15 +73,15 @@ def _stamps(attrs: Mapping[str, Any]) -> np.ndarray | None:
     return np.atleast_1d(attrs["time"]) if "time" in attrs else None
 
 
-def stacked(opened: list[tuple[str, xr.Dataset | Bare]], chunks: Any) -> xr.Dataset:
+def stacked(opened: list[tuple[str, xr.Dataset | Bare | Alike]], chunks: Any) -> xr.Dataset:
     """Snapshots of one grid as one lazy array per variable, whatever their number; the first is a Dataset."""
-    first = opened[0][1]
-    members = [_Member.of(path, found) for path, found in opened]
+    first, origin = opened[0][1], _Member.of(*opened[0])
+    members = [origin, *(_Member.of(path, found, origin) for path, found in opened[1:])]
     _check_series(members)
     members = sorted(members, key=lambda member: member.attrs["time"])
     variables = {}
     for name, variable in first.data_vars.items():
-        stack = Stack(tuple(member.sources[name] for member in members))
+        stack = _stack(members, origin, name)
         preferred = {"time": 1, **variable.encoding["preferred_chunks"]}
         data = indexing.LazilyIndexedArray(LazyArray(stack))
         variables[name] = xr.Variable(("time", *variable.dims), data, variable.attrs, {"preferred_chunks": preferred})
@@ -90,6 +93,15 @@ def stacked(opened: list[tuple[str, xr.Dataset | Bare]], chunks: Any) -> xr.Data
     sizes = file_chunks(whole, chunks)
     sizes = {d: n for d, n in sizes.items() if d in whole.dims} if isinstance(sizes, dict) else sizes
     return whole.chunk(sizes, token=tokenize([(m.path, os.path.getmtime(m.path)) for m in members], attrs))
+
+
+def _stack(members: list[_Member], origin: _Member, name: str) -> Any:
+    """A variable of all files."""
+    source = origin.sources[name]
+    if all(member.sources is None or member is origin for member in members):
+        return AlikeStack(source, origin.path, tuple(member.path for member in members))
+    parts = (m.sources[name] if m.sources else in_file(source, origin.path, m.path) for m in members)
+    return Stack(tuple(parts))
 
 
 def joined(opened: list[tuple[str, xr.Dataset]]) -> xr.Dataset:
@@ -115,10 +127,13 @@ def joined(opened: list[tuple[str, xr.Dataset]]) -> xr.Dataset:
 def _check_series(members: list[_Member]) -> None:
     """Refuse snapshots that do not make a series: other grids or variables, no time, one time twice."""
     first = members[0]
+    stamps = np.concatenate([member.times for member in members if member.times is not None])
     seen = {(dim, axis): True for dim, axis in first.axes.items() if isinstance(axis, Axis)}
     for member in members:
         if member.times is None:
             raise SnapshotError(f"{member.path}: states no time, so it has no place in a series")
+        if member.axes is first.axes and member.variables is first.variables:
+            continue
         if other := [dim for dim in SPATIAL if not _same_axis(member, first, dim, seen)]:
             raise SnapshotError(
                 f"{member.path}: axis {' and '.join(other)} differs from that of {first.path}; a series has one grid: "
@@ -126,7 +141,7 @@ def _check_series(members: list[_Member]) -> None:
             )
         if member.variables != first.variables:
             raise SnapshotError(_difference_of_variables(member, first))
-    values, counts = np.unique(np.concatenate([member.times for member in members]), return_counts=True)
+    values, counts = np.unique(stamps, return_counts=True)
     if (counts > 1).any():
         raise SnapshotError(f"time {values[counts > 1][0]} stands in several files; leave one of them out")
 

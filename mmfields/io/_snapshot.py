@@ -99,6 +99,13 @@ class Bare:
     attrs: Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class Alike:
+    """A file that differs from the first one of its series in its numbers and in these attrs alone."""
+
+    attrs: Mapping[str, Any]
+
+
 _bare: ContextVar[bool] = ContextVar("snapshots without a Dataset", default=False)
 
 

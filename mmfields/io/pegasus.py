@@ -1,8 +1,9 @@
 """PEGASUS++ NBF snapshots (engine ``pegasus``)."""
 
+import math
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,12 @@ import xarray as xr
 from xarray.backends import BackendEntrypoint
 
 from mmfields.conventions import SnapshotError
-from mmfields.io._lazy import RawBlocks, read_pieces
+from mmfields.io._lazy import Files, RawBlocks, read_pieces
 from mmfields.io._mesh import Mosaic, Tree, check_extents
 from mmfields.io._snapshot import (
     ATHENA_NAMES,
     LONGEST_AXIS,
+    Alike,
     Field,
     add_field,
     build,
@@ -22,6 +24,7 @@ from mmfields.io._snapshot import (
     guarded,
     limits_axis,
     magic,
+    require_file,
     with_centred_faces,
     with_velocities,
 )
@@ -156,7 +159,7 @@ class PegasusBackend(BackendEntrypoint):
             If `frame` or a scale factor is none.
         """
         path = filename_or_obj
-        header = _header(path)
+        header = self.header = _header(path)
         dims = [d for d, n in zip("zyx", header["cells"][::-1], strict=True) if n > 1] or ["x"]
         keep = ["zyx".index(d) for d in dims]
         cells = int(np.prod(header["block"]))
@@ -191,6 +194,29 @@ class PegasusBackend(BackendEntrypoint):
             attrs[f"scale_factor_{axis}"] = finite(path, f"scale factor of {axis}", factor)
         fields, axes = with_centred_faces(fields, axes, boundary)
         return build(with_velocities(fields), axes, attrs=attrs, boundary=boundary, drop=drop_variables)
+
+    def alike_to(self, first: str) -> Callable[[str], Alike | None]:
+        """What tells whether another file has the headers of the one opened last but for the time, and gives that."""
+        header = self.header
+        stride = BLOCK_HEADER + 4 * len(header["names"]) * math.prod(header["block"])
+        offsets = range(header["start"], header["start"] + header["blocks"] * stride, stride)
+
+        def headers(descriptor: int) -> tuple[bytes, tuple]:
+            time, _, rest = os.pread(descriptor, header["start"], 0).partition(b"\n")
+            blocks = [os.pread(descriptor, BLOCK_HEADER, offset) for offset in offsets]
+            return time, (os.fstat(descriptor).st_size, rest, blocks)
+
+        with Files() as files:
+            _, wanted = headers(files[first])
+
+        def alike(path: str) -> Alike | None:
+            require_file(path)
+            with open(path, "rb", buffering=0) as file:
+                own, found = headers(file.fileno())
+            match = re.fullmatch(rb"Pegasus\+\+ binary output at time = ([-+.\deE]+)", own)
+            return Alike({"time": finite(path, "time", match[1])}) if match and found == wanted else None
+
+        return alike
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
         """Whether the first bytes are those of an NBF file."""

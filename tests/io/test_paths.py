@@ -240,3 +240,26 @@ def test_series_of_other_variables_name_them(tmp_path, fields):
     with pytest.raises(mm.SnapshotError, match=r"\['Bz'\].*drop_variables"):
         mm.open_series(tmp_path / "*.nbf")
     assert mm.open_series(tmp_path / "*.nbf", drop_variables=["Bz"]).sizes["time"] == 2
+
+
+def test_files_that_are_alike_and_others_in_one_series(tmp_path, fields):
+    """Those that differ from the first in the time alone are not taken apart again; damage and change still show."""
+    import pickle
+
+    for n in (3, 1, 2):
+        nbf(tmp_path / f"a{n}.nbf", fields + n, (4, 3, 2), time=float(n))
+    ds = mm.open_series([tmp_path / f"a{n}.nbf" for n in (3, 1, 2)], frame="physical", boundary={"x": "open"})
+    assert ds.time.values.tolist() == [1.0, 2.0, 3.0] and ds.attrs["frame"] == "physical"
+    np.testing.assert_array_equal(ds.Bz, [fields[6] + n for n in (1, 2, 3)])
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(ds)).uy[1], (fields[2] + 2) / (fields[0] + 2))
+    nbf(tmp_path / "a4.nbf", fields + 4, (8, 6, 4), time=4.0)  # other blocks, the same grid
+    nbf(tmp_path / "a5.nbf", fields + 5, (4, 3, 2), time=5.0, big=True)
+    ds = mm.open_series(tmp_path / "a*.nbf")
+    np.testing.assert_array_equal(ds.Bz, [fields[6] + n for n in (1, 2, 3, 4, 5)])
+    raw = (tmp_path / "a2.nbf").read_bytes()
+    (tmp_path / "a2.nbf").write_bytes(raw[:-4])
+    with pytest.raises(mm.SnapshotError, match=r"a2\.nbf.*truncated"):
+        mm.open_series(tmp_path / "a*.nbf")
+    (tmp_path / "a2.nbf").write_bytes(raw.replace(b"time = 2.0000", b"time = nan000"))
+    with pytest.raises(mm.SnapshotError, match=r"a2\.nbf: time is"):
+        mm.open_series(tmp_path / "a*.nbf")
