@@ -277,7 +277,8 @@ def _series(files: list[str], engine: str, chunks: Any, options: Mapping[str, An
             seen.update(set(pieces(path)) - {path})
         try:
             found = alike(path) if alike is not None else None
-            opened.append((path, found or _member(backend, path, options, alone=not opened)))
+            alone = not opened or _has_times(opened[0][1])
+            opened.append((path, found or _member(backend, path, options, alone=alone)))
             if alike is None and hasattr(backend, "alike_to"):
                 alike = backend.alike_to(path)
         except NoFields as error:
@@ -285,8 +286,9 @@ def _series(files: list[str], engine: str, chunks: Any, options: Mapping[str, An
             nothing = error
     if not opened:
         raise nothing
-    if any("time" in getattr(found, "dims", ()) for _, found in opened):
-        opened = [(path, backend.open_dataset(path, **options)) for path, _ in opened]
+    if any(_has_times(found) for _, found in opened):
+        whole = (f if isinstance(f, xr.Dataset) else backend.open_dataset(path, **options) for path, f in opened)
+        opened = [(path, found) for (path, _), found in zip(opened, whole, strict=True)]
         ds = joined([(path, ds.chunk(file_chunks(ds, chunks))) for path, ds in opened])
     else:
         ds = stacked(opened, chunks)
@@ -294,6 +296,11 @@ def _series(files: list[str], engine: str, chunks: Any, options: Mapping[str, An
         names = ", ".join(map(os.path.basename, left_out))
         ds.attrs["not_loaded"] = ", ".join(filter(None, (ds.attrs.get("not_loaded"), f"{names} (no field)")))
     return ds
+
+
+def _has_times(found: Any) -> bool:
+    """Whether a file holds several times."""
+    return "time" in getattr(found, "dims", ())
 
 
 def _member(backend: BackendEntrypoint, path: str, options: Mapping[str, Any], *, alone: bool) -> xr.Dataset | Bare:

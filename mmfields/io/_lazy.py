@@ -178,6 +178,11 @@ class RawBlocks:
     def dtype(self) -> np.dtype:
         return native(self.stored)
 
+    @property
+    def _as_it_is(self) -> bool:
+        """Whether the bytes of a file are those of an array in memory."""
+        return self.components == 1 and self.stored.isnative
+
     def read(self, block: int, region: Region) -> np.ndarray:
         out = np.empty([s.stop - s.start for s in region], self.dtype)
         with Files() as files:
@@ -193,6 +198,10 @@ class RawBlocks:
         cell = self.components * self.stored.itemsize
         row = math.prod(shape[1:])
         start, rest = region[0].start, region[1:]
+        if self._as_it_is and out.flags.c_contiguous and out.shape[1:] == tuple(shape[1:]):
+            begin = int(self.offset[block]) + start * row * cell
+            _read_into(files[path], path, begin, memoryview(out.reshape(-1).view(np.uint8)))
+            return self._check(block, out, whole=out.shape == tuple(shape))
         first, last = 0, row  # of each row, the cells from the first to the last one wanted
         if out.shape[1:] != tuple(shape[1:]):
             first = int(np.ravel_multi_index([s.start for s in rest], shape[1:]))
@@ -319,8 +328,25 @@ class Linear:
         return self.source.shape
 
     def read(self, *where: Any) -> np.ndarray:
-        values = self.source.read(*where).astype(self.dtype, copy=False)
-        return (values * self.dtype.type(self.scale) + self.dtype.type(self.offset)).astype(self.dtype)
+        whole = isinstance(self.source, Single) and isinstance(self.source.blocks, RawBlocks)
+        if whole and self.source.dtype == self.dtype and not self.offset:
+            return self._scaled(self.source.blocks, *where)
+        values = self.source.read(*where)
+        room = values if values.dtype == self.dtype and values.flags.writeable else None  # nobody else holds it
+        values = np.multiply(values, self.dtype.type(self.scale), out=room, dtype=self.dtype, casting="unsafe")
+        return np.add(values, self.dtype.type(self.offset), out=values) if self.offset else values
+
+    def _scaled(self, blocks: RawBlocks, region: Region) -> np.ndarray:
+        """Numbers of the only block, multiplied piece by piece while they are in the cache."""
+        out = np.empty([s.stop - s.start for s in region], self.dtype)
+        step = max(1, len(out) * SLAB_BYTES // max(out.nbytes, 1))
+        first = region[0].start
+        with Files() as files:
+            for low in range(0, len(out), step):
+                part = out[low : low + step]
+                blocks.read_into(0, (slice(first + low, first + low + len(part)), *region[1:]), part, files)
+                part *= self.dtype.type(self.scale)
+        return out
 
 
 @dataclass(frozen=True)
@@ -385,19 +411,25 @@ class Centred:
     def read(self, region: Region) -> np.ndarray:
         wanted = region[self.axis]
         faces = self.source.shape[self.axis]
-        parts = [self._part(region, wanted.start, min(wanted.stop + 1, faces))]
-        if wanted.stop + 1 > faces:
-            parts.append(self._part(region, 0, 1))
-        values = np.concatenate(parts, self.axis) if len(parts) > 1 else parts[0]
-        lower = [slice(None)] * values.ndim
-        upper = list(lower)
-        lower[self.axis], upper[self.axis] = slice(0, -1), slice(1, None)
-        return values[tuple(lower)] / 2 + values[tuple(upper)] / 2
+        values = self._half(region, wanted.start, min(wanted.stop + 1, faces))
+        inner = np.add(_along(values, self.axis, 0, -1), _along(values, self.axis, 1, None))
+        if wanted.stop + 1 <= faces:
+            return inner
+        last = _along(values, self.axis, -1, None) + self._half(region, 0, 1)
+        return np.concatenate([inner, last], self.axis) if inner.shape[self.axis] else last
 
-    def _part(self, region: Region, start: int, stop: int) -> np.ndarray:
+    def _half(self, region: Region, start: int, stop: int) -> np.ndarray:
+        """Half of the faces from one to another."""
         part = list(region)
         part[self.axis] = slice(start, stop)
-        return self.source.read(tuple(part))
+        values = self.source.read(tuple(part))
+        room = values if values.dtype == self.dtype and values.flags.writeable else None
+        return np.multiply(values, 0.5, out=room, dtype=self.dtype, casting="unsafe")
+
+
+def _along(values: np.ndarray, axis: int, start: int, stop: int | None) -> np.ndarray:
+    """Part of an array along one axis."""
+    return values[(slice(None),) * axis + (slice(start, stop),)]
 
 
 @dataclass(frozen=True)
