@@ -412,11 +412,14 @@ class Centred:
         wanted = region[self.axis]
         faces = self.source.shape[self.axis]
         values = self._half(region, wanted.start, min(wanted.stop + 1, faces))
-        inner = np.add(_along(values, self.axis, 0, -1), _along(values, self.axis, 1, None))
+        lower, upper = _along(values, self.axis, 0, -1), _along(values, self.axis, 1, None)
         if wanted.stop + 1 <= faces:
-            return inner
-        last = _along(values, self.axis, -1, None) + self._half(region, 0, 1)
-        return np.concatenate([inner, last], self.axis) if inner.shape[self.axis] else last
+            return lower + upper
+        out = np.empty(values.shape, self.dtype)  # the last cell lies between the last face and the first
+        np.add(lower, upper, out=_along(out, self.axis, 0, -1))
+        first = self._half(region, 0, 1) if wanted.start else _along(values, self.axis, 0, 1)
+        np.add(_along(values, self.axis, -1, None), first, out=_along(out, self.axis, -1, None))
+        return out
 
     def _half(self, region: Region, start: int, stop: int) -> np.ndarray:
         """Half of the faces from one to another."""
