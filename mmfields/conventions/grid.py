@@ -66,8 +66,13 @@ def spacing(ds: xr.Dataset | xr.DataArray) -> dict[str, float]:
         As :func:`axis_spacing`, or if the axes differ in unit.
     """
     widths = {dim: axis_spacing(ds, dim) for dim in spatial_dims(ds)}
-    require_one_unit(ds, widths, "axes", "bring them to one with ds.assign_coords(...)")
+    _require_one_unit_of_axes(ds, widths)
     return widths
+
+
+def _require_one_unit_of_axes(ds: xr.Dataset | xr.DataArray, dims: Iterable[str]) -> None:
+    known = [dim for dim in dims if dim in ds.coords]
+    require_one_unit(ds, known, "axes", "bring them to one with ds.assign_coords(...)")
 
 
 def box(ds: xr.Dataset | xr.DataArray) -> dict[str, tuple[float, float]]:
@@ -85,13 +90,11 @@ def boundaries(ds: xr.Dataset | xr.DataArray) -> dict[str, str]:
     if isinstance(ds, xr.DataArray) and not any(f"boundary_{dim}" in ds.attrs for dim in dims):
         raise ArgumentError("a snapshot Dataset is needed, not DataArray: such as ds[['Bx', 'By', 'Bz']]")
     for dim in dims:
-        kind = ds.attrs.get(f"boundary_{dim}")
-        if kind not in BOUNDARIES:
-            raise SnapshotError(
-                f"attrs['boundary_{dim}'] is {kind!r}: set it to 'periodic', 'open' or 'reflecting' "
-                f"with ds.assign_attrs(boundary_{dim}=...)"
-            )
-        kinds[dim] = kind
+        kinds[dim] = ds.attrs.get(f"boundary_{dim}")
+    if bad := [dim for dim in dims if kinds[dim] not in BOUNDARIES]:
+        found = ", ".join(f"attrs['boundary_{dim}'] is {kinds[dim]!r}" for dim in bad)
+        given = ", ".join(f"boundary_{dim}=..." for dim in bad)
+        raise SnapshotError(f"{found}: set it to 'periodic', 'open' or 'reflecting' with ds.assign_attrs({given})")
     return kinds
 
 
@@ -201,7 +204,7 @@ def check(ds: xr.Dataset) -> xr.Dataset:
     Raises
     ------
     SnapshotError
-        Naming the first thing that is wrong and the remedy.
+        Naming everything that is wrong and the remedies.
     """
     if not isinstance(ds, xr.Dataset):
         raise ArgumentError(f"a snapshot is an xarray.Dataset, not {type(ds).__name__}")

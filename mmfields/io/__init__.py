@@ -2,31 +2,35 @@
 
 import os
 from collections.abc import Iterable, Mapping
-from glob import glob, has_magic
+from glob import has_magic
 from importlib import import_module
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from xarray.backends import BackendEntrypoint
-from xarray.core import indexing
 
 from mmfields.conventions import (
     LONG_NAMES,
     SPATIAL,
+    ArgumentError,
+    MmfieldsError,
     SnapshotError,
     boundary_attrs,
     check,
     require_number,
     require_plain,
-    stated_unit,
     unit_carried,
 )
-from mmfields.io._lazy import LazyArray, Stack
-from mmfields.io._snapshot import require_file
+from mmfields.io._options import require_options
+from mmfields.io._paths import ITERATION, is_url, many, plain, require_unpacked
+from mmfields.io._remote import holds, resolved
+from mmfields.io._series import file_chunks, joined, require_chunks, stacked
+from mmfields.io._snapshot import Bare, NoFields, bare, require_file
+from mmfields.io.amrex import is_of_particles, is_plotfile
 from mmfields.io.history import read_history
 from mmfields.io.jhtdb import from_giverny
-from mmfields.io.storing import is_incomplete, store
+from mmfields.io.storing import MARKER, is_incomplete, store
 from mmfields.provenance import provenance, verb
 
 __all__ = ["from_arrays", "from_giverny", "open_series", "open_snapshot", "read_history", "store"]
@@ -48,6 +52,12 @@ MAGICS = {
     b"CDF\x01": "netcdf",
     b"CDF\x02": "netcdf",
 }
+# Of files that hold no numbers, or hold them in a form that is not read: what to open instead.
+DESCRIPTIONS = {
+    b"<Xdmf": "XDMF describes the numbers of another file: open that one, the .athdf or .h5 beside it",
+    b"<VTKFile": "this is VTK in XML; only the legacy form (.vtk) is read: write that, or convert it with ParaView",
+    b"CDF\x05": "netCDF of kind CDF-5 is not read: convert it with nccopy -k nc4",
+}
 HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
@@ -59,21 +69,27 @@ def find_engine(path: str | os.PathLike) -> str:
     SnapshotError
         If nothing fits, naming what was found.
     """
-    path = os.path.abspath(os.fspath(path))
+    path = plain(path)
+    if is_url(path):
+        return "zarr"
     require_file(path)
     if os.path.isdir(path):
         return _directory_engine(path)
     with open(path, "rb") as file:
-        head = file.read(64)
+        head = file.read(512)
     if not head:
         raise SnapshotError(f"{path} is empty; copy it again")
+    require_unpacked(path, head)
     for magic, engine in MAGICS.items():
         if head.startswith(magic):
             return engine
     if head.startswith(HDF5):
         return "athdf" if path.endswith(".athdf") else _hdf5_engine(path)
-    if os.path.basename(path) == "Header" and head.startswith(b"HyperCLaw"):
+    if os.path.basename(path) == "Header" and is_plotfile(path):
         return "amrex"
+    for magic, remedy in DESCRIPTIONS.items():
+        if magic in head[:128]:
+            raise SnapshotError(f"{path}: {remedy}")
     raise SnapshotError(
         f"{path}: the first bytes {head[:24]!r} belong to no format that is read ({', '.join(ENGINES)}, zarr, "
         "netCDF); name the engine with engine=... if you know better"
@@ -88,6 +104,8 @@ def _directory_engine(path: str) -> str:
         return "amrex"
     if "md.idx" in names or path.endswith((".bp", ".bp4", ".bp5")):
         return "openpmd"
+    if any(is_of_particles(os.path.join(path, name)) for name in sorted(names)):
+        raise NoFields(f"{path} is a plotfile of particles alone: it holds no field, so it is no snapshot")
     raise SnapshotError(
         f"{path} is a directory, but neither a zarr store, an AMReX plotfile nor ADIOS2 output; "
         "give a file, or open_series('<directory>/*.<suffix>') for many"
@@ -126,7 +144,8 @@ def open_snapshot(
     Parameters
     ----------
     path : path
-        File, or directory (zarr store, AMReX plotfile, ADIOS2 output).
+        File, or directory (zarr store, AMReX plotfile, ADIOS2 output).  ``~`` is the home directory.  A URL leads to a
+        zarr store, or with ``simplecache::`` before it to any file, which is copied to this machine.
     engine : str, optional
         ``pegasus``, ``athdf``, ``athena_vtk``, ``athenak``, ``openpmd``, ``jhtdb``, ``amrex``,
         ``zarr`` or ``netcdf``; by default found from the first bytes, then the suffix.
@@ -145,13 +164,17 @@ def open_snapshot(
     ------
     SnapshotError
         If the file is damaged, of no known format, or needs what only the caller knows.
+    ArgumentError
+        If the engine or one of its options is none.
     FileNotFoundError
         If there is no such file.
     """
-    if not isinstance(path, str | os.PathLike):
-        raise SnapshotError(f"path={path!r}: one path is needed; for many files, mm.open_series('run/*.athdf')")
-    path = os.path.abspath(os.fspath(path))
-    require_file(path)
+    path = plain(path)
+    if is_url(path):
+        path = resolved(path)
+    else:
+        _require_no_pattern(path)
+        require_file(path)
     engine = engine or find_engine(path)
     if engine in ("zarr", "netcdf"):
         if options:
@@ -163,26 +186,31 @@ def open_snapshot(
     return xr.open_dataset(path, engine=_backend(engine, options), chunks=chunks, **options)
 
 
+def _require_no_pattern(path: str) -> None:
+    """Refuse the pattern of many files where one is opened."""
+    if not os.path.exists(path) and (ITERATION.search(path) or has_magic(os.path.basename(path))):
+        raise ArgumentError(f"path={path!r} is a pattern of many files: open them with mm.open_series({path!r})")
+
+
 def _backend(engine: str, options: Mapping[str, Any]) -> type[BackendEntrypoint]:
     """The class of an engine, which must have the options given."""
     if engine not in ENGINES:
-        raise SnapshotError(f"engine {engine!r}: one of {', '.join(ENGINES)}, zarr, netcdf is needed")
+        raise ArgumentError(f"engine {engine!r}: one of {', '.join(ENGINES)}, zarr, netcdf is needed")
     module, name = ENGINES[engine]
     backend = getattr(import_module(module), name)
-    known = set(backend.open_dataset.__wrapped__.__annotations__) - {"filename_or_obj", "return"}
-    if unknown := set(options) - known:
-        raise SnapshotError(f"engine {engine!r} has no option {sorted(unknown)}; it has {sorted(known)}")
+    require_options(engine, backend.open_dataset, options)
     return backend
 
 
 def _open_own(path: str, engine: str, chunks: Any) -> xr.Dataset:
     """A zarr store or netCDF file that mmfields (or xarray) wrote in the convention."""
-    if engine == "zarr" and is_incomplete(path):
-        raise SnapshotError(f"{path} is an unfinished store: run the same mm.store again, it resumes")
+    if engine == "zarr" and (holds(path, MARKER) if is_url(path) else is_incomplete(path)):
+        raise SnapshotError(f"{path} is an unfinished store: run the same mm.store again")
     try:
         from mmfields.io._own import OwnBackend
 
-        ds = check(xr.open_dataset(path, engine=OwnBackend, chunks=chunks))
+        ds = xr.open_dataset(path, engine=OwnBackend, chunks=chunks)
+        _require_convention(ds, path)
         story = provenance([path], [f"mm.open_snapshot({path!r})"])
         return ds if "history" in ds.attrs else ds.assign_attrs(story)
     except SnapshotError as error:
@@ -192,7 +220,7 @@ def _open_own(path: str, engine: str, chunks: Any) -> xr.Dataset:
 
 
 def open_series(
-    paths: str | os.PathLike | Iterable[str | os.PathLike],
+    paths: str | bytes | os.PathLike | Iterable[str | bytes | os.PathLike],
     engine: str | None = None,
     chunks: Any = {},  # noqa: B006  as open_snapshot
     **options: Any,
@@ -201,8 +229,8 @@ def open_series(
 
     Parameters
     ----------
-    paths : str or iterable of paths
-        A glob pattern, or the files in any order.
+    paths : path or iterable of paths
+        A pattern of shells (``run/*.h5``) or of openPMD (``run/data%T.h5``), or the files in any order.
     engine, chunks, **options
         As for :func:`open_snapshot`; the engine is found from the first file.
 
@@ -215,117 +243,86 @@ def open_series(
     ------
     SnapshotError
         If nothing matches, two files have one time, or grids or variables differ.
+    ArgumentError
+        As :func:`open_snapshot`.
     """
-    if isinstance(paths, str | os.PathLike):
-        pattern = os.fspath(paths)
-        files = [pattern] if os.path.exists(pattern) else sorted(glob(pattern))
-        if not files and not has_magic(pattern):
-            raise FileNotFoundError(f"no such file: {pattern}")
-        if not files:
-            raise SnapshotError(f"no file matches {pattern!r}")
-    else:
-        files = [os.fspath(p) for p in paths]
-        if not files:
-            raise SnapshotError("open_series was given no files")
-    if chunks is None:
-        raise SnapshotError("a series is joined lazily and needs Dask chunks: leave chunks={} or give sizes")
+    require_chunks(chunks)
+    files = [resolved(path) if is_url(path) else path for path in many(paths)]
     engine = engine or find_engine(files[0])
     return _series(files, engine, chunks, options).assign_attrs(_story_of_series(paths, files, engine, options))
 
 
+def _require_convention(ds: xr.Dataset, path: str) -> None:
+    """Refuse what another program wrote; the message leads to where it can be named and completed."""
+    try:
+        check(ds)
+    except SnapshotError as error:
+        raise SnapshotError(
+            f"{error}. If another program than mmfields wrote it, open it with xr.open_dataset({path!r}) and give the "
+            "Dataset what is missing"
+        ) from error
+
+
 def _series(files: list[str], engine: str, chunks: Any, options: Mapping[str, Any]) -> xr.Dataset:
-    """Files along time, by one engine."""
+    """Files along time, by one engine; those without any field are left out and named."""
     if engine in ("zarr", "netcdf"):
-        return _join([(path, open_snapshot(path, engine, chunks, **options)) for path in files])
+        return joined([(path, open_snapshot(path, engine, chunks, **options)) for path in files])
     backend = _backend(engine, options)()
-    opened = [(path, backend.open_dataset(path, **options)) for path in files]
-    if any("time" in ds.dims for _, ds in opened):
-        return _join([(path, ds.chunk(_file_chunks(ds, chunks))) for path, ds in opened])
-    return _stacked(opened, chunks)
+    opened, left_out, seen = [], [], set()
+    pieces, alike = getattr(backend, "pieces", None), None
+    for path in files:
+        if path in seen:
+            continue  # a piece of an output that is open already
+        if pieces is not None:
+            seen.update(set(pieces(path)) - {path})
+        try:
+            found = alike(path) if alike is not None else None
+            alone = not opened or _has_times(opened[0][1])
+            opened.append((path, found or _member(backend, path, options, alone=alone)))
+            if alike is None and hasattr(backend, "alike_to"):
+                alike = backend.alike_to(path)
+        except NoFields as error:
+            left_out.append(path)
+            nothing = error
+    if not opened:
+        raise nothing
+    if any(_has_times(found) for _, found in opened):
+        whole = (f if isinstance(f, xr.Dataset) else backend.open_dataset(path, **options) for path, f in opened)
+        opened = [(path, found) for (path, _), found in zip(opened, whole, strict=True)]
+        ds = joined([(path, ds.chunk(file_chunks(ds, chunks))) for path, ds in opened])
+    else:
+        ds = stacked(opened, chunks)
+    if left_out:
+        names = ", ".join(map(os.path.basename, left_out))
+        ds.attrs["not_loaded"] = ", ".join(filter(None, (ds.attrs.get("not_loaded"), f"{names} (no field)")))
+    return ds
+
+
+def _has_times(found: Any) -> bool:
+    """Whether a file holds several times."""
+    return "time" in getattr(found, "dims", ())
+
+
+def _member(backend: BackendEntrypoint, path: str, options: Mapping[str, Any], *, alone: bool) -> xr.Dataset | Bare:
+    """A snapshot of a series; those that are not `alone` need no Dataset of their own."""
+    if not alone:
+        try:
+            with bare():
+                return backend.open_dataset(path, **options)
+        except NoFields:
+            raise
+        except MmfieldsError:
+            pass  # some engines work on the Dataset; what is wrong with a file comes out again
+    return backend.open_dataset(path, **options)
 
 
 def _story_of_series(paths: Any, files: list[str], engine: str, options: Mapping[str, Any]) -> dict[str, str]:
     """Provenance of a series: its files, and the call that opens it."""
-    what = repr(os.fspath(paths)) if isinstance(paths, str | os.PathLike) else f"<{len(files)} files>"
+    one = isinstance(paths, str | bytes | os.PathLike)
+    what = repr(os.fsdecode(paths)) if one else f"<{len(files)} files>"
     given = "".join(f", {key}={value!r}" for key, value in options.items())
     line = f"mm.open_series({what}, engine={engine!r}{given})"
-    return provenance([os.path.abspath(path) for path in files], [line])
-
-
-def _file_chunks(ds: xr.Dataset, chunks: Any) -> Any:
-    """The chunks asked for; where sizes are not given, those of the file."""
-    if not isinstance(chunks, Mapping):
-        return chunks
-    own: dict[Any, Any] = {}
-    for variable in ds.variables.values():
-        own |= variable.encoding.get("preferred_chunks", {})
-    return {**own, **chunks}
-
-
-def _stacked(opened: list[tuple[str, xr.Dataset]], chunks: Any) -> xr.Dataset:
-    """Snapshots of one grid as one lazy array per variable, whatever their number."""
-    from dask.base import tokenize
-
-    _check_series(opened)
-    opened = sorted(opened, key=lambda item: item[1].attrs["time"])
-    first = opened[0][1]
-    times = [ds.attrs["time"] for _, ds in opened]
-    variables = {}
-    for name, variable in first.data_vars.items():
-        stack = Stack(tuple(ds.variables[name]._data.array.source for _, ds in opened))
-        preferred = {"time": 1, **variable.encoding["preferred_chunks"]}
-        data = indexing.LazilyIndexedArray(LazyArray(stack))
-        variables[name] = xr.Variable(("time", *variable.dims), data, variable.attrs, {"preferred_chunks": preferred})
-    attrs = {
-        key: value
-        for key, value in first.attrs.items()
-        if key != "time" and all(ds.attrs.get(key) == value for _, ds in opened)
-    }
-    notes = stated_unit(first.attrs["time_unit"]) if "time_unit" in first.attrs else {}
-    joined = xr.Dataset(variables, {**first.coords, "time": ("time", times, notes)}, attrs)
-    sizes = _file_chunks(joined, chunks)
-    sizes = {d: n for d, n in sizes.items() if d in joined.dims} if isinstance(sizes, dict) else sizes
-    return joined.chunk(sizes, token=tokenize([(path, os.path.getmtime(path)) for path, _ in opened], attrs))
-
-
-def _check_series(opened: list[tuple[str, xr.Dataset]]) -> None:
-    """Refuse snapshots that do not make a series: other grids or variables, no time, one time twice."""
-    first_path, first = opened[0]
-    for path, ds in opened:
-        if "time" not in ds.dims and "time" not in ds.attrs:
-            raise SnapshotError(f"{path}: states no time, so it has no place in a series")
-        for dim in SPATIAL:
-            if not _same_axis(ds, first, dim):
-                raise SnapshotError(f"{path}: axis {dim} differs from that of {first_path}; a series has one grid")
-        if set(ds.data_vars) != set(first.data_vars) or any(ds[v].dims != first[v].dims for v in first.data_vars):
-            raise SnapshotError(f"{path}: variables {sorted(map(str, ds.data_vars))} differ from those of {first_path}")
-    stamps = np.concatenate([np.atleast_1d(ds["time"] if "time" in ds.dims else ds.attrs["time"]) for _, ds in opened])
-    values, counts = np.unique(stamps, return_counts=True)
-    if (counts > 1).any():
-        raise SnapshotError(f"time {values[counts > 1][0]} stands in several files; leave one of them out")
-
-
-def _join(opened: list[tuple[str, xr.Dataset]]) -> xr.Dataset:
-    """Datasets of which some hold several times, one after the other."""
-    _check_series(opened)
-    parts = [ds if "time" in ds.dims else ds.expand_dims(time=[ds.attrs["time"]]) for _, ds in opened]
-    parts = [ds.drop_attrs(deep=False).assign_attrs({k: v for k, v in ds.attrs.items() if k != "time"}) for ds in parts]
-    joined = xr.concat(
-        parts,
-        "time",
-        data_vars="all",
-        coords="minimal",
-        compat="override",
-        join="override",
-        combine_attrs="drop_conflicts",
-    )
-    return joined.sortby("time")
-
-
-def _same_axis(ds: xr.Dataset, first: xr.Dataset, dim: str) -> bool:
-    if (dim in ds.coords) != (dim in first.coords):
-        return False
-    return dim not in ds.coords or np.array_equal(ds[dim].values, first[dim].values)
+    return provenance(files, [line])
 
 
 @verb
@@ -362,34 +359,34 @@ def from_arrays(
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         If shapes, dims and spacing do not fit together.
     """
     dims = tuple(dims)
     axes = [d for d in dims if d in SPATIAL]
     if not axes or len(set(dims)) != len(dims) or set(dims) - {*SPATIAL, "time"}:
-        raise SnapshotError(f"dims {dims}: distinct ones out of x, y, z (and time) are needed")
+        raise ArgumentError(f"dims {dims}: distinct ones out of x, y, z (and time) are needed")
     for name, given, example in (
         ("spacing", spacing, {"x": 1.0}),
         ("units", units, {"Bx": "uG", "length": "pc"}),
         ("origin", origin, {"x": 0.0}),
     ):
         if given is not None and not isinstance(given, Mapping):
-            raise SnapshotError(f"{name}={given!r}: a mapping such as {example} is needed")
+            raise ArgumentError(f"{name}={given!r}: a mapping such as {example} is needed")
     if set(spacing) != set(axes):
-        raise SnapshotError(f"spacing is given for {sorted(spacing)}, the spatial dims are {sorted(axes)}")
+        raise ArgumentError(f"spacing is given for {sorted(spacing)}, the spatial dims are {sorted(axes)}")
     if bad := {d: w for d, w in spacing.items() if require_plain(w, f"spacing[{d!r}]", "units={'length': ...}") <= 0}:
-        raise SnapshotError(f"spacing {bad}: positive, finite numbers are needed")
+        raise ArgumentError(f"spacing {bad}: positive, finite numbers are needed")
     if extra := set(origin or {}) - set(axes):
-        raise SnapshotError(f"origin names {sorted(extra)}, the spatial dims are {sorted(axes)}")
+        raise ArgumentError(f"origin names {sorted(extra)}, the spatial dims are {sorted(axes)}")
     arrays = {k: v for k, v in arrays_and_attrs.items() if getattr(v, "ndim", 0) > 0}
     attrs = {k: v for k, v in arrays_and_attrs.items() if k not in arrays}
     _require_arrays(arrays, attrs, dims, units or {})
     shapes = {name: tuple(a.shape) for name, a in arrays.items()}
     if not shapes or len(set(shapes.values())) > 1 or any(len(s) != len(dims) for s in shapes.values()):
-        raise SnapshotError(f"arrays of one shape over {dims} are needed, found {shapes}")
+        raise ArgumentError(f"arrays of one shape over {dims} are needed, found {shapes}")
     if 0 in next(iter(shapes.values())):
-        raise SnapshotError(f"the arrays hold nothing: {shapes}")
+        raise ArgumentError(f"the arrays hold nothing: {shapes}")
     units = dict(units or {})
     shape = dict(zip(dims, next(iter(shapes.values())), strict=True))
     variables = {
@@ -419,17 +416,17 @@ def _require_arrays(
     """Refuse what would lose its labels or its unit on the way."""
     for name, array in arrays.items():
         if isinstance(array, xr.DataArray):
-            raise SnapshotError(f"{name} is a DataArray: give its .data, in the order {dims}")
+            raise ArgumentError(f"{name} is a DataArray: give its .data, in the order {dims}")
         if (unit := unit_carried(array)) is not None:
-            raise SnapshotError(f"{name} is a Quantity in {unit}: give its .value and units={{{name!r}: '...'}}")
+            raise ArgumentError(f"{name} is a Quantity in {unit}: give its .value and units={{{name!r}: '...'}}")
     if lists := [name for name, value in attrs.items() if isinstance(value, list | tuple) and np.ndim(value) > 1]:
-        raise SnapshotError(f"{lists} are lists: give arrays, np.asarray(...)")
+        raise ArgumentError(f"{lists} are lists: give arrays, np.asarray(...)")
     if unknown := set(units) - {*arrays, "length"}:
-        raise SnapshotError(f"units name {sorted(unknown)}, the variables are {sorted(arrays)}, and 'length'")
+        raise ArgumentError(f"units name {sorted(unknown)}, the variables are {sorted(arrays)}, and 'length'")
     from astropy.units import Unit
 
     for name, text in units.items():
         try:
             Unit(text)
         except (TypeError, ValueError) as error:
-            raise SnapshotError(f"units: astropy does not know {name} in {text!r}") from error
+            raise ArgumentError(f"units: astropy does not know {name} in {text!r}") from error

@@ -1,6 +1,7 @@
 """HDF5 files opened so that nothing outside the file is followed, and every fault is a SnapshotError."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise, product
@@ -37,7 +38,46 @@ def opened(path: str) -> "Iterator[h5py.File]":
     except (FileNotFoundError, MmfieldsError):
         raise
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
-        raise SnapshotError(f"{path}: the HDF5 library cannot read it ({error}); copy or write it again") from error
+        remedy = advice(error) or "copy or write it again"
+        raise SnapshotError(f"{path}: the HDF5 library cannot read it ({error}); {remedy}") from error
+
+
+# What HDF5 says of faults that are none of the file, and what helps.
+REMEDIES = {
+    r"unable to lock file|resource temporarily unavailable": (
+        "another program holds it open for writing, or the file system has no locks: wait until it is closed, or set "
+        "the environment variable HDF5_USE_FILE_LOCKING=FALSE before Python starts"
+    ),
+    r"already open for write|consistency flags": (
+        "a program that was writing it has not closed it: wait until it does, or if it has ended, run h5clear -s on a "
+        "copy"
+    ),
+    r"filter .*(?:not registered|not available)|required filter|filter plugin|can't open directory": (
+        "its numbers are packed with a filter that HDF5 loads from elsewhere: pip install hdf5plugin, and import "
+        "hdf5plugin before opening it"
+    ),
+    r"permission denied": "you have no right to read it: ask its owner, or chmod it",
+}
+
+
+def advice(error: BaseException) -> str:
+    """What helps against a complaint of the HDF5 library; nothing where the file itself is at fault."""
+    said = str(error)
+    return next((remedy for pattern, remedy in REMEDIES.items() if re.search(pattern, said, re.IGNORECASE)), "")
+
+
+def _require_filters(node: "h5py.Dataset", where: str) -> None:
+    """Every filter that a dataset is packed with is at hand."""
+    import h5py
+
+    plist = node.id.get_create_plist()
+    for number, _, _, name in (plist.get_filter(i) for i in range(plist.get_nfilters())):
+        if not h5py.h5z.filter_avail(number):
+            label = name.decode("ascii", "replace") or "without a name"
+            raise SnapshotError(
+                f"{where} is packed with the filter {label} (number {number}), which HDF5 does not have here: pip "
+                "install hdf5plugin, and import hdf5plugin before opening it"
+            )
 
 
 @contextmanager
@@ -123,8 +163,8 @@ def member(group: "h5py.Group", name: str) -> Any:
     return node
 
 
-def dataset(group: "h5py.Group", name: str) -> "h5py.Dataset":
-    """A numeric dataset whose data lie in the file itself, all of them: for opening.
+def dataset(group: "h5py.Group", name: str, *, partial: bool = False) -> "h5py.Dataset":
+    """A numeric dataset whose data lie in the file itself, all of them unless `partial`: for opening.
 
     Raises
     ------
@@ -136,7 +176,8 @@ def dataset(group: "h5py.Group", name: str) -> "h5py.Dataset":
     node = numbers(group, name)
     where = f"{group.file.filename}: {node.name}"
     if node.size and node.chunks is not None:
-        _require_chunks(node, where)
+        _require_filters(node, where)
+        _require_chunks(node, where, partial=partial)
     elif (
         node.size
         and node.id.get_create_plist().get_layout() == h5py.h5d.CONTIGUOUS
@@ -146,7 +187,7 @@ def dataset(group: "h5py.Group", name: str) -> "h5py.Dataset":
             f"{where} of shape {node.shape} needs {needed} bytes and has {node.id.get_storage_size()}: its shape or "
             "its type is damaged, copy the file again"
         )
-    elif node.size and node.id.get_offset() is None and not node.id.get_storage_size():
+    elif node.size and node.id.get_offset() is None and not node.id.get_storage_size() and not partial:
         raise SnapshotError(f"{where} was announced with shape {node.shape} and never written")
     return node
 
@@ -176,8 +217,11 @@ def numbers(group: "h5py.Group", name: str) -> "h5py.Dataset":
     return node
 
 
-def _require_chunks(node: "h5py.Dataset", where: str) -> None:
-    """Every chunk is there once and inside the file: HDF5 would give zeros for those that are not."""
+def _require_chunks(node: "h5py.Dataset", where: str, *, partial: bool) -> None:
+    """Every chunk is there once and inside the file: HDF5 would give zeros for those that are not.
+
+    With `partial` some may never have been written.
+    """
     bytes_of_chunk = int(np.prod(node.chunks, dtype=object)) * node.dtype.itemsize
     if bytes_of_chunk > MOST_OF_CHUNK and bytes_of_chunk > 8 * node.size * node.dtype.itemsize:
         raise SnapshotError(
@@ -186,9 +230,11 @@ def _require_chunks(node: "h5py.Dataset", where: str) -> None:
     grid = [-(-n // c) for n, c in zip(node.shape, node.chunks, strict=True)]
     expected = int(np.prod(grid, dtype=object))
     size = os.path.getsize(node.file.filename)
-    if node.id.get_num_chunks() != expected:
+    found = node.id.get_num_chunks()
+    if found != expected and not (partial and found < expected):
         raise SnapshotError(
-            f"{where}: {node.id.get_num_chunks()} of {expected} chunks are in the file; it is damaged, copy it again"
+            f"{where}: {found} of {expected} chunks are in the file: it is damaged, copy it again, or was not written "
+            "to its end (some engines then take fill_missing=numpy.nan)"
         )
     places, extents = set(), []
     plain = node.id.get_create_plist().get_nfilters() == 0
@@ -204,12 +250,14 @@ def _require_chunks(node: "h5py.Dataset", where: str) -> None:
     if any(begin + length > after for (begin, length), (after, _) in pairwise(extents)):
         raise SnapshotError(f"{where}: chunks lie over each other; the file is damaged, copy it again")
     inside = sum(all(p < g for p, g in zip(place, grid, strict=True)) for place in places)
-    if inside != expected:
-        raise SnapshotError(f"{where}: {expected - inside} chunks are misplaced; the file is damaged, copy it again")
+    if inside != found:
+        raise SnapshotError(f"{where}: {found - inside} chunks are misplaced; the file is damaged, copy it again")
 
 
-def require_written(node: "h5py.Dataset", index: tuple, values: np.ndarray) -> None:
+def require_written(node: "h5py.Dataset", index: tuple, values: np.ndarray, fill: float | None = None) -> None:
     """Chunks that came out as nothing but the fill value are in the file: a damaged index has HDF5 make them up.
+
+    Those that are not get the number `fill`, where one is given.
 
     Raises
     ------
@@ -229,11 +277,15 @@ def require_written(node: "h5py.Dataset", index: tuple, values: np.ndarray) -> N
             slice(max(p * c - low, 0), min((p + 1) * c, high) - low)
             for p, (low, high, c) in zip(place, sizes, strict=True)
         )
-        if (shaped[part] == node.fillvalue).all():
+        unset = shaped[part] == node.fillvalue
+        if (unset | (np.isnan(shaped[part]) & np.isnan(node.fillvalue))).all():
             corner = tuple(p * c for p, c in zip(place, node.chunks, strict=True))
             try:
                 node.id.read_direct_chunk(corner)
             except (RuntimeError, OSError, ValueError) as error:
+                if fill is not None:
+                    shaped[part] = fill
+                    continue
                 raise SnapshotError(
                     f"{node.file.filename}: {node.name}: the chunk at {corner} cannot be found ({error}); the file is "
                     "damaged, copy it again"
@@ -250,9 +302,10 @@ def whole(group: "h5py.Group", name: str, limit: int = 1 << 25) -> np.ndarray:
 
 def attribute(node: Any, name: str) -> Any:
     """Attribute as plain str, int, float or array; one-element arrays come out as scalars."""
-    if name not in node.attrs:
+    attrs = node.attrs
+    if name not in attrs:
         raise SnapshotError(f"{node.file.filename}: {node.name} has no attribute {name!r}")
-    return plain(node.attrs[name])
+    return plain(attrs[name])
 
 
 def plain(value: Any) -> Any:

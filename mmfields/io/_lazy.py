@@ -11,7 +11,7 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -160,6 +160,8 @@ class RawBlocks:
         Numbers interleaved per cell, and which of them to take.
     stated : (nb, 2) array, optional
         Least and greatest number of each block, which those read are held against.
+    slack : float
+        Relative rounding of those.
     """
 
     paths: Sequence[str]
@@ -170,10 +172,16 @@ class RawBlocks:
     components: int = 1
     component: int = 0
     stated: np.ndarray | None = None
+    slack: float = 0.0
 
     @property
     def dtype(self) -> np.dtype:
         return native(self.stored)
+
+    @property
+    def _as_it_is(self) -> bool:
+        """Whether the bytes of a file are those of an array in memory."""
+        return self.components == 1 and self.stored.isnative
 
     def read(self, block: int, region: Region) -> np.ndarray:
         out = np.empty([s.stop - s.start for s in region], self.dtype)
@@ -190,6 +198,10 @@ class RawBlocks:
         cell = self.components * self.stored.itemsize
         row = math.prod(shape[1:])
         start, rest = region[0].start, region[1:]
+        if self._as_it_is and out.flags.c_contiguous and out.shape[1:] == tuple(shape[1:]):
+            begin = int(self.offset[block]) + start * row * cell
+            _read_into(files[path], path, begin, memoryview(out.reshape(-1).view(np.uint8)))
+            return self._check(block, out, whole=out.shape == tuple(shape))
         first, last = 0, row  # of each row, the cells from the first to the last one wanted
         if out.shape[1:] != tuple(shape[1:]):
             first = int(np.ravel_multi_index([s.start for s in rest], shape[1:]))
@@ -238,7 +250,7 @@ class RawBlocks:
     def _check(self, block: int, values: np.ndarray, *, whole: bool) -> None:
         if self.stated is not None:
             where = f"{self.paths[self.file[block]]}: the block at byte {self.offset[block]}"
-            require_extrema(where, values, *self.stated[block], whole=whole)
+            require_extrema(where, values, *self.stated[block], whole=whole, slack=self.slack)
 
 
 @dataclass(frozen=True)
@@ -246,7 +258,8 @@ class Hdf5Blocks:
     """Blocks of an HDF5 dataset that HDF5 itself must read: block reader.
 
     The index is `lead`, the block (where `blocked`), the region over those of the spatial axes that
-    are `active` (the others have one cell), and `tail`.
+    are `active` (the others have one cell), and `tail`.  Chunks that were never written hold `fill`;
+    without one they are refused.
     """
 
     path: str
@@ -256,10 +269,11 @@ class Hdf5Blocks:
     blocked: bool = True
     active: tuple[bool, ...] | None = None
     tail: tuple[int, ...] = ()
+    fill: float | None = None
 
     @property
     def dtype(self) -> np.dtype:
-        return native(self.stored)
+        return native(self.stored) if self.fill is None else mean_dtype(native(self.stored))
 
     def read(self, block: int, region: Region) -> np.ndarray:
         wanted = iter(region)
@@ -267,9 +281,9 @@ class Hdf5Blocks:
         index = (*self.lead, *((block,) if self.blocked else ()), *space, *self.tail)
         with _hdf5.opened(self.path) as file:
             node = _hdf5.numbers(file, self.name)
-            values = node[index]
-            _hdf5.require_written(node, index, values)
-            return np.asarray(values, self.dtype)
+            values = np.asarray(node[index], self.dtype)
+            _hdf5.require_written(node, index, values, self.fill)
+            return values
 
 
 @dataclass(frozen=True)
@@ -314,8 +328,25 @@ class Linear:
         return self.source.shape
 
     def read(self, *where: Any) -> np.ndarray:
-        values = self.source.read(*where).astype(self.dtype, copy=False)
-        return (values * self.dtype.type(self.scale) + self.dtype.type(self.offset)).astype(self.dtype)
+        whole = isinstance(self.source, Single) and isinstance(self.source.blocks, RawBlocks)
+        if whole and self.source.dtype == self.dtype and not self.offset:
+            return self._scaled(self.source.blocks, *where)
+        values = self.source.read(*where)
+        room = values if values.dtype == self.dtype and values.flags.writeable else None  # nobody else holds it
+        values = np.multiply(values, self.dtype.type(self.scale), out=room, dtype=self.dtype, casting="unsafe")
+        return np.add(values, self.dtype.type(self.offset), out=values) if self.offset else values
+
+    def _scaled(self, blocks: RawBlocks, region: Region) -> np.ndarray:
+        """Numbers of the only block, multiplied piece by piece while they are in the cache."""
+        out = np.empty([s.stop - s.start for s in region], self.dtype)
+        step = max(1, len(out) * SLAB_BYTES // max(out.nbytes, 1))
+        first = region[0].start
+        with Files() as files:
+            for low in range(0, len(out), step):
+                part = out[low : low + step]
+                blocks.read_into(0, (slice(first + low, first + low + len(part)), *region[1:]), part, files)
+                part *= self.dtype.type(self.scale)
+        return out
 
 
 @dataclass(frozen=True)
@@ -380,19 +411,28 @@ class Centred:
     def read(self, region: Region) -> np.ndarray:
         wanted = region[self.axis]
         faces = self.source.shape[self.axis]
-        parts = [self._part(region, wanted.start, min(wanted.stop + 1, faces))]
-        if wanted.stop + 1 > faces:
-            parts.append(self._part(region, 0, 1))
-        values = np.concatenate(parts, self.axis) if len(parts) > 1 else parts[0]
-        lower = [slice(None)] * values.ndim
-        upper = list(lower)
-        lower[self.axis], upper[self.axis] = slice(0, -1), slice(1, None)
-        return values[tuple(lower)] / 2 + values[tuple(upper)] / 2
+        values = self._half(region, wanted.start, min(wanted.stop + 1, faces))
+        lower, upper = _along(values, self.axis, 0, -1), _along(values, self.axis, 1, None)
+        if wanted.stop + 1 <= faces:
+            return lower + upper
+        out = np.empty(values.shape, self.dtype)  # the last cell lies between the last face and the first
+        np.add(lower, upper, out=_along(out, self.axis, 0, -1))
+        first = self._half(region, 0, 1) if wanted.start else _along(values, self.axis, 0, 1)
+        np.add(_along(values, self.axis, -1, None), first, out=_along(out, self.axis, -1, None))
+        return out
 
-    def _part(self, region: Region, start: int, stop: int) -> np.ndarray:
+    def _half(self, region: Region, start: int, stop: int) -> np.ndarray:
+        """Half of the faces from one to another."""
         part = list(region)
         part[self.axis] = slice(start, stop)
-        return self.source.read(tuple(part))
+        values = self.source.read(tuple(part))
+        room = values if values.dtype == self.dtype and values.flags.writeable else None
+        return np.multiply(values, 0.5, out=room, dtype=self.dtype, casting="unsafe")
+
+
+def _along(values: np.ndarray, axis: int, start: int, stop: int | None) -> np.ndarray:
+    """Part of an array along one axis."""
+    return values[(slice(None),) * axis + (slice(start, stop),)]
 
 
 @dataclass(frozen=True)
@@ -408,6 +448,46 @@ class Part:
 
     def read(self, region: Region) -> np.ndarray:
         return self.source.read(region)
+
+
+@dataclass(frozen=True)
+class AlikeStack:
+    """A source of one file, and of others that differ from it in their numbers alone, along a new first dim (time).
+
+    So that a series of many files takes no more than their names.
+    """
+
+    source: Source
+    path: str
+    paths: tuple[str, ...]
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.source.dtype
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self.paths), *self.source.shape)
+
+    def read(self, region: Region) -> np.ndarray:
+        out = np.empty([s.stop - s.start for s in region], self.dtype)
+        for row, path in zip(out, self.paths[region[0]], strict=True):
+            row[...] = in_file(self.source, self.path, path).read(region[1:])
+        return out
+
+
+def in_file(source: Any, old: str, new: str) -> Any:
+    """A source of another file, in which everything lies where it does in the old one."""
+    if isinstance(source, str):
+        return new if source == old else source
+    if isinstance(source, tuple):
+        parts = tuple(in_file(item, old, new) for item in source)
+        return parts if any(a is not b for a, b in zip(parts, source, strict=True)) else source
+    if not is_dataclass(source):
+        return source
+    own = {f.name: getattr(source, f.name) for f in fields(source) if f.init}
+    changed = {name: part for name, value in own.items() if (part := in_file(value, old, new)) is not value}
+    return replace(source, **changed) if changed else source
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,12 @@
 Indices are in array order (slowest dim first) throughout; ``logical`` locations too.
 """
 
+import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -81,11 +82,14 @@ class Mosaic:
     pick : int, optional
         Axis along which finer blocks give their first cell instead of the mean: the plane of
         faces at the lower edge of a cell.
+    fill : float, optional
+        What cells of no block hold, where there are such.
     """
 
     blocks: Any
     layout: Layout
     pick: int | None = None
+    fill: float | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -97,6 +101,8 @@ class Mosaic:
 
     def read(self, region: Region) -> np.ndarray:
         out = np.empty([s.stop - s.start for s in region], self.dtype)
+        if self.fill is not None:
+            out.fill(self.fill)
         pieces = self.layout.overlapping(region)
         if not isinstance(self.blocks, RawBlocks) or not self.layout.plain.all():
             for i in range(len(pieces.block)):
@@ -186,11 +192,16 @@ class Tree:
     def check(self) -> "Tree":
         """Refuse blocks that do not tile the mesh exactly once."""
         if any(n % b for n, b in zip(self.root, self.block, strict=True)):
-            raise SnapshotError(f"{self.path}: mesh {self.root} is not a multiple of the block {self.block}")
+            raise SnapshotError(
+                f"{self.path}: mesh {self.root} is not a multiple of the block {self.block}; if the blocks have ghost "
+                "zones, write them without: those are not read"
+            )
         if self.level.min() < 0 or self.level.max() > 40:
             bad = int(np.flatnonzero((self.level < 0) | (self.level > 40))[0])
             raise SnapshotError(f"{self.path}: block {bad} claims level {self.level[bad]}; 0 to 40 are possible")
         roots = [n // b for n, b in zip(self.root, self.block, strict=True)]
+        if self._is_full(roots):
+            return self
         levels = self.level.tolist()
         places = [tuple(p) for p in self.logical.tolist()]
         seen: dict[tuple, int] = {}
@@ -214,6 +225,32 @@ class Tree:
                 f"{self.path}: blocks are missing: those present cover {volume / whole:.6g} of the mesh"
             )
         return self
+
+    def _is_full(self, roots: Sequence[int]) -> bool:
+        """Whether blocks of one level tile the mesh; a quick answer for the most frequent case."""
+        level = int(self.level[0])
+        counts = [n << level for n in roots]
+        if (self.level != level).any() or int(np.prod(counts, dtype=object)) != len(self.level):
+            return False
+        if (self.logical < 0).any() or (self.logical >= counts).any():
+            return False
+        return len(np.unique(np.ravel_multi_index(tuple(self.logical.T), counts))) == len(self.level)
+
+    def sliced(self) -> list[int]:
+        """Axes across which the blocks are a slice: one cell of many, and no block above another."""
+        thin = [a for a in range(len(self.root)) if self.block[a] == 1 and self.root[a] > 1]
+        for count in range(len(thin), 0, -1):
+            for axes in combinations(thin, count):
+                rest = [a for a in range(len(self.root)) if a not in axes]
+                places = np.column_stack([self.level, self.logical[:, rest]])
+                if len(np.unique(places, axis=0)) == len(places):
+                    return list(axes)
+        return []
+
+    def of_axes(self, axes: Sequence[int]) -> "Tree":
+        """The tree along some of its axes, checked."""
+        cut = (tuple(each[a] for a in axes) for each in (self.block, self.root))
+        return Tree(self.path, *cut, self.level, self.logical[:, list(axes)]).check()
 
     def layout(self, target: int, *, neighbours: bool = False) -> Layout:
         """Layout on the uniform grid of level `target`.
@@ -280,26 +317,42 @@ class TreeCentred:
         return mosaic.read(tuple(plane))
 
 
-def check_boxes(path: str, what: str, low: np.ndarray, high: np.ndarray, cells: np.ndarray, *, full: bool) -> None:
-    """Boxes ``low`` to ``high`` lie in a grid of `cells` and do not overlap; with `full` they fill it."""
+def check_boxes(
+    path: str, what: str, low: np.ndarray, high: np.ndarray, cells: np.ndarray, *, full: bool, remedy: str = ""
+) -> int:
+    """Boxes ``low`` to ``high`` lie in a grid of `cells` and do not overlap; with `full` they fill it.
+
+    Returns how many cells are in no box; `remedy` says what to do where there should be none.
+    """
     if (low < 0).any() or (high > cells).any() or (low >= high).any():
         raise SnapshotError(f"{path}: one of {what} lies outside the domain of {cells.tolist()} cells")
     order = np.lexsort(low.T)
     low, high = low[order], high[order]
-    for i in range(len(low) - 1):  # sorted by the last axis: only boxes that begin before this one ends can meet it
+    size = high[0] - low[0]
+    on_raster = (high - low == size).all() and (low % size == 0).all()
+    alike = on_raster and (np.diff(low, axis=0) != 0).any(axis=1).all()  # and then no two can meet
+    for i in range(
+        len(low) - 1 if not alike else 0
+    ):  # sorted by the last axis: only boxes that begin before this one ends can meet it
         later = slice(i + 1, i + 1 + int(np.searchsorted(low[i + 1 :, -1], high[i, -1])))
         if ((low[later] < high[i]) & (high[later] > low[i])).all(axis=1).any():
-            raise SnapshotError(f"{path}: {what} overlap at {low[i].tolist()}")
-    volume = sum(int(np.prod(n, dtype=object)) for n in (high - low))
+            raise SnapshotError(f"{path}: {what} overlap at {low[i].tolist()}; those with ghost zones are not read")
+    volume = sum(math.prod(n) for n in (high - low).tolist())
     whole = int(np.prod(cells.tolist(), dtype=object))
     if full and volume != whole:
         raise SnapshotError(
-            f"{path}: {what} hold {volume} of {whole} cells; some are missing, they do not tile the grid"
+            f"{path}: {what} hold {volume} of {whole} cells; some are missing, they do not tile the grid{remedy}"
         )
+    return whole - volume
 
 
 def check_extents(
-    path: str, tree: Tree, limits: Sequence[tuple[float, float]], extents: np.ndarray, eps: float
+    path: str,
+    tree: Tree,
+    limits: Sequence[tuple[float, float]],
+    extents: np.ndarray,
+    eps: float,
+    sliced: Sequence[int] = (),
 ) -> None:
     """Refuse blocks whose stated edges are not those that their level and location imply.
 
@@ -315,8 +368,14 @@ def check_extents(
         Lower and upper edge of each block as stored.
     eps : float
         Relative rounding of the stored edges.
+    sliced : sequence of int
+        Axes that a slice of the blocks lies across: there they have a stretch in common.
     """
     for axis, (low, high) in enumerate(limits):
+        if axis in sliced:
+            if not extents[:, axis, 0].max() < extents[:, axis, 1].min():
+                raise SnapshotError(f"{path}: the blocks have no {'zyx'[axis]} in common, so they are no slice")
+            continue
         count = tree.root[axis] // tree.block[axis]
         fine = count << tree.level if tree.root[axis] > 1 else np.full(len(tree.level), count)
         width = (high - low) / fine

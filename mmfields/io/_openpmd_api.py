@@ -21,7 +21,7 @@ import numpy as np
 from mmfields.conventions import SnapshotError
 from mmfields.io import _openpmd_process
 from mmfields.io._block_extrema import require_extrema
-from mmfields.io._lazy import Region, read_bytes
+from mmfields.io._lazy import Region, mean_dtype, read_bytes
 from mmfields.io._openpmd_process import BYTES_PER_SECOND
 
 SCRIPT = Path(_openpmd_process.__file__)
@@ -176,26 +176,32 @@ class ApiSource:
     record: str
     component: str
     shape: tuple[int, ...]
-    dtype: np.dtype
+    stored: np.dtype
+    fill: float | None = None  # of cells that no block covers; without it they are refused
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.stored if self.fill is None else mean_dtype(self.stored)
 
     def read(self, region: Region) -> np.ndarray:
         start, count = [s.start for s in region], [s.stop - s.start for s in region]
         values, blocks = self._ask(start, count)
+        values = values.astype(self.dtype, copy=False)
         if blocks is not None:
             self._check(values, np.array(start), *blocks)
         return values
 
     def _ask(self, start: list[int], count: list[int]) -> tuple[np.ndarray, list | None]:
         """Numbers, and starts, extents and extremes of the blocks that they are in."""
-        size = math.prod(count) * self.dtype.itemsize
+        size = math.prod(count) * self.stored.itemsize
         place = {"iteration": self.iteration, "record": self.record, "component": self.component}
         header, data = ask(self.path, size, do="read", **place, start=start, count=count)
-        if header["dtype"] != self.dtype.str or len(data) != size:
+        if header["dtype"] != self.stored.str or len(data) != size:
             raise SnapshotError(
                 f"{self.path}: {self.record}/{self.component} holds {header['dtype']}, {len(data)} bytes, where "
-                f"{self.dtype.str} and {size} bytes were found before; open it again"
+                f"{self.stored.str} and {size} bytes were found before; open it again"
             )
-        return data.view(self.dtype).reshape(count), header["blocks"]
+        return data.view(self.stored).reshape(count), header["blocks"]
 
     def _check(self, values: np.ndarray, start: np.ndarray, low: list, extent: list, extremes: list) -> None:
         """Blocks cover what was read, and its numbers are those that they state."""
@@ -205,11 +211,14 @@ class ApiSource:
             part = tuple(map(slice, np.maximum(begin, 0), np.minimum(begin + size, values.shape)))
             covered[part] = True
             self._require(at, size, values[part], stated)
-        if not covered.all():
+        if self.fill is not None:
+            values[~covered] = self.fill
+        elif not covered.all():
             place = (np.argwhere(~covered)[0] + start).tolist()
             raise SnapshotError(
                 f"{self.path}: {self.record}/{self.component} at {place} is in no block: it was never written, or the "
-                "metadata are damaged; read what is there, or copy the output again"
+                "metadata are damaged; read what is there, say what the rest shall hold (fill_missing=numpy.nan), or "
+                "copy the output again"
             )
 
     def _require(self, at: list[int], size: list[int], numbers: np.ndarray, stated: list[float]) -> None:

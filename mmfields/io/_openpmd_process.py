@@ -10,6 +10,7 @@ import math
 import os
 import signal
 import sys
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -58,7 +59,10 @@ def describe(path: str, stamp: int, iteration: int | None) -> tuple[dict[str, An
     software = str(opened.software) if "software" in opened.attributes else "openPMD"
     steps = []
     for number in found if iteration is None else {iteration}.intersection(found):
-        step = _step(opened.iterations[number]) | {"number": number}
+        step = _tried(_step, opened.iterations[number]) | {"number": number}
+        if "error" in step:
+            steps.append(step)
+            continue
         group = _group(path, stamp, number) if is_adios(path) else None
         known = _meshes(path, stamp).get(group, set()) if group else set()
         step["skipped"] = sorted(known - {record["name"] for record in step["records"]})
@@ -67,9 +71,25 @@ def describe(path: str, stamp: int, iteration: int | None) -> tuple[dict[str, An
 
 
 def _step(step: Any) -> dict[str, Any]:
+    if not len(step.meshes):
+        return {
+            "time": step.time * step.time_unit_SI,
+            "boundary": [],
+            "records": [],
+            "particles": len(step.particles) > 0,
+        }
     edges = list(step.meshes.get_attribute("fieldBoundary")) if "fieldBoundary" in step.meshes.attributes else []
-    records = [_record(step.meshes[name]) | {"name": name} for name in step.meshes]
-    return {"time": step.time * step.time_unit_SI, "boundary": edges, "records": records}
+    records = [_tried(_record, step.meshes[name]) | {"name": name} for name in step.meshes]
+    particles = len(step.particles) > 0
+    return {"time": step.time * step.time_unit_SI, "boundary": edges, "records": records, "particles": particles}
+
+
+def _tried(describe: Callable, what: Any) -> dict[str, Any]:
+    """A mesh or an iteration, or what the library trips over: it is not to take the others with it."""
+    try:
+        return describe(what)
+    except Exception as error:
+        return {"error": f"{type(error).__name__}: {error}"}
 
 
 def _record(mesh: Any) -> dict[str, Any]:
@@ -84,11 +104,12 @@ def _record(mesh: Any) -> dict[str, Any]:
         }
         for key in mesh
     ]
+    units = np.broadcast_to(mesh.grid_unit_SI, len(mesh.grid_spacing))  # openPMD 2.0 has one per axis
     return {
         "order": str(mesh.data_order),
         "labels": list(mesh.axis_labels),
-        "spacing": [float(v * mesh.grid_unit_SI) for v in mesh.grid_spacing],
-        "offset": [float(v * mesh.grid_unit_SI) for v in mesh.grid_global_offset],
+        "spacing": [float(v * u) for v, u in zip(mesh.grid_spacing, units, strict=True)],
+        "offset": [float(v * u) for v, u in zip(mesh.grid_global_offset, units, strict=True)],
         "geometry": str(mesh.geometry).rsplit(".", 1)[-1],
         "dimension": [int(p) for p in mesh.unit_dimension],
         "components": parts,
@@ -145,6 +166,8 @@ def reader(path: str, stamp: int) -> tuple[Any, dict[str, Any], bool]:
 def _meshes(path: str, stamp: int) -> dict[str, set[str]]:
     """Meshes that ADIOS2 has variables or attributes of, by the group that they are in."""
     opened, variables, _ = reader(path, stamp)
+    if "meshesPath" not in series(path, stamp).attributes:
+        return {}
     middle, found = f"/{series(path, stamp).meshes_path.strip('/')}/", {}
     for names, least in ((variables, 1), (opened.available_attributes(), 2)):
         for name in names:
@@ -157,6 +180,8 @@ def _meshes(path: str, stamp: int) -> dict[str, set[str]]:
 def _group(path: str, stamp: int, iteration: int) -> str | None:
     """Group of the meshes of an iteration; None where several share it, whose steps cannot be told apart."""
     opened, found = series(path, stamp), _meshes(path, stamp)
+    if not found:
+        return None
     meshes = opened.meshes_path.strip("/")
     own, shared = (f"{opened.base_path.replace('/%T', at).rstrip('/')}/{meshes}/" for at in (f"/{iteration}", ""))
     if own != shared and own in found:

@@ -1,7 +1,7 @@
 """Zarr stores and netCDF files in the convention, whose faults come out as SnapshotError when they are read, too."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,8 @@ from xarray.core import indexing
 
 from mmfields.conventions import SnapshotError
 from mmfields.io import _hdf5
+from mmfields.io._paths import is_url
+from mmfields.io._remote import chunk_counts
 
 # netCDF's dimensions without coordinates are datasets that nobody writes.
 DIMENSION_ONLY = b"This is a netCDF dimension but not a netCDF variable"
@@ -31,18 +33,23 @@ class Guarded(BackendArray):
         try:
             return np.asarray(self.array[indexing.BasicIndexer(key)])
         except Exception as error:
-            raise SnapshotError(
-                f"{self.where} cannot be read ({type(error).__name__}: {error}); it is damaged, copy or write it again"
-            ) from error
+            advice = _hdf5.advice(error) or "it is damaged, copy or write it again"
+            raise SnapshotError(f"{self.where} cannot be read ({type(error).__name__}: {error}); {advice}") from error
 
 
 class OwnBackend(BackendEntrypoint):
     """Opens what ``mm.store`` and xarray's ``to_netcdf`` write, for :func:`mmfields.open_snapshot`."""
 
+    description = "Snapshots in zarr and netCDF, as mmfields writes them"
+    url = "https://docs.xarray.dev/en/stable/user-guide/io.html"
+
     def open_dataset(self, filename_or_obj: Any, *, drop_variables: str | Iterable[str] | None = None) -> xr.Dataset:
         """Open a zarr directory or a netCDF file; the caller reports what goes wrong."""
         path = os.fspath(filename_or_obj)
-        if os.path.isdir(path):
+        if is_url(path):
+            _require_counted(path, chunk_counts(path))
+            ds = xr.open_dataset(path, engine="zarr", chunks=None, drop_variables=drop_variables)
+        elif os.path.isdir(path):
             _require_zarr_chunks(path)
             ds = xr.open_dataset(path, engine="zarr", chunks=None, drop_variables=drop_variables)
         elif _hdf5.is_hdf5(path):
@@ -80,8 +87,6 @@ def _require_own_data(group: Any) -> None:
 
 def _require_zarr_chunks(path: str) -> None:
     """Every chunk of every array is a file of its own below the store: zarr would give fill values for lost ones."""
-    import zarr
-
     counts: dict[str, int] = {}
     for folder, folders, files in os.walk(path):
         for name in (*files, *folders):
@@ -92,6 +97,13 @@ def _require_zarr_chunks(path: str) -> None:
                 )
         array = os.path.relpath(folder, path).split(os.sep)[0]
         counts[array] = counts.get(array, 0) + sum(f not in ("zarr.json", ".zarray", ".zattrs") for f in files)
+    _require_counted(path, counts)
+
+
+def _require_counted(path: str, counts: Mapping[str, int]) -> None:
+    """The arrays of a store have as many chunks as were found there."""
+    import zarr
+
     store = zarr.open_group(path, mode="r")
     for name, array in store.arrays():
         if getattr(array, "shards", None) is not None:

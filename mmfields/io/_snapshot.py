@@ -4,7 +4,9 @@ import functools
 import math
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,8 +14,19 @@ import numpy as np
 import xarray as xr
 from xarray.core import indexing
 
-from mmfields.conventions import LONG_NAMES, SPATIAL, MmfieldsError, SnapshotError, boundary_attrs
-from mmfields.io._lazy import LazyArray, Quotient, Source, Total
+from mmfields.conventions import (
+    LONG_NAMES,
+    SPATIAL,
+    ArgumentError,
+    MmfieldsError,
+    SnapshotError,
+    boundary_attrs,
+    stated_unit,
+)
+from mmfields.io._lazy import Centred, LazyArray, Part, Quotient, Source, Total
+from mmfields.io._options import require_options
+from mmfields.io._paths import is_url, plain, require_unpacked
+from mmfields.io._remote import resolved
 from mmfields.provenance import provenance
 
 # An axis longer than this is a corrupt header, not a simulation.
@@ -28,9 +41,12 @@ ATHENA_NAMES = {
     "dens": "rho",
     **{f"vel{i + 1}": f"u{c}" for i, c in enumerate(SPATIAL)},
     **{f"vel{c}": f"u{c}" for c in SPATIAL},
-    **{f"{b}{i + 1}": f"B{c}" for b in ("Bcc", "bcc", "B") for i, c in enumerate(SPATIAL)},
+    **{f"{b}{i + 1}": f"B{c}" for b in ("Bcc", "bcc") for i, c in enumerate(SPATIAL)},
     **{f"Ecc{i + 1}": f"E{c}" for i, c in enumerate(SPATIAL)},
 }
+
+# The face-centred field of Athena++ (``variable=b``), each component on the lower faces across its own axis.
+FACES = {"B1": "x", "B2": "y", "B3": "z"}
 
 # Pressures as codes call them: pxx, Pxy_ions, p_ions_xy, prs12, pyzS1, p_par, prs_prp; a scalar pressure is none.
 LONGEST_NAME = 200  # of a pressure; the pattern takes the square of its length
@@ -41,6 +57,10 @@ PRESSURE = re.compile(
 )
 AXES = str.maketrans("123", "xyz")
 NO_SPECIES = {"avg", "dt", "err", "error", "max", "mean", "min", "new", "old", "rms", "std", "var"}
+
+
+class NoFields(SnapshotError):
+    """A sound file that holds no field at all, such as the particles of a run alone."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +88,35 @@ class Field:
     units: str = "1"
     normalization: str = "code units"
     attrs: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Bare:
+    """What a series needs of its snapshots after the first: less than a Dataset, which takes ten times as long."""
+
+    fields: Mapping[str, Field]
+    axes: Mapping[str, Axis]
+    attrs: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Alike:
+    """A file that differs from the first one of its series in its numbers and in these attrs alone."""
+
+    attrs: Mapping[str, Any]
+
+
+_bare: ContextVar[bool] = ContextVar("snapshots without a Dataset", default=False)
+
+
+@contextmanager
+def bare() -> Iterator[None]:
+    """In here :func:`build` gives :class:`Bare`."""
+    token = _bare.set(True)
+    try:
+        yield
+    finally:
+        _bare.reset(token)
 
 
 def limits_axis(
@@ -102,7 +151,7 @@ def choose_level(level: int | None, finest: int) -> int:
     """The refinement level asked for, the finest present by default; up to eight finer ones are possible."""
     if level is None:
         return finest
-    if isinstance(level, bool) or not isinstance(level, int | np.integer) or not 0 <= level <= finest + 8:
+    if level > finest + 8:
         raise SnapshotError(
             f"level {level!r}: an integer from 0 to {finest + 8} is needed (the finest present is {finest})"
         )
@@ -129,20 +178,21 @@ def build(
     drop: Sequence[str] | str | None = None,
 ) -> xr.Dataset:
     """Assemble a snapshot from lazy fields; nothing is read."""
-    fields = with_pressures(fields)
-    axes = _bounded_chunks(fields, axes)
     dropped = {drop} if isinstance(drop, str) else set(drop or ())
+    fields = {name: item for name, item in with_pressures(fields).items() if name not in dropped}
+    used = {d for item in fields.values() for d in item.dims}
+    edges = boundary_attrs([d for d in axes if d in used and d in SPATIAL], boundary, known)
+    if _bare.get():
+        return Bare(fields, {d: axis for d, axis in axes.items() if d in used}, {**attrs, **edges})
+    axes = _bounded_chunks(fields, axes)
     variables = {}
     for name, item in fields.items():
-        if name in dropped:
-            continue
         notes = {"units": item.units, "long_name": LONG_NAMES.get(name, item.code_name)}
         if item.units == "1":
             notes["normalization"] = item.normalization
         data = indexing.LazilyIndexedArray(LazyArray(item.source))
         encoding = {"preferred_chunks": {d: axes[d].chunk if d in axes else 1 for d in item.dims}}
         variables[name] = xr.Variable(item.dims, data, {**notes, "code_name": item.code_name, **item.attrs}, encoding)
-    used = {d for item in variables.values() for d in item.dims}
     coords = {}
     for dim, axis in axes.items():
         if dim not in used:
@@ -152,7 +202,8 @@ def build(
         if length_units == "1":
             notes["normalization"] = length_normalization
         coords[dim] = xr.Variable((dim,), axis.centres(), notes)
-    edges = boundary_attrs([d for d in axes if d in used and d in SPATIAL], boundary, known)
+    if "time" in attrs:  # a coordinate too, so that xr.concat and xr.open_mfdataset know it
+        coords["time"] = xr.Variable((), attrs["time"], stated_unit(attrs["time_unit"]) if "time_unit" in attrs else {})
     return xr.Dataset(variables, coords, {**attrs, **edges})
 
 
@@ -180,6 +231,30 @@ def with_velocities(fields: dict[str, Field]) -> dict[str, Field]:
     return fields
 
 
+def with_centred_faces(
+    fields: Mapping[str, Field], axes: Mapping[str, Axis], boundary: str | Mapping[str, str] | None
+) -> tuple[dict[str, Field], dict[str, Axis]]:
+    """Bring Athena++'s face-centred B to cell centres, on a grid of one level.
+
+    Along an axis that the caller calls open the last cell has no upper face in the file and goes, of all fields.
+    """
+    if not FACES.keys() & fields.keys():
+        return dict(fields), dict(axes)
+    given = boundary if isinstance(boundary, Mapping) else dict.fromkeys(axes, boundary)
+    cut = {d: replace(axis, cells=axis.cells - (given.get(d) == "open")) for d, axis in axes.items()}
+    out: dict[str, Field] = {}
+    for name, item in fields.items():
+        shape, source = tuple(cut[d].cells for d in item.dims), item.source
+        dim = FACES.get(name)
+        if dim in item.dims:
+            k = item.dims.index(dim)
+            source = Centred(source, k, shape[k])
+        source = source if source.shape == shape else Part(source, shape)
+        add_field(item.code_name, out, f"B{dim}" if dim else name, replace(item, source=source))
+    return out, cut
+
+
+@functools.lru_cache(maxsize=1024)
 def pressure_name(name: str) -> tuple[str, str] | None:
     """Canonical name of a pressure, and its species ("" for the whole plasma), of a code's name; None for others."""
     found = PRESSURE.fullmatch(name.strip().lower()) if len(name) <= LONGEST_NAME else None
@@ -228,18 +303,24 @@ def guarded(engine: str) -> Callable:
     def decorate(method: Callable) -> Callable:
         @functools.wraps(method)
         def wrapper(self: Any, filename_or_obj: Any, **options: Any) -> xr.Dataset:
-            if not isinstance(filename_or_obj, str | os.PathLike):
+            if not isinstance(filename_or_obj, str | bytes | os.PathLike):
                 kind = type(filename_or_obj).__name__
-                raise SnapshotError(f"engine {engine!r} opens paths, not {kind}: save it to a file first")
-            path = os.path.abspath(os.fspath(filename_or_obj))
+                raise ArgumentError(f"engine {engine!r} opens paths, not {kind}: save it to a file first")
+            require_options(engine, method, options)
+            path = plain(filename_or_obj)
+            if is_url(path):
+                path = resolved(path)
             require_file(path)
             try:
                 given = "".join(f", {key}={value!r}" for key, value in options.items() if value is not None)
                 line = f"mm.open_snapshot({path!r}, engine={engine!r}{given})"
-                return method(self, path, **options).assign_attrs(provenance([path], [line]))
-            except MmfieldsError:
-                raise
+                found = method(self, path, **options)
+                return found if isinstance(found, Bare) else found.assign_attrs(provenance([path], [line]))
             except Exception as error:
+                if os.path.isfile(path):
+                    require_unpacked(path, magic(path, 512))
+                if isinstance(error, MmfieldsError):
+                    raise
                 raise SnapshotError(
                     f"{path}: not readable as {engine} ({type(error).__name__}: {error}); "
                     "the header is damaged or of another format"

@@ -4,7 +4,6 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -12,25 +11,34 @@ import xarray as xr
 from xarray.backends import BackendEntrypoint
 
 from mmfields.conventions import SPATIAL, SnapshotError
-from mmfields.io._lazy import RawBlocks, native, read_bytes
+from mmfields.io._amrex_boxes import Fabs, boxes_in, header_text, listed
+from mmfields.io._lazy import RawBlocks
 from mmfields.io._mesh import Layout, Mosaic, check_boxes
 from mmfields.io._snapshot import (
     Axis,
     Field,
+    NoFields,
     add_field,
     build,
     choose_level,
     finite,
     guarded,
     limits_axis,
+    magic,
     require_inside,
+    with_velocities,
 )
 
-MAGIC = "HyperCLaw-V1.1"
-LARGEST_TEXT = 1 << 27
+# First line of a Header; codes may put their own name first.
+MAGIC = re.compile(rb"[A-Za-z]\w*-V\d+\.\d+\s*\n")
+# First line of the Header of particles.
+PARTICLES = b"Version_"
 NAMES = {
     **{f"u{c}": f"u{c}" for c in SPATIAL},
     **{f"{v}{c}": f"{v}{c}" for v in "BE" for c in SPATIAL},
+    "density": "rho",
+    **{f"{c}mom": f"mom{i + 1}" for i, c in enumerate(SPATIAL)},
+    **{f"{c}_velocity": f"u{c}" for c in SPATIAL},
 }
 SI_UNITS = {**{f"B{c}": "T" for c in SPATIAL}, **{f"E{c}": "V / m" for c in SPATIAL}, "rho": "C / m3"}
 
@@ -49,28 +57,12 @@ class _Header:
     boxes: list[int]  # per level
 
 
-def _text(path: str) -> str:
-    if not os.path.isfile(path):
-        raise SnapshotError(f"{path} is missing: the plotfile is incomplete, copy the whole directory")
-    size = os.path.getsize(path)
-    if size > LARGEST_TEXT:
-        raise SnapshotError(f"{path}: {size} bytes are too many for a header")
-    return read_bytes(path, 0, size).decode("ascii", "replace")
-
-
-def _boxes(text: str, dim: int) -> np.ndarray:
-    """All ``((lo) (hi) (type))`` in a text, as (n, 3, dim) integers."""
-    three = r"\(\s*" + r"\s*,\s*".join([r"(-?\d{1,9})"] * dim) + r"\s*\)"
-    found = re.findall(rf"\(\s*{three}\s*{three}\s*{three}\s*\)", text)
-    return np.array(found, np.int64).reshape(-1, 3, dim)
-
-
 class _Lines:
     """The lines of a ``Header``, read one after the other."""
 
     def __init__(self, where: str) -> None:
         self.where = where
-        self.lines = _text(where).splitlines()
+        self.lines = header_text(where).splitlines()
         self.number = 0
 
     def text(self) -> str:
@@ -98,9 +90,15 @@ class _Lines:
 def _header(path: str) -> _Header:
     lines = _Lines(os.path.join(path, "Header"))
     where = lines.where
-    if (first := lines.text()) != MAGIC:
-        raise SnapshotError(f"{where}: line 1 is {first[:60]!r}, expected {MAGIC!r}")
+    if (first := lines.text()).startswith(PARTICLES.decode()):
+        raise NoFields(f"{path} holds particles of a plotfile alone, and no field: open the plotfile around it")
+    if first.startswith("Checkpoint"):
+        raise SnapshotError(f"{path} is a checkpoint to restart from, whose layout is each code's own: open a plotfile")
+    if not MAGIC.fullmatch(first.encode() + b"\n"):
+        raise SnapshotError(f"{where}: line 1 is {first[:60]!r}, expected 'HyperCLaw-V1.1'")
     (count,) = lines.integers("components", 1)
+    if count == 0:
+        raise NoFields(f"{path} is a plotfile of particles alone: its Header announces no field, so it is no snapshot")
     if not 0 < count <= min(10_000, len(lines.lines)):
         raise SnapshotError(f"{where}: {count} components are announced on line 2")
     names = [lines.text() for _ in range(count)]
@@ -113,7 +111,7 @@ def _header(path: str) -> _Header:
         raise SnapshotError(f"{where}: finest level {finest}; 0 to 30 are possible")
     low, high = lines.floats("lower corner", dim), lines.floats("upper corner", dim)
     ratio = [int(r) for r in re.findall(r"\d{1,4}", lines.text())][:finest]
-    domains = _boxes(lines.text(), dim)
+    domains = boxes_in(lines.text(), dim)
     if len(domains) != finest + 1 or len(ratio) != finest or any(r < 1 for r in ratio):
         raise SnapshotError(f"{where}: {len(domains)} domains and refinement ratios {ratio} for {finest + 1} levels")
     (step,) = lines.integers("steps", 1)
@@ -155,145 +153,28 @@ def _check_domains(lines: _Lines, domains: np.ndarray, ratio: list[int], low: li
             )
 
 
-@dataclass(frozen=True)
-class _Fabs:
-    """Boxes of one level: corners, and the bytes of component 0 in their files."""
-
-    paths: list[str]
-    file: np.ndarray
-    offset: np.ndarray
-    boxes: np.ndarray
-    stored: np.dtype
-    components: int
-    extremes: np.ndarray  # (boxes, components, 2): least and greatest number
-
-    def component(self, index: int) -> RawBlocks:
-        counts = (self.boxes[:, 1] - self.boxes[:, 0] + 1)[:, ::-1]
-        offset = self.offset + index * counts.prod(axis=1) * self.stored.itemsize
-        return RawBlocks(tuple(self.paths), self.file, offset, counts, self.stored, stated=self.extremes[:, index])
-
-
-def _fabs(prefix: str, kind: tuple[int, ...], expected: int | None = None) -> _Fabs:
-    """The boxes listed in ``<prefix>_H``, each checked against its own FAB header.
-
-    `kind` is 1 along the axes on whose nodes the numbers lie, `expected` the number of boxes.
-    """
-    where = prefix + "_H"
-    text = _text(where)
-    dim = len(kind)
-    words = text.split()
-    if len(words) < 5 or not words[2].isdigit():
-        raise SnapshotError(f"{where}: no number of components in its first lines; the header is damaged")
-    components = int(words[2])
-    entries = re.findall(r"FabOnDisk:\s+(\S+)\s+(\d{1,18})", text)
-    boxes = _boxes(text.split("FabOnDisk")[0], dim)
-    stated = [int(n) for n in re.findall(r"^\((\d{1,9}) 0\s*$", text, re.MULTILINE)]
-    if not len(boxes) == len(entries) > 0 or stated != [len(boxes)] or expected not in (None, len(boxes)):
-        raise SnapshotError(
-            f"{where}: {len(boxes)} boxes, {len(entries)} FabOnDisk lines, announced are {stated}, expected "
-            f"{expected}; the header is damaged"
-        )
-    if (boxes[:, 2] != np.array(kind)).any():
-        raise SnapshotError(f"{where}: boxes of type {boxes[0, 2].tolist()} where {list(kind)} is expected")
-    folder = os.path.dirname(prefix)
-    names = list(dict.fromkeys(name for name, _ in entries))
-    if any(os.path.basename(name) != name for name in names):
-        raise SnapshotError(f"{where}: FabOnDisk names {names[:3]} lead out of the directory")
-    paths = [os.path.join(folder, name) for name in names]
-    offsets, ends, kinds = np.empty(len(entries), np.int64), {}, set()
-    for i, (name, offset) in enumerate(entries):
-        start, stored = _fab(paths[names.index(name)], int(offset), boxes[i], components)
-        offsets[i] = start
-        kinds.add(stored)
-        cells = int(np.prod(boxes[i][1] - boxes[i][0] + 1, dtype=object))
-        ends.setdefault(name, {})[int(offset)] = start + cells * components * stored.itemsize
-    for name, boxes_of_file in ends.items():
-        path = paths[names.index(name)]
-        begins = [*sorted(boxes_of_file), os.path.getsize(path)]
-        for begin, after in pairwise(begins):
-            if boxes_of_file[begin] != after:
-                raise SnapshotError(
-                    f"{path}: the box at offset {begin} ends at {boxes_of_file[begin]}, the next begins at {after}; "
-                    "bytes are missing or too many, copy it again"
-                )
-    if len(kinds) != 1:
-        raise SnapshotError(f"{where}: boxes of several number formats {sorted(map(str, kinds))}")
-    file = np.array([names.index(name) for name, _ in entries], np.int32)
-    extremes = _extremes(where, text, (len(boxes), components), *kinds)
-    return _Fabs(paths, file, offsets, boxes, *kinds, components, extremes)
-
-
-def _extremes(where: str, text: str, shape: tuple[int, int], stored: np.dtype) -> np.ndarray:
-    """Least and greatest number of each component of each box, (box, component, 2), as the stored kind holds them.
-
-    AMReX writes two tables after the last ``FabOnDisk`` line, each under a line with its size; of size 0 where it did
-    not look.  Those then state nothing.
-    """
-    words = text[text.rindex("FabOnDisk:") :].split()[3:]
-    boxes, components = shape
-    if words == ["0,0", "0,0"]:
-        return np.full((*shape, 2), np.nan)
-    rows = [word.removesuffix(",").split(",") for word in words[1 : boxes + 1] + words[boxes + 2 :]]
-    sizes = words[:: boxes + 1]
-    if sizes != [f"{boxes},{components}"] * 2 or len(rows) != 2 * boxes or {len(row) for row in rows} != {components}:
-        raise SnapshotError(
-            f"{where}: the least and greatest numbers of {components} components in {boxes} boxes are expected at its "
-            "end; the header is damaged, copy it again"
-        )
-    try:
-        with np.errstate(over="ignore"):
-            return np.moveaxis(np.array(rows, np.float64).reshape(2, *shape).astype(native(stored)), 0, -1)
-    except ValueError as error:
-        raise SnapshotError(f"{where}: {error} among the least and greatest numbers; the header is damaged") from None
-
-
-def _fab(path: str, offset: int, box: np.ndarray, components: int) -> tuple[int, np.dtype]:
-    """Where the numbers of one FAB begin, and their dtype."""
-    if not os.path.isfile(path):
-        raise SnapshotError(f"{path} is missing: the plotfile is incomplete, copy the whole directory")
-    size = os.path.getsize(path)
-    if offset >= size:
-        raise SnapshotError(f"{path}: a box is announced at offset {offset}, the file ends at {size}")
-    line = read_bytes(path, offset, min(1024, size - offset)).split(b"\n")[0]
-    text = line.decode("ascii", "replace")
-    match = re.match(r"FAB \(\(8, \((\d+) [\d ]+\)\),\((\d+), \(([\d ]+)\)\)\)(.*?)(\d+)\s*$", text)
-    if not match:
-        raise SnapshotError(f"{path}: expected a FAB header at offset {offset}, found {text[:60]!r}")
-    bits, width, order = int(match[1]), int(match[2]), [int(n) for n in match[3].split()]
-    if bits != 8 * width or width not in (4, 8):
-        raise SnapshotError(f"{path}: numbers of {bits} bits in {width} bytes at offset {offset}; 32 or 64 are read")
-    if order == list(range(width, 0, -1)):
-        stored = np.dtype(f"<f{width}")
-    elif order == list(range(1, width + 1)):
-        stored = np.dtype(f">f{width}")
-    else:
-        raise SnapshotError(f"{path}: byte order {order} at offset {offset} is neither little nor big endian")
-    found = _boxes(match[4], len(box[0]))
-    if len(found) != 1 or (found[0] != box).any() or int(match[5]) != components:
-        raise SnapshotError(f"{path}: the box at offset {offset} is not the one listed: {text[:120]!r}")
-    start = offset + len(line) + 1
-    extent = [int(n) for n in box[1] - box[0] + 1]
-    if min(extent) < 1 or start + width * components * int(np.prod(extent, dtype=object)) > size:
-        raise SnapshotError(f"{path}: the box {extent} at offset {offset} does not fit the {size} bytes of the file")
-    return start, stored
-
-
 def _layout(
-    path: str, header: _Header, fabs: list[_Fabs], target: int, extra: tuple[int, ...]
-) -> tuple[Layout, list[int]]:
-    """Layout of the boxes of all levels on the grid of level `target`, coarse ones first."""
+    path: str, header: _Header, fabs: list[Fabs], target: int, extra: tuple[int, ...], *, full: bool = True
+) -> tuple[Layout, list[int], int]:
+    """Layout of the boxes of all levels on the grid of level `target`, coarse ones first; how many cells they lack.
+
+    With `full` they may lack none.
+    """
     scale = np.cumprod([1, *header.ratio, *[2] * 8])  # cells of a level per coarsest cell
     first = header.domains[0][0]
     cells = (header.domains[0][1] - first + 1) * scale[target]
     if (cells < 1).any():
         raise SnapshotError(f"{path}: domain {header.domains[0].tolist()} is empty")
-    starts, stops, repeats, reduces = [], [], [], []
+    starts, stops, repeats, reduces, lacking = [], [], [], [], 0
+    remedy = "; to open what is there, say what the rest shall hold, such as fill_missing=numpy.nan"
     for level, part in enumerate(fabs):
         low = part.boxes[:, 0] - first * scale[level]
         high = part.boxes[:, 1] + 1 - first * scale[level] - np.array(extra)
         repeat, reduce = max(scale[target] // scale[level], 1), max(scale[level] // scale[target], 1)
         whole = (header.domains[0][1] - first + 1) * scale[level]
-        check_boxes(path, f"the boxes of level {level}", low, high, whole, full=level == 0)
+        options = {"full": full and level == 0, "remedy": remedy}
+        missing = check_boxes(path, f"the boxes of level {level}", low, high, whole, **options)
+        lacking += missing if level == 0 else 0
         if (low % reduce).any() or (high % reduce).any():
             raise SnapshotError(f"{path}: boxes of level {level} cannot be averaged to level {target}")
         starts.append(low * repeat // reduce)
@@ -301,13 +182,14 @@ def _layout(
         repeats.append(np.full_like(low, repeat))
         reduces.append(np.full_like(low, reduce))
     parts = [np.concatenate(p)[:, ::-1] for p in (starts, stops, repeats, reduces)]
-    return Layout(tuple((cells + np.array(extra)).tolist()[::-1]), *parts), cells.tolist()
+    return Layout(tuple((cells + np.array(extra)).tolist()[::-1]), *parts), cells.tolist(), lacking
 
 
 class AmrexBackend(BackendEntrypoint):
     """xarray engine ``amrex``: AMReX plotfiles of WarpX, FLEKS and others."""
 
     description = "AMReX plotfiles"
+    url = "https://amrex-codes.github.io/amrex/docs_html/IO.html"
 
     @guarded("amrex")
     def open_dataset(
@@ -318,6 +200,7 @@ class AmrexBackend(BackendEntrypoint):
         boundary: str | Mapping[str, str] | None = None,
         level: int | None = None,
         staggered: bool = False,
+        fill_missing: float | None = None,
     ) -> xr.Dataset:
         """Open a plotfile directory; only its text headers and box headers are read.
 
@@ -333,6 +216,9 @@ class AmrexBackend(BackendEntrypoint):
             finer ones volume-averaged.
         staggered : bool
             Also give WarpX's ``raw_fields``: ``Bx_f`` over ``x_f`` and so on, one more face than cells.
+        fill_missing : float, optional
+            What cells hold that no box covers, as in back-transformed snapshots that are not complete;
+            such files are refused without it.  ``attrs["missing_cells"]`` counts them, on the coarsest level.
 
         Raises
         ------
@@ -349,17 +235,16 @@ class AmrexBackend(BackendEntrypoint):
         top = len(header.folders) - 1
         target = choose_level(level, top)
         cells_only = (0,) * header.dim
-        fabs = [_fabs(os.path.join(path, f), cells_only, n) for f, n in zip(header.folders, header.boxes, strict=True)]
+        fabs = [listed(os.path.join(path, f), cells_only, n) for f, n in zip(header.folders, header.boxes, strict=True)]
         if {f.components for f in fabs} != {len(header.names)}:
             raise SnapshotError(f"{path}: {len(header.names)} variables in Header, the levels hold other numbers")
         if len({f.stored for f in fabs}) > 1:
             raise SnapshotError(f"{path}: levels of several number formats")
-        layout, cells = _layout(path, header, fabs, target, cells_only)
+        layout, cells, lacking = _layout(path, header, fabs, target, cells_only, full=fill_missing is None)
         dims = tuple(SPATIAL[: header.dim][::-1])
         if os.path.exists(os.path.join(path, "WarpXHeader")):
             code, units = "WarpX", SI_UNITS
-            if header.dim == 2:
-                dims = ("z", "x")
+            dims = {1: ("z",), 2: ("z", "x")}.get(header.dim, dims)
         else:
             code, units = ("FLEKS" if os.path.exists(os.path.join(path, "FLEKSHeader")) else "AMReX"), {}
         merged = _merge(fabs)
@@ -367,9 +252,12 @@ class AmrexBackend(BackendEntrypoint):
         for index, name in enumerate(header.names):
             parts = [f.component(index) for f in fabs]
             offset, stated = (np.concatenate([getattr(p, what) for p in parts]) for what in ("offset", "stated"))
-            raw = RawBlocks(merged[0], merged[1], offset, merged[2], fabs[0].stored, stated=stated)
+            slack = max(f.slack for f in fabs)
+            raw = RawBlocks(merged[0], merged[1], offset, merged[2], fabs[0].stored, stated=stated, slack=slack)
             renamed = "charge_density" if code == "WarpX" and name == "rho" else NAMES.get(name, name)
-            add_field(path, fields, renamed, Field(dims, Mosaic(raw, layout), name, units.get(name, "1")))
+            renamed = name if renamed in header.names else renamed
+            source = Mosaic(raw, layout, fill=fill_missing if lacking else None)
+            add_field(path, fields, renamed, Field(dims, source, name, units.get(name, "1")))
         chunk = merged[2].max(axis=0)
         axes = {
             d: limits_axis(path, d, header.low[-1 - k], header.high[-1 - k], cells[-1 - k], int(chunk[k]))
@@ -378,8 +266,10 @@ class AmrexBackend(BackendEntrypoint):
         if staggered:
             _add_staggered(path, header, fields, axes, dims, top, units)
         attrs = {"code": code, "time": header.time, "cycle": header.step, "level": target, "finest_level": top}
+        attrs |= {"missing_cells": lacking} if lacking else {}
+        attrs |= {"time_unit": "s"} if code == "WarpX" else {}
         si = {"length_units": "m"} if code == "WarpX" else {}
-        return build(fields, axes, attrs=attrs, boundary=boundary, drop=drop_variables, **si)
+        return build(with_velocities(fields), axes, attrs=attrs, boundary=boundary, drop=drop_variables, **si)
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
         """Whether it is a directory whose ``Header`` is a plotfile's."""
@@ -394,12 +284,18 @@ def is_plotfile(path: Any) -> bool:
     head = path if os.path.basename(path) == "Header" else os.path.join(path, "Header")
     try:
         with open(head, "rb") as file:
-            return file.read(len(MAGIC)) == MAGIC.encode()
+            return MAGIC.match(file.read(80)) is not None
     except OSError:
         return False
 
 
-def _merge(fabs: list[_Fabs]) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
+def is_of_particles(path: str) -> bool:
+    """Whether a directory holds particles as AMReX writes them."""
+    head = os.path.join(path, "Header")
+    return os.path.isfile(head) and magic(head, len(PARTICLES)) == PARTICLES
+
+
+def _merge(fabs: list[Fabs]) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
     """Files, file index and shapes of the boxes of all levels together."""
     paths, file = [], []
     for part in fabs:
@@ -427,8 +323,8 @@ def _add_staggered(
         raise SnapshotError(f"{folder}: no raw B?_fp fields; write the plotfile with plot_raw_fields=1")
     for dim in found:
         extra = tuple(int(d == dim) for d in dims[::-1])
-        fabs = _fabs(os.path.join(folder, f"B{dim}_fp"), extra)
-        layout, _ = _layout(path, header, [fabs], 0, extra)
+        fabs = listed(os.path.join(folder, f"B{dim}_fp"), extra)
+        layout, _, _ = _layout(path, header, [fabs], 0, extra)
         own = tuple(f"{d}_f" if d == dim else d for d in dims)
         fields[f"B{dim}_f"] = Field(own, Mosaic(fabs.component(0), layout), f"B{dim}_fp", units.get(f"B{dim}", "1"))
         axis = axes[dim]

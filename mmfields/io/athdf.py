@@ -1,5 +1,6 @@
 """Athena++ HDF5 snapshots (engine ``athdf``)."""
 
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from mmfields.io._lazy import Hdf5Blocks, Linear, Part, RawBlocks
 from mmfields.io._mesh import Mosaic, Tree, TreeCentred
 from mmfields.io._snapshot import (
     ATHENA_NAMES,
+    FACES,
     Axis,
     Field,
     add_field,
@@ -29,7 +31,8 @@ from mmfields.io._snapshot import (
 if TYPE_CHECKING:
     import h5py
 
-FACES = {"B1": "x", "B2": "y", "B3": "z"}
+# Coordinates of Athena++ that are straight, of one scale, and at right angles.
+CARTESIAN = ("cartesian", "minkowski")
 
 
 def _variables(path: str, file: "h5py.File") -> list[tuple[str, str, int]]:
@@ -77,17 +80,27 @@ def _tree(path: str, file: "h5py.File", block: tuple[int, ...], blocks: int) -> 
 
 def _limits(path: str, file: "h5py.File", mesh: Mapping[str, Sequence[float]] | None) -> dict[str, tuple[float, float]]:
     """Limits of the mesh per axis, from the file or from the caller."""
-    if mesh is None and "RootGridX1" not in file.attrs:
-        raise SnapshotError(
-            f"{path}: written with mesh_data=false, so it holds no mesh: give its limits, "
-            "mesh={'x': (x1min, x1max), 'y': (x2min, x2max), 'z': (x3min, x3max)}"
-        )
-    if mesh is not None:
-        if set(mesh) != set(SPATIAL) or any(len(pair) != 2 for pair in mesh.values()):
-            raise SnapshotError(f"mesh={dict(mesh)}: give two limits for each of x, y and z")
-        return {d: (float(mesh[d][0]), float(mesh[d][1])) for d in SPATIAL}
-    if (kind := _hdf5.attribute(file, "Coordinates")) != "cartesian":
-        raise SnapshotError(f"{path}: Coordinates are {kind!r}; only cartesian meshes are read")
+    stated = "RootGridX1" in file.attrs
+    if stated or "Coordinates" in file.attrs:
+        kind = str(_hdf5.attribute(file, "Coordinates"))
+        if kind.strip().lower() not in CARTESIAN:
+            raise SnapshotError(f"{path}: Coordinates are {kind!r}; only cartesian meshes are read")
+    given = None if mesh is None else {d: (float(mesh[d][0]), float(mesh[d][1])) for d in SPATIAL}
+    if not stated:
+        if given is None:
+            raise SnapshotError(
+                f"{path}: written with mesh_data=false, so it holds no mesh: give its limits, "
+                "mesh={'x': (x1min, x1max), 'y': (x2min, x2max), 'z': (x3min, x3max)}"
+            )
+        return given
+    limits = _stated_limits(path, file)
+    if given is not None and not np.allclose(list(given.values()), list(limits.values()), rtol=1e-6):
+        raise SnapshotError(f"{path}: the file states its own mesh, {limits}, and not {given}: leave mesh= out")
+    return limits
+
+
+def _stated_limits(path: str, file: "h5py.File") -> dict[str, tuple[float, float]]:
+    """Limits of a uniform mesh as the file states them."""
     limits = {}
     for i, dim in enumerate(SPATIAL):
         stored = np.asarray(_hdf5.attribute(file, f"RootGridX{i + 1}"), dtype=float).ravel()
@@ -102,16 +115,59 @@ def _limits(path: str, file: "h5py.File", mesh: Mapping[str, Sequence[float]] | 
     return limits
 
 
-def _check_faces(path: str, file: "h5py.File", tree: Tree, limits: Mapping[str, tuple[float, float]]) -> None:
-    """Block edges as stored must be those that level and location imply."""
+def _stored_faces(path: str, file: "h5py.File", tree: Tree, limits: Mapping[str, tuple[float, float]]) -> list:
+    """Block edges as stored, per axis in array order; ghost zones show by edges beyond the mesh."""
+    found = []
     for axis, dim in enumerate(SPATIAL[::-1]):
         name = f"x{3 - axis}f"
         stored = _hdf5.whole(file, name)
         if stored.shape != (len(tree.level), tree.block[axis] + 1):
             raise SnapshotError(f"{path}: {name} has shape {stored.shape}, not {len(tree.level)} blocks of faces")
         low, high = limits[dim]
+        half = abs(high - low) / tree.root[axis] / (2 << int(tree.level.max()))
+        beyond = stored.min() < low - half and stored.max() > high + half
+        if beyond and tree.block[axis] > 2 and np.isfinite(stored).all() and (np.diff(stored) > 0).all():
+            raise SnapshotError(
+                f"{path}: {name} reaches from {stored.min():g} to {stored.max():g}, the mesh from {low:g} to {high:g}: "
+                "the blocks have ghost zones, which are not read; write them with ghost_zones=false"
+            )
+        if tree.block[axis] == 1 and tree.root[axis] > 1:
+            _require_no_sum(path, name, stored, abs(high - low) / tree.root[axis] / (1 << tree.level))
+        found.append(stored)
+    return found
+
+
+def _require_no_sum(path: str, name: str, stored: np.ndarray, width: np.ndarray) -> None:
+    """The one cell of each block is as wide as a cell, and not as the block."""
+    thick = stored[:, 1] - stored[:, 0]
+    if (thick > 1.5 * width).any():
+        raise SnapshotError(
+            f"{path}: {name} holds one cell of width {thick[0]:g} per block, where cells are {width[0]:g} wide: it "
+            "is a sum along that axis, which is no snapshot"
+        )
+
+
+def _slice_position(path: str, name: str, stored: np.ndarray) -> float:
+    """Where a slice lies, from the faces of the one cell of each block."""
+    low, high = stored[:, 0].max(), stored[:, 1].min()
+    if not low < high:
+        raise SnapshotError(f"{path}: {name} of the blocks have nothing in common, so they are no slice")
+    return float(low / 2 + high / 2)
+
+
+def _check_faces(
+    path: str, faces: list[np.ndarray], tree: Tree, limits: Mapping[str, tuple[float, float]], sliced: list[int]
+) -> dict[str, float]:
+    """Block edges as stored must be those that level and location imply; where slices lie is returned."""
+    positions = {}
+    for axis, dim in enumerate(SPATIAL[::-1]):
+        name, stored = f"x{3 - axis}f", faces[axis]
+        low, high = limits[dim]
         active = tree.root[axis] > 1
         width = (high - low) / tree.root[axis] / (1 << tree.level if active else np.ones_like(tree.level))
+        if axis in sliced:
+            positions[dim] = _slice_position(path, name, stored)
+            continue
         first = tree.logical[:, axis] * tree.block[axis]
         expected = low + (first[:, None] + np.arange(tree.block[axis] + 1)) * width[:, None]
         slack = 1e-3 * width[:, None] + 8 * max(np.finfo(stored.dtype).eps, np.finfo(np.float32).eps) * max(
@@ -123,12 +179,14 @@ def _check_faces(path: str, file: "h5py.File", tree: Tree, limits: Mapping[str, 
                 f"{path}: {name} of block {bad} is not the uniform mesh that its level and location imply; "
                 "files with ghost zones or stretched meshes are not read"
             )
+    return positions
 
 
 class AthdfBackend(BackendEntrypoint):
     """xarray engine ``athdf``: Athena++ HDF5 output, uniform or refined."""
 
     description = "Athena++ HDF5 snapshots"
+    url = "https://github.com/PrincetonUniversity/athena/wiki/HDF5-Format"
 
     @guarded("athdf")
     def open_dataset(
@@ -152,7 +210,8 @@ class AthdfBackend(BackendEntrypoint):
             ``periodic`` or ``open``, for all axes or per axis; the file does not state it.
         level : int, optional
             Level of the uniform grid that refined blocks are brought to: coarser blocks are
-            repeated, finer ones volume-averaged.  The finest present by default.
+            repeated, finer ones volume-averaged.  The finest present by default.  A slice is a
+            snapshot of fewer dims; ``attrs["slice_z"]`` and so on say where it lies.
         mesh : mapping, optional
             Limits of each axis, for files written with ``mesh_data=false``.
         quantization : (vmin, vmax), optional
@@ -178,21 +237,19 @@ class AthdfBackend(BackendEntrypoint):
             _, blocks, *block = next(iter(shapes.values())).shape
             tree = _tree(path, file, tuple(block), blocks)
             limits = _limits(path, file, mesh)
-            active = [a for a in range(3) if tree.root[a] > 1] or [2]
-            flat = [a for a in range(3) if a not in active]
+            faces = _stored_faces(path, file, tree, limits) if mesh is None or "x1f" in file else None
+            sliced = tree.sliced()
+            active = [a for a in range(3) if tree.root[a] > 1 and a not in sliced] or [2]
+            flat = [a for a in range(3) if a not in active and a not in sliced]
             if flat and tree.logical[:, flat].any():
                 raise SnapshotError(f"{path}: blocks are displaced along an axis of one cell")
-            kept = Tree(
-                path,
-                tuple(tree.block[a] for a in active),
-                tuple(tree.root[a] for a in active),
-                tree.level,
-                tree.logical[:, active],
-            ).check()
-            if mesh is None:
-                _check_faces(path, file, tree, limits)
+            kept = tree.of_axes(active)
+            slices = _check_faces(path, faces, tree, limits, sliced) if faces else {}
+            offsets = {name: _hdf5.blocks_of(node) for name, node in shapes.items()}
+            shape_of_all = np.broadcast_to(np.array(kept.block), (blocks, len(kept.block)))
             readers = {
-                name: _block_reader(path, owner, index, shapes[owner], kept, active) for name, owner, index in variables
+                name: _block_reader(path, (shapes[owner], offsets[owner], shape_of_all), index, active)
+                for name, owner, index in variables
             }
             attrs = {
                 "code": "Athena++",
@@ -201,7 +258,11 @@ class AthdfBackend(BackendEntrypoint):
             }
         top = int(tree.level.max())
         target = choose_level(level, top)
-        attrs |= {"level": target, "finest_level": top}
+        attrs |= {"level": target, "finest_level": top, **{f"slice_{d}": at for d, at in slices.items()}}
+        across = [name for name in readers if "zyx".find(FACES.get(name, "none")) in sliced]
+        if across:  # on faces beside the slice, of which the other side is not in the file
+            readers = {name: reader for name, reader in readers.items() if name not in across}
+            attrs["not_loaded"] = ", ".join(across)
         dims = tuple("zyx"[a] for a in active)
         chunk = {d: b << max(target - top, 0) for d, b in zip(dims, kept.block, strict=True)}
         axes = {
@@ -219,15 +280,15 @@ class AthdfBackend(BackendEntrypoint):
         return named and magic(filename_or_obj).startswith(b"\x89HDF")
 
 
-def _block_reader(path: str, name: str, index: int, node: "h5py.Dataset", tree: Tree, active: list[int]) -> Any:
-    """Blocks of one variable: straight from the file's bytes where HDF5 stores them so."""
-    blocks = len(tree.level)
-    offset = _hdf5.blocks_of(node)
+def _block_reader(path: str, data: tuple, index: int, active: list[int]) -> Any:
+    """Blocks of one variable of a dataset: straight from the file's bytes where HDF5 stores them so."""
+    node, offset, shapes = data
     if offset is None:
-        return Hdf5Blocks(path, name, node.dtype, (index,), active=tuple(a in active for a in range(3)))
-    size = int(np.prod(node.shape[2:])) * node.dtype.itemsize
+        active = tuple(a in active for a in range(3))
+        return Hdf5Blocks(path, node.name, node.dtype, (index,), active=active)
+    blocks = len(shapes)
+    size = math.prod(node.shape[2:]) * node.dtype.itemsize
     first = offset + index * blocks * size + size * np.arange(blocks)
-    shapes = np.broadcast_to(np.array(tree.block), (blocks, len(tree.block)))
     return RawBlocks((path,), np.zeros(blocks, np.int32), first, shapes, node.dtype)
 
 

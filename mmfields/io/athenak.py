@@ -25,6 +25,7 @@ from mmfields.io._snapshot import (
     guarded,
     limits_axis,
     magic,
+    with_velocities,
 )
 
 MAGIC = b"Athena binary output version="
@@ -37,13 +38,17 @@ def _header(path: str) -> dict[str, Any]:
     text = read_bytes(path, 0, min(size, 1 << 16))
     pattern = (
         rb"Athena binary output version=(\S+)[ \t]*\n[ \t]*size of preheader=\d+[ \t]*\n[ \t]*time=(\S+)[ \t]*\n"
-        rb"[ \t]*cycle=(-?\d{1,18})[ \t]*\n[ \t]*size of location=([48])[ \t]*\n[ \t]*size of variable=(\d)[ \t]*\n"
+        rb"[ \t]*cycle=(-?\d{1,18})[ \t]*\n(?:[ \t]*number of moments=(\d)[ \t]*\n)?"
+        rb"(?:[ \t]*coarsening factor=(\d{1,4})[ \t]*\n)?"
+        rb"[ \t]*size of location=([48])[ \t]*\n[ \t]*size of variable=(\d)[ \t]*\n"
         rb"[ \t]*number of variables=(\d{1,4})[ \t]*\n[ \t]*variables:([^\n]*)\n[ \t]*header offset=(\d{1,9})[ \t]*\n"
     )
     match = re.match(pattern, text)
     if not match:
         raise SnapshotError(f"{path}: the preheader at offset 0 is not AthenaK's version 1.1; found {text[:60]!r}")
-    version, time, cycle, location, width, count, names, dump = match.groups()
+    version, time, cycle, _, coarse, location, width, count, names, dump = match.groups()
+    if int(coarse or 1) < 1:
+        raise SnapshotError(f"{path}: coarsening factor {int(coarse)}; 1 or more is possible")
     if version != b"1.1" or width != b"4":
         raise SnapshotError(f"{path}: version {version!r} with {width!r}-byte variables; 1.1 with 4 is read")
     start = match.end() + int(dump)
@@ -60,6 +65,7 @@ def _header(path: str) -> dict[str, Any]:
         "names": variables,
         "start": start,
         "size": size,
+        "coarse": int(coarse or 1),
         "parameters": _parameters(parameters),
     }
 
@@ -125,10 +131,44 @@ def _ranks(path: str) -> list[str]:
     return found
 
 
+def _root(path: str, header: dict[str, Any], block: tuple[int, ...]) -> tuple[int, ...]:
+    """Cells of the mesh in array order, at the resolution of the output."""
+    mesh = header["parameters"].get("mesh", {})
+    missing = [k for i in (1, 2, 3) for k in (f"nx{i}", f"x{i}min", f"x{i}max") if k not in mesh]
+    if missing:
+        coarse = " of this coarsened output" if header["coarse"] > 1 else ""
+        raise SnapshotError(f"{path}: the parameter dump{coarse} states no {', '.join(missing)} in <mesh>")
+    if any(not re.fullmatch(r"\d{1,9}", mesh[f"nx{i}"]) or int(mesh[f"nx{i}"]) < 1 for i in (1, 2, 3)):
+        raise SnapshotError(
+            f"{path}: <mesh> states nx {[mesh[f'nx{i}'] for i in (1, 2, 3)]}; whole numbers from 1 on are needed"
+        )
+    root = [int(mesh[f"nx{i}"]) for i in (3, 2, 1)]
+    if odd := [n for n in root if n % header["coarse"] and n > 1]:
+        raise SnapshotError(f"{path}: a mesh with {odd} cells cannot be coarsened {header['coarse']} times")
+    own = header["parameters"].get("meshblock", {})
+    ghosts = mesh.get("nghost", "0")
+    for a, i in enumerate((3, 2, 1)):
+        if own.get(f"nx{i}", "").isdigit() and ghosts.isdigit():
+            inner = int(own[f"nx{i}"]) // header["coarse"]
+            if int(ghosts) and block[a] == inner + 2 * int(ghosts) // header["coarse"]:
+                raise SnapshotError(
+                    f"{path}: blocks of {block[::-1]} cells have ghost zones, {ghosts} on each side, which are not "
+                    "read; write them with ghost_zones = false"
+                )
+    return tuple(max(n // header["coarse"], 1) for n in root)
+
+
+def _is_relativistic(header: dict[str, Any]) -> bool:
+    """Whether momentum over density is no velocity in this run."""
+    coord = header["parameters"].get("coord", {})
+    return any(coord.get(key, "false").lower() in ("true", "1") for key in ("special_rel", "general_rel"))
+
+
 class AthenakBackend(BackendEntrypoint):
-    """xarray engine ``athenak``: AthenaK ``.bin`` output, uniform or refined."""
+    """xarray engine ``athenak``: AthenaK ``.bin`` and ``.cbin`` output, uniform or refined."""
 
     description = "AthenaK binary snapshots"
+    url = "https://github.com/IAS-Astrophysics/athenak/wiki"
 
     @guarded("athenak")
     def open_dataset(
@@ -140,6 +180,8 @@ class AthenakBackend(BackendEntrypoint):
         level: int | None = None,
     ) -> xr.Dataset:
         """Open a ``.bin`` file, or one output of many ``rank_########/`` directories.
+
+        A slice is a snapshot of fewer dims, a coarsened output (``.cbin``) one of fewer cells.
 
         Parameters
         ----------
@@ -154,7 +196,7 @@ class AthenakBackend(BackendEntrypoint):
         Raises
         ------
         SnapshotError
-            If headers, sizes and blocks do not fit together, or the output is a slice.
+            If headers, sizes and blocks do not fit together.
         """
         path = filename_or_obj
         if os.path.isdir(path):
@@ -167,33 +209,20 @@ class AthenakBackend(BackendEntrypoint):
         found = [_blocks(p, h) for p, h in zip(paths, headers, strict=True)]
         block = next((f[4] for f in found if f[4]), ())
         if not block or any(f[4] not in ((), block) for f in found):
-            raise SnapshotError(f"{path}: no blocks, or blocks of several sizes")
-        mesh = headers[0]["parameters"].get("mesh", {})
-        missing = [k for i in (1, 2, 3) for k in (f"nx{i}", f"x{i}min", f"x{i}max") if k not in mesh]
-        if missing:
-            raise SnapshotError(f"{path}: the parameter dump states no {', '.join(missing)} in <mesh>")
-        if any(not re.fullmatch(r"\d{1,9}", mesh[f"nx{i}"]) or int(mesh[f"nx{i}"]) < 1 for i in (1, 2, 3)):
-            raise SnapshotError(
-                f"{path}: <mesh> states nx {[mesh[f'nx{i}'] for i in (1, 2, 3)]}; whole numbers from 1 on are needed"
-            )
-        root = tuple(int(mesh[f"nx{i}"]) for i in (3, 2, 1))
-        active = [a for a in range(3) if root[a] > 1] or [2]
+            coarse = f" of an output coarsened {headers[0]['coarse']} times" if headers[0]["coarse"] > 1 else ""
+            raise SnapshotError(f"{path}: no blocks{coarse}, or blocks of several sizes")
+        root = _root(path, headers[0], block)
+        mesh = headers[0]["parameters"]["mesh"]
         whole = Tree(path, block, root, *(np.concatenate([f[k] for f in found]) for k in (1, 2)))
-        flat = [a for a in range(3) if a not in active]
+        sliced = whole.sliced()
+        active = [a for a in range(3) if root[a] > 1 and a not in sliced] or [2]
+        flat = [a for a in range(3) if a not in active and a not in sliced]
         if any(block[a] != 1 for a in flat) or whole.logical[:, flat].any():
-            raise SnapshotError(
-                f"{path}: blocks of {block[::-1]} cells do not fit a mesh of {root[::-1]}; slices are not read"
-            )
+            raise SnapshotError(f"{path}: blocks of {block[::-1]} cells do not fit a mesh of {root[::-1]}")
         limits = [[finite(path, f"x{i}{end}", mesh[f"x{i}{end}"]) for end in ("min", "max")] for i in (3, 2, 1)]
         edges = np.concatenate([f[3] for f in found])
-        check_extents(path, whole, limits, edges, np.finfo(headers[0]["location"]).eps)
-        tree = Tree(
-            path,
-            tuple(block[a] for a in active),
-            tuple(root[a] for a in active),
-            np.concatenate([f[1] for f in found]),
-            np.concatenate([f[2] for f in found])[:, active],
-        ).check()
+        check_extents(path, whole, limits, edges, np.finfo(headers[0]["location"]).eps, sliced)
+        tree = whole.of_axes(active)
         return self._assemble(paths, headers[0], found, tree, active, level, boundary, drop_variables)
 
     def _assemble(self, paths, header, found, tree, active, level, boundary, drop) -> xr.Dataset:
@@ -209,7 +238,10 @@ class AthenakBackend(BackendEntrypoint):
         fields = {}
         for index, name in enumerate(header["names"]):
             raw = RawBlocks(tuple(paths), owner, first + index * bytes_each, shapes, np.dtype("<f4"))
-            add_field(path, fields, ATHENA_NAMES.get(name, name), Field(dims, Mosaic(raw, layout), name))
+            mean = name.removesuffix("_1st")  # coarsened outputs may hold the means of powers
+            add_field(path, fields, ATHENA_NAMES.get(mean, mean), Field(dims, Mosaic(raw, layout), name))
+        if not _is_relativistic(header):
+            fields = with_velocities(fields)
         axes, known = {}, {}
         for dim, cells, block in zip(dims, layout.shape, tree.block, strict=True):
             i = SPATIAL.index(dim) + 1
@@ -225,7 +257,14 @@ class AthenakBackend(BackendEntrypoint):
             "level": target,
             "finest_level": top,
         }
+        if header["coarse"] > 1:
+            attrs["coarsening_factor"] = header["coarse"]
         return build(fields, axes, attrs=attrs, boundary=boundary, known=known, drop=drop)
+
+    @staticmethod
+    def pieces(path: str) -> list[str]:
+        """All files of the output that a file belongs to."""
+        return _ranks(path)
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
         """Whether the first bytes are those of an AthenaK binary."""

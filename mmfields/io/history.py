@@ -7,7 +7,9 @@ import numpy as np
 import xarray as xr
 
 from mmfields.conventions import SnapshotError
-from mmfields.io._snapshot import require_file
+from mmfields.io._paths import is_url, plain, require_unpacked
+from mmfields.io._remote import resolved
+from mmfields.io._snapshot import magic, require_file
 from mmfields.provenance import verb
 
 
@@ -31,10 +33,13 @@ def read_history(path: str | os.PathLike) -> xr.Dataset:
     SnapshotError
         If there is no header, or a row does not fit it.
     """
-    path = os.fspath(path)
+    path = plain(path)
+    if is_url(path):
+        path = resolved(path)
     if os.path.isdir(path):
         raise SnapshotError(f"{path} is a directory: give a .hst file")
     require_file(path)
+    require_unpacked(path, magic(path, 512))
     with open(path, encoding="ascii", errors="replace") as file:
         text = file.read()
     lines = text.splitlines()

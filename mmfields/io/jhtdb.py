@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from xarray.backends import BackendEntrypoint
 
-from mmfields.conventions import LONG_NAMES, SPATIAL, SnapshotError, boundary_attrs
+from mmfields.conventions import LONG_NAMES, SPATIAL, ArgumentError, SnapshotError, boundary_attrs
 from mmfields.io import _hdf5
 from mmfields.io._lazy import Hdf5Blocks, RawBlocks, Single, Source, Stack
 from mmfields.io._snapshot import Axis, Field, build, finite, guarded, limits_axis, magic
@@ -77,6 +77,16 @@ def _check_components(path: str, found: list[tuple[str, str, int]], nodes: Mappi
             raise SnapshotError(f"{path}: {name!r} holds {nodes[name].dtype}, {first!r} {nodes[first].dtype}")
 
 
+def _of_common_times(found: list[tuple[str, str, int]]) -> tuple[list[tuple[str, str, int]], list[str]]:
+    """Datasets at the times of the magnetic field (else of the first field), of the fields that have all of those."""
+    stems = list(dict.fromkeys(stem for _, stem, _ in found))
+    main = "B" if "B" in stems else stems[0]
+    times = {index for _, stem, index in found if stem == main}
+    whole = [stem for stem in stems if times <= {index for _, s, index in found if s == stem}]
+    kept = [item for item in found if item[1] in whole and item[2] in times]
+    return kept, [item[0] for item in found if item not in kept]
+
+
 def _axis(path: str, dim: str, values: np.ndarray) -> Axis:
     """Axis from stored coordinates of the samples."""
     values = np.asarray(values, float).ravel()
@@ -99,6 +109,7 @@ class JhtdbBackend(BackendEntrypoint):
     """xarray engine ``jhtdb``: HDF5 cutouts, old and new style."""
 
     description = "Johns Hopkins Turbulence Database cutouts"
+    url = "https://turbulence.idies.jhu.edu"
 
     @guarded("jhtdb")
     def open_dataset(
@@ -148,14 +159,18 @@ class JhtdbBackend(BackendEntrypoint):
                 step = time_step or 1.0
                 attrs["time_unit"] = "time step of the database" if time_step is None else "1"
             else:
+                if spacing is not None:
+                    raise SnapshotError(f"{path}: the file states its own coordinates: leave spacing= out")
                 axes, attrs = _new(path, file)
                 step = time_step or (MHD_TIME_STEP if attrs.get("dataset") == "mhd1024" else 1.0)
             dims = tuple("zyx"[k] for k in keep)
             if any(axes[d].cells != shape[k] for d, k in zip(dims, keep, strict=True)):
                 raise SnapshotError(f"{path}: coordinates of {[axes[d].cells for d in dims]} cells, data of {shape}")
             _check_components(path, found, nodes)
-            if step <= 0 or not np.isfinite(step):
-                raise SnapshotError(f"time_step={time_step!r}: a positive number is needed")
+            found, lost = _of_common_times(found)
+            lost += [name for name in file if re.fullmatch(r"[A-Za-z]+_\d{4,6}", name) and not _parse(name)]
+            if lost:
+                attrs["not_loaded"] = ", ".join(lost)
             times = sorted({index for _, _, index in found})
             fields = self._fields(path, found, nodes, times, dims, keep)
             chunks = next((n.chunks for n in nodes.values() if n.chunks), None)
@@ -173,8 +188,6 @@ class JhtdbBackend(BackendEntrypoint):
         fields = {}
         for stem in dict.fromkeys(stem for _, stem, _ in found):
             series = {index: name for name, s, index in found if s == stem}
-            if sorted(series) != times:
-                raise SnapshotError(f"{path}: {stem} has times {sorted(series)}, the file {times}")
             for component, name in enumerate(_names(stem, nodes[series[times[0]]].shape[3])):
                 sources = tuple(_source(path, nodes[series[index]], component, keep) for index in times)
                 code_name = series[times[0]]
@@ -259,10 +272,16 @@ def from_giverny(
     ------
     SnapshotError
         If dims or variables are not giverny's.
+    ArgumentError
+        If `ds` is no Dataset, or `time_step` no positive number.
     """
     need = {f"{d}coor" for d in SPATIAL} | {"values"}
-    if not isinstance(ds, xr.Dataset) or not need <= set(ds.dims):
-        raise SnapshotError(f"from_giverny needs dims {sorted(need)}, found {list(getattr(ds, 'dims', []))}")
+    if not isinstance(ds, xr.Dataset):
+        raise ArgumentError(f"from_giverny takes the Dataset of giverny's getCutout, not {type(ds).__name__}")
+    if isinstance(time_step, bool) or not isinstance(time_step, int | float | np.number) or not 0 < time_step < np.inf:
+        raise ArgumentError(f"time_step={time_step!r}: a positive number is needed")
+    if not need <= set(ds.dims):
+        raise SnapshotError(f"from_giverny needs dims {sorted(need)}, found {list(ds.dims)}")
     found = {name: parsed for name in ds.data_vars if (parsed := _parse(str(name)))}
     if not found:
         raise SnapshotError(f"no giverny field among {list(ds.data_vars)}")

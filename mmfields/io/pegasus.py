@@ -1,9 +1,9 @@
 """PEGASUS++ NBF snapshots (engine ``pegasus``)."""
 
+import math
 import os
 import re
-import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,11 +11,12 @@ import xarray as xr
 from xarray.backends import BackendEntrypoint
 
 from mmfields.conventions import SnapshotError
-from mmfields.io._lazy import RawBlocks, read_pieces
+from mmfields.io._lazy import Files, RawBlocks, read_pieces
 from mmfields.io._mesh import Mosaic, Tree, check_extents
 from mmfields.io._snapshot import (
     ATHENA_NAMES,
     LONGEST_AXIS,
+    Alike,
     Field,
     add_field,
     build,
@@ -23,6 +24,8 @@ from mmfields.io._snapshot import (
     guarded,
     limits_axis,
     magic,
+    require_file,
+    with_centred_faces,
     with_velocities,
 )
 
@@ -95,29 +98,34 @@ def _check_size(path: str, header: dict[str, Any]) -> None:
 
 def _locations(path: str, header: dict[str, Any], stride: int) -> tuple[np.ndarray, np.ndarray]:
     """Logical (x3, x2, x1) location and edges of every block, from the block headers."""
-    logical = np.empty((header["blocks"], 3), np.int64)
-    extents = np.empty((header["blocks"], 3, 2))
     offsets = range(header["start"], header["start"] + header["blocks"] * stride, stride)
-    layout = struct.Struct(header["order"] + "4i2fi2fi2f")
-    for index, (offset, stored) in enumerate(zip(offsets, read_pieces(path, offsets, BLOCK_HEADER), strict=True)):
-        numbers = layout.unpack(stored)
-        sizes = (numbers[3], numbers[6], numbers[9])
-        if sizes != header["block"]:
-            raise SnapshotError(
-                f"{path}: block {index} at offset {offset} has {sizes} cells, the header says {header['block']}; "
-                "the file is damaged or its endianness flag is wrong"
-            )
-        if not np.isfinite(numbers[4:6] + numbers[7:9] + numbers[10:12]).all():
-            raise SnapshotError(f"{path}: block {index} at offset {offset} has limits that are not finite")
-        logical[index] = numbers[2::-1]
-        extents[index] = np.array([numbers[10:12], numbers[7:9], numbers[4:6]])
-    return logical, extents
+    order = header["order"]
+    stored = np.frombuffer(b"".join(read_pieces(path, offsets, BLOCK_HEADER)), _block_header(order))
+    sizes = np.column_stack([stored[f"n{i}"] for i in (1, 2, 3)])
+    if (wrong := (sizes != header["block"]).any(axis=1)).any():
+        index = int(np.flatnonzero(wrong)[0])
+        raise SnapshotError(
+            f"{path}: block {index} at offset {offsets[index]} has {tuple(sizes[index].tolist())} cells, the header "
+            f"says {header['block']}; the file is damaged or its endianness flag is wrong"
+        )
+    extents = np.stack([stored[f"x{i}"] for i in (3, 2, 1)], axis=1).astype(float)
+    if (wrong := ~np.isfinite(extents).all(axis=(1, 2))).any():
+        index = int(np.flatnonzero(wrong)[0])
+        raise SnapshotError(f"{path}: block {index} at offset {offsets[index]} has limits that are not finite")
+    return stored["place"][:, ::-1].astype(np.int64), extents
+
+
+def _block_header(order: str) -> np.dtype:
+    """Location, and cells and limits of each axis, x1 first."""
+    axes = [item for i in (1, 2, 3) for item in ((f"n{i}", f"{order}i4"), (f"x{i}", f"{order}f4", 2))]
+    return np.dtype([("place", f"{order}i4", 3), *axes])
 
 
 class PegasusBackend(BackendEntrypoint):
     """xarray engine ``pegasus``: PEGASUS++ NBF dumps on uniform meshblocks."""
 
     description = "PEGASUS++ NBF snapshots"
+    url = "https://github.com/PegasusPIC/pegasustools"
 
     @guarded("pegasus")
     def open_dataset(
@@ -147,11 +155,11 @@ class PegasusBackend(BackendEntrypoint):
         ------
         SnapshotError
             If header, block headers and file size do not agree.
+        ArgumentError
+            If `frame` or a scale factor is none.
         """
         path = filename_or_obj
-        if frame not in (None, "comoving", "physical"):
-            raise SnapshotError(f"frame {frame!r}: give 'comoving' or 'physical'")
-        header = _header(path)
+        header = self.header = _header(path)
         dims = [d for d, n in zip("zyx", header["cells"][::-1], strict=True) if n > 1] or ["x"]
         keep = ["zyx".index(d) for d in dims]
         cells = int(np.prod(header["block"]))
@@ -167,14 +175,13 @@ class PegasusBackend(BackendEntrypoint):
         layout = kept.layout(0)
         first = header["start"] + BLOCK_HEADER + stride * np.arange(len(logical))
         fields = {}
+        shapes, file = (
+            np.broadcast_to(np.array(kept.block), (len(logical), len(dims))),
+            np.zeros(len(logical), np.int32),
+        )
         for index, name in enumerate(header["names"]):
-            raw = RawBlocks(
-                (path,),
-                np.zeros(len(logical), np.int32),
-                first + 4 * index * cells,
-                np.broadcast_to(np.array(kept.block), (len(logical), len(dims))),
-                np.dtype(header["order"] + "f4"),
-            )
+            stored = np.dtype(header["order"] + "f4")
+            raw = RawBlocks((path,), file, first + 4 * index * cells, shapes, stored)
             add_field(path, fields, ATHENA_NAMES.get(name, name), Field(tuple(dims), Mosaic(raw, layout), name))
         axes = {
             d: limits_axis(path, d, *header["limits"]["xyz".index(d)], tree.root[k], block[k], descending=True)
@@ -185,7 +192,31 @@ class PegasusBackend(BackendEntrypoint):
             attrs["forcing_unorm"], attrs["forcing_bnorm"] = header["forcing"]
         for axis, factor in (scale_factors or {}).items():
             attrs[f"scale_factor_{axis}"] = finite(path, f"scale factor of {axis}", factor)
+        fields, axes = with_centred_faces(fields, axes, boundary)
         return build(with_velocities(fields), axes, attrs=attrs, boundary=boundary, drop=drop_variables)
+
+    def alike_to(self, first: str) -> Callable[[str], Alike | None]:
+        """What tells whether another file has the headers of the one opened last but for the time, and gives that."""
+        header = self.header
+        stride = BLOCK_HEADER + 4 * len(header["names"]) * math.prod(header["block"])
+        offsets = range(header["start"], header["start"] + header["blocks"] * stride, stride)
+
+        def headers(descriptor: int) -> tuple[bytes, tuple]:
+            time, _, rest = os.pread(descriptor, header["start"], 0).partition(b"\n")
+            blocks = [os.pread(descriptor, BLOCK_HEADER, offset) for offset in offsets]
+            return time, (os.fstat(descriptor).st_size, rest, blocks)
+
+        with Files() as files:
+            _, wanted = headers(files[first])
+
+        def alike(path: str) -> Alike | None:
+            require_file(path)
+            with open(path, "rb", buffering=0) as file:
+                own, found = headers(file.fileno())
+            match = re.fullmatch(rb"Pegasus\+\+ binary output at time = ([-+.\deE]+)", own)
+            return Alike({"time": finite(path, "time", match[1])}) if match and found == wanted else None
+
+        return alike
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
         """Whether the first bytes are those of an NBF file."""

@@ -15,8 +15,10 @@ import xarray as xr
 
 from mmfields.cluster.client import client_in_force
 from mmfields.cluster.progress import bars
-from mmfields.conventions import SnapshotError, require_plain_data, unit_carried, warn
+from mmfields.conventions import ArgumentError, SnapshotError, require_plain_data, unit_carried, warn
 from mmfields.identity import UNKNOWN, files_of, identity
+from mmfields.io._difference import difference
+from mmfields.io._paths import is_url, plain
 from mmfields.provenance import ATTRS, provenance, source_of
 
 # Lies in a store until its last chunk is written.
@@ -55,7 +57,7 @@ def store(
         Chunked variables are computed chunk by chunk, on the current Dask scheduler.
         A dim whose chunks are uneven is rechunked to its largest chunk.
     path : path
-        Directory to make.
+        Directory of this machine to make; not a URL, behind which no write can be resumed.
     overwrite : bool
         Replace what is there instead of resuming it.
     progress : bool
@@ -74,11 +76,14 @@ def store(
     ------
     SnapshotError
         If `path` holds something else, is being written by another call, or cannot be written.
+    ArgumentError
+        If `ds` is no Dataset, or `path` or `resume` none that is possible.
     """
+    path = plain(path)
     _require_storable(ds, path)
     if resume not in RESUMES:
-        raise SnapshotError(f"resume={resume!r}: one of {', '.join(RESUMES)} is needed")
-    path = os.path.realpath(os.fsdecode(path))
+        raise ArgumentError(f"resume={resume!r}: one of {', '.join(RESUMES)} is needed")
+    path = os.path.realpath(path)
     _require_readable(ds, path)
     record = _record(ds)
     ds = ds.drop_encoding()
@@ -105,13 +110,18 @@ def store(
     return xr.open_zarr(path)
 
 
-def _require_storable(ds: Any, path: str | os.PathLike) -> None:
+def _require_storable(ds: Any, path: str) -> None:
     """Refuse what zarr cannot hold, and names that are no directory's."""
     if not isinstance(ds, xr.Dataset):
         remedy = ".to_dataset(name=...)" if isinstance(ds, xr.DataArray) else "waves: .modes, or .to_dataset(grid)"
-        raise SnapshotError(f"a Dataset is needed, not {type(ds).__name__}: {remedy}")
-    if not os.fspath(path) or os.fsdecode(path).endswith((".nc", ".h5", ".hdf5", ".netcdf")):
-        raise SnapshotError(f"path={path!r}: a zarr store is made, a directory; give a name such as 'out.zarr'")
+        raise ArgumentError(f"a Dataset is needed, not {type(ds).__name__}: {remedy}")
+    if is_url(path):
+        raise SnapshotError(
+            f"{path}: mm.store writes to directories of this machine, where it can resume: give a local path and copy "
+            f"what it makes, or write in one go with ds.to_zarr({path!r})"
+        )
+    if path.endswith((".nc", ".h5", ".hdf5", ".netcdf")):
+        raise ArgumentError(f"path={path!r}: a zarr store is made, a directory; give a name such as 'out.zarr'")
     require_plain_data(ds)
     for where, attrs in ((f"attrs of {n}", v.attrs) for n, v in (("the dataset", ds), *ds.variables.items())):
         for key, value in attrs.items():
@@ -172,7 +182,7 @@ def _resumed(ds: xr.Dataset, path: str, record: dict[str, Any], resume: str) -> 
         )
     if stored.get("identity") != record["identity"]:
         raise SnapshotError(
-            f"{path} already holds other data; what differs is {_difference(stored, record)}: choose another path, or "
+            f"{path} already holds other data; what differs is {difference(stored, record)}: choose another path, or "
             "give overwrite=True"
         )
     if is_incomplete(path) and stored.get("mmfields_version") != record["mmfields_version"]:
@@ -181,50 +191,6 @@ def _resumed(ds: xr.Dataset, path: str, record: dict[str, Any], resume: str) -> 
             "whose numbers may differ: finish it with that version, or give overwrite=True"
         )
     return _in_chunks_of(ds, path)
-
-
-def _difference(stored: Mapping[str, Any], record: Mapping[str, Any]) -> str:
-    """In words, what a store and a Dataset do not have in common."""
-    said = []
-    if stored.get("source") != record["source"]:
-        said.append(f"the source, {_shown(stored.get('source'))} there and {_shown(record['source'])} here")
-    there, here = str(stored.get("history", "")).split("\n"), record["history"].split("\n")
-    if pairs := [(a, b) for a, b in zip(there, here, strict=False) if a != b]:
-        said.append(_difference_of_calls(*pairs[0]))
-    elif longer := (there[len(here) :] or here[len(there) :]):
-        said.append(f"the history, {longer[0]} {'there' if len(there) > len(here) else 'here'} alone")
-    if not said:
-        own, other = stored.get("variables", {}), record["variables"]
-        names = sorted({n for n in {*own, *other} if own.get(n) != other.get(n)})
-        what = f"the data of {', '.join(names)}" if names else "the attrs of the Dataset"
-        said.append(f"{what} (a file that has changed since, or what was done outside of mmfields, or in other chunks)")
-    return "; ".join(said)
-
-
-def _shown(text: Any) -> str:
-    return " and ".join(str(text).split("\n"))
-
-
-def _difference_of_calls(there: str, here: str) -> str:
-    """Two calls, or the arguments in which they differ where it is one function."""
-    if there.split("(")[0] != here.split("(")[0]:
-        return f"the history, {there} there and {here} here"
-    first, second = _arguments(there), _arguments(here)
-    only = [a for a in first if a not in second], [a for a in second if a not in first]
-    listed = (", ".join(part) or "the default" for part in only)
-    return f"an argument of {here.split('(')[0]}, {next(listed)} there and {next(listed)} here"
-
-
-def _arguments(call: str) -> list[str]:
-    """Arguments of a call in words, split at the commas outside of brackets."""
-    inner, depth, parts = call[call.find("(") + 1 : -1], 0, [""]
-    for letter in inner:
-        depth += (letter in "([{") - (letter in ")]}")
-        if letter == "," and depth == 0:
-            parts.append("")
-        else:
-            parts[-1] += letter
-    return [part.strip() for part in parts]
 
 
 def _in_chunks_of(ds: xr.Dataset, path: str) -> xr.Dataset:

@@ -178,3 +178,84 @@ def openpmd(path: Path, steps: dict[int, dict], *, order="C", labels=("z", "y", 
                     part.attrs["unitSI"] = 3.0
                     part.attrs["position"] = np.array(position, float)
     return path
+
+
+def legacy_vtk(path: Path, title: str, edges, scalars=(), vectors=(), *, points=False, gaps=b"", kind="float"):
+    """Legacy VTK of faces (x, y, z), one number where an axis has one cell, and pairs of name and numbers."""
+    numbers = {"float": ">f4", "double": ">f8"}[kind]
+    counts = [len(e) for e in edges]
+    text = f"# vtk DataFile Version 2.0\n{title}\nBINARY\n".encode()
+    if points:
+        widths = [e[1] - e[0] if len(e) > 1 else 1.0 for e in edges]
+        text += b"DATASET STRUCTURED_POINTS\nDIMENSIONS %d %d %d\n" % tuple(counts)
+        text += "ORIGIN {:e} {:e} {:e} \n".format(*(e[0] for e in edges)).encode()
+        text += "SPACING {:e} {:e} {:e} \n".format(*widths).encode()
+    else:
+        text += b"DATASET RECTILINEAR_GRID\nDIMENSIONS %d %d %d\n" % tuple(counts)
+        for letter, e in zip("XYZ", edges, strict=True):
+            text += f"{letter}_COORDINATES {len(e)} float\n".encode() + np.asarray(e, ">f4").tobytes() + b"\n"
+    text += gaps + f"CELL_DATA {int(np.prod([max(n - 1, 1) for n in counts]))}\n".encode()
+    parts = [f"SCALARS {n} {kind}\nLOOKUP_TABLE default\n".encode() + v.astype(numbers).tobytes() for n, v in scalars]
+    parts += [f"VECTORS {n} {kind}\n".encode() + np.moveaxis(v, 0, -1).astype(numbers).tobytes() for n, v in vectors]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text + b"".join(gaps + part + b"\n" for part in parts))
+    return path
+
+
+def athenak(path: Path, fields, block, *, names, coarse=None, lines="", nghost=2, sliced=None, first=None):
+    """AthenaK .bin of ``fields`` (variable, z, y, x) in blocks of (nx, ny, nz); cells are 1 wide, or `coarse`.
+
+    `sliced` is an axis out of x, y, z of which one plane is written, in the middle of the mesh.
+    """
+    step = coarse or 1
+    cells = [n * step for n in fields.shape[:0:-1]]
+    mesh = [f"nx{i} = {n}\nx{i}min = 0.0\nx{i}max = {float(n)}" for i, n in enumerate(cells, 1)]
+    own = [f"nx{i} = {b * step}" for i, b in enumerate(block, 1)]
+    dump = "\n".join(["<mesh>", f"nghost = {nghost}", *mesh, "<meshblock>", *own, lines, ""])
+    extra = f"  number of moments=1\n  coarsening factor={coarse}\n" if coarse else ""
+    head = (
+        f"Athena binary output version=1.1\n  size of preheader={7 if coarse else 5}\n  time=2.5\n  cycle=7\n{extra}"
+        f"  size of location=8\n  size of variable=4\n  number of variables={len(names)}\n"
+        f"  variables:  {'  '.join(names)}  \n  header offset={len(dump)}\n{dump}"
+    )
+    axis = None if sliced is None else "xyz".index(sliced)
+    out = [head.encode()]
+    for place in np.ndindex(*(n // b // step for n, b in zip(cells[::-1], block[::-1], strict=True))):
+        place = place[::-1]
+        low = [p * b for p, b in zip(place, block, strict=True)]
+        cut = [slice(a, a + b) for a, b in zip(low, block, strict=True)]
+        if axis is not None:
+            middle = cells[axis] // step // 2
+            if not low[axis] <= middle < low[axis] + block[axis]:
+                continue
+            cut[axis] = slice(middle, middle + 1)
+        sizes = [c.stop - c.start for c in cut]
+        ends = [v for n in sizes for v in (nghost, nghost + n - 1)]
+        edges = [v for a, b in zip(low, block, strict=True) for v in (a * step, (a + b) * step)]
+        out.append(struct.pack("<10i", *ends, *place, 0) + struct.pack("<6d", *map(float, edges)))
+        out.append(fields[(slice(None), *cut[::-1])].astype("<f4").tobytes())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"".join(out))
+    return path
+
+
+def sliced_athdf(path: Path, source: Path, axis: str, index: int, *, total=False):
+    """A slice of an athdf file (or with `total` the sums over each block) as Athena++ writes it."""
+    k = "xyz".index(axis)
+    with h5py.File(source) as old, h5py.File(path, "w") as new:
+        for key, value in old.attrs.items():
+            new.attrs[key] = value
+        size = np.asarray(old.attrs["MeshBlockSize"]).copy()
+        places = old["LogicalLocations"][()]
+        met = (places[:, k] == index // size[k]) if not total else np.ones(len(places), bool)
+        data = old["cons"][()][:, met]
+        inside = index % size[k]
+        data = data.sum(4 - k, keepdims=True) if total else data.take([inside], 4 - k)
+        own, size[k] = size[k], 1
+        new.attrs["MeshBlockSize"], new.attrs["NumMeshBlocks"] = size.astype(">i4"), np.int32(met.sum())
+        new["LogicalLocations"], new["Levels"] = places[met].astype(">i8"), old["Levels"][()][met].astype(">i4")
+        for i in range(3):
+            faces = old[f"x{i + 1}f"][()][met]
+            new[f"x{i + 1}f"] = faces if i != k else faces[:, [0, own] if total else [inside, inside + 1]]
+        new["cons"] = data
+    return path

@@ -50,7 +50,7 @@ def test_nbf_frame_is_said_by_the_caller(tmp_path, fields):
         "periodic",
         "caller",
     )
-    with pytest.raises(mm.SnapshotError, match="frame"):
+    with pytest.raises(mm.ArgumentError, match="frame"):
         mm.open_snapshot(path, frame="guess")
 
 

@@ -1,0 +1,93 @@
+"""What lies behind a URL, through fsspec: zarr stores in place, single files as copies in a cache."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from mmfields.conventions import SnapshotError
+
+ROOTS = ("zarr.json", ".zgroup", ".zmetadata")
+# Of fsspec's caches those that hold whole files.
+WHOLE = ("simplecache", "filecache")
+
+
+@contextmanager
+def reached(url: str) -> Iterator[None]:
+    """Whatever a server, its library or fsspec complains about comes out as one SnapshotError."""
+    try:
+        yield
+    except (SnapshotError, FileNotFoundError):
+        raise
+    except ImportError as error:
+        raise SnapshotError(f"{url}: {error} (a library of its own is needed for this kind of URL)") from error
+    except Exception as error:
+        raise SnapshotError(
+            f"{url} cannot be reached ({type(error).__name__}: {error}); mend the address or the access, or copy it to "
+            "this machine"
+        ) from error
+
+
+def _filesystem(url: str) -> tuple[Any, str]:
+    from fsspec.core import url_to_fs
+
+    return url_to_fs(url)
+
+
+def resolved(url: str) -> str:
+    """The URL itself where a zarr store lies there, the path of a copy where the URL asks for one.
+
+    Raises
+    ------
+    SnapshotError
+        If it is a file that would have to be copied first, or cannot be reached.
+    FileNotFoundError
+        If there is nothing.
+    """
+    with reached(url):
+        fs, root = _filesystem(url)
+        if any(fs.exists(f"{root}/{name}") for name in ROOTS):
+            return url
+        if not fs.exists(root):
+            raise FileNotFoundError(f"no such file: {url}")
+        if fs.isdir(root):
+            raise SnapshotError(f"{url} is a directory, but no zarr store; copy it to this machine first")
+        if url.split("::")[0] in WHOLE:
+            import fsspec
+
+            return fsspec.open_local(url)
+    raise SnapshotError(
+        f"{url}: only zarr stores are read over the network; give 'simplecache::{url}', which copies the file to this "
+        "machine when it is opened"
+    )
+
+
+def matches(pattern: str) -> list[str]:
+    """URLs that a pattern matches, in order."""
+    from fsspec.core import has_magic
+
+    if not has_magic(pattern):
+        return [pattern]
+    caches, mark, inner = pattern.rpartition("::")
+    with reached(pattern):
+        fs, root = _filesystem(inner)
+        found = [caches + mark + fs.unstrip_protocol(path) for path in sorted(fs.glob(root))]
+    if not found:
+        raise SnapshotError(f"nothing matches {pattern!r}")
+    return found
+
+
+def chunk_counts(url: str) -> dict[str, int]:
+    """How many chunks of each array a store holds."""
+    fs, root = _filesystem(url)
+    counts: dict[str, int] = {}
+    for path in fs.find(root):
+        array, _, name = path[len(root) :].strip("/").partition("/")
+        counts[array] = counts.get(array, 0) + (bool(name) and name not in ("zarr.json", ".zarray", ".zattrs"))
+    return counts
+
+
+def holds(url: str, name: str) -> bool:
+    """Whether there is an object of this name in a store."""
+    with reached(url):
+        fs, root = _filesystem(url)
+        return fs.exists(f"{root}/{name}")
