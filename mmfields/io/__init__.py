@@ -23,6 +23,7 @@ from mmfields.conventions import (
     unit_carried,
 )
 from mmfields.io._lazy import LazyArray, Stack
+from mmfields.io._recognize import by_content, by_head, remedy, remedy_of_hdf5
 from mmfields.io._snapshot import require_file
 from mmfields.io.history import read_history
 from mmfields.io.jhtdb import from_giverny
@@ -40,6 +41,12 @@ ENGINES = {
     "openpmd": ("mmfields.io.openpmd", "OpenpmdBackend"),
     "jhtdb": ("mmfields.io.jhtdb", "JhtdbBackend"),
     "amrex": ("mmfields.io.amrex", "AmrexBackend"),
+    "pluto": ("mmfields.io.pluto", "PlutoBackend"),
+    "entity": ("mmfields.io.entity", "EntityBackend"),
+    "tristan": ("mmfields.io.tristan", "TristanBackend"),
+    "vpic": ("mmfields.io.vpic", "VpicBackend"),
+    "osiris": ("mmfields.io.osiris", "OsirisBackend"),
+    "athena_bin": ("mmfields.io.athena_bin", "AthenaBinBackend"),
 }
 MAGICS = {
     b"Pegasus++ binary output": "pegasus",
@@ -67,6 +74,8 @@ def find_engine(path: str | os.PathLike) -> str:
         head = file.read(64)
     if not head:
         raise SnapshotError(f"{path} is empty; copy it again")
+    if engine := by_head(path, head):
+        return engine
     for magic, engine in MAGICS.items():
         if head.startswith(magic):
             return engine
@@ -75,7 +84,8 @@ def find_engine(path: str | os.PathLike) -> str:
     if os.path.basename(path) == "Header" and head.startswith(b"HyperCLaw"):
         return "amrex"
     raise SnapshotError(
-        f"{path}: the first bytes {head[:24]!r} belong to no format that is read ({', '.join(ENGINES)}, zarr, "
+        remedy(path, head)
+        or f"{path}: the first bytes {head[:24]!r} belong to no format that is read ({', '.join(ENGINES)}, zarr, "
         "netCDF); name the engine with engine=... if you know better"
     )
 
@@ -110,8 +120,12 @@ def _hdf5_engine(path: str) -> str:
         hard = [name for name in file if isinstance(file.get(name, getlink=True), h5py.HardLink)]
         if "_NCProperties" in file.attrs or any("CLASS" in file[name].attrs for name in hard):
             return "netcdf"
+        if engine := by_content(file):
+            return engine
         raise SnapshotError(
-            f"{path} is HDF5, but neither openPMD, Athena++, JHTDB nor netCDF; it holds {list(file)[:10]}"
+            remedy_of_hdf5(file)
+            or f"{path} is HDF5, but of none of the formats that are read ({', '.join(ENGINES)}, netCDF); it holds "
+            f"{list(file)[:10]}"
         )
 
 

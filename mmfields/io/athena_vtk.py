@@ -276,8 +276,9 @@ class AthenaVtkBackend(BackendEntrypoint):
         return build(fields, {d: axes[d] for d in dims}, attrs=attrs, boundary=boundary, drop=drop_variables)
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
-        """Whether the first bytes are those of a legacy VTK file."""
-        return magic(filename_or_obj).startswith(MAGIC)
+        """Whether the first bytes are those of a legacy VTK file, and not of PLUTO's."""
+        head = magic(filename_or_obj)
+        return head.startswith(MAGIC) and b"\nPLUTO " not in head
 
 
 def _name(name: str, components: int, component: int) -> str:
