@@ -26,11 +26,12 @@ from mmfields.io._arrays import (
 from mmfields.io._lazy import RawBlocks, Single, Source
 from mmfields.io._recognize import PLUTO_NAME
 from mmfields.io._snapshot import LONGEST_AXIS, Axis, Field, build, finite, guarded
-from mmfields.io.athena_vtk import REAL, _coordinates, _data, _Reader
+from mmfields.io.athena_vtk import _coordinates, _data, _Reader
 
 NAMES = components({"vx": "u", "Bx": "B", "bx": "B", "Ex": "E"})
 FACES = re.compile(r"([BbE]x)([123])s")
 VECTORS = {"Velocity": "vx", "Magnetic": "Bx"}
+REAL = np.dtype(">f4")  # of VTK
 CODE_UNITS = {"normalization": "code units, the magnetic field over sqrt(4 pi)"}
 
 
@@ -172,7 +173,7 @@ def _vtk_sources(path: str, axes: Mapping[str, Axis]) -> dict[str, Source]:
     reader.expect(f"CELL_DATA {cells}")
     reader.newline()
     shape, sources = tuple(a.cells for a in axes.values()), {}
-    for name, (offset, count) in _data(reader, cells).items():
+    for name, (offset, count, *_) in _data(reader, cells).items():
         for i in range(count):
             blocks = RawBlocks((path,), np.zeros(1, np.int32), np.array([offset]), np.array([shape]), REAL, count, i)
             sources[_component(name, i) if count > 1 else name] = Single(blocks, shape)

@@ -61,7 +61,12 @@ class Inside:
     def read(self, block: int, region: Region) -> np.ndarray:
         wanted = iter(region)
         inner = [next(wanted) if a else slice(0, 1) for a in self.active]
-        values = self.blocks.read(block, tuple(slice(s.start + 1, s.stop + 1) for s in inner))
+        first, *rest = (slice(s.start + 1, s.stop + 1) for s in inner)
+        row = self.blocks.shapes[block, 1:]
+        if 8 * np.prod([s.stop - s.start for s in rest]) > np.prod(row):  # one long read is faster than many short ones
+            values = self.blocks.read(block, (first, *(slice(0, int(n)) for n in row)))[(slice(None), *rest)]
+        else:
+            values = self.blocks.read(block, (first, *rest))
         return values[tuple(slice(None) if a else 0 for a in self.active)]
 
 
