@@ -25,12 +25,23 @@ from mmfields.conventions import (
 from mmfields.io._lazy import LazyArray, Stack
 from mmfields.io._recognize import by_content, by_head, remedy, remedy_of_hdf5
 from mmfields.io._snapshot import require_file
+from mmfields.io.covering import from_yt
+from mmfields.io.foreign import as_snapshot, open_foreign
 from mmfields.io.history import read_history
 from mmfields.io.jhtdb import from_giverny
 from mmfields.io.storing import is_incomplete, store
 from mmfields.provenance import provenance, verb
 
-__all__ = ["from_arrays", "from_giverny", "open_series", "open_snapshot", "read_history", "store"]
+__all__ = [
+    "as_snapshot",
+    "from_arrays",
+    "from_giverny",
+    "from_yt",
+    "open_series",
+    "open_snapshot",
+    "read_history",
+    "store",
+]
 
 # engine: (module, class)
 ENGINES = {
@@ -131,7 +142,7 @@ def _hdf5_engine(path: str) -> str:
 
 def open_snapshot(
     path: str | os.PathLike,
-    engine: str | None = None,
+    engine: str | type[BackendEntrypoint] | None = None,
     chunks: Any = {},  # noqa: B006  the fixed signature; never mutated
     **options: Any,
 ) -> xr.Dataset:
@@ -143,12 +154,15 @@ def open_snapshot(
         File, or directory (zarr store, AMReX plotfile, ADIOS2 output).
     engine : str, optional
         ``pegasus``, ``athdf``, ``athena_vtk``, ``athenak``, ``openpmd``, ``jhtdb``, ``amrex``,
-        ``zarr`` or ``netcdf``; by default found from the first bytes, then the suffix.
+        ``pluto``, ``entity``, ``tristan``, ``vpic``, ``osiris``, ``athena_bin``, ``zarr`` or ``netcdf``;
+        by default found from the first bytes, then the suffix.  Any other engine that is installed for
+        xarray, or a class of one, opens too; what it gives goes through :func:`as_snapshot`.
     chunks : as for :func:`xarray.open_dataset`
         ``{}``, the default, follows the chunks of the file; None gives lazily indexed NumPy arrays.
     **options
         Options of the engine: ``boundary`` for all codes' formats, ``level``, ``staggered``,
-        ``mesh``, ``frame`` … where the engine has them.
+        ``mesh``, ``frame`` … where the engine has them.  With another engine, its own, and
+        ``names``, ``dims``, ``boundary``, ``units`` and ``staggered`` of :func:`as_snapshot`.
 
     Returns
     -------
@@ -174,6 +188,8 @@ def open_snapshot(
                 "Dataset instead, such as with ds.assign_attrs(boundary_x='open')"
             )
         return _open_own(path, engine, chunks)
+    if engine not in ENGINES:
+        return open_foreign(path, engine, chunks, options)
     return xr.open_dataset(path, engine=_backend(engine, options), chunks=chunks, **options)
 
 
@@ -249,7 +265,7 @@ def open_series(
 
 def _series(files: list[str], engine: str, chunks: Any, options: Mapping[str, Any]) -> xr.Dataset:
     """Files along time, by one engine."""
-    if engine in ("zarr", "netcdf"):
+    if engine not in ENGINES:
         return _join([(path, open_snapshot(path, engine, chunks, **options)) for path in files])
     backend = _backend(engine, options)()
     opened = [(path, backend.open_dataset(path, **options)) for path in files]
