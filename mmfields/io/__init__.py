@@ -30,12 +30,14 @@ from mmfields.io.foreign import as_snapshot, open_foreign
 from mmfields.io.history import read_history
 from mmfields.io.jhtdb import from_giverny
 from mmfields.io.storing import is_incomplete, store
+from mmfields.io.theta import from_openpmd_viewer
 from mmfields.provenance import provenance, verb
 
 __all__ = [
     "as_snapshot",
     "from_arrays",
     "from_giverny",
+    "from_openpmd_viewer",
     "from_yt",
     "open_series",
     "open_snapshot",

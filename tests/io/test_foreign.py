@@ -3,6 +3,7 @@
 import os
 import pickle
 
+import h5py
 import numpy as np
 import pytest
 import xarray as xr
@@ -352,6 +353,49 @@ def test_yt_of_arrays_in_memory():
         pickle.dumps(ds)
     with pytest.raises(mm.ArgumentError, match="dataset of yt"):
         mm.io.from_yt(dataset())
+
+
+@pytest.fixture
+def modes(tmp_path):
+    """openPMD in azimuthal modes of a field that is (2 + z, -1, z) everywhere: r and t components of modes 0 and 1."""
+    radial, along = 8, 12
+    z = (np.arange(along) + 0.5) * 0.5
+    parts = {d: np.zeros((3, radial, along)) for d in "rtz"}
+    parts["r"][1], parts["r"][2] = 2 + z, -1  # B_r = B_x cos + B_y sin
+    parts["t"][1], parts["t"][2] = -1, -(2 + z)  # B_t = B_y cos - B_x sin
+    parts["z"][0] = z
+    with h5py.File(tmp_path / "data00000010.h5", "w") as file:
+        file.attrs["openPMD"], file.attrs["openPMDextension"] = np.bytes_("1.1.0"), np.uint32(0)
+        file.attrs["basePath"], file.attrs["meshesPath"] = np.bytes_("/data/%T/"), np.bytes_("fields/")
+        file.attrs["particlesPath"] = np.bytes_("particles/")
+        step = file.create_group("data/10")
+        step.attrs["time"], step.attrs["dt"], step.attrs["timeUnitSI"] = 3.0, 0.3, 1.0
+        record = step.create_group("fields/B")
+        notes = {"geometry": "thetaMode", "geometryParameters": "m=2;imag=+", "dataOrder": "C"}
+        record.attrs.update({key: np.bytes_(value) for key, value in notes.items()})
+        record.attrs["axisLabels"] = np.array(["r", "z"], "S1")
+        record.attrs["gridSpacing"], record.attrs["gridGlobalOffset"] = np.array([0.25, 0.5]), np.zeros(2)
+        record.attrs["gridUnitSI"], record.attrs["timeOffset"] = 1.0, 0.0
+        for name, data in parts.items():
+            record[name] = data
+            record[name].attrs["position"], record[name].attrs["unitSI"] = np.array([0.5, 0.5]), 1.0
+    return tmp_path
+
+
+def test_azimuthal_modes_through_openpmd_viewer(modes):
+    pytest.importorskip("openpmd_viewer")
+    ds = mm.io.from_openpmd_viewer(modes, 10)
+    assert dict(ds.sizes) == {"x": 16, "y": 16, "z": 12} and ds.attrs["time"] == 3 and ds.Bx.attrs["units"] == "T"
+    assert [ds.attrs[f"boundary_{d}"] for d in "xyz"] == ["open", "open", "periodic"]
+    assert mm.conventions.box(ds) == {"x": (-2, 2), "y": (-2, 2), "z": (0, 6)}
+    inside = np.hypot(ds.x, ds.y) < 1.8
+    for name, wanted in (("Bx", 2 + ds.z), ("By", xr.full_like(ds.z, -1)), ("Bz", ds.z)):
+        away = (pickle.loads(pickle.dumps(ds))[name] - wanted).where(inside)
+        assert float(np.abs(away).max()) < 1e-12
+    with pytest.raises(mm.SnapshotError, match="no iteration 11"):
+        mm.io.from_openpmd_viewer(modes, 11)
+    with pytest.raises(mm.SnapshotError, match=r"\['E'\] in azimuthal modes; found \['B'\]"):
+        mm.io.from_openpmd_viewer(modes, 10, fields=["E"])
 
 
 # --- engines of other packages ---
