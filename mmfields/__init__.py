@@ -31,11 +31,11 @@ _MODULES = (
     "turbulence",
 )
 _NAMES = {
-    "MmfieldsError": "conventions",
-    "SnapshotError": "conventions",
-    "ArgumentError": "conventions",
+    "MmfieldsError": "errors",
+    "SnapshotError": "errors",
+    "ArgumentError": "errors",
     "show_versions": "provenance",
-    "MmfieldsWarning": "conventions",
+    "MmfieldsWarning": "errors",
     "mean_field": "conventions",
     "physical": "conventions",
     "as_snapshot": "io",

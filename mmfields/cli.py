@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from mmfields import __version__
-from mmfields.conventions import SnapshotError
+from mmfields.conventions import ArgumentError, MmfieldsError, SnapshotError
 
 OPENING = ("engine", "boundary", "level")
 
@@ -39,7 +39,7 @@ def _reported(command: Callable) -> Callable:
                 return command(**options)
             with _cluster(scheduler):
                 return command(**options)
-        except (SnapshotError, FileNotFoundError) as error:
+        except (MmfieldsError, FileNotFoundError) as error:
             message = " ".join(str(error).split())
             click.echo(f"mmfields: {message}", err=True)
             sys.exit(2)
@@ -57,7 +57,7 @@ def _cluster(address: str) -> Any:
     try:
         return Client(address, timeout="10s")
     except (OSError, ValueError) as error:
-        raise SnapshotError(f"no Dask scheduler at {address!r} ({error}): give one such as tcp://host:8786") from error
+        raise ArgumentError(f"no Dask scheduler at {address!r} ({error}): give one such as tcp://host:8786") from error
 
 
 def _open(file: str, options: dict[str, Any], time_index: int | None = None) -> Any:
@@ -66,7 +66,7 @@ def _open(file: str, options: dict[str, Any], time_index: int | None = None) -> 
 
     if file in samples.SAMPLES:
         if given := _given(options):
-            raise SnapshotError(f"{file} is a sample, to which {', '.join(given)} do not apply: leave them out")
+            raise ArgumentError(f"{file} is a sample, to which {', '.join(given)} do not apply: leave them out")
         ds = samples.load(file)
     else:
         ds = open_snapshot(file, **_given(options))
@@ -87,7 +87,7 @@ def _direction(text: str | None) -> Any:
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
-        raise SnapshotError(f"direction {text!r}: give x, y, z or three numbers such as 1,1,0") from None
+        raise ArgumentError(f"direction {text!r}: give x, y, z or three numbers such as 1,1,0") from None
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -146,7 +146,7 @@ def filter_(
     from mmfields.io import store
 
     if k_par == k_perp == (0.0, float("inf")):
-        raise SnapshotError("give --k-par or --k-perp: without a band nothing is filtered")
+        raise ArgumentError("give --k-par or --k-perp: without a band nothing is filtered")
     band = fourier.band(k_par=k_par, k_perp=k_perp)
     ds = fourier.filter(_open(file, options), ~band if residual else band, direction=_direction(direction))
     store(ds, out, overwrite=overwrite)
@@ -254,7 +254,7 @@ def _kind(given: dict[str, Any]) -> dict[str, Any]:
     from astropy.units import Quantity
 
     if bool(given["gyroradius"]) == bool(given["energy"]):
-        raise SnapshotError("give one of --gyroradius and --energy")
+        raise ArgumentError("give one of --gyroradius and --energy")
     kind = {key: value for key, value in given.items() if value}
     if kind.get("gyroradius"):
         return {**kind, "gyroradius": list(kind["gyroradius"])}
@@ -272,7 +272,7 @@ def _number_or_quantity(text: str, name: str) -> Any:
     try:
         return Quantity(text)
     except (TypeError, ValueError) as error:
-        raise SnapshotError(f"--{name} {text!r}: a number, or one with a unit such as '3 kpc', is needed") from error
+        raise ArgumentError(f"--{name} {text!r}: a number, or one with a unit such as '3 kpc', is needed") from error
 
 
 @main.command("report")

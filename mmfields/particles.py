@@ -9,18 +9,18 @@ import xarray as xr
 from mmfields.conventions import (
     MEAN_FIELD_FLOOR,
     SPATIAL,
-    SnapshotError,
     box,
     components,
     keys_of,
-    known_unit,
     mean_direction,
     require_direction,
     require_plain,
     require_whole,
     spatial_dims,
 )
+from mmfields.errors import ArgumentError, SnapshotError
 from mmfields.provenance import verb
+from mmfields.strength import strengths
 from mmfields.units import (
     CARRIED,
     EXAMPLES,
@@ -34,6 +34,7 @@ from mmfields.units import (
     radius_of,
     species_of,
     text_of,
+    unit_of_variable,
 )
 
 
@@ -94,7 +95,7 @@ def isotropic(
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If `n`, a gyroradius or the field is unusable.
     """
     kind = _Kind(field, gyroradius, energy, species, reference_field, beta_gamma, charge_sign, length_unit, field_unit)
@@ -151,12 +152,12 @@ def beam(
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         As :func:`isotropic`, or if the angle is not within 0 to pi.
     """
     angle = require_plain(pitch_angle, "pitch_angle", "radians")
     if angle.ndim or not 0 <= angle <= np.pi:
-        raise SnapshotError(
+        raise ArgumentError(
             f"pitch_angle={pitch_angle!r}: one angle in radians from 0 to pi is needed, np.radians(...)"
         )
     kind = _Kind(field, gyroradius, energy, species, reference_field, beta_gamma, charge_sign, length_unit, field_unit)
@@ -213,12 +214,12 @@ def _start(
     keys = np.stack([keys_of(seed, g, n) for g in range(len(radii))])
     if isinstance(positions, str):
         if positions not in ("uniform", "lattice"):
-            raise SnapshotError(f"positions={positions!r}: 'uniform', 'lattice' or an (n, 3) array is needed")
+            raise ArgumentError(f"positions={positions!r}: 'uniform', 'lattice' or an (n, 3) array is needed")
         position = low + (draws[..., :3] if positions == "uniform" else _lattice(n)) * (high - low)
     else:
         position = require_plain(positions, "positions")
         if position.shape != (n, 3) or not np.isfinite(position).all():
-            raise SnapshotError(f"positions have shape {position.shape}: {n} finite (x, y, z) are needed")
+            raise ArgumentError(f"positions have shape {position.shape}: {n} finite (x, y, z) are needed")
     return radii, np.broadcast_to(position, (len(radii), n, 3)), draws, keys
 
 
@@ -274,7 +275,7 @@ def from_arrays(
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If shapes differ, directions are no unit vectors, or a number is not finite.
     """
     kind = _Kind(None, gyroradius, energy, species, reference_field, beta_gamma, charge_sign, length_unit, field_unit)
@@ -282,17 +283,17 @@ def from_arrays(
     given = {"x": x, "y": y, "z": z, "vx": vx, "vy": vy, "vz": vz}
     parts = [np.atleast_1d(require_plain(kind.plain(v, name), name)) for name, v in given.items()]
     if not parts[0].size:
-        raise SnapshotError("x is empty: at least one particle is needed")
+        raise ArgumentError("x is empty: at least one particle is needed")
     if len({p.shape for p in parts}) > 1:
-        raise SnapshotError(f"positions and directions differ in shape: {[p.shape for p in parts]}")
+        raise ArgumentError(f"positions and directions differ in shape: {[p.shape for p in parts]}")
     if parts[0].ndim == 1:
         parts = [np.broadcast_to(p, (len(radii), len(p))) for p in parts]
     if parts[0].ndim != 2 or len(parts[0]) != len(radii):
-        raise SnapshotError(f"shape {parts[0].shape} does not fit {len(radii)} gyroradii: give (gyroradius, particle)")
+        raise ArgumentError(f"shape {parts[0].shape} does not fit {len(radii)} gyroradii: give (gyroradius, particle)")
     position, direction = np.stack(parts[:3], -1), np.stack(parts[3:], -1)
     length = np.linalg.norm(direction, axis=-1, keepdims=True)
     if (np.abs(length - 1) > 1e-6).any():
-        raise SnapshotError(
+        raise ArgumentError(
             f"directions must be unit vectors; their lengths run from {length.min()} to {length.max()}: divide by them"
         )
     require_whole(seed, "seed", 0)
@@ -327,17 +328,17 @@ class _Kind:
         self.energy: Any = None
         reference = self._in_units(reference, "reference_field", FIELD)
         if (gyroradius is None) == (energy is None):
-            raise SnapshotError("give one of gyroradius=... and energy=..., and not both")
+            raise ArgumentError("give one of gyroradius=... and energy=..., and not both")
         if energy is None:
             if species is not None:
-                raise SnapshotError(f"species={species!r}: it goes with energy=...; leave it out, or give charge_sign")
+                raise ArgumentError(f"species={species!r}: it goes with energy=...; leave it out, or give charge_sign")
             if getattr(gyroradius, "unit", None) is not None and gyroradius.unit.is_equivalent("J"):
-                raise SnapshotError(f"gyroradius={gyroradius} is an energy: give energy=... instead")
+                raise ArgumentError(f"gyroradius={gyroradius} is an energy: give energy=... instead")
             self.reference = self._strength(field, reference)
             self.gyroradius = self._in_units(gyroradius, "gyroradius", LENGTH)
         else:
             if np.any(np.isfinite(beta_gamma)) or charge_sign != 1:
-                raise SnapshotError(
+                raise ArgumentError(
                     "energy=... and species=... say what beta_gamma and charge_sign are: leave them out"
                 )
             self.reference = xr.DataArray(float(self._strength(field, reference)))
@@ -349,7 +350,7 @@ class _Kind:
         if field is not None:
             return reference_strength(field, reference)
         if not isinstance(reference, int | float | np.number) or not 0 < reference < np.inf:
-            raise SnapshotError(f"reference_field={reference!r}: a positive number in the field's unit is needed")
+            raise ArgumentError(f"reference_field={reference!r}: a positive number in the field's unit is needed")
         return xr.DataArray(float(reference))
 
     def _of_energy(self, energy: Any, species: Any) -> None:
@@ -378,10 +379,10 @@ class _Kind:
 def _radii(gyroradius: float | Sequence[float]) -> np.ndarray:
     try:
         radii = np.atleast_1d(require_plain(gyroradius, "gyroradius"))
-    except SnapshotError:
+    except ArgumentError:
         radii = np.zeros(1)
     if radii.ndim != 1 or not len(radii) or not (radii > 0).all():
-        raise SnapshotError(f"gyroradius={gyroradius!r}: positive, finite lengths are needed")
+        raise ArgumentError(f"gyroradius={gyroradius!r}: positive, finite lengths are needed")
     return radii
 
 
@@ -389,7 +390,7 @@ def _radii(gyroradius: float | Sequence[float]) -> np.ndarray:
 def reference_strength(field: xr.Dataset, reference: float | str) -> xr.DataArray:
     """Reference field as a scalar, lazy where the field is.
 
-    Sums run in extended precision and the result is rounded to 40 bits, so that it is the same however
+    Sums have twice the digits and the result is rounded to 40 bits, so that it is the same however
     the field is chunked: in a chaotic orbit the last bit of the gyroradius would show.
 
     Parameters
@@ -406,7 +407,7 @@ def reference_strength(field: xr.Dataset, reference: float | str) -> xr.DataArra
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If it is none of these; when computed, if the mean field is below 1e-3 of the rms field.
     """
     if not isinstance(reference, str):
@@ -414,21 +415,17 @@ def reference_strength(field: xr.Dataset, reference: float | str) -> xr.DataArra
     if isinstance(reference, str) and reference in ("rms", "mean"):
         if hasattr(field, "strength"):
             return field.strength(reference)
-        names = list(components(field))
-        dims = spatial_dims(field)
-        wide = [field[c].astype(np.longdouble) for c in names]
-        square = sum((w**2).mean(dims) for w in wide)
-        mean = sum(w.mean(dims) ** 2 for w in wide)
-        options = {"dask": "parallelized", "output_dtypes": [np.float64], "kwargs": {"kind": reference}}
-        result = xr.apply_ufunc(_strength, square, mean, **options)
-        if result.ndim:
+        if extra := [d for d in field[components(field)[0]].dims if d not in SPATIAL]:
             raise SnapshotError(
-                f"the field has dims {result.dims} beside x, y, z: select one snapshot with ds.isel(...)"
+                f"the field has dims {tuple(extra)} beside x, y, z: select one snapshot with ds.isel(...)"
             )
-        return result.drop_attrs()
+        means, square = strengths(field)
+        strength = square.map_blocks(_strength, (means**2).sum(), kind=reference, dtype=float)
+        in_memory = all(field[name].chunks is None for name in components(field))
+        return xr.DataArray(strength.compute(scheduler="synchronous") if in_memory else strength)
     number = isinstance(reference, int | float | np.number) and not isinstance(reference, bool)
     if not number or not 0 < reference < np.inf:
-        raise SnapshotError(
+        raise ArgumentError(
             f"reference_field={reference!r}: 'rms', 'mean' or a positive number in the field's unit is needed"
         )
     return xr.DataArray(float(reference))
@@ -446,22 +443,17 @@ def _strength(mean_square: np.ndarray, square_mean: np.ndarray, *, kind: str) ->
 
 
 def _ensemble(
-    position: np.ndarray,
-    direction: np.ndarray,
-    keys: np.ndarray,
-    radii: np.ndarray,
-    kind: _Kind,
-    attrs: dict[str, Any],
+    position: np.ndarray, direction: np.ndarray, keys: np.ndarray, radii: np.ndarray, kind: _Kind, attrs: dict[str, Any]
 ) -> xr.Dataset:
     beta_gamma, charge_sign, reference = kind.beta_gamma, kind.charge_sign, kind.reference
     if not isinstance(charge_sign, int | np.integer) or charge_sign not in (1, -1):
-        raise SnapshotError(f"charge_sign={charge_sign!r}: 1 or -1 is needed; its size is in the gyroradius")
+        raise ArgumentError(f"charge_sign={charge_sign!r}: 1 or -1 is needed; its size is in the gyroradius")
     try:
         ratio = np.asarray(beta_gamma, float)
     except (TypeError, ValueError):
         ratio = np.zeros(())
     if ratio.shape not in ((), radii.shape) or not (ratio > 0).all():
-        raise SnapshotError(f"beta_gamma={beta_gamma!r}: a positive number, or one for each gyroradius, is needed")
+        raise ArgumentError(f"beta_gamma={beta_gamma!r}: a positive number, or one for each gyroradius, is needed")
     dims = ("gyroradius", "particle")
     variables: dict[str, Any] = {}
     variables["beta_gamma"] = ("gyroradius", np.broadcast_to(ratio, radii.shape), {"long_name": "p/(m c)"})
@@ -511,19 +503,19 @@ def gyroradius(
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If a unit is missing or wrong, or a number is not positive.
     """
     species_charge = abs(charge) if isinstance(charge, int | float | np.number) and not isinstance(charge, bool) else 0
     if not species_charge:
-        raise SnapshotError(f"charge={charge!r}: a plain number in e, other than 0, is needed")
+        raise ArgumentError(f"charge={charge!r}: a plain number in e, other than 0, is needed")
     if isinstance(mass, str) and mass not in SPECIES:
-        raise SnapshotError(f"mass={mass!r}: give mass='proton', 'electron', or a Quantity such as 4 * u.u")
+        raise ArgumentError(f"mass={mass!r}: give mass='proton', 'electron', or a Quantity such as 4 * u.u")
     mass = species_of(mass)[2] if isinstance(mass, str) else species_of((charge, mass))[2]
     momentum, _ = momentum_of(energy, mass)
     reference = plain(reference_field, "reference_field", field, FIELD)
     if not isinstance(reference, int | float | np.number) or isinstance(reference, bool) or not reference > 0:
-        raise SnapshotError(
+        raise ArgumentError(
             f"reference_field={reference_field!r}: a positive number in the field's unit is needed, "
             "mm.particles.reference_strength(ds, 'rms'), or a Quantity"
         )
@@ -534,7 +526,7 @@ def gyroradius(
 
 def _unit(field: xr.Dataset, name: str, key: str) -> Any:
     """The unit of a variable as a Quantity: its own, or what the dataset says that 1 stands for."""
-    unit = known_unit(field, name, key)
+    unit = unit_of_variable(field, name, key)
     if unit is None:
         raise SnapshotError(
             f"{name} is in code units and the snapshot has no {key!r} attribute: ds.assign_attrs({key}='...') first"

@@ -166,14 +166,16 @@ def provenance(sources: Iterable[str], history: Iterable[str]) -> dict[str, str]
 def _recorded(result: Any, call: _Call, place: str = "") -> Any:
     """A result with its attrs, its Dask arrays named by their identity; tuples and mappings item by item."""
     if isinstance(result, xr.Dataset):
-        named = {n: _named(v, call, place, str(n)) for n, v in result.variables.items() if is_dask(v._data)}
+        named = {n: _name_variable(v, call, place, str(n)) for n, v in result.variables.items() if is_dask(v._data)}
         coords = {n: v for n, v in named.items() if n in result.coords}
         result = result.assign_coords(coords) if coords else result
         data = {n: v for n, v in named.items() if n not in coords}
         return (result.assign(data) if data else result.copy(deep=False)).assign_attrs(call.story(result))
     if isinstance(result, xr.DataArray):
-        variable = _named(result.variable, call, place, str(result.name))
-        coords = {n: _named(c.variable, call, place, str(n)) for n, c in result.coords.items() if is_dask(c.data)}
+        variable = _name_variable(result.variable, call, place, str(result.name))
+        coords = {
+            n: _name_variable(c.variable, call, place, str(n)) for n, c in result.coords.items() if is_dask(c.data)
+        }
         result = result.copy(deep=False, data=variable._data)
         return (result.assign_coords(coords) if coords else result).assign_attrs(call.story(result))
     if is_dataclass(result) and isinstance(getattr(result, "modes", None), xr.Dataset):  # waves on no grid
@@ -185,7 +187,7 @@ def _recorded(result: Any, call: _Call, place: str = "") -> Any:
     return result
 
 
-def _named(variable: xr.Variable, call: _Call, place: str, name: str) -> xr.Variable:
+def _name_variable(variable: xr.Variable, call: _Call, place: str, name: str) -> xr.Variable:
     """A variable whose Dask array tells its identity: by its name, or in this process where it has many blocks."""
     array = variable._data
     if not is_dask(array) or MADE.fullmatch(array.name) or array.name in call.given:

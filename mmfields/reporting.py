@@ -15,7 +15,6 @@ from mmfields import anisotropy, faraday, fourier, particles, plot, samples, spe
 from mmfields.conventions import (
     MEAN_FIELD_FLOOR,
     SPATIAL,
-    SnapshotError,
     components,
     mean_field,
     require_periodic,
@@ -23,6 +22,7 @@ from mmfields.conventions import (
     spacing,
     spatial_dims,
 )
+from mmfields.errors import ArgumentError, SnapshotError
 from mmfields.identity import stamp
 from mmfields.io import open_snapshot, store
 from mmfields.io.storing import remove
@@ -74,11 +74,11 @@ class Options:
 
     def __post_init__(self) -> None:
         if not isinstance(self.particles, int) or self.particles < 2:
-            raise SnapshotError(f"particles={self.particles!r}: at least two are needed for an error")
+            raise ArgumentError(f"particles={self.particles!r}: at least two are needed for an error")
         if self.los not in SPATIAL:
-            raise SnapshotError(f"los={self.los!r}: x, y or z is needed")
+            raise ArgumentError(f"los={self.los!r}: x, y or z is needed")
         if self.gyroradius is not None and (require_values(self.gyroradius, "gyroradius") <= 0).any():
-            raise SnapshotError(f"gyroradius={self.gyroradius!r}: positive lengths are needed")
+            raise ArgumentError(f"gyroradius={self.gyroradius!r}: positive lengths are needed")
 
 
 @dataclass
@@ -157,16 +157,16 @@ def report(
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If the file cannot be used.  A three-dimensional, periodic snapshot with ``Bx By Bz`` is needed.
     """
     options = options or Options()
     if not isinstance(options, Options):
-        raise SnapshotError(f"options={options!r}: mm.reporting.Options(...) is needed")
+        raise ArgumentError(f"options={options!r}: mm.reporting.Options(...) is needed")
     if not isinstance(path, str | os.PathLike):
-        raise SnapshotError(f"a path or a sample's name is needed, not {type(path).__name__}: mm.store it first")
+        raise ArgumentError(f"a path or a sample's name is needed, not {type(path).__name__}: mm.store it first")
     if os.path.exists(out) and not os.path.isdir(out):
-        raise SnapshotError(f"{out} is a file: give a directory")
+        raise ArgumentError(f"{out} is a file: give a directory")
     ds, source = _open(path, options, opening)
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
@@ -210,7 +210,7 @@ def _open(path: str | os.PathLike, options: Options, opening: dict[str, Any]) ->
     """The snapshot, and where it came from."""
     if str(path) in samples.SAMPLES:
         if opening:
-            raise SnapshotError(f"{path} is a sample, to which {', '.join(opening)} do not apply: leave them out")
+            raise ArgumentError(f"{path} is a sample, to which {', '.join(opening)} do not apply: leave them out")
         file = samples.path(str(path))
         ds = samples.load(str(path))
     else:

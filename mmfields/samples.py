@@ -5,7 +5,7 @@ from typing import Any
 
 import xarray as xr
 
-from mmfields.conventions import SnapshotError
+from mmfields.conventions import ArgumentError, SnapshotError
 from mmfields.provenance import verb
 
 SAMPLES = {
@@ -19,11 +19,11 @@ def path(name: str) -> Path:
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If there is no such sample, or its file is missing.
     """
     if name not in SAMPLES:
-        raise SnapshotError(f"no sample {name!r}; there are {', '.join(SAMPLES)}")
+        raise ArgumentError(f"no sample {name!r}; there are {', '.join(SAMPLES)}")
     return shipped(f"{name}.nc")
 
 
@@ -61,7 +61,7 @@ def load(name: str, chunks: Any = {}) -> xr.Dataset:  # noqa: B006  as open_snap
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If there is no such sample.
     """
     ds = xr.open_dataset(path(name), engine="h5netcdf", chunks=chunks).assign_attrs(source=f"the sample {name}")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import SnapshotError, keys_of, require_number, require_plain, require_whole, saved_lengths
+from mmfields.conventions import ArgumentError, keys_of, require_number, require_plain, require_whole, saved_lengths
 from mmfields.provenance import verb
 from mmfields.units import FIELD, LENGTH, plain
 
@@ -45,7 +45,7 @@ class Scattering:
 
         Raises
         ------
-        SnapshotError
+        ArgumentError, SnapshotError
             If there are Quantities, and the units of the field are not known or of another kind.
         """
         return replace(
@@ -68,13 +68,13 @@ class Scattering:
 
 def _rate(nu: Any, kappa: Any) -> Any:
     if (nu is None) == (kappa is None):
-        raise SnapshotError(f"nu={nu!r}, kappa={kappa!r}: give one of the two")
+        raise ArgumentError(f"nu={nu!r}, kappa={kappa!r}: give one of the two")
     name, value = ("nu", nu) if nu is not None else ("kappa", kappa)
     if getattr(value, "unit", None) is not None:
         return _rate_with_unit(name, value)
     number = require_plain(value, name, "the field's length unit and the particles' speed")
     if number.ndim or number < 0 or (name == "kappa" and number == 0):
-        raise SnapshotError(f"{name}={value!r}: a positive, finite number is needed")
+        raise ArgumentError(f"{name}={value!r}: a positive, finite number is needed")
     return float(number) if name == "nu" else KAPPA_NU / float(number)
 
 
@@ -86,9 +86,9 @@ def _rate_with_unit(name: str, value: Any) -> Any:
     kinds = {"nu": (u.m**-1, u.s**-1), "kappa": (u.m, u.m**2 / u.s)}[name]
     number = np.asarray(value.value)
     if number.ndim or not np.isfinite(number) or number < 0 or (name == "kappa" and number == 0):
-        raise SnapshotError(f"{name}={value}: one positive, finite Quantity is needed")
+        raise ArgumentError(f"{name}={value}: one positive, finite Quantity is needed")
     if not any(value.unit.is_equivalent(kind) for kind in kinds):
-        raise SnapshotError(f"{name}={value}: a Quantity in {kinds[0]} or {kinds[1]} is needed")
+        raise ArgumentError(f"{name}={value}: a Quantity in {kinds[0]} or {kinds[1]} is needed")
     own = value if value.unit.is_equivalent(kinds[0]) else value / constants.c
     return own.to(u.m**-1) if name == "nu" else KAPPA_NU / own.to(u.m)
 
@@ -114,7 +114,7 @@ def small_angle(*, nu: Any = None, kappa: Any = None) -> Scattering:
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If not one of the two is given, or it is not positive.
     """
     return Scattering(_rate(nu, kappa))
@@ -140,21 +140,21 @@ def patchy(
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If not one of `threshold` and `mask` is given.
     """
     if (threshold is None) == (mask is None):
-        raise SnapshotError(f"threshold={threshold!r}, mask={mask!r}: give one of the two")
+        raise ArgumentError(f"threshold={threshold!r}, mask={mask!r}: give one of the two")
     for name, phase in (("inside", inside), ("outside", outside)):
         if not (isinstance(phase, Scattering) or (name == "outside" and phase is None)):
-            raise SnapshotError(f"{name}={phase!r}: mm.scattering.small_angle(nu=...) or (kappa=...) is needed")
+            raise ArgumentError(f"{name}={phase!r}: mm.scattering.small_angle(nu=...) or (kappa=...) is needed")
         if phase is not None and (phase.threshold is not None or phase.mask is not None):
-            raise SnapshotError(f"{name} is patchy already ({phase.label()}): give mm.scattering.small_angle(...)")
+            raise ArgumentError(f"{name} is patchy already ({phase.label()}): give mm.scattering.small_angle(...)")
     number = getattr(threshold, "value", threshold)
     if threshold is not None and (require_plain(number, "threshold", "the field's unit") < 0).any():
-        raise SnapshotError(f"threshold={threshold!r}: a field strength from 0 on is needed")
+        raise ArgumentError(f"threshold={threshold!r}: a field strength from 0 on is needed")
     if mask is not None and not isinstance(mask, str):
-        raise SnapshotError("mask: the name of a variable of the snapshot is needed, such as ds.assign(patch=...)")
+        raise ArgumentError("mask: the name of a variable of the snapshot is needed, such as ds.assign(patch=...)")
     return Scattering(inside.rate, outside.rate if outside is not None else 0.0, threshold, mask)
 
 
@@ -196,16 +196,16 @@ def one_dimensional(
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         If a number is unusable.
     """
     from mmfields.kernels.layers import fly
 
     widths, kappas = require_plain(lengths, "lengths", "one length unit"), require_plain(kappa, "kappa", "that unit")
     if widths.ndim != 1 or widths.shape != kappas.shape or not len(widths):
-        raise SnapshotError(f"kappa={kappa!r}, lengths={lengths!r}: one of each per layer is needed")
+        raise ArgumentError(f"kappa={kappa!r}, lengths={lengths!r}: one of each per layer is needed")
     if not (np.isfinite(widths) & (widths > 0)).all() or not (kappas > 0).all():
-        raise SnapshotError(f"kappa={kappa!r}, lengths={lengths!r}: positive numbers are needed")
+        raise ArgumentError(f"kappa={kappa!r}, lengths={lengths!r}: positive numbers are needed")
     require_whole(n, "n", 1), require_whole(seed, "seed", 0)
     path = saved_lengths(distance, save)
     start = np.random.default_rng([seed, 0, 2]).random((n, 2))

@@ -11,7 +11,7 @@ import numpy as np
 from astropy import constants
 from astropy import units as u
 
-from mmfields.conventions import SnapshotError, require_number, require_values
+from mmfields.conventions import ArgumentError, require_number, require_values
 
 LIGHT = u.Quantity(constants.c.cgs.value, u.cm / u.s)
 # Charge and proton mass in Gaussian units, as numbers: astropy's own charge units do not mix with gauss.
@@ -19,21 +19,15 @@ _E, _M_P = 4.803204712570263e-10, constants.m_p.cgs.value
 
 
 def _checked(value: Any, name: str, unit: u.UnitBase, *, positive: bool = True) -> u.Quantity:
-    """A quantity in a unit.
-
-    Raises
-    ------
-    SnapshotError
-        If it has no unit or another kind of unit, is not finite, or is not above 0 where it must be.
-    """
+    """A quantity in a unit."""
     if not isinstance(value, u.Quantity):
-        raise SnapshotError(f"{name}={value!r}: an astropy Quantity in {unit} is needed, such as 1 * u.Unit('{unit}')")
+        raise ArgumentError(f"{name}={value!r}: an astropy Quantity in {unit} is needed, such as 1 * u.Unit('{unit}')")
     try:
         found = value.to(unit)
     except u.UnitsError as error:
-        raise SnapshotError(f"{name}={value}: a quantity in {unit} is needed ({error})") from error
+        raise ArgumentError(f"{name}={value}: a quantity in {unit} is needed ({error})") from error
     if not np.isfinite(found.value).all() or (positive and not (found.value > 0).all()):
-        raise SnapshotError(f"{name}={value}: finite{', positive' if positive else ''} numbers are needed")
+        raise ArgumentError(f"{name}={value}: finite{', positive' if positive else ''} numbers are needed")
     return found
 
 
@@ -42,9 +36,9 @@ def _number(value: Any, name: str, low: float, high: float) -> np.ndarray:
     try:
         found = np.asarray(u.Quantity(value).to_value(u.dimensionless_unscaled), float)
     except (TypeError, ValueError) as error:  # astropy's unit errors are among them
-        raise SnapshotError(f"{name}={value!r}: numbers from {low:g} to {high:g} are needed ({error})") from error
+        raise ArgumentError(f"{name}={value!r}: numbers from {low:g} to {high:g} are needed ({error})") from error
     if not ((found >= low) & (found <= high)).all():
-        raise SnapshotError(f"{name}={value!r}: numbers from {low:g} to {high:g} are needed")
+        raise ArgumentError(f"{name}={value!r}: numbers from {low:g} to {high:g} are needed")
     return found
 
 
@@ -78,7 +72,7 @@ class Medium:
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         If a value has no unit or is not positive.
     """
 
@@ -97,10 +91,10 @@ class Medium:
         units = {"B": u.G, "T": u.erg, "l_c": u.cm, "l_mm": u.cm, "tau": u.s, "v_A": u.cm / u.s, "l_A": u.cm}
         for field in fields(self):
             if field.name in units and _checked(getattr(self, field.name), field.name, units[field.name]).ndim:
-                raise SnapshotError(f"{field.name}={getattr(self, field.name)}: one quantity is needed")
+                raise ArgumentError(f"{field.name}={getattr(self, field.name)}: one quantity is needed")
         _number(self.dB_over_B, "dB_over_B", 1e-12, 10.0), _number(self.beta, "beta", 1e-6, 1e12)
         if not isinstance(self.Z, int | np.integer) or self.Z < 1:
-            raise SnapshotError(f"Z={self.Z!r}: a whole charge number from 1 on is needed")
+            raise ArgumentError(f"Z={self.Z!r}: a whole charge number from 1 on is needed")
 
 
 ICM = Medium()
@@ -108,7 +102,7 @@ ICM = Medium()
 
 def _required(medium: Any) -> "Medium":
     if not isinstance(medium, Medium):
-        raise SnapshotError(f"medium={medium!r}: mm.theory.Medium(...) is needed; some functions take no energy")
+        raise ArgumentError(f"medium={medium!r}: mm.theory.Medium(...) is needed; some functions take no energy")
     return medium
 
 
@@ -129,7 +123,7 @@ def gyroradius(E: u.Quantity, medium: Medium = ICM) -> u.Quantity:
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         If `E` is no positive energy.
     """
     energy = _checked(E, "E", u.erg)
@@ -197,7 +191,7 @@ def deflection_speed(E: u.Quantity, medium: Medium = ICM) -> u.Quantity:
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         If `E` is no positive energy.
     """
     return (LIGHT * deflection_angle(E, medium)).to(u.cm / u.s)
@@ -220,13 +214,13 @@ def deflection_angle(E: u.Quantity, medium: Medium = ICM, *, check: bool = False
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         If `E` is no positive energy, or out of range where that is checked.
     """
     ratio = 1 / (gyroradius(E, medium) / medium.l_mm).to_value("")
     if check and (np.asarray(ratio) >= 1).any():
         least = medium.Z * _E * medium.B.to_value(u.G) * medium.l_mm.to_value(u.cm) * u.erg
-        raise SnapshotError(
+        raise ArgumentError(
             f"E={E}: the deflections of Eqs. 2 to 6 are small only above {least.to(u.GeV):.3g}, r_g = l_mm"
         )
     return ratio * medium.dB_over_B
@@ -249,7 +243,7 @@ def scattering_rate(E: u.Quantity, medium: Medium = ICM, *, check: bool = False)
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         As :func:`deflection_angle`.
     """
     return (deflection_angle(E, medium, check=check) ** 2 * LIGHT / medium.l_mm).to(1 / u.s)
@@ -273,11 +267,11 @@ def kappa_of_rate(nu: u.Quantity, *, dimensions: int | None = None) -> u.Quantit
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         If the rate is not positive, or the dimensions are neither 1 nor 3.
     """
     if dimensions not in (None, 1, 3):
-        raise SnapshotError(f"dimensions={dimensions!r}: 1 or 3 is needed")
+        raise ArgumentError(f"dimensions={dimensions!r}: 1 or 3 is needed")
     return (2 / 3 if dimensions == 3 else 1.0) * (LIGHT**2 / _checked(nu, "nu", 1 / u.s)).to(u.cm**2 / u.s)
 
 
@@ -303,7 +297,7 @@ def kappa_micromirror(
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         As :func:`deflection_angle`.
     """
     _required(medium)
@@ -354,7 +348,7 @@ def firehose_ratio(medium: Medium = ICM, *, scale: u.Quantity | None = None) -> 
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         If the scale is no positive length.
     """
     length = thermal_gyroradius(medium) if scale is None else _checked(scale, "scale", u.pc)
@@ -380,13 +374,13 @@ def kappa_resonant(E: u.Quantity, medium: Medium = ICM, *, delta: float = 1 / 3,
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         If `E` is no positive energy, δ is not from 0 to 1, or out of range where that is checked.
     """
     power = _number(delta, "delta", 0.0, 1.0)
     ratio = (gyroradius(E, medium) / medium.l_c).to_value("")
     if check and (np.asarray(ratio) >= 1).any():
-        raise SnapshotError(f"E={E}: resonant scattering needs gyroradii below l_c = {medium.l_c}")
+        raise ArgumentError(f"E={E}: resonant scattering needs gyroradii below l_c = {medium.l_c}")
     return (LIGHT * medium.l_c * ratio**power).to(u.cm**2 / u.s)
 
 
@@ -411,7 +405,7 @@ def transition_energy(medium: Medium = ICM, *, delta: float = 1 / 3, f_mm: float
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         If δ is not from 0 to 1 or f_mm not within 0 and 1.
     """
     _required(medium)
@@ -441,7 +435,7 @@ def effective_rate(nu_mm: u.Quantity, nu_res: u.Quantity, f_mm: float) -> u.Quan
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         If a rate is not positive or the fraction not from 0 to 1.
     """
     fraction = _number(f_mm, "f_mm", 0.0, 1.0)
@@ -468,7 +462,7 @@ def kappa_effective(kappa_mm: u.Quantity, kappa_res: u.Quantity, f_mm: float) ->
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         If a coefficient is not positive or the fraction not from 0 to 1.
     """
     fraction, unit = _number(f_mm, "f_mm", 0.0, 1.0), u.cm**2 / u.s
@@ -494,7 +488,7 @@ def hashin_shtrikman(kappa_mm: u.Quantity, kappa_res: u.Quantity, f_mm: float) -
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         As :func:`kappa_effective`.
     """
     fraction, unit = _number(f_mm, "f_mm", 0.0, 1.0), u.cm**2 / u.s
@@ -524,14 +518,14 @@ def mode_amplitudes(k: u.Quantity | np.ndarray, spectrum: Any = 5 / 3) -> np.nda
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         If a wavenumber is not positive.
     """
     values = require_values(np.asarray(getattr(k, "value", k)), "k")
     if not (values > 0).all():
-        raise SnapshotError("k: positive wavenumbers are needed")
+        raise ArgumentError("k: positive wavenumbers are needed")
     if callable(spectrum) and not (spectrum(values) >= 0).all():
-        raise SnapshotError("spectrum: a function that gives no negative power is needed")
+        raise ArgumentError("spectrum: a function that gives no negative power is needed")
     weight = spectrum(values) * values if callable(spectrum) else values ** (1 - require_number(spectrum, "spectrum"))
     return np.sqrt(weight / weight.sum())
 
@@ -553,7 +547,7 @@ def scattering_angle(nu: u.Quantity, step: u.Quantity) -> np.ndarray:
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         If a quantity is not positive.
     """
     return np.sqrt((_checked(nu, "nu", 1 / u.s) * _checked(step, "step", u.cm) / LIGHT).to_value(""))
@@ -575,7 +569,7 @@ def resonant_power(E: u.Quantity, medium: Medium = ICM, *, slope: float = 5 / 3)
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         If `E` is no positive energy or ξ out of range.
     """
     return (gyroradius(E, medium) / medium.l_c).to_value("") ** (_number(slope, "slope", 1.0, 3.0) - 1)
@@ -598,7 +592,7 @@ def streaming_growth_rate(E: u.Quantity, medium: Medium = ICM, *, order_of_magni
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         If `E` is no positive energy.
     """
     rate = 0.01 / u.s if order_of_magnitude else gyrofrequency(medium) / u.rad
@@ -620,7 +614,7 @@ def streaming_ratio(E: u.Quantity, medium: Medium = ICM, *, order_of_magnitude: 
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         If `E` is no positive energy.
     """
     growth = streaming_growth_rate(E, medium, order_of_magnitude=order_of_magnitude)
@@ -666,7 +660,7 @@ def micromirror_streaming_ratio(E: u.Quantity, medium: Medium = ICM) -> np.ndarr
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         If `E` is no positive energy.
     """
     return (kappa_micromirror(E, medium) / kappa_streaming(medium)).to_value("")
@@ -689,7 +683,7 @@ def escape_speed(E: u.Quantity, height: u.Quantity, medium: Medium = ICM) -> u.Q
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         If a quantity is not positive.
     """
     return (kappa_micromirror(E, medium) / _checked(height, "height", u.cm)).to(u.km / u.s)
@@ -715,7 +709,7 @@ def running_kappa(time: u.Quantity, kappa: u.Quantity, *, rate: u.Quantity) -> u
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         If a quantity is not positive.
     """
     x = (_checked(rate, "rate", 1 / u.s) * _checked(time, "time", u.s)).to_value("")
@@ -738,7 +732,7 @@ def residence_path(*, volume: u.Quantity, surface: u.Quantity) -> u.Quantity:
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         If a quantity is not positive.
     """
     return (4 * _checked(volume, "volume", u.pc**3) / _checked(surface, "surface", u.pc**2)).to(u.pc)
@@ -759,7 +753,7 @@ def residence_time(path: u.Quantity) -> u.Quantity:
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         If it is no positive length.
     """
     return (_checked(path, "path", u.cm) / LIGHT).to(u.s)
@@ -782,15 +776,15 @@ def pressure_anisotropy(time: u.Quantity, tau: u.Quantity, *, exponent: float = 
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         If a quantity is not positive.
     """
     ratio = (_checked(time, "time", u.s, positive=False) / _checked(tau, "tau", u.s)).to_value("")
     if (ratio <= -1).any():
-        raise SnapshotError(f"time={time}: it is before -tau, when the box was infinite")
+        raise ArgumentError(f"time={time}: it is before -tau, when the box was infinite")
     power = _number(exponent, "exponent", 0.1, 10.0)
     if power.ndim:
-        raise SnapshotError(f"exponent={exponent!r}: one number is needed")
+        raise ArgumentError(f"exponent={exponent!r}: one number is needed")
     return (1 + ratio) ** float(power) - 1
 
 
@@ -813,7 +807,7 @@ def mirror_onset(tau: u.Quantity, *, threshold: float = 0.02, exponent: float = 
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         If a number is not positive.
     """
     _checked(tau, "tau", u.s)

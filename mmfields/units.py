@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import SPATIAL, SnapshotError
+from mmfields.conventions import SPATIAL, ArgumentError, MmfieldsError, SnapshotError
 
 # Attrs that say what 1 stands for, and the variables whose units they are.
 LENGTH, FIELD = "length_unit", "field_unit"
@@ -23,13 +23,13 @@ FAST = 700.0  # p/(m c) at which the speed is that of light to 1e-6
 CARRIED = (LENGTH, FIELD, "species", "charge", "mass", SPEED)
 
 
-def as_quantity(value: Any, name: str) -> Any:
+def as_quantity(value: Any, name: str, error: type[MmfieldsError] = ArgumentError) -> Any:
     """A Quantity of a Quantity, a unit, or the text of either, such as ``"3 uG"``.
 
     Raises
     ------
-    SnapshotError
-        If astropy reads none from it, or it has no unit; `name` says which.
+    ArgumentError
+        If astropy reads none from it, or it has no unit; `name` says which.  Or the `error` given, for attrs of data.
     """
     from astropy import units as u
 
@@ -37,13 +37,13 @@ def as_quantity(value: Any, name: str) -> Any:
         if isinstance(value, u.UnitBase):
             return 1.0 * value
         found = value if isinstance(value, u.Quantity) else 1.0 * u.Unit(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError) as problem:
         try:
             found = u.Quantity(value)
         except (TypeError, ValueError):
-            raise SnapshotError(f"{name}={value!r} is no quantity with a unit ({error})") from error
+            raise error(f"{name}={value!r} is no quantity with a unit ({problem})") from problem
     if found.unit.is_equivalent(u.dimensionless_unscaled):
-        raise SnapshotError(
+        raise error(
             f"{name}={value!r} has no unit: give an astropy Quantity such as 3 * u.uG, 1 * u.kpc, 1e-3 / u.cm**3"
         )
     return found
@@ -66,17 +66,35 @@ def unit_of(data: Any, key: str, given: Any = None) -> Any:
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If the variables have units already and `given` contradicts them, or astropy does not know a unit.
     """
     stated = _stated(data, key)
     if given is not None:
         own = as_quantity(given, key)
-        if stated is not None and not same(own, as_quantity(stated, key)):
+        if stated is not None and not same(own, as_quantity(stated, key, SnapshotError)):
             raise SnapshotError(f"{key}={given}: the data are in units of {stated} already; leave it out")
         return own
     text = stated if stated is not None else getattr(data, "attrs", {}).get(key)
-    return None if text is None else as_quantity(text, key)
+    return None if text is None else as_quantity(text, key, SnapshotError)
+
+
+def unit_of_variable(ds: xr.Dataset, name: str, key: str = "") -> Any:
+    """What 1 of a variable is: by its own units, else by ``attrs[key]`` of the snapshot.
+
+    Returns
+    -------
+    Quantity or None
+        None where neither says.
+
+    Raises
+    ------
+    SnapshotError
+        If astropy does not know the unit.
+    """
+    stated = ds[name].attrs.get("units", "1")
+    text = stated if stated not in ("1", "") else ds.attrs.get(key)
+    return None if text is None else as_quantity(text, name, SnapshotError)
 
 
 def _stated(data: Any, key: str) -> Any:
@@ -110,7 +128,7 @@ def plain(value: Any, name: str, data: Any, key: str, *, power: int = 1) -> Any:
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If the unit of the snapshot is not known, or is of another kind.
     """
     from astropy import units as u
@@ -119,7 +137,7 @@ def plain(value: Any, name: str, data: Any, key: str, *, power: int = 1) -> Any:
         try:
             value = u.Quantity(value)
         except (TypeError, u.UnitsError) as error:
-            raise SnapshotError(f"{name}={value!r}: give all of them a unit, or none ({error})") from error
+            raise ArgumentError(f"{name}={value!r}: give all of them a unit, or none ({error})") from error
     if not isinstance(value, u.Quantity):
         return value
     unit = unit_of(data, key)
@@ -132,7 +150,7 @@ def plain(value: Any, name: str, data: Any, key: str, *, power: int = 1) -> Any:
         with u.set_enabled_equivalencies(u.dimensionless_angles()):
             number = (value / unit**power).to_value("")
     except u.UnitsError as error:
-        raise SnapshotError(f"{name} is a Quantity in {value.unit}: one in {(unit**power).unit} is needed") from error
+        raise ArgumentError(f"{name} is a Quantity in {value.unit}: one in {(unit**power).unit} is needed") from error
     return float(number) if np.ndim(number) == 0 else np.asarray(number)
 
 
@@ -172,7 +190,7 @@ def require_same_units(field: Any, particles: xr.Dataset) -> None:
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If both are known and differ.
     """
     for key in (LENGTH, FIELD):
@@ -197,7 +215,7 @@ def species_of(species: Any) -> tuple[str, int, Any]:
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         If it is none of these.
     """
     from astropy import constants
@@ -215,7 +233,7 @@ def species_of(species: Any) -> tuple[str, int, Any]:
         if isinstance(charge, str) or not (np.isfinite(charge) and charge != 0 and mass.value > 0):
             raise ValueError
     except (TypeError, ValueError, u.UnitsError):
-        raise SnapshotError(
+        raise ArgumentError(
             f"species={species!r}: 'proton', 'electron', or (charge, mass) such as (2, 4 * u.u) are needed"
         ) from None
     return f"charge {float(charge):g} e, mass {mass:.6g}", float(charge), mass
@@ -226,7 +244,7 @@ def momentum_of(energy: Any, mass: Any) -> tuple[Any, np.ndarray]:
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         If the energy is no positive Quantity.
     """
     from astropy import constants
@@ -235,9 +253,9 @@ def momentum_of(energy: Any, mass: Any) -> tuple[Any, np.ndarray]:
     try:
         kinetic = u.Quantity(energy).to("J")
     except (TypeError, ValueError, u.UnitsError) as error:
-        raise SnapshotError(f"energy={energy!r}: give Quantities such as [1, 10] * u.TeV ({error})") from error
+        raise ArgumentError(f"energy={energy!r}: give Quantities such as [1, 10] * u.TeV ({error})") from error
     if not (np.isfinite(kinetic.value).all() and (kinetic.value > 0).all() and kinetic.ndim < 2 and kinetic.size):
-        raise SnapshotError(f"energy={energy}: one or several positive numbers are needed")
+        raise ArgumentError(f"energy={energy}: one or several positive numbers are needed")
     rest = (mass * constants.c**2).to("J")
     momentum = np.sqrt(kinetic**2 + 2 * kinetic * rest) / constants.c
     return momentum, (momentum / (mass * constants.c)).to_value("")
@@ -292,7 +310,7 @@ def coefficient_attrs(tr: xr.Dataset) -> dict[str, str]:
     """Attrs of a diffusion coefficient of trajectories: its unit, or what it counts where that is not known."""
     length = known_unit_of(tr, LENGTH)
     if length is not None and SPEED in tr.attrs:
-        return {"units": text_of((as_quantity(tr.attrs[SPEED], SPEED) * length).to("m2 / s"))}
+        return {"units": text_of((as_quantity(tr.attrs[SPEED], SPEED, SnapshotError) * length).to("m2 / s"))}
     return {"units": "1", "normalization": f"particle speed times {length_name(tr)}"}
 
 

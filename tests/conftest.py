@@ -11,6 +11,7 @@ from pathlib import Path
 import dask
 import numpy as np
 import pytest
+import xarray as xr
 
 import mmfields as mm
 
@@ -40,7 +41,7 @@ def no_compute():
 
 
 @pytest.fixture
-def turbulent() -> "mm.conventions.xr.Dataset":
+def turbulent() -> "xr.Dataset":
     """Asymmetric random snapshot: odd and even sizes, cells that are not cubic, an oblique mean field."""
     rng = np.random.default_rng(5)
     shape = (9, 12, 16)

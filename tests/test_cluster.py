@@ -12,6 +12,7 @@ import xarray as xr
 from distributed import Client
 
 import mmfields as mm
+from mmfields.cluster import progress
 from mmfields.reporting import Options
 
 
@@ -128,7 +129,7 @@ def test_blocks_on_a_cluster_give_the_same_bits(address):
         with Client(address) as client:
             lazy = mm.trace(ds.chunk(y=30, x=20), p, block=24, **options)
             found = lazy.compute()
-            said = [said for _, said in client.get_events(mm.io._progress.TOPIC)]
+            said = [said for _, said in client.get_events(progress.TOPIC)]
             said = [one for one in said if one["run"] == said[-1]["run"]]  # of the last task
         for name in ("x", "vz", "B", "mu"):
             np.testing.assert_array_equal(found[name], wanted[name])

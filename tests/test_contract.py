@@ -22,12 +22,17 @@ STOREYS = [
     ["anisotropy", "faraday"],
     ["spectra", "turbulence", "particles", "scattering"],
     ["fourier", "samples"],
+    ["strength"],
     ["io", "kernels"],
+    ["cluster"],
     ["units"],
     ["conventions"],
     ["provenance"],
     ["identity"],
+    ["errors"],
 ]
+# Circles of imports between files that are still to be mended; an entry that is mended is to be taken out.
+KNOWN: set[frozenset[str]] = set()
 LEVEL = {room: level for level, rooms in enumerate(STOREYS) for room in rooms}
 
 
@@ -63,10 +68,43 @@ def test_imports_run_downward(path):
         assert other == own or LEVEL[other] > LEVEL[own], f"{own} imports {other}"
 
 
+def file_of(name: str) -> Path | None:
+    """The file that a module's name, or that of something in a module, stands for."""
+    for parts in (name.split("."), name.split(".")[:-1]):
+        place = PACKAGE.parent.joinpath(*parts)
+        for file in (place.with_suffix(".py"), place / "__init__.py"):
+            if parts[:1] == ["mmfields"] and file.exists():
+                return file
+    return None
+
+
+def circles(graph: dict[str, set[str]]) -> set[frozenset[str]]:
+    """Groups of files of which each one leads to all others."""
+    reached = {}
+    for start in graph:
+        waiting, seen = [start], set()
+        while waiting:
+            new = graph[waiting.pop()] - seen
+            seen |= new
+            waiting += new
+        reached[start] = seen
+    return {frozenset(b for b in seen if a in reached[b]) for a, seen in reached.items() if a in seen}
+
+
+def test_files_import_each_other_in_no_circle():
+    graph = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        files = {file_of(name) for name in imported(path)} - {None, path}
+        graph[str(path.relative_to(PACKAGE))] = {str(file.relative_to(PACKAGE)) for file in files}
+    found = circles(graph)
+    assert found == KNOWN, f"new circles: {found - KNOWN}; mended ones: {KNOWN - found}"
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": set()}) == {frozenset("bc")}
+
+
 def test_kernels_know_numpy_and_numba_only():
     for path in (PACKAGE / "kernels").glob("*.py"):
         tops = {name.split(".")[0] for name in imported(path)}
-        assert tops <= {"numpy", "numba", "llvmlite", "math", "collections", "mmfields"}, path
+        assert tops <= {"numpy", "numba", "llvmlite", "math", "collections", "enum", "functools", "mmfields"}, path
         assert all(n.startswith("mmfields.kernels") for n in imported(path) if n.startswith("mmfields"))
 
 
@@ -135,7 +173,16 @@ def test_kernels_run_interpreted():
     """The physics tests of the kernels pass without the compiler."""
     here = Path(__file__).parent
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(here / "test_kernels.py")],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            str(here / "test_kernels.py"),
+            str(here / "kernels"),
+        ],
         env={**os.environ, "NUMBA_DISABLE_JIT": "1"},
         capture_output=True,
         text=True,

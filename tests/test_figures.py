@@ -117,5 +117,5 @@ def test_another_figure_in_the_same_directory_is_refused(tmp_path):
     assert json.loads((tmp_path / "numbers.json").read_text())["rms_late"] == pytest.approx(0.1807, abs=1e-4)
     with pytest.raises(mm.SnapshotError, match="already holds"):
         paper.compute("fig2", tmp_path)
-    with pytest.raises(mm.SnapshotError, match="fig1, fig2"):
+    with pytest.raises(mm.ArgumentError, match="fig1, fig2"):
         paper.figure("fig6")

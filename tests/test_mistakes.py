@@ -138,7 +138,7 @@ MISTAKES = {
 @pytest.mark.parametrize("name", MISTAKES)
 def test_a_mistake_is_told(name, ds, series, p, tr):
     call, found, remedy = MISTAKES[name]
-    with pytest.raises(mm.SnapshotError, match=found) as told:
+    with pytest.raises(mm.MmfieldsError, match=found) as told:
         call(ds, series, p, tr)
     assert re.search(remedy, str(told.value)), str(told.value)
     assert len(str(told.value)) < 700

@@ -70,7 +70,7 @@ def test_from_arrays():
         ({"gyroradius": [1.0, np.inf]}, "positive, finite"),
         ({"reference_field": 0.0}, "reference_field"),
     ):
-        with pytest.raises(mm.SnapshotError, match=match):
+        with pytest.raises(mm.ArgumentError, match=match):
             mm.particles.from_arrays(**{**good, **change})
 
 
@@ -80,7 +80,7 @@ def test_bad_calls(turbulent):
         ({"n": 5, "gyroradius": 0.0}, "gyroradius"),
         ({"n": 5, "gyroradius": 1.0, "reference_field": "median"}, "reference_field"),
     ):
-        with pytest.raises(mm.SnapshotError, match=match):
+        with pytest.raises(mm.ArgumentError, match=match):
             mm.particles.isotropic(options.pop("n"), seed=1, field=turbulent, **options)
     with pytest.raises(mm.SnapshotError, match="missing"):
         mm.particles.isotropic(5, gyroradius=1.0, seed=1, field=turbulent.drop_vars("Bx"))
@@ -109,7 +109,7 @@ def test_beam_and_lattice(turbulent, no_compute):
         ({"pitch_angle": 0.1, "positions": "ring"}, "'uniform', 'lattice'"),
         ({"pitch_angle": 0.1, "positions": given}, r"shape \(2, 3\)"),
     ):
-        with pytest.raises(mm.SnapshotError, match=match):
+        with pytest.raises(mm.ArgumentError, match=match):
             mm.particles.beam(3, gyroradius=1.0, seed=1, field=lazy, **options)
     with pytest.raises(mm.SnapshotError, match="trajectories of mm"):
         mm.particles.from_trajectories(p)
@@ -138,7 +138,7 @@ def test_gyroradii_of_energies():
         ({"energy": -1 * u.eV}, "positive numbers"),
         ({"energy": 1 * u.eV, "mass": "muon"}, "mass='proton'"),
     ):
-        with pytest.raises(mm.SnapshotError, match=match):
+        with pytest.raises(mm.ArgumentError, match=match):
             mm.particles.gyroradius(options.pop("energy"), field=ds, reference_field=3.0, **options)
     bare = ds.assign_attrs(field_unit="m")
     with pytest.raises(mm.SnapshotError, match="no magnetic field"):

@@ -98,7 +98,7 @@ def test_kappa_in_cm2_per_s_is_that_of_the_wanted_scattering():
     )
     with pytest.raises(mm.SnapshotError, match="length_unit="):
         mm.transport.physical(bare)
-    with pytest.raises(mm.SnapshotError, match="speed"):
+    with pytest.raises(mm.ArgumentError, match="speed"):
         mm.transport.physical(bare, length_unit="pc", speed=3 * u.pc)
 
 
@@ -156,9 +156,9 @@ def test_bands_in_wavenumbers_with_units():
     for plain_one, quantity in pairs:
         a, b = mm.fourier.filter(ds, plain_one), mm.fourier.filter(ds, quantity)
         np.testing.assert_allclose(a.Bx, b.Bx, atol=1e-9)
-    with pytest.raises(mm.SnapshotError, match="plain numbers"):
+    with pytest.raises(mm.ArgumentError, match="plain numbers"):
         mm.fourier.band(k_par=(0.5, 2), k_perp=(1, 2) / u.pc)
-    with pytest.raises(mm.SnapshotError, match="plain numbers"):
+    with pytest.raises(mm.ArgumentError, match="plain numbers"):
         mm.fourier.low_pass(2.0) * mm.fourier.low_pass(2 / u.pc)
     with pytest.raises(mm.SnapshotError, match="length_unit"):
         mm.fourier.filter(box(), mm.fourier.low_pass(2 / u.pc))
@@ -181,7 +181,7 @@ def test_what_does_not_fit_is_refused(call, match):
     for d in "xyz":
         stated[d].attrs["units"] = "mpc"
         stated[f"B{d}"].attrs["units"] = "uG"
-    with pytest.raises(mm.SnapshotError, match=match):
+    with pytest.raises(mm.MmfieldsError, match=match):
         call(stated)
 
 

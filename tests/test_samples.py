@@ -38,5 +38,5 @@ def test_mhd_turbulence(shared):
 
 
 def test_unknown_sample():
-    with pytest.raises(mm.SnapshotError, match="there are micromirrors, mhd_turbulence"):
+    with pytest.raises(mm.ArgumentError, match="there are micromirrors, mhd_turbulence"):
         mm.samples.load("macromirrors")

@@ -77,5 +77,5 @@ def test_bad_calls():
             "n=0",
         ),
     ):
-        with pytest.raises(mm.SnapshotError, match=match):
+        with pytest.raises(mm.ArgumentError, match=match):
             call()

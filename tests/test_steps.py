@@ -41,7 +41,7 @@ def test_steps_in_gyroradii_do_not_skip_cells():
     same = mm.trace(ds, p, step=1.0, distance=300.0, save=1)
     np.testing.assert_array_equal(half.x, same.x)
     assert "at most 0.5 of 2" in half.attrs["step_rule"]
-    with pytest.raises(mm.SnapshotError, match="cell_fraction"):
+    with pytest.raises(mm.ArgumentError, match="cell_fraction"):
         mm.trace(ds, p, step=0.1, distance=1.0, cell_fraction=0.0)
 
 

@@ -163,5 +163,5 @@ def test_arrays_come_back_in_their_shape():
     ],
 )
 def test_what_is_not_possible_is_refused(call, message):
-    with pytest.raises(mm.SnapshotError, match=message):
+    with pytest.raises(mm.ArgumentError, match=message):
         call()

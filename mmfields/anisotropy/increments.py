@@ -10,24 +10,22 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mmfields.anisotropy.subvolumes import group_sums, jackknife, require_subvolumes
+from mmfields.anisotropy.jackknife import group_sums, jackknife, require_subvolumes
 from mmfields.conventions import (
     SPATIAL,
-    SnapshotError,
+    Grid,
     aligned,
-    boundaries,
     components,
     derived_units,
     mean_direction,
+    per_snapshot,
     require_direction,
     require_number,
     require_values,
     require_whole,
-    spacing,
-    spatial_dims,
-    stacked,
     unit_attrs,
 )
+from mmfields.errors import ArgumentError, SnapshotError
 from mmfields.provenance import verb
 
 FRAMES = ("local", "global")
@@ -121,14 +119,14 @@ def structure_function(
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If an argument is not possible, the reach is too long for the box or below one cell; and when it is
         computed, if the field is not finite, or has no mean direction in the global frame and none is given.
     """
-    plan = _planned(ds, order, points, frame, pairs, seed, lags, reach, bins, angles, subvolumes)
+    plan = _plan_of(ds, order, points, frame, pairs, seed, lags, reach, bins, angles, subvolumes)
     if plan.local and direction is not None:
-        raise SnapshotError("direction is for frame='global' alone: in the local frame every pair has its own")
-    dims = spatial_dims(ds)
+        raise ArgumentError("direction is for frame='global' alone: in the local frame every pair has its own")
+    dims = plan.grid.dims
     names = list(components(ds, of)) if isinstance(of, str) and f"{of}x" in ds else [of]
     if names == [of] and (not isinstance(of, str) or of not in ds or not set(dims) <= set(ds[of].dims)):
         raise SnapshotError(
@@ -140,7 +138,7 @@ def structure_function(
     lead, arrays, (along,) = aligned([ds[n] for n in taken], [along], dims)
     first = len(taken) - len(names)
     plan = replace(plan, names=tuple(taken), values=(first, first + len(names)))
-    sums = _summed(arrays, along, plan)
+    sums = _sum_pairs(arrays, along, plan)
     waves = [_parts(a, len(dims)) for a in arrays[first:]] if plan.groups > 1 else []
     return _labelled(ds, sums, waves, plan, lead, names, several=not isinstance(order, int | np.integer))
 
@@ -149,10 +147,7 @@ def structure_function(
 class _Plan:
     """What is asked for, in cells of the snapshot: all of it small, and sent along with every block."""
 
-    dims: tuple[str, ...]
-    shape: tuple[int, ...]
-    widths: tuple[float, ...]
-    periodic: tuple[bool, ...]
+    grid: Grid
     orders: tuple[int, ...]
     points: int
     local: bool
@@ -168,54 +163,53 @@ class _Plan:
 
     def axes(self) -> list[str]:
         """Components of a vector in the order of the kernels: the fastest axis first, then those that are missing."""
-        return [*self.dims[::-1], *(d for d in SPATIAL if d not in self.dims)]
+        return [*self.grid.dims[::-1], *(d for d in SPATIAL if d not in self.grid.dims)]
 
     def margins(self) -> tuple[tuple[int, int], ...]:
         """Cells before and after a block, along each axis, that its pairs reach."""
         steps = POINTS[self.points][0]
-        reached = np.array([s * self.lags for s in steps]).reshape(-1, 3)[:, 3 - len(self.dims) :]
+        reached = np.array([s * self.lags for s in steps]).reshape(-1, 3)[:, 3 - len(self.grid.dims) :]
         return tuple(zip((-reached.min(axis=0)).tolist(), reached.max(axis=0).tolist(), strict=True))
 
 
-def _planned(ds, order, points, frame, pairs, seed, lags, reach, bins, angles, subvolumes) -> _Plan:
+def _plan_of(ds, order, points, frame, pairs, seed, lags, reach, bins, angles, subvolumes) -> _Plan:
     """Check the arguments; nothing is computed."""
     components(ds)
     require_subvolumes(subvolumes)
     orders = tuple(order) if isinstance(order, list | tuple | np.ndarray) else (order,)
     orders = tuple(require_whole(o, "order", 1) for o in orders)
     if not orders or max(orders) > HIGHEST_ORDER or len(set(orders)) < len(orders):
-        raise SnapshotError(f"order={order!r}: different whole numbers from 1 to {HIGHEST_ORDER} are needed")
+        raise ArgumentError(f"order={order!r}: different whole numbers from 1 to {HIGHEST_ORDER} are needed")
     require_whole(pairs, "pairs", 1), require_whole(seed, "seed", 0)
     if not isinstance(points, int) or points not in POINTS or frame not in FRAMES:
-        raise SnapshotError(f"points={points!r}, frame={frame!r}: 2 or 5, and one of {', '.join(FRAMES)}, are needed")
-    dims, widths, kinds = spatial_dims(ds), spacing(ds), boundaries(ds)
-    shape = tuple(ds.sizes[d] for d in dims)
+        raise ArgumentError(f"points={points!r}, frame={frame!r}: 2 or 5, and one of {', '.join(FRAMES)}, are needed")
+    grid = Grid.of(ds)
+    rank = len(grid.dims)
     extent = POINTS[points][0][-1] - POINTS[points][0][0]
-    lengths = [n * widths[d] for n, d in zip(shape, dims, strict=True) if n > 1]
+    lengths = [length for n, length in zip(grid.shape, grid.lengths, strict=True) if n > 1]
     if not lengths:
         raise SnapshotError("a snapshot of one cell has no increments")
     given = lags is not None and not isinstance(lags, str)
     if not given:
-        reach = _reach(reach, min(lengths), min(w for d, w in widths.items() if ds.sizes[d] > 1), points)
-    cells = np.array([1.0] * (3 - len(dims)) + [widths[d] for d in dims])
-    axes = np.array([0] * (3 - len(dims)) + [int(n > 1) for n in shape])
+        reach = _reach(
+            reach, min(lengths), min(w for n, w in zip(grid.shape, grid.spacing, strict=True) if n > 1), points
+        )
+    cells = np.array([1.0] * (3 - rank) + list(grid.spacing))
+    axes = np.array([0] * (3 - rank) + [int(n > 1) for n in grid.shape])
     if given and reach is not None:
-        raise SnapshotError(f"reach={reach!r} is for separations that are not given themselves: leave it out")
+        raise ArgumentError(f"reach={reach!r} is for separations that are not given themselves: leave it out")
     if given:
-        table = _given_lags(lags, dims, shape, extent)
+        table = _given_lags(lags, grid, extent)
         reach = float(np.linalg.norm(table * cells, axis=1).max())
     elif lags == "all":
         table = _all_lags(reach, cells, axes)
     elif lags is None:
         table = _drawn_lags(reach, cells, axes, seed)
     else:
-        raise SnapshotError(f"lags={lags!r}: 'all', or an array (m, 3) of whole numbers of cells, is needed")
-    edges, turns = _edges(bins, reach, cells, axes), _turns(angles)
+        raise ArgumentError(f"lags={lags!r}: 'all', or an array (m, 3) of whole numbers of cells, is needed")
+    edges, turns = _length_edges(bins, reach, cells, axes), _angle_edges(angles)
     return _Plan(
-        dims=dims,
-        shape=shape,
-        widths=tuple(widths[d] for d in dims),
-        periodic=tuple(kinds[d] == "periodic" for d in dims),
+        grid=grid,
         orders=orders if 2 in orders or not subvolumes else (*orders, 2),
         asked=len(orders),
         points=points,
@@ -249,7 +243,7 @@ def _reach(reach: float | None, shortest: float, cell: float, points: int) -> fl
     return value
 
 
-def _half(lags: np.ndarray) -> np.ndarray:
+def _one_of_each_sign(lags: np.ndarray) -> np.ndarray:
     """One of l and -l, which are the same pairs, in the order of z, y, x; none of length 0."""
     lags = lags[(lags != 0).any(axis=1)]
     leading = np.take_along_axis(lags, (lags != 0).argmax(axis=1)[:, None], axis=1)
@@ -263,13 +257,13 @@ def _drawn_lags(reach: float, cells: np.ndarray, axes: np.ndarray, seed: int) ->
     size, turn, rise = ((start + EVEN * np.arange(DRAWN)[:, None]) % 1.0).T
     shortest = cells[axes == 1].min()
     size = shortest * (max(reach, shortest) / shortest) ** size
-    arrow = _arrows(turn, rise, int(axes.sum()))
+    arrow = _isotropic_directions(turn, rise, int(axes.sum()))
     lags = np.zeros((DRAWN, 3), np.int64)
     lags[:, axes == 1] = np.rint(arrow * size[:, None] / cells[axes == 1])
-    return _half(lags[np.linalg.norm(lags * cells, axis=1) <= reach * (1 + TIE)])
+    return _one_of_each_sign(lags[np.linalg.norm(lags * cells, axis=1) <= reach * (1 + TIE)])
 
 
-def _arrows(turn: np.ndarray, rise: np.ndarray, rank: int) -> np.ndarray:
+def _isotropic_directions(turn: np.ndarray, rise: np.ndarray, rank: int) -> np.ndarray:
     """Unit vectors of all directions alike, (m, rank), from numbers between 0 and 1."""
     round_ = np.stack([np.cos(2 * np.pi * turn), np.sin(2 * np.pi * turn)], axis=1)
     if rank == 1:
@@ -282,10 +276,10 @@ def _all_lags(reach: float, cells: np.ndarray, axes: np.ndarray) -> np.ndarray:
     most = (np.floor(reach / cells * (1 + TIE)) * axes).astype(int)
     grid = np.stack(np.meshgrid(*(np.arange(-m, m + 1) for m in most), indexing="ij"), axis=-1).reshape(-1, 3)
     grid = grid[np.linalg.norm(grid * cells, axis=1) <= reach * (1 + TIE)]
-    return np.unique(_half(grid), axis=0)
+    return np.unique(_one_of_each_sign(grid), axis=0)
 
 
-def _given_lags(lags: Any, dims: Sequence[str], shape: Sequence[int], extent: int) -> np.ndarray:
+def _given_lags(lags: Any, grid: Grid, extent: int) -> np.ndarray:
     try:
         table = np.asarray(lags)
     except ValueError:
@@ -297,18 +291,18 @@ def _given_lags(lags: Any, dims: Sequence[str], shape: Sequence[int], extent: in
         or not len(table)
         or not table.any(axis=1).all()
     ):
-        raise SnapshotError(
+        raise ArgumentError(
             "lags: an array (m, 3) of whole numbers of cells along x, y, z is needed, none of them zero"
         )
-    sizes = dict(zip(dims, shape, strict=True))
+    sizes = dict(zip(grid.dims, grid.shape, strict=True))
     most = np.array([(sizes.get(d, 1) - 1) // extent if extent > 1 else sizes.get(d, 1) - 1 for d in SPATIAL])
     if (bad := ((table > most) | (table < -most)).any(axis=1)).any():
         raise SnapshotError(f"lag {table[bad][0].tolist()} (x, y, z) does not fit: {most.tolist()} cells is the most")
-    order = [d for d in SPATIAL if d not in dims] + list(dims)
-    return np.unique(_half(table[:, [SPATIAL.index(d) for d in order]].astype(np.int64)), axis=0)
+    order = [*(d for d in SPATIAL if d not in grid.dims), *grid.dims]
+    return np.unique(_one_of_each_sign(table[:, [SPATIAL.index(d) for d in order]].astype(np.int64)), axis=0)
 
 
-def _edges(bins: Any, reach: float, cells: np.ndarray, axes: np.ndarray) -> np.ndarray:
+def _length_edges(bins: Any, reach: float, cells: np.ndarray, axes: np.ndarray) -> np.ndarray:
     if isinstance(bins, int | np.integer):
         require_whole(bins, "bins", 2)
         low = cells[axes == 1].min() / 2
@@ -316,7 +310,7 @@ def _edges(bins: Any, reach: float, cells: np.ndarray, axes: np.ndarray) -> np.n
     return _ascending("bins", bins, 0.0, np.inf)
 
 
-def _turns(angles: Any) -> np.ndarray:
+def _angle_edges(angles: Any) -> np.ndarray:
     """Edges of the angle [degrees]."""
     if isinstance(angles, int | np.integer):
         require_whole(angles, "angles", 1)
@@ -327,25 +321,19 @@ def _turns(angles: Any) -> np.ndarray:
 def _ascending(name: str, edges: Any, low: float, high: float) -> np.ndarray:
     found = require_values(edges, name)
     if len(found) < 2 or (np.diff(found) <= 0).any() or found[0] < low or found[-1] > high:
-        raise SnapshotError(f"{name}: ascending edges within {low:g} and {high:g} are needed")
+        raise ArgumentError(f"{name}: ascending edges within {low:g} and {high:g} are needed")
     return found
 
 
-def _summed(arrays: Sequence[Any], along: Any, plan: _Plan) -> Any:
+def _sum_pairs(arrays: Sequence[Any], along: Any, plan: _Plan) -> Any:
     """Sums over all blocks, (…, groups, numbers): NumPy or lazy as the fields are."""
-    rank = len(plan.dims)
-    lead = arrays[0].shape[: arrays[0].ndim - rank]
-    lazy = any(hasattr(a, "dask") for a in (*arrays, along))
-    parts = []
-    for index in np.ndindex(*lead):
-        fields, axis = [a[index] for a in arrays], along[index]
-        parts.append(_lazy(fields, axis, plan) if lazy else _whole(fields, axis, plan))
-    return stacked(parts, lead)
+    work = _lazy if any(hasattr(a, "dask") for a in (*arrays, along)) else _whole
+    return per_snapshot(lambda axis, *fields: work(fields, axis, plan), [along, *arrays], along.ndim - 1)
 
 
 def _whole(fields: Sequence[np.ndarray], along: np.ndarray, plan: _Plan) -> np.ndarray:
     """The box as one block, its tiles shared among threads."""
-    cores = tuple((0, n) for n in plan.shape)
+    cores = tuple((0, n) for n in plan.grid.shape)
     return _block(_packed(*fields, plan=plan), along, plan=plan, core=cores, threads=os.cpu_count() or 1)
 
 
@@ -366,10 +354,10 @@ def _lazy(fields: Sequence[Any], along: Any, plan: _Plan) -> Any:
         dtype=kind,
         meta=np.empty((0,) * (fields[0].ndim + 1), kind),
     )
-    shape = (int(np.prod([min(plan.groups, n) for n in plan.shape])), _numbers(plan))
+    shape = (int(np.prod([min(plan.groups, n) for n in plan.grid.shape])), _numbers(plan))
     sizes, sums = _core(plan, kind.itemsize), []
-    for corner in product(*(range(0, n, c) for n, c in zip(plan.shape, sizes, strict=True))):
-        core = tuple((a, min(a + c, n)) for a, c, n in zip(corner, sizes, plan.shape, strict=True))
+    for corner in product(*(range(0, n, c) for n, c in zip(plan.grid.shape, sizes, strict=True))):
+        core = tuple((a, min(a + c, n)) for a, c, n in zip(corner, sizes, plan.grid.shape, strict=True))
         one = block(_cut(cells, _around(core, plan)), along, plan=asked, core=core)
         sums.append(da.from_delayed(one, shape, np.float64, meta=np.empty((0, 0))))
     return da.stack(sums).sum(axis=0) if len(sums) > 1 else sums[0]
@@ -383,7 +371,7 @@ def _numbers(plan: _Plan) -> int:
 def _around(core: Sequence[tuple[int, int]], plan: _Plan) -> list[tuple[int, int]]:
     """Cells that the pairs of a block reach, beyond the ends where the axis wraps; all of it where that is less."""
     around = []
-    for (a, b), (low, high), n, periodic in zip(core, plan.margins(), plan.shape, plan.periodic, strict=True):
+    for (a, b), (low, high), n, periodic in zip(core, plan.margins(), plan.grid.shape, plan.grid.periodic, strict=True):
         first, last = (a - low, b + high) if periodic else (max(a - low, 0), min(b + high, n))
         around.append((0, n) if last - first >= n else (first, last))
     return around
@@ -411,7 +399,7 @@ def _core(plan: _Plan, size: int) -> tuple[int, ...]:
     from mmfields.kernels.increments import TILE
 
     choices = []
-    for n in plan.shape:
+    for n in plan.grid.shape:
         choices.append(sorted({min(n, max(1, -(-n // parts // TILE)) * TILE) for parts in (1, 2, 4, 8, 16, 32, 64)}))
     best = None
     for sizes in product(*choices):
@@ -435,45 +423,52 @@ def _block(
     from mmfields.kernels import increments
 
     require_direction(along)
-    missing = 3 - len(plan.dims)
-    around = _around(core, plan)
+    missing, around = 3 - len(plan.grid.dims), _around(core, plan)
+    inner = zip(plan.grid.periodic, around, plan.grid.shape, strict=True)
+    opened = np.array([0] * missing + [int(not (p and b - a == n)) for p, (a, b), n in inner])
     shape = np.array([1] * missing + [b - a for a, b in around])
-    wraps = np.array(
-        [1] * missing + [int(p and b - a == n) for p, (a, b), n in zip(plan.periodic, around, plan.shape, strict=True)]
-    )
-    origin = np.array([0] * missing + [a for a, _ in around])
-    steps, weights, norm = POINTS[plan.points]
-    spacing_ = np.array([1.0] * missing + list(plan.widths))
-    length = np.linalg.norm(plan.lags * spacing_, axis=1)
-    tie = TIE_LOCAL if plan.local else TIE
-    edges, cosines = plan.edges * (1 - tie), np.cos(np.radians(plan.turns[::-1] * (1 - tie)))
-    cosines[0] = 0.0 if plan.turns[-1] == 90.0 else cosines[0]
-    cosines[-1] = 2.0 if plan.turns[0] == 0.0 else cosines[-1]
-    rings = _bins(length, plan.edges * (1 - TIE))
-    parts = _tiles(core, plan) if plan.pairs else _rows(core, plan)
-    parts[:, :3] -= origin
-    direction = along[[SPATIAL.index(d) for d in plan.axes()]]
-    columns = np.array([_width(plan), *plan.values, int(plan.local)])
-    key = np.random.default_rng([plan.seed, 6]).integers(0, 1 << 32, 2, dtype=np.uint32)
-    lags = np.concatenate([plan.lags, rings[:, None]], axis=1).astype(np.int32)
-    groups, many = int(np.prod([min(plan.groups, n) for n in plan.shape])), len(edges)
-
     flat = np.ascontiguousarray(cells).reshape(-1)
-    bins, orders = (many**2, many * len(plan.turns)), len(plan.orders)
+    field = increments.Cells(flat, _width(plan), *plan.values, plan.local, shape, opened)
+    steps, weights, norm = POINTS[plan.points]
+    direction = along[[SPATIAL.index(d) for d in plan.axes()]]
+    increment = increments.Increment(steps, weights, norm, np.array(plan.orders), direction)
+    lengths, angles = (increments.Bins(*_table(edges)) for edges in _edges_of_pairs(plan))
+    pairs = _pairs_of(plan)
+    tiles = _tiles(core, plan) if plan.pairs else _rows(core, plan)
+    tiles[:, :3] -= np.array([0] * missing + [a for a, _ in around])
+    many, groups = len(plan.edges), int(np.prod([min(plan.groups, n) for n in plan.grid.shape]))
+    sizes, orders = (many**2 + 1, many * len(plan.turns) + 1), len(plan.orders)
 
     def share(own: np.ndarray) -> np.ndarray:
-        counts = [np.zeros((groups, b + 1), np.int64) for b in bins]
-        sums = [np.zeros((groups, orders, b + 1)) for b in bins]
-        increments.add_pairs(
-            flat, columns, shape, wraps, own, plan.pairs > 0, key, lags, spacing_, steps, weights, direction,
-            *_table(edges), *_table(cosines), norm, np.array(plan.orders), counts[0], sums[0], counts[1], sums[1],
-        )  # fmt: skip
-        both = [np.concatenate([c[:, None], v], axis=1)[..., :-1] for c, v in zip(counts, sums, strict=True)]
+        found = [(np.zeros((groups, n), np.int64), np.zeros((groups, orders, n))) for n in sizes]
+        sums = increments.Sums(*found[0], *found[1])
+        increments.add_pairs(increments.room(), field, pairs._replace(tiles=own), increment, lengths, angles, sums)
+        both = [np.concatenate([c[:, None], v], axis=1)[..., :-1] for c, v in found]
         return np.concatenate([t.swapaxes(1, 2).reshape(groups, -1) for t in both], axis=1)
 
-    shares = [p for p in np.array_split(parts, threads) if len(p)]
+    shares = [p for p in np.array_split(tiles, threads) if len(p)]
     with ThreadPoolExecutor(threads) as pool:
         return sum(pool.map(share, shares), np.zeros((groups, _numbers(plan))))
+
+
+def _edges_of_pairs(plan: _Plan) -> tuple[np.ndarray, np.ndarray]:
+    """Edges of the parts of the separation and of the cosine, lowered so that rounding puts no pair below its bin."""
+    tie = TIE_LOCAL if plan.local else TIE
+    cosines = np.cos(np.radians(plan.turns[::-1] * (1 - tie)))
+    cosines[0] = 0.0 if plan.turns[-1] == 90.0 else cosines[0]
+    cosines[-1] = 2.0 if plan.turns[0] == 0.0 else cosines[-1]
+    return plan.edges * (1 - tie), cosines
+
+
+def _pairs_of(plan: _Plan) -> Any:
+    """The kernel's pairs, without the tiles of a block."""
+    from mmfields.kernels.increments import Pairs
+
+    cells = np.array([1.0] * (3 - len(plan.grid.dims)) + list(plan.grid.spacing))
+    rings = _bins(np.linalg.norm(plan.lags * cells, axis=1), plan.edges * (1 - TIE))
+    lags = np.concatenate([plan.lags, rings[:, None]], axis=1).astype(np.int32)
+    key = np.random.default_rng([plan.seed, 6]).integers(0, 1 << 32, 2, dtype=np.uint32)
+    return Pairs(None, plan.pairs > 0, key, lags, cells)
 
 
 def _bins(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
@@ -508,9 +503,9 @@ def _packed(*fields: np.ndarray, plan: _Plan, block_info: Any = None) -> np.ndar
 
 def _groups(place: np.ndarray, plan: _Plan) -> np.ndarray:
     """Sub-volume of cells (m, axes)."""
-    counts = [min(plan.groups, n) for n in plan.shape]
+    counts = [min(plan.groups, n) for n in plan.grid.shape]
     number = np.zeros(len(place), np.int64)
-    for axis, (n, g) in enumerate(zip(plan.shape, counts, strict=True)):
+    for axis, (n, g) in enumerate(zip(plan.grid.shape, counts, strict=True)):
         number = number * g + place[:, axis] * g // n
     return number
 
@@ -520,7 +515,7 @@ def _cuts(plan: _Plan) -> list[np.ndarray]:
     from mmfields.kernels.increments import TILE
 
     found = []
-    for n in plan.shape:
+    for n in plan.grid.shape:
         count = min(plan.groups, n)
         found.append(np.unique([*range(0, n, TILE), *(-(-i * n // count) for i in range(count)), n]))
     return found
@@ -528,7 +523,7 @@ def _cuts(plan: _Plan) -> list[np.ndarray]:
 
 def _tiles(core: Sequence[tuple[int, int]], plan: _Plan) -> np.ndarray:
     """Tiles of a block, which begins and ends on them: first cell, cells, number, pairs and sub-volume of each."""
-    missing, cuts = 3 - len(plan.dims), _cuts(plan)
+    missing, cuts = 3 - len(plan.grid.dims), _cuts(plan)
     counts = [len(c) - 1 for c in cuts]
     grids = [np.arange(*np.searchsorted(c, ends)) for c, ends in zip(cuts, core, strict=True)]
     tile = np.stack(np.meshgrid(*grids, indexing="ij"), axis=-1).reshape(-1, len(counts))
@@ -546,15 +541,15 @@ def _pairs_before(cuts: Sequence[np.ndarray], plan: _Plan) -> np.ndarray:
     cells = np.ones(1)
     for cut in cuts:
         cells = np.multiply.outer(cells, np.diff(cut).astype(float))
-    share = np.concatenate([[0.0], np.cumsum(cells.ravel())]) / np.prod([float(n) for n in plan.shape])
+    share = np.concatenate([[0.0], np.cumsum(cells.ravel())]) / np.prod([float(n) for n in plan.grid.shape])
     return np.rint(share * plan.pairs).astype(np.int64)
 
 
 def _rows(core: Sequence[tuple[int, int]], plan: _Plan) -> np.ndarray:
     """Rows of a block along its last axis, cut where the sub-volumes are: as tiles of one row."""
-    missing = 3 - len(plan.dims)
+    missing = 3 - len(plan.grid.dims)
     last = np.arange(*core[-1])
-    group = last * min(plan.groups, plan.shape[-1]) // plan.shape[-1]
+    group = last * min(plan.groups, plan.grid.shape[-1]) // plan.grid.shape[-1]
     starts = last[np.concatenate([[True], np.diff(group) > 0])]
     ends = np.append(starts[1:], core[-1][1])
     grids = [np.arange(a, b) for a, b in core[:-1]]
@@ -597,13 +592,13 @@ def _long_waves(parts: np.ndarray, plan: _Plan) -> np.ndarray:
         NaN where no separation lies in a bin.
     """
     power, waves = _coarse_power(parts, plan)
-    missing = 3 - len(plan.dims)
-    lags = plan.lags[:, missing:] * np.array(plan.widths)
+    missing = 3 - len(plan.grid.dims)
+    lags = plan.lags[:, missing:] * np.array(plan.grid.spacing)
     rings = _bins(np.linalg.norm(lags, axis=1), plan.edges * (1 - TIE))
     steps, weights, norm = POINTS[plan.points]
     found = np.full(len(plan.edges) - 1, np.nan)
     # a cosine's amplitude is one number, a wave's are two
-    share = 1.0 if any(p and n > 1 for p, n in zip(plan.periodic, plan.shape, strict=True)) else 2 / 3
+    share = 1.0 if any(p and n > 1 for p, n in zip(plan.grid.periodic, plan.grid.shape, strict=True)) else 2 / 3
     for ring in np.unique(rings[rings < len(found)]):
         own = lags[rings == ring]
         own = own[:: -(-len(own) // FEW)]
@@ -617,15 +612,17 @@ def _coarse_power(parts: np.ndarray, plan: _Plan) -> tuple[np.ndarray, np.ndarra
     """Power of the waves that means over the parts of the box hold, of all fields, and their wavevectors."""
     from scipy import fft
 
-    counts = tuple(min(COARSE, n) for n in plan.shape)
-    sizes = [np.bincount(np.arange(n) * c // n) for n, c in zip(plan.shape, counts, strict=True)]
+    counts = tuple(min(COARSE, n) for n in plan.grid.shape)
+    sizes = [np.bincount(np.arange(n) * c // n) for n, c in zip(plan.grid.shape, counts, strict=True)]
     cells = sizes[0]
     for size in sizes[1:]:
         cells = np.multiply.outer(cells, size)
     means = parts.reshape(-1, *counts) / cells
     rest: Any = means - (parts.sum(axis=1) / cells.sum()).reshape(-1, *(1,) * len(counts))
     waves = []
-    for axis, (c, n, width, wraps) in enumerate(zip(counts, plan.shape, plan.widths, plan.periodic, strict=True)):
+    for axis, (c, n, width, wraps) in enumerate(
+        zip(counts, plan.grid.shape, plan.grid.spacing, plan.grid.periodic, strict=True)
+    ):
         if wraps:
             rest = fft.fft(rest, axis=axis + 1, norm="forward")
             waves.append(2 * np.pi * np.fft.fftfreq(c, n * width / c))
@@ -726,7 +723,7 @@ def _relative_of_bins(rings: np.ndarray, plan: _Plan) -> np.ndarray:
 
 
 def _coords(ds: xr.Dataset, plan: _Plan, lead: list[str], several: bool) -> dict[str, Any]:
-    notes = unit_attrs(ds[plan.dims[0]])
+    notes = plan.grid.units
     middles, turns = (plan.edges[1:] + plan.edges[:-1]) / 2, (plan.turns[1:] + plan.turns[:-1]) / 2
     coords = {d: ds[d] for d in lead if d in ds.coords}
     coords |= {

@@ -1,5 +1,6 @@
 """Scales, strengths and shape of the fluctuations along and across the mean field."""
 
+from collections import namedtuple
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mmfields.anisotropy.subvolumes import group_sums, jackknife, require_subvolumes
+from mmfields.anisotropy.jackknife import group_sums, jackknife, require_subvolumes
 from mmfields.conventions import (
     MEAN_FIELD_FLOOR,
     SPATIAL,
@@ -20,7 +21,6 @@ from mmfields.conventions import (
     mean,
     mean_direction,
     require_direction,
-    require_periodic,
     spatial_dims,
     unit_attrs,
     wavenumber_attrs,
@@ -49,10 +49,16 @@ SCALES = {
     "kurtosis": "kurtosis of dB_par, 3 for a Gaussian",
     "correlation_dn": "correlation coefficient of dB_par with the density",
 }
+INDEX = {name: i for i, name in enumerate(SCALES)}
 CUTOFFS = {
     "l_par_cutoff": "first zero of the correlation of dB_par along the mean field, or half the box",
     "l_perp_cutoff": "first zero of the correlation of dB_par across the mean field, or half the box",
 }
+
+# What `_lengths` gives, and what a sub-volume sums: cells, the parallel fluctuation and its powers, the components, the
+# square of the whole, the density, its square and its product with the fluctuation; and densities of four scales.
+Exact = namedtuple("Exact", "l_par l_perp k_par k_perp l_par_cutoff l_perp_cutoff")
+Sums = namedtuple("Sums", "cells par par2 par3 par4 x y z square n n2 n_par l_par l_perp k2_par k2_perp")
 
 # Bins of wavenumber per step of the box's lowest: a mode's phase at half the box is known to a fraction of 1/FINE.
 FINE = 32
@@ -62,11 +68,7 @@ LAGS = 64
 
 @verb
 def scales(
-    ds: xr.Dataset,
-    *,
-    direction: str | Sequence[float] | None = None,
-    density: str | None = None,
-    subvolumes: int = 3,
+    ds: xr.Dataset, *, direction: str | Sequence[float] | None = None, density: str | None = None, subvolumes: int = 3
 ) -> xr.Dataset:
     """Length scales, amplitudes and shape of the fluctuations, along and across the mean field.
 
@@ -99,14 +101,13 @@ def scales(
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If an axis is open or not uniform, or the density is missing; and when it is computed, without a mean
         field where no direction is given, or if the field is not finite.
     """
-    require_periodic(ds, "a length scale")
     require_subvolumes(subvolumes)
-    dims, names = spatial_dims(ds), list(components(ds))
-    bins, rank = Bins(ds), len(dims)
+    bins, names = Bins(ds, "a length scale"), list(components(ds))
+    dims, rank = bins.dims, len(bins.dims)
     fields = [ds[name] for name in (*names, *_density(ds, density))]
     given = [] if direction is None else [mean_direction(ds, direction)]
     lead, arrays, small = aligned(fields, given, dims)
@@ -179,7 +180,7 @@ def fluctuation(ds: xr.Dataset, *, direction: str | Sequence[float] | None = Non
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         When it is computed, if the field is not finite; or without a mean field, where no direction is given.
     """
     names = components(ds)
@@ -316,8 +317,9 @@ def _products(fields: list[np.ndarray], _: Any, edges: list[np.ndarray], out: np
 
 def _factors(moments: np.ndarray) -> np.ndarray:
     """By which the modes of the fluctuation, and of the density, are multiplied so that their power is 1; else 0."""
-    n, sums = moments[:, 0].sum(), moments.sum(axis=0)
-    squares = np.array([sums[2] / n - (sums[1] / n) ** 2, sums[10] / n - (sums[9] / n) ** 2])
+    sums = Sums(*moments.sum(axis=0), *[np.nan] * 4)
+    n = moments[:, 0].sum()
+    squares = np.array([sums.par2 / n - (sums.par / n) ** 2, sums.n2 / n - (sums.n / n) ** 2])
     good = squares > 0
     return np.divide(1.0 / n, np.sqrt(np.where(good, squares, 1.0)), out=np.zeros(2), where=good)
 
@@ -525,16 +527,17 @@ def _values(exact: np.ndarray, level: np.ndarray, moments: np.ndarray, *sums: np
     strength = np.linalg.norm(level[:3].astype(float))
     columns = [moments, *(_about_mean(s, moments) for s in sums[:4])]
     values, errors = jackknife(np.concatenate(columns, axis=-1), lambda s: _statistics(s, level))
-    tiny = not values[6] ** 2 > 1e-24 * max(strength**2, np.finfo(float).tiny)  # a uniform field: rounding
-    values[:4] = exact[:4]
+    tiny = not values[INDEX["dB_par_rms"]] ** 2 > 1e-24 * max(strength**2, np.finfo(float).tiny)  # of a uniform field
+    values[:4], found = exact[:4], Exact(*exact)
     with np.errstate(divide="ignore", invalid="ignore"):
-        values[4:6] = exact[3] / exact[2], exact[0] / exact[1]
+        values[INDEX["aspect_k"]], values[INDEX["aspect_l"]] = found.k_perp / found.k_par, found.l_par / found.l_perp
         if sums:
             errors = np.fmax(errors, _scatter(values, sums[4], sums[5]))
-    if values[9] * MEAN_FIELD_FLOOR > 1:  # there is no mean field to compare with
-        values[9] = errors[9] = np.nan
+    relative = INDEX["dB_over_B0"]
+    if values[relative] * MEAN_FIELD_FLOOR > 1:  # there is no mean field to compare with
+        values[relative] = errors[relative] = np.nan
     if tiny:
-        unknown = [0, 1, 2, 3, 4, 5, 8, 10, 11, 12]
+        unknown = [i for name, i in INDEX.items() if name not in (*STRENGTHS, "dB_over_B0")]
         values[unknown] = errors[unknown] = np.nan
     return np.concatenate([values[:count], errors[:count]])
 
@@ -590,23 +593,22 @@ def _scatter(values: np.ndarray, powers: np.ndarray, spread: np.ndarray) -> np.n
 
 def _statistics(sums: np.ndarray, level: np.ndarray) -> np.ndarray:
     """Scales of (…, columns) sums; those of the spectrum are NaN where the sums of the densities are missing."""
-    n = sums[..., 0]
-    m1, m2, m3, m4, *parts, square, dn, dn2, cross = (sums[..., i] / n for i in range(1, 12))
-    variance = np.maximum(m2 - m1**2, 0.0)
-    means = np.stack(parts, axis=-1)
-    total = np.maximum(square - (means**2).sum(axis=-1), 0.0)
+    lacking = np.full((*sums.shape[:-1], len(Sums._fields) - sums.shape[-1]), np.nan)
+    whole = np.moveaxis(np.concatenate([sums, lacking], axis=-1), -1, 0)
+    m = Sums(*(total / whole[0] for total in whole))
+    variance = np.maximum(m.par2 - m.par**2, 0.0)
+    means = np.stack([m.x, m.y, m.z], axis=-1)
+    total = np.maximum(m.square - (means**2).sum(axis=-1), 0.0)
     across = np.maximum(total - variance, 0.0)
-    third = m3 - 3 * m1 * m2 + 2 * m1**3
-    fourth = m4 - 4 * m1 * m3 + 6 * m1**2 * m2 - 3 * m1**4
+    third = m.par3 - 3 * m.par * m.par2 + 2 * m.par**3
+    fourth = m.par4 - 4 * m.par * m.par3 + 6 * m.par**2 * m.par2 - 3 * m.par**4
     strength = np.linalg.norm(means + level[:3], axis=-1)
-    if sums.shape[-1] > 12:
-        l_par, l_perp, k2_par, k2_perp = (sums[..., i] / sums[..., 0] / variance for i in range(12, 16))
-    else:
-        l_par, l_perp, k2_par, k2_perp = np.full((4, *n.shape), np.nan)
+    l_par, l_perp, k2_par, k2_perp = (part / variance for part in (m.l_par, m.l_perp, m.k2_par, m.k2_perp))
     k_par, k_perp = np.sqrt(np.maximum(k2_par, 0.0)), np.sqrt(np.maximum(k2_perp, 0.0))
     values = [
         *(l_par, l_perp, k_par, k_perp, k_perp / k_par, l_par / l_perp),
         *(np.sqrt(variance), np.sqrt(across), across / variance, np.sqrt(total) / strength),
-        *(third / variance**1.5, fourth / variance**2, (cross - m1 * dn) / np.sqrt(variance * (dn2 - dn**2))),
+        *(third / variance**1.5, fourth / variance**2),
+        (m.n_par - m.par * m.n) / np.sqrt(variance * (m.n2 - m.n**2)),
     ]
     return np.stack(values, axis=-1)

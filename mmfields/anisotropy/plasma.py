@@ -7,23 +7,22 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mmfields.anisotropy.subvolumes import group_sums
+from mmfields.anisotropy.jackknife import group_sums
 from mmfields.conventions import (
     SPATIAL,
-    SnapshotError,
+    Grid,
     aligned,
-    boundaries,
     components,
     derived_units,
-    known_unit,
     require_number,
     require_real,
     require_values,
-    spacing,
     spatial_dims,
     unit_attrs,
 )
+from mmfields.errors import ArgumentError, SnapshotError
 from mmfields.provenance import verb
+from mmfields.units import FIELD, unit_of_variable
 
 TENSOR = ("Pxx", "Pyy", "Pzz", "Pxy", "Pxz", "Pyz")
 RESULTS = {
@@ -61,7 +60,7 @@ def pressure(ds: xr.Dataset, *, ion_mass: Any = "proton") -> xr.Dataset:
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If neither pressures nor tensor are there, they lack a dim of the field such as ``time``, or units are
         stated for one of field and pressure alone.
     """
@@ -132,7 +131,7 @@ def _beta_factor(ds: xr.Dataset, name: str) -> float:
     from astropy import constants
     from astropy import units as u
 
-    p, b = known_unit(ds, name, "pressure_unit"), known_unit(ds, "Bx", "field_unit")
+    p, b = unit_of_variable(ds, name, "pressure_unit"), unit_of_variable(ds, "Bx", FIELD)
     if p is None and b is None:
         return 2.0
     if p is None or b is None:
@@ -159,7 +158,7 @@ def _alfven_speed(ds: xr.Dataset, names: Sequence[str], ion_mass: Any) -> dict[s
     scale, notes = 1.0, {"units": "1", "normalization": "Alfven speed of B = 1 and density 1"}
     stated = [ds[n].attrs.get("units", "1") not in ("1", "") for n in (names[0], density)]
     if all(stated):
-        b, n = known_unit(ds, names[0], ""), known_unit(ds, density, "")
+        b, n = unit_of_variable(ds, names[0]), unit_of_variable(ds, density)
         mass = 1.0 if density == "rho" else _mass(ion_mass)
         try:
             scale = float((b.to("T") / np.sqrt(constants.mu0 * mass * n)).to_value("m / s"))
@@ -207,7 +206,7 @@ def pressure_tensor(moments: xr.Dataset, *, density: xr.DataArray, species: str,
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If there are no moments of the species, or neither its mean u nor a current.
     """
     from astropy import constants
@@ -237,10 +236,7 @@ def pressure_tensor(moments: xr.Dataset, *, density: xr.DataArray, species: str,
 
 @verb
 def brazil(
-    found: xr.Dataset,
-    *,
-    beta_par: Sequence[float] | None = None,
-    ratio: Sequence[float] | None = None,
+    found: xr.Dataset, *, beta_par: Sequence[float] | None = None, ratio: Sequence[float] | None = None
 ) -> xr.Dataset:
     """Joint distribution of beta_par and p_perp/p_par over the cells, and the threshold curves.
 
@@ -261,7 +257,7 @@ def brazil(
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If this is no result of :func:`pressure`, or edges are not ascending and positive.
     """
     if missing := [n for n in ("beta_par", "Delta") if n not in found]:
@@ -307,7 +303,7 @@ def brazil(
 def _positive(name: str, edges: Any) -> np.ndarray:
     found = require_values(edges, name)
     if len(found) < 2 or (np.diff(found) <= 0).any() or found[0] <= 0:
-        raise SnapshotError(f"{name}: ascending, positive edges are needed")
+        raise ArgumentError(f"{name}: ascending, positive edges are needed")
     return found
 
 
@@ -320,7 +316,7 @@ def _mass(given: Any) -> Any:
     try:
         return u.Quantity(named[given] if isinstance(given, str) else given).to("kg")
     except (KeyError, TypeError, u.UnitsError) as error:
-        raise SnapshotError(f"mass {given!r}: 'proton', 'electron' or an astropy Quantity is needed") from error
+        raise ArgumentError(f"mass {given!r}: 'proton', 'electron' or an astropy Quantity is needed") from error
 
 
 @dataclass(frozen=True)
@@ -358,11 +354,12 @@ def curvature(ds: xr.Dataset) -> xr.DataArray:
     SnapshotError
         If a component is missing, or an axis is not uniform.
     """
-    names, dims, kinds, widths = components(ds), spatial_dims(ds), boundaries(ds), spacing(ds)
+    names, grid = components(ds), Grid.of(ds)
+    dims = grid.dims
     lead, arrays, _ = aligned([ds[n] for n in names], [], dims)
     axes = {len(lead) + i: d for i, d in enumerate(dims)}
-    options = {"widths": tuple((axis, widths[d], SPATIAL.index(d)) for axis, d in axes.items())}
-    wraps = {axis: kinds[d] == "periodic" for axis, d in axes.items()}
+    options = {"widths": tuple((axis, grid.widths[d], SPATIAL.index(d)) for axis, d in axes.items())}
+    wraps = dict(zip(axes, grid.periodic, strict=True))
     if not any(hasattr(a, "dask") for a in arrays):
         pad = [(int(wraps.get(a, False)),) * 2 for a in range(arrays[0].ndim)]
         wide = _curvature(*(np.pad(a, pad, mode="wrap") for a in arrays), **options)
@@ -403,10 +400,7 @@ def _curvature(*field: np.ndarray, widths: Sequence[tuple[int, float, int]]) -> 
 
 @verb
 def compression(
-    time: Sequence[float] | np.ndarray,
-    *,
-    exponents: Sequence[float] = (1.0, 1.0),
-    beta: float = 50.0,
+    time: Sequence[float] | np.ndarray, *, exponents: Sequence[float] = (1.0, 1.0), beta: float = 50.0
 ) -> xr.Dataset:
     """Double-adiabatic history of a box that contracts across its mean field (Sec. 3.8).
 
@@ -434,16 +428,16 @@ def compression(
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         If a time is negative, beta is not positive, or there are not one or two exponents with a positive sum.
     """
     t, powers = require_values(np.atleast_1d(time), "time"), require_values(exponents, "exponents")
     if len(powers) > 2 or not powers.sum() > 0:
-        raise SnapshotError(f"exponents={exponents!r}: one or two numbers with a positive sum are needed")
+        raise ArgumentError(f"exponents={exponents!r}: one or two numbers with a positive sum are needed")
     if (t < 0).any():
-        raise SnapshotError("time: numbers from 0 on, in units of tau, are needed")
+        raise ArgumentError("time: numbers from 0 on, in units of tau, are needed")
     if require_number(beta, "beta") <= 0:
-        raise SnapshotError(f"beta={beta!r}: a positive number is needed")
+        raise ArgumentError(f"beta={beta!r}: a positive number is needed")
     growth = (1 + t) ** powers.sum()
     values = {
         "B": (growth, "field over its initial value"),

@@ -10,18 +10,17 @@ import xarray as xr
 from mmfields.anisotropy.lengths import fluctuation
 from mmfields.anisotropy.plasma import pressure
 from mmfields.conventions import (
-    SnapshotError,
+    ArgumentError,
+    Grid,
     aligned,
     as_real,
-    boundaries,
     components,
     derived_units,
+    per_snapshot,
     require_number,
     require_values,
     require_whole,
-    spacing,
     spatial_dims,
-    stacked,
     unit_attrs,
 )
 from mmfields.fourier import filter as fourier_filter
@@ -84,20 +83,20 @@ def patches(
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If there is not one threshold, a number is not possible, or what the criterion needs is missing; and when it
         is computed, if the field is not finite.
     """
     require_whole(largest, "largest", 1)
     score, level = _criterion(ds, kind, threshold, quantile, filling, smoothing, direction)
-    dims, kinds, widths = spatial_dims(ds), boundaries(ds), spacing(ds)
-    (lead, (array,), _), shape = aligned([score], [], dims), tuple(score.sizes[d] for d in dims)
-    grid = _Grid(shape, tuple(widths[d] for d in dims), tuple(kinds[d] == "periodic" for d in dims))
+    own = Grid.of(ds)
+    dims, grid = own.dims, _Grid(own.shape, own.spacing, own.periodic)
+    lead, (array,), _ = aligned([score], [], dims)
     strict = kind == "mirror" and quantile is None and filling is None
-    found = [_of_one(array[i], grid, level, strict, int(largest)) for i in np.ndindex(*array.shape[: len(lead)])]
-    mask, label, numbers, table = (stacked(part, array.shape[: len(lead)]) for part in zip(*found, strict=True))
-    length = unit_attrs(ds[dims[0]])
-    rank = len(dims)
+    mask, label, numbers, table = per_snapshot(
+        lambda one: _of_one(one, grid, level, strict, int(largest)), [array], len(lead)
+    )
+    length, rank = own.units, len(dims)
     out = xr.Dataset(
         {
             "mask": (
@@ -151,18 +150,17 @@ def threshold_curve(
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         As :func:`patches`, or if the thresholds are not ascending.
     """
     score, _ = _criterion(ds, kind, 0.0, None, None, smoothing, direction)
     points = require_whole(thresholds, "thresholds", 2) if isinstance(thresholds, int | np.integer) else 0
     given = None if points else require_values(thresholds, "thresholds")
     if given is not None and (np.diff(given) <= 0).any():
-        raise SnapshotError("thresholds: ascending values are needed")
+        raise ArgumentError("thresholds: ascending values are needed")
     dims = spatial_dims(ds)
     lead, (array,), _ = aligned([score], [], dims)
-    parts = [_curve(array[i], given, points) for i in np.ndindex(*array.shape[: len(lead)])]
-    both, unit = stacked(parts, array.shape[: len(lead)]), unit_attrs(score)
+    both, unit = per_snapshot(lambda one: _curve(one, given, points), [array], len(lead)), unit_attrs(score)
     return xr.Dataset(
         {
             "threshold": ([*lead, "point"], both[..., 0, :], {"long_name": KINDS[kind], **unit}),
@@ -179,19 +177,19 @@ def threshold_curve(
 def _criterion(ds, kind, threshold, quantile, filling, smoothing, direction) -> tuple[xr.DataArray, tuple[str, float]]:
     """What is compared with the threshold, and how that is given: its value, or the fraction of cells below it."""
     if not isinstance(kind, str) or kind not in KINDS:
-        raise SnapshotError(f"kind={kind!r}: one of {', '.join(KINDS)} is needed")
+        raise ArgumentError(f"kind={kind!r}: one of {', '.join(KINDS)} is needed")
     if kind == "mirror" and threshold is None and quantile is None and filling is None:
         threshold = 0.0
     given = {"threshold": threshold, "quantile": quantile, "filling": filling}
     given = {name: value for name, value in given.items() if value is not None}
     if len(given) != 1:
-        raise SnapshotError(f"one of threshold, quantile and filling is needed, not {list(given) or 'none'}")
+        raise ArgumentError(f"one of threshold, quantile and filling is needed, not {list(given) or 'none'}")
     ((name, value),) = given.items()
     require_number(value, name, *((-np.inf, np.inf) if name == "threshold" else (0.0, 1.0)))
     if smoothing is not None and (kind != "fluctuation" or require_number(smoothing, "smoothing") <= 0):
-        raise SnapshotError(f"smoothing={smoothing!r}: a positive length, and kind='fluctuation', are needed")
+        raise ArgumentError(f"smoothing={smoothing!r}: a positive length, and kind='fluctuation', are needed")
     if direction is not None and kind != "fluctuation":
-        raise SnapshotError("direction is for kind='fluctuation' alone")
+        raise ArgumentError("direction is for kind='fluctuation' alone")
     if kind == "mirror":
         margin = pressure(ds)["mirror_margin"]
         return margin.copy(data=finite(margin.data, "the mirror margin", "patches are looked for")), (

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import SnapshotError, require_number
+from mmfields.conventions import ArgumentError, SnapshotError, require_number
 from mmfields.provenance import verb
 from mmfields.transport.reading import (
     SURVIVORS,
@@ -76,7 +76,7 @@ def maximum_likelihood(trajectories: xr.Dataset, *, gyration: bool = False, pool
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If points are not even, or the local field is missing.
     """
     step = steps_of(trajectories)
@@ -235,7 +235,7 @@ def mean_squared_displacement(trajectories: xr.Dataset, *, pooled: bool = False)
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If there are fewer than three even points.
 
     Warns
@@ -288,12 +288,12 @@ def filling_fraction(rates: xr.DataArray, *, inside: float, outside: float) -> x
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If there are fewer than two trajectories, or the rates are alike.
     """
     a, b = require_number(inside, "inside", 0.0), require_number(outside, "outside", 0.0)
     if a == b:
-        raise SnapshotError(f"inside={a:g} and outside={b:g} are alike: patches cannot be told from the rest")
+        raise ArgumentError(f"inside={a:g} and outside={b:g} are alike: patches cannot be told from the rest")
     if not isinstance(rates, xr.DataArray) or rates.sizes.get("particle", 0) < 2:
         found = dict(rates.sizes) if isinstance(rates, xr.DataArray) else type(rates).__name__
         raise SnapshotError(f"rates of at least two trajectories over 'particle' are needed, not {found}")

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from mmfields import samples
-from mmfields.conventions import SnapshotError, require_plain, require_whole
+from mmfields.conventions import ArgumentError, SnapshotError, require_plain, require_whole
 from mmfields.estimators.classical import UNITS_NOTE, steps_of
 from mmfields.estimators.training import features
 from mmfields.provenance import described
@@ -96,7 +96,7 @@ class LSTMDiffusion:
 
         Raises
         ------
-        SnapshotError
+        ArgumentError, SnapshotError
             If a label is not positive or there are fewer than 20 trajectories.
         """
         step, x = _own_step(trajectories), _first(features(trajectories))
@@ -164,11 +164,11 @@ class LSTMDiffusion:
 
         Raises
         ------
-        SnapshotError
+        ArgumentError, SnapshotError
             If it has not been fitted or loaded.
         """
         if self.network is None:
-            raise SnapshotError("the network has learnt nothing yet: fit it, or LSTMDiffusion.load(path)")
+            raise ArgumentError("the network has learnt nothing yet: fit it, or LSTMDiffusion.load(path)")
         step, x = _own_step(trajectories), _first(features(trajectories))
         with torch.no_grad():
             found = self.network(torch.from_numpy((x - self.mean) / self.scale)).numpy().astype(float)
@@ -190,13 +190,13 @@ class LSTMDiffusion:
 
         Raises
         ------
-        SnapshotError
+        ArgumentError
             If it has not been fitted.
         """
         from safetensors.numpy import save_file
 
         if self.network is None:
-            raise SnapshotError("the network has learnt nothing yet: fit it first")
+            raise ArgumentError("the network has learnt nothing yet: fit it first")
         weights = {k: v.numpy() for k, v in self.network.state_dict().items()}
         more = {"mean": self.mean, "scale": self.scale, "label": np.array(self.label)}
         save_file({**weights, **{f"normalization.{k}": v for k, v in more.items()}}, path, {"format": FORMAT})

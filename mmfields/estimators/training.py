@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import SnapshotError, require_number, require_whole
+from mmfields.conventions import ArgumentError, SnapshotError, require_number, require_whole
 from mmfields.estimators.classical import steps_of
 from mmfields.provenance import verb
 from mmfields.transport.reading import light, own_path, untouched
@@ -47,13 +47,13 @@ def two_phase(
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         If a number is unusable.
     """
     count, length = require_whole(realizations, "realizations", 1), require_whole(steps, "steps", 2)
     limits = {"kappa": (kappa, 0.5), "f_mm": (f_mm, 0.0), "contrast": (contrast, 1.0), "period": (period, 1e-6)}
     if bad := [name for name, (pair, _) in limits.items() if np.shape(pair) != (2,)]:
-        raise SnapshotError(f"{bad}: (low, high) is needed")
+        raise ArgumentError(f"{bad}: (low, high) is needed")
     for name, ((low, high), least) in limits.items():
         require_number(low, name, least), require_number(high, name, low, 1.0 if name == "f_mm" else np.inf)
     random = np.random.default_rng([require_whole(seed, "seed", 0), 21])

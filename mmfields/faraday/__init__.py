@@ -1,11 +1,11 @@
 """Faraday rotation and depolarization, from the simulation box to the telescope."""
 
+from mmfields.faraday.depolarization_laws import burn_slab, external_dispersion, internal_dispersion
 from mmfields.faraday.depth import faraday_depth, rotation_measure
 from mmfields.faraday.files import rm_synthesis, write_fits
 from mmfields.faraday.fitting import fit
-from mmfields.faraday.laws import burn_slab, external_dispersion, internal_dispersion
+from mmfields.faraday.line_of_sight import RM_CONSTANT
 from mmfields.faraday.polarized import BANDS, band, depolarization, polarization
-from mmfields.faraday.sight import RM_CONSTANT
 from mmfields.faraday.stacking import stack
 from mmfields.faraday.statistics import beta_model, compared, expected_angles, random_walk, statistics
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import SnapshotError, stacked
-from mmfields.faraday.sight import (
+from mmfields.conventions import ArgumentError, per_snapshot
+from mmfields.faraday.line_of_sight import (
     Columns,
     chunked_alike,
     columns_of,
@@ -67,19 +67,19 @@ def rotation_measure(
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If the axis or the density is missing, a unit is not known, or a variable is not of real numbers; if an oblique
         line of sight leaves the box through an open side; when computed, if a density is negative.
     """
     columns = columns_of(ds, los, density=density, field_unit=field_unit, length_unit=length_unit, redshift=redshift)
-    total = _summed(columns)
+    total = _sum_columns(columns)
     result = map_of(ds, columns, total).rename("rotation_measure")
     return result.assign_attrs(
-        units="rad / m2", long_name="rotation measure", line_of_sight=_named(los), redshift=float(redshift)
+        units="rad / m2", long_name="rotation measure", line_of_sight=_los_label(los), redshift=float(redshift)
     )
 
 
-def _named(los: str | Sequence[float]) -> str:
+def _los_label(los: str | Sequence[float]) -> str:
     return f"+{los}" if isinstance(los, str) else str(tuple(float(c) for c in los))
 
 
@@ -88,49 +88,52 @@ def places_of(array: Any, rank: int) -> np.ndarray:
     return np.arange(array.shape[-rank])[::-1]
 
 
-def _summed(columns: Columns) -> Any:
+def _sum_columns(columns: Columns) -> Any:
     """Depth of whole columns, (…, rows, columns)."""
     rank = 1 + len(columns.dims)
     fields, direction = needed(columns)
     arrays = [*fields, *([] if columns.density is None else [columns.density])]
-    lead = arrays[0].shape[:-rank]
     options = {"columns": (direction, columns.shifts), "dense": columns.density is not None}
-    parts = []
-    for index in np.ndindex(*lead):
-        own = [a[index] for a in arrays]
-        if not any(hasattr(a, "dask") for a in own):
-            both = _column_sums(*own, places_of(own[0], rank), **options, threads=os.cpu_count() or 1)
-            parts.append(_rounded(both, (0, 1), False, scale=columns.depth))
-            continue
-        import dask.array as da
 
-        own, axes = chunked_alike(own, columns.sight.oblique), LAYOUT[:rank]
-        both = da.blockwise(
-            _column_sums,
-            "lq" + axes[1:],
-            *(item for a in own for item in (a, axes)),
-            da.from_array(places_of(own[0], rank), chunks=(own[0].chunks[0],)),
-            "l",
-            new_axes={"q": 2},
-            adjust_chunks={"l": 1},
-            concatenate=True,
-            align_arrays=False,
-            dtype=np.float64,
-            meta=np.empty((0,) * (rank + 1)),
-            **options,
-        )
-        whole = da.reduction(
-            both,
-            _as_it_is,
-            partial(_rounded, scale=columns.depth),
-            combine=_added,
-            axis=(0, 1),
-            split_every={0: 4, 1: 2},
-            dtype=np.float64,
-            meta=np.empty((0,) * (rank - 1)),
-        )
-        parts.append(whole)
-    return stacked(parts, lead)
+    def column(*own: Any) -> Any:
+        if any(hasattr(a, "dask") for a in own):
+            return _lazy(own, columns, options)
+        both = _column_sums(*own, places_of(own[0], rank), **options, threads=os.cpu_count() or 1)
+        return _round_total(both, (0, 1), False, scale=columns.depth)
+
+    return per_snapshot(column, arrays, len(columns.lead))
+
+
+def _lazy(own: Sequence[Any], columns: Columns, options: dict[str, Any]) -> Any:
+    """Chunk by chunk."""
+    import dask.array as da
+
+    rank = 1 + len(columns.dims)
+    own, axes = chunked_alike(own, columns.sight.oblique), LAYOUT[:rank]
+    both = da.blockwise(
+        _column_sums,
+        "lq" + axes[1:],
+        *(item for a in own for item in (a, axes)),
+        da.from_array(places_of(own[0], rank), chunks=(own[0].chunks[0],)),
+        "l",
+        new_axes={"q": 2},
+        adjust_chunks={"l": 1},
+        concatenate=True,
+        align_arrays=False,
+        dtype=np.float64,
+        meta=np.empty((0,) * (rank + 1)),
+        **options,
+    )
+    return da.reduction(
+        both,
+        _keep_block,
+        partial(_round_total, scale=columns.depth),
+        combine=_add_blocks,
+        axis=(0, 1),
+        split_every={0: 4, 1: 2},
+        dtype=np.float64,
+        meta=np.empty((0,) * (rank - 1)),
+    )
 
 
 def _column_sums(*arrays: np.ndarray, columns: tuple, dense: bool, threads: int = 1) -> np.ndarray:
@@ -162,11 +165,11 @@ def _column_sums(*arrays: np.ndarray, columns: tuple, dense: bool, threads: int 
     return sums.reshape(1, 2, *shape)
 
 
-def _as_it_is(sums: np.ndarray, axis: tuple[int, ...], keepdims: bool) -> np.ndarray:
+def _keep_block(sums: np.ndarray, axis: tuple[int, ...], keepdims: bool) -> np.ndarray:
     return sums
 
 
-def _added(sums: np.ndarray, axis: tuple[int, ...], keepdims: bool) -> np.ndarray:
+def _add_blocks(sums: np.ndarray, axis: tuple[int, ...], keepdims: bool) -> np.ndarray:
     """Blocks of a column added up, with twice the digits of a double: (1, 2, rows, columns)."""
     total = np.array(sums[:1])
     high, low = total[0]
@@ -178,9 +181,9 @@ def _added(sums: np.ndarray, axis: tuple[int, ...], keepdims: bool) -> np.ndarra
     return total
 
 
-def _rounded(sums: np.ndarray, axis: tuple[int, ...], keepdims: bool, *, scale: float) -> np.ndarray:
+def _round_total(sums: np.ndarray, axis: tuple[int, ...], keepdims: bool, *, scale: float) -> np.ndarray:
     """Both parts of the whole sum as one number, (rows, columns)."""
-    high, low = _added(sums, axis, keepdims)[0]
+    high, low = _add_blocks(sums, axis, keepdims)[0]
     return (high + low) * scale
 
 
@@ -208,12 +211,12 @@ def faraday_depth(
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         As :func:`rotation_measure`, or if the line of sight is oblique.
     """
     columns = columns_of(ds, los, density=density, field_unit=field_unit, length_unit=length_unit, redshift=redshift)
     if columns.sight.oblique:
-        raise SnapshotError(f"los={los!r}: a depth at every cell needs a line of sight along an axis")
+        raise ArgumentError(f"los={los!r}: a depth at every cell needs a line of sight along an axis")
     axis = columns.sight.axis
     dims = [*columns.lead, axis, *columns.dims]
     field, density_ = (
@@ -229,5 +232,5 @@ def faraday_depth(
         depth = depth.isel({axis: slice(None, None, -1)})
     depth = depth.assign_coords({d: ds[d] for d in dims if d in ds.coords}).transpose(*ds["Bx"].dims)
     return depth.rename("faraday_depth").assign_attrs(
-        units="rad / m2", long_name="Faraday depth", line_of_sight=_named(los), redshift=float(redshift)
+        units="rad / m2", long_name="Faraday depth", line_of_sight=_los_label(los), redshift=float(redshift)
     )

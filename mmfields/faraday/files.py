@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import SnapshotError, axis_spacing, require_number
-from mmfields.faraday.laws import wavelengths_of
+from mmfields.conventions import ArgumentError, SnapshotError, axis_spacing, require_number
+from mmfields.faraday.depolarization_laws import wavelengths_of
+from mmfields.faraday.line_of_sight import require_finite, require_kind, require_map
 from mmfields.faraday.polarized import LIGHT_SPEED
-from mmfields.faraday.sight import require_finite, require_kind, require_map
 from mmfields.faraday.units import number_in
 
 
@@ -39,7 +39,7 @@ def write_fits(
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If the data are neither, the pixel is no angle, or a file is there and is not to be overwritten.
     """
     from astropy.io import fits
@@ -51,7 +51,7 @@ def write_fits(
         raise SnapshotError(f"a map, with or without wavelength_sq, is needed; this has dims {data.dims}")
     size = number_in(pixel, "pixel", "deg", 0.0)
     if size == 0:
-        raise SnapshotError(f"pixel={pixel}: an angle above 0 is needed")
+        raise ArgumentError(f"pixel={pixel}: an angle above 0 is needed")
     up, left = str(data.attrs.get("north", "")), str(data.attrs.get("east", ""))
     if {up[1:], left[1:]} != set(dims):
         raise SnapshotError(f"attrs say that {up or 'no axis'} is north and {left or 'none'} east of a map over {dims}")
@@ -110,12 +110,12 @@ def rm_synthesis(pol: xr.DataArray, *, noise: float) -> dict[str, Any]:
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If P has other dims, is not complex or not finite, the noise is not positive, or RM-Tools is not installed.
     """
     require_kind(pol, "c", "P of mm.faraday.polarization, complex Q + iU,")
     if require_number(noise, "noise") <= 0:
-        raise SnapshotError(f"noise={noise!r}: a positive number is needed")
+        raise ArgumentError(f"noise={noise!r}: a positive number is needed")
     if pol.dims != ("wavelength_sq",):
         raise SnapshotError(f"one line of sight over wavelength_sq is needed, this has dims {pol.dims}: select it")
     try:

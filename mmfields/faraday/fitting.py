@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import SnapshotError, require_number
-from mmfields.faraday.laws import LAWS, wavelengths_of
-from mmfields.faraday.sight import require_kind
+from mmfields.conventions import ArgumentError, SnapshotError, require_number
+from mmfields.faraday.depolarization_laws import LAWS, wavelengths_of
+from mmfields.faraday.line_of_sight import require_kind
 from mmfields.provenance import verb
 
 # Within so many errors a parameter reaches as far as χ² stays within their square of its least.
@@ -51,7 +51,7 @@ def fit(pol: xr.DataArray, law: str, *, error: float | None = None) -> xr.Datase
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If P is not complex, not finite, 0 everywhere, or has other dims; if wavelengths are missing, below 0, twice
         there, or too few for the numbers to find; or if no fit is found.
     """
@@ -94,22 +94,16 @@ EXACT: dict[str, Any] = {"method": "dogbox", "xtol": 1e-10, "ftol": 1e-12, "gtol
 
 
 def _one_line(pol: Any, law: str, error: float | None) -> tuple[np.ndarray, np.ndarray]:
-    """Wavelengths squared [m²] and P of what can be fitted.
-
-    Raises
-    ------
-    SnapshotError
-        If it cannot.
-    """
+    """Wavelengths squared [m²] and P of what can be fitted."""
     require_kind(pol, "c", "P of mm.faraday.polarization, complex Q + iU,")
     if law not in LAWS:
-        raise SnapshotError(f"law={law!r}: one of {', '.join(LAWS)} is needed")
+        raise ArgumentError(f"law={law!r}: one of {', '.join(LAWS)} is needed")
     if pol.dims != ("wavelength_sq",):
         raise SnapshotError(f"one line of sight over wavelength_sq is needed, this has dims {pol.dims}: select it")
     if "wavelength_sq" not in pol.coords:
         raise SnapshotError("P has no wavelengths: assign_coords(wavelength_sq=...) first")
     if error is not None and require_number(error, "error") <= 0:
-        raise SnapshotError(f"error={error!r}: a positive number is needed")
+        raise ArgumentError(f"error={error!r}: a positive number is needed")
     waves, values, many = wavelengths_of(pol["wavelength_sq"]), pol.values.astype(complex), 2 + len(LAWS[law][1])
     if bad := int((~np.isfinite(values)).sum()):
         raise SnapshotError(f"P is not finite at {bad} of {len(values)} wavelengths: leave them out with dropna(...)")
@@ -209,12 +203,12 @@ def _errors(best: Any, grid: _Grid, variance: float) -> np.ndarray:
     away[1] = abs(_wrapped(away[1]))
     reach = (away / np.sqrt(np.clip(rise[near], 1, None))).max(axis=1, initial=0.0)
     errors = np.maximum(errors, reach)
-    errors[0] = max(errors[0], p0 / max(_sureness((grid.total - 2 * best.cost) / variance, best), 1.0))
+    errors[0] = max(errors[0], p0 / max(_significance((grid.total - 2 * best.cost) / variance, best), 1.0))
     errors[1] = min(errors[1], NO_ANGLE)
     return errors
 
 
-def _sureness(gain: float, best: Any) -> float:
+def _significance(gain: float, best: Any) -> float:
     """Standard deviations to which noise alone has no peak that lowers χ² so much at any of its depths."""
     from scipy.stats import norm
 

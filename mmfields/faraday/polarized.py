@@ -9,17 +9,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import (
-    SnapshotError,
-    axis_spacing,
-    require_number,
-    require_values,
-    require_whole,
-    stacked,
-)
+from mmfields.conventions import axis_spacing, per_snapshot, require_number, require_values, require_whole
+from mmfields.errors import ArgumentError, SnapshotError
+from mmfields.faraday.depolarization_laws import wavelengths_of
 from mmfields.faraday.depth import LAYOUT, places_of, rotation_measure
-from mmfields.faraday.laws import wavelengths_of
-from mmfields.faraday.sight import (
+from mmfields.faraday.line_of_sight import (
     Columns,
     chunked_alike,
     columns_of,
@@ -73,11 +67,11 @@ def band(name: str, channels: int = 16) -> np.ndarray:
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         If there is no such band.
     """
     if name not in BANDS:
-        raise SnapshotError(f"no band {name!r}; there are {', '.join(BANDS)}")
+        raise ArgumentError(f"no band {name!r}; there are {', '.join(BANDS)}")
     low, high = BANDS[name]
     width = (high - low) / require_whole(channels, "channels", 1)
     return (LIGHT_SPEED / (low + (np.arange(channels) + 0.5) * width)) ** 2
@@ -145,14 +139,14 @@ def polarization(
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         As :func:`rotation_measure`; if a wavelength is not positive, a name is not known, the beam is larger than
         the map, or the map does not wrap and a beam is asked for.  When computed: if nothing emits, if emission is not
         finite or, with a beam, P is not, since one cell then spoils the whole map; or if P turns too far in a channel.
     """
     waves = _wavelengths(wavelength_sq)
     if emission not in EMISSIONS:
-        raise SnapshotError(f"emission={emission!r}: one of {', '.join(EMISSIONS)} is needed")
+        raise ArgumentError(f"emission={emission!r}: one of {', '.join(EMISSIONS)} is needed")
     require_number(index, "index", 1.0, 10.0), require_angle(angle)
     p0 = ((index + 1) / (index + 7 / 3) if emission == "snapshot" else 1.0) if p0 is None else p0
     require_number(p0, "p0", 0.0, 1.0)
@@ -163,7 +157,7 @@ def polarization(
     if emission == "background":
         rm = rotation_measure(ds, los, **units)
         result = xr.apply_ufunc(
-            _screen,
+            _rotate_behind_screen,
             rm,
             output_core_dims=[["sample"]],
             kwargs={"waves": sampled, "width": channel_width or 0.0},
@@ -173,12 +167,10 @@ def polarization(
         ).transpose("sample", ...)
     else:
         columns = columns_of(ds, los, more=[cosmic_rays] if cosmic_rays else [], **units)
-        result = map_of(
-            ds, columns, _emitted(columns, sampled, emission, index, channel_width or 0.0), extra=["sample"]
-        )
+        result = map_of(ds, columns, _emit(columns, sampled, emission, index, channel_width or 0.0), extra=["sample"])
         result = result.transpose("sample", ...)
     values = xr.apply_ufunc(
-        _averaged,
+        _average,
         result,
         input_core_dims=[["sample"]],
         output_core_dims=[["wavelength_sq"]],
@@ -187,7 +179,7 @@ def polarization(
         output_dtypes=[np.complex128],
         dask_gufunc_kwargs={"output_sizes": {"wavelength_sq": len(waves)}, "allow_rechunk": True},
     ).transpose("wavelength_sq", ...)
-    values = _seen(values, ds, beam, noise, seed)
+    values = _observe(values, ds, beam, noise, seed)
     notes = {"units": "1", "long_name": "complex polarization Q + iU, over mean intensity", "p0": float(p0)}
     notes |= sight_of(ds, los).sky()
     wave_notes = {"units": "m2", "long_name": "wavelength squared"}
@@ -203,12 +195,12 @@ def _wavelengths(given: Any) -> np.ndarray:
         try:
             given = given.to_value("m2")
         except ValueError as error:  # astropy's unit errors are among them
-            raise SnapshotError(f"wavelength_sq is in {given.unit}, not an area such as m2: λ² is needed") from error
+            raise ArgumentError(f"wavelength_sq is in {given.unit}, not an area such as m2: λ² is needed") from error
     waves = require_values(np.atleast_1d(wavelengths_of(given)), "wavelength_sq")
     if (waves <= 0).any():
-        raise SnapshotError(f"wavelength_sq={waves.min():g}: wavelengths squared [m²] are above 0")
+        raise ArgumentError(f"wavelength_sq={waves.min():g}: wavelengths squared [m²] are above 0")
     if waves.max() > LONGEST:
-        raise SnapshotError(
+        raise ArgumentError(
             f"wavelength_sq={waves.max():g} m² is a wavelength of {waves.max() ** 0.5 / 1e3:.3g} km: of a "
             "frequency in Hz give (c / frequency)², or a band's name"
         )
@@ -218,20 +210,20 @@ def _wavelengths(given: Any) -> np.ndarray:
 def _channels(waves: np.ndarray, width: float | None, *, exact: bool) -> tuple[np.ndarray, np.ndarray]:
     """Wavelengths squared at which P is computed, and the weights of a channel's; one where the average is exact."""
     if width is not None and (waves - require_number(width, "channel_width", 0.0) / 2 <= 0).any():
-        raise SnapshotError(f"channel_width={width:g}: half of it reaches below 0 from {waves.min():g} m²")
+        raise ArgumentError(f"channel_width={width:g}: half of it reaches below 0 from {waves.min():g} m²")
     if width is None or exact:
         return waves, np.ones(1)
     nodes, weights = np.polynomial.legendre.leggauss(NODES)
     return (waves[:, None] + width / 2 * nodes).ravel(), weights / 2
 
 
-def _screen(rm: np.ndarray, *, waves: np.ndarray, width: float) -> np.ndarray:
+def _rotate_behind_screen(rm: np.ndarray, *, waves: np.ndarray, width: float) -> np.ndarray:
     """Rotated by a screen, and averaged over channels of this width in λ²."""
     turned = np.exp(2j * rm[..., None] * waves)
     return turned * np.sinc(rm[..., None] * width / np.pi) if width else turned
 
 
-def _averaged(samples: np.ndarray, *, weights: np.ndarray, factor: complex) -> np.ndarray:
+def _average(samples: np.ndarray, *, weights: np.ndarray, factor: complex) -> np.ndarray:
     nodes = samples.reshape(*samples.shape[:-1], -1, len(weights))
     return sum(nodes[..., i] * w for i, w in enumerate(weights)) * factor
 
@@ -305,7 +297,7 @@ def _emitter(columns: Columns, waves: np.ndarray, emission: str, index: float, w
     )
 
 
-def _emitted(columns: Columns, waves: np.ndarray, emission: str, index: float, width: float) -> Any:
+def _emit(columns: Columns, waves: np.ndarray, emission: str, index: float, width: float) -> Any:
     """Polarization over mean intensity, (…, wavelength, rows, columns)."""
     emitter, rank = _emitter(columns, waves, emission, index, width), 1 + len(columns.dims)
     fields = columns.arrays
@@ -313,17 +305,15 @@ def _emitted(columns: Columns, waves: np.ndarray, emission: str, index: float, w
         fields, direction = needed(columns)
         emitter = replace(emitter, direction=direction)
     arrays = [*fields, *([] if columns.density is None else [columns.density])]
-    lead = arrays[0].shape[:-rank]
-    parts = []
-    for place in np.ndindex(*lead):
-        own = [a[place] for a in arrays]
+
+    def column(*own: Any) -> Any:
         if any(hasattr(a, "dask") for a in own):
-            parts.append(_lazy(own, emitter, rank))
-        else:
-            begin = np.zeros((emitter.kept, *own[0].shape[1:]))
-            seen = _behind(begin, *own, places_of(own[0], rank), emitter=emitter, threads=os.cpu_count() or 1)
-            parts.append(_over_intensity(seen, seen[-1], emitter=emitter))
-    return stacked(parts, lead)
+            return _lazy(own, emitter, rank)
+        begin = np.zeros((emitter.kept, *own[0].shape[1:]))
+        seen = _add_block(begin, *own, places_of(own[0], rank), emitter=emitter, threads=os.cpu_count() or 1)
+        return _over_intensity(seen, seen[-1], emitter=emitter)
+
+    return per_snapshot(column, arrays, len(columns.lead))
 
 
 def _lazy(own: Sequence[Any], emitter: _Emitter, rank: int) -> Any:
@@ -342,7 +332,7 @@ def _lazy(own: Sequence[Any], emitter: _Emitter, rank: int) -> Any:
     for size in own[0].chunks[0][::-1]:
         part = slice(end - size, end)
         seen = da.blockwise(
-            _behind,
+            _add_block,
             "s" + axes[1:],
             seen,
             "s" + axes[1:],
@@ -371,7 +361,7 @@ def _lazy(own: Sequence[Any], emitter: _Emitter, rank: int) -> Any:
     )
 
 
-def _behind(seen: np.ndarray, *arrays: np.ndarray, emitter: _Emitter, threads: int = 1) -> np.ndarray:
+def _add_block(seen: np.ndarray, *arrays: np.ndarray, emitter: _Emitter, threads: int = 1) -> np.ndarray:
     """What is seen of a block behind others: Q and U at all wavelengths, depth, its extreme, and intensity.
 
     Parameters
@@ -404,13 +394,7 @@ def _behind(seen: np.ndarray, *arrays: np.ndarray, emitter: _Emitter, threads: i
 
 
 def _over_intensity(seen: np.ndarray, intensity: np.ndarray, *, emitter: _Emitter) -> np.ndarray:
-    """Complex P over the mean intensity of the whole map, (wavelengths, rows, columns).
-
-    Raises
-    ------
-    SnapshotError
-        If nothing emits, the emission is not finite, or a column turns too far within a channel.
-    """
+    """Complex P over the mean intensity of the whole map, (wavelengths, rows, columns)."""
     many = len(emitter.waves)
     require_finite(intensity, "the emission", "P is in units of its mean")
     turned = 2 * emitter.width * float(seen[-2].max(initial=0.0))
@@ -425,7 +409,7 @@ def _over_intensity(seen: np.ndarray, intensity: np.ndarray, *, emitter: _Emitte
     return (seen[:many] + 1j * seen[many : 2 * many]) / mean
 
 
-def _seen(values: xr.DataArray, ds: xr.Dataset, beam: float | None, noise: float | None, seed: int) -> xr.DataArray:
+def _observe(values: xr.DataArray, ds: xr.Dataset, beam: float | None, noise: float | None, seed: int) -> xr.DataArray:
     """Averaged over the beam, and with noise."""
     dims = [d for d in values.dims if d in ("x", "y", "z")]
     if beam is not None:
@@ -436,7 +420,7 @@ def _seen(values: xr.DataArray, ds: xr.Dataset, beam: float | None, noise: float
         if bad := [d for d in dims if values.attrs.get(f"boundary_{d}", ds.attrs.get(f"boundary_{d}")) != "periodic"]:
             raise SnapshotError(f"a beam wraps around the map, and {bad} do not: make them periodic, or leave it out")
         values = xr.apply_ufunc(
-            _blurred,
+            _blur,
             values,
             input_core_dims=[dims],
             output_core_dims=[dims],
@@ -464,14 +448,8 @@ def _noise(shape: tuple[int, ...], noise: float, seed: int) -> np.ndarray:
     return real + 1j * imaginary
 
 
-def _blurred(array: np.ndarray, *, sigmas: Sequence[float]) -> np.ndarray:
-    """Periodic average over a Gaussian beam, over the last axes.
-
-    Raises
-    ------
-    SnapshotError
-        If a value is not finite: a beam has no edge, and would spread it over the whole map.
-    """
+def _blur(array: np.ndarray, *, sigmas: Sequence[float]) -> np.ndarray:
+    """Periodic average over a Gaussian beam, over the last axes."""
     from scipy import fft
 
     axes = tuple(range(array.ndim - len(sigmas), array.ndim))
@@ -504,7 +482,7 @@ def depolarization(pol: xr.DataArray, *, patches: int = 4) -> xr.Dataset:
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If P is not complex, has no ``wavelength_sq`` or no map, or its p0 is 0; when computed, if it is not finite.
     """
     require_kind(pol, "c", "P of mm.faraday.polarization, complex Q + iU,")

@@ -5,16 +5,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import (
-    SnapshotError,
-    require_number,
-    require_periodic,
-    require_whole,
-    spacing,
-    spatial_dims,
-)
+from mmfields.conventions import require_number, require_periodic, require_whole, spacing, spatial_dims
+from mmfields.errors import ArgumentError, SnapshotError
 from mmfields.faraday.depth import rotation_measure
-from mmfields.faraday.sight import require_finite
+from mmfields.faraday.line_of_sight import require_finite
 from mmfields.provenance import verb
 
 
@@ -65,12 +59,12 @@ def stack(
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If the copies are to be identical, the box is not cubic or not periodic, or as :func:`rotation_measure`; when
         computed, if a field or density is not finite.
     """
     if shifts != "independent":
-        raise SnapshotError(
+        raise ArgumentError(
             f"shifts={shifts!r}: copies that are alike add up to N² times the variance of one, not N: 'independent'"
         )
     count, seed = require_whole(boxes, "boxes", 1), require_whole(seed, "seed", 0)
@@ -90,7 +84,7 @@ def stack(
     lead = [d for d in model.dims if d not in own]
     flat = [xr.DataArray(m.transpose(*lead, ...).data, dims=[*lead, *own]) for m in maps]
     total = xr.apply_ufunc(
-        _added,
+        _add_maps,
         *flat,
         input_core_dims=[own] * len(flat),
         output_core_dims=[own],
@@ -110,14 +104,8 @@ def stack(
     return model.copy(data=total.transpose(*model.dims).data).assign_attrs(notes)
 
 
-def _added(*maps: np.ndarray, boxes: int, seed: int, filling: float, parts: np.ndarray) -> np.ndarray:
-    """Maps chosen, mirrored, seen from the other side and moved at random, added up; `parts` of their path are a box.
-
-    Raises
-    ------
-    SnapshotError
-        If a map is not finite.
-    """
+def _add_maps(*maps: np.ndarray, boxes: int, seed: int, filling: float, parts: np.ndarray) -> np.ndarray:
+    """Maps chosen, mirrored, seen from behind and moved at random, added up; `parts` of their path are a box."""
     for one in maps:
         require_finite(one, "a rotation measure", "every pixel of the stack would come to hold one of them")
     means = [one.mean() for one in maps]

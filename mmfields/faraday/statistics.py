@@ -8,17 +8,10 @@ import numpy as np
 import xarray as xr
 
 from mmfields import spectra
-from mmfields.conventions import (
-    SnapshotError,
-    components,
-    require_number,
-    require_whole,
-    spacing,
-    spatial_dims,
-    unit_attrs,
-)
+from mmfields.conventions import components, require_number, require_whole, spacing, spatial_dims, unit_attrs
+from mmfields.errors import ArgumentError, SnapshotError
 from mmfields.faraday.depth import rotation_measure
-from mmfields.faraday.sight import RM_CONSTANT, columns_of, require_map
+from mmfields.faraday.line_of_sight import RM_CONSTANT, columns_of, require_map
 from mmfields.faraday.units import number_in, redshift_factor
 from mmfields.provenance import verb
 from mmfields.units import as_quantity
@@ -54,7 +47,7 @@ def statistics(rm: xr.DataArray, *, bins: int = 60) -> xr.Dataset:
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If it is no map of at least four pixels of real numbers in rad/m²; when computed, if fewer are finite.
     """
     require_whole(bins, "bins", 2)
@@ -72,10 +65,7 @@ def statistics(rm: xr.DataArray, *, bins: int = 60) -> xr.Dataset:
         vectorize=True,
         dask="parallelized",
         output_dtypes=[np.float64] * 3,
-        dask_gufunc_kwargs={
-            "allow_rechunk": True,
-            "output_sizes": {"moment": 5, "deviation": bins, "s": lags.number},
-        },
+        dask_gufunc_kwargs={"allow_rechunk": True, "output_sizes": {"moment": 5, "deviation": bins, "s": lags.number}},
     )
     out = xr.Dataset()
     units = {"mean": "rad / m2", "sigma": "rad / m2", "skewness": "1", "kurtosis": "1"}
@@ -145,13 +135,7 @@ class _Lags:
 
 
 def _statistics(rm: np.ndarray, *, bins: int, lags: _Lags) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Moments, distribution and structure function of one map.
-
-    Raises
-    ------
-    SnapshotError
-        If fewer than four pixels are finite.
-    """
+    """Moments, distribution and structure function of one map."""
     there = np.isfinite(rm)
     if (number := int(there.sum())) < 4:
         raise SnapshotError(f"{number} of the {rm.size} pixels of a map are finite: at least four are needed")
@@ -215,7 +199,7 @@ def random_walk(
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         If a quantity has another unit, is negative, or the path is not many scales long.
     """
     n, b, scale, path = (
@@ -229,10 +213,10 @@ def random_walk(
     )
     require_number(filling, "filling", 0.0, 1.0)
     if of not in ("vector", "component"):
-        raise SnapshotError(f"of={of!r}: 'vector' or 'component' is needed")
+        raise ArgumentError(f"of={of!r}: 'vector' or 'component' is needed")
     path *= 1 if of == "vector" else 2
     if path < 5 * scale:
-        raise SnapshotError(f"a path of {path:g} pc is no random walk of scales of {scale:g} pc: it needs many of them")
+        raise ArgumentError(f"a path of {path:g} pc is no random walk of scales of {scale:g} pc: it needs many of them")
     return RM_CONSTANT * n * b * float(np.sqrt(path * scale * filling)) * redshift_factor(redshift)
 
 
@@ -257,7 +241,7 @@ def compared(ds: xr.Dataset, los: Any = "z", **given: Any) -> xr.Dataset:
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         As :func:`rotation_measure`, or if the snapshot has not three axes, all of them periodic; when computed, if the
         field is not finite.
     """
@@ -315,16 +299,16 @@ def beta_model(radius: Any, *, central: Any, core: Any, beta: float = 2 / 3) -> 
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         If `core` or `beta` (up to 10) is not positive, a radius or `central` is below 0 or not finite, or units differ.
     """
     require_number(beta, "beta", 1e-6, 10.0)
     r, n0 = as_quantity(radius, "radius"), as_quantity(central, "central")
     number_in(central, "central", n0.unit, 0.0)
     if not (np.isfinite(r.value) & (r.value >= 0)).all():
-        raise SnapshotError(f"radius={radius}: finite distances from 0 on are needed")
+        raise ArgumentError(f"radius={radius}: finite distances from 0 on are needed")
     if (size := number_in(core, "core", r.unit, 0.0)) == 0:
-        raise SnapshotError(f"core={core}: a positive length is needed")
+        raise ArgumentError(f"core={core}: a positive length is needed")
     return n0 * (1 + (r.value / size) ** 2) ** (-1.5 * beta)
 
 
@@ -361,7 +345,7 @@ def expected_angles(
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         As :func:`random_walk`, or if there is no such band.
     """
     from mmfields.faraday.polarized import BANDS, LIGHT_SPEED
@@ -369,10 +353,10 @@ def expected_angles(
     require_number(relative_error, "relative_error", 0.0)
     if isinstance(bands, str) or not bands or (bad := [b for b in bands if b not in BANDS]):
         wrong = repr(bands) if isinstance(bands, str) or not bands else bad
-        raise SnapshotError(f"bands: a list of names is needed, not {wrong}; there are {', '.join(BANDS)}")
+        raise ArgumentError(f"bands: a list of names is needed, not {wrong}; there are {', '.join(BANDS)}")
     parts = np.atleast_1d(as_quantity(density, "density"))
     if not (parts.value >= 0).all():
-        raise SnapshotError(f"density={density}: no number below 0 is an electron density")
+        raise ArgumentError(f"density={density}: no number below 0 is an electron density")
     mean_square = np.sqrt((parts**2).mean())
     options = {"field": field, "integral_scale": integral_scale, "length": length, "of": of, "filling": filling}
     sigma = random_walk(density=mean_square, redshift=redshift, **options)

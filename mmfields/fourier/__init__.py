@@ -8,19 +8,20 @@ import xarray as xr
 
 from mmfields.conventions import (
     SPATIAL,
-    SnapshotError,
+    Grid,
     as_real,
     components,
     derived_units,
     mean_direction,
     require_periodic,
-    spacing,
     spatial_dims,
+    widened,
 )
+from mmfields.errors import ArgumentError, SnapshotError
 from mmfields.fourier.labelled import fft, ifft
-from mmfields.fourier.tapering import taper
 from mmfields.fourier.transfer import ALL, Transfer, Weigh, band, gaussian, high_pass, low_pass, passes_any
 from mmfields.fourier.transform import Waves, map_modes, waves_of
+from mmfields.fourier.windows import taper
 from mmfields.provenance import verb
 
 __all__ = [
@@ -47,12 +48,7 @@ SEARCHED = 1 << 24
 
 
 @verb
-def filter(
-    ds: xr.Dataset,
-    transfer: Transfer,
-    *,
-    direction: str | Sequence[float] | None = None,
-) -> xr.Dataset:
+def filter(ds: xr.Dataset, transfer: Transfer, *, direction: str | Sequence[float] | None = None) -> xr.Dataset:
     """Filter every field of a periodic snapshot; ``filter(ds, g) + filter(ds, ~g) == ds`` to rounding.
 
     Parameters
@@ -78,53 +74,48 @@ def filter(
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If an axis is open or not uniform, the band is beyond what the grid holds, a variable is not of numbers, or
         the field has no mean direction and none is given (the latter, like NaN, when the result is computed).
     """
     if not isinstance(transfer, Transfer):
-        raise SnapshotError(
+        raise ArgumentError(
             f"a Transfer is needed, not {type(transfer).__name__}: mm.fourier.band(...), or wrap a function"
         )
-    require_periodic(ds, "a Fourier filter")
+    grid = require_periodic(ds, "a Fourier filter")
     transfer = transfer.in_lengths_of(ds)
-    dims, widths = spatial_dims(ds), spacing(ds)
     needless = direction is None and (transfer.of == "components" or transfer.isotropic)
     along = mean_direction(ds, "z" if needless else direction)
-    _check_limits(transfer, ds, dims, widths, along)
+    _check_limits(transfer, grid, along)
     filtered, left_out = {}, []
     for name, field in ds.data_vars.items():
-        if set(dims) <= set(field.dims):
-            filtered[name] = _weighed(field, Weigh(transfer), dims, widths, along)
+        if set(grid.dims) <= set(field.dims):
+            filtered[name] = _weigh_field(field, Weigh(transfer), grid, along)
         elif any(str(d).removesuffix("_f") in SPATIAL for d in field.dims):
             left_out.append(name)  # staggered originals, or fields without all axes: neither filtered nor residual
     before = f"{ds.attrs['filter']}, then " if "filter" in ds.attrs else ""
     return ds.drop_vars(left_out).assign(filtered).assign_attrs(filter=before + transfer.label)
 
 
-def _weighed(
-    field: xr.DataArray, work: Weigh, dims: tuple[str, ...], widths: dict[str, float], along: xr.DataArray
-) -> xr.DataArray:
+def _weigh_field(field: xr.DataArray, work: Weigh, grid: Grid, along: xr.DataArray) -> xr.DataArray:
     """One filtered field; the weights are real and even, so that both parts of a complex one are filtered alike."""
     if field.dtype.kind != "c":
-        return _mapped([as_real(field)], work, dims, widths, along)[0]
-    real, imaginary = _mapped([field.real, field.imag], work, dims, widths, along)
+        return _map_modes([as_real(field)], work, grid, along)[0]
+    real, imaginary = _map_modes([field.real, field.imag], work, grid, along)
     return (real + 1j * imaginary).astype(field.dtype, copy=False).rename(field.name).assign_attrs(field.attrs)
 
 
-def _check_limits(
-    transfer: Transfer, ds: xr.Dataset, dims: Sequence[str], widths: dict[str, float], along: xr.DataArray
-) -> None:
+def _check_limits(transfer: Transfer, grid: Grid, along: xr.DataArray) -> None:
     """Refuse limits beyond what the grid holds, and a transfer function that passes none of its modes.
 
     The latter is looked for where the direction is known without computing and the grid is of moderate size.
     """
-    nyquist = np.array([np.pi / widths[d] for d in dims])
+    nyquist = np.pi / np.array(grid.spacing)
     corner = float(np.sqrt((nyquist**2).sum()))
     most = [corner] * 3
     known = along.chunks is None and along.ndim == 1 and bool(np.isfinite(along).all())
     if known:
-        most[0] = float(np.abs([along.values[SPATIAL.index(d)] for d in dims]) @ nyquist)
+        most[0] = float(np.abs([along.values[SPATIAL.index(d)] for d in grid.dims]) @ nyquist)
     for name, (low, high), top in zip(("k_par", "k_perp", "|k|"), transfer.limits, most, strict=True):
         if (np.isfinite(high) and high > corner * (1 + 1e-9)) or low > top * (1 + 1e-9):
             raise SnapshotError(
@@ -132,7 +123,7 @@ def _check_limits(
                 "[rad per length unit]: lower the limit, or use np.inf for none"
             )
     (_, par), (_, perp), (_, total) = transfer.limits
-    least = min(2 * np.pi / (ds.sizes[d] * widths[d]) for d in dims)
+    least = min(2 * np.pi / length for length in grid.lengths)
     if not transfer.mean and min(total, np.hypot(par, perp)) < least * (1 - 1e-9):  # whatever the direction
         raise SnapshotError(
             f"{transfer.label}: no mode is inside; the smallest wavenumber of the box is {least:g} [rad per length "
@@ -140,11 +131,10 @@ def _check_limits(
         )
     if transfer.mean > 0 and all(limits == ALL for limits in transfer.limits):
         return  # the complement of what passes every mode: the mean is left, as it should be
-    shape = tuple(ds.sizes[d] for d in dims)
     if (
         known
-        and np.prod(shape) <= SEARCHED
-        and not passes_any(transfer, waves_of(dims, shape, [widths[d] for d in dims]), along.values)
+        and np.prod(grid.shape) <= SEARCHED
+        and not passes_any(transfer, waves_of(grid.dims, grid.shape, grid.spacing), along.values)
     ):
         raise SnapshotError(
             f"{transfer.label}: no mode is inside; the smallest wavenumber of the box is {least:g}, the largest "
@@ -152,28 +142,19 @@ def _check_limits(
         )
 
 
-def _mapped(
-    fields: Sequence[xr.DataArray],
-    modes: Callable,
-    dims: tuple[str, ...],
-    widths: dict[str, float],
-    extra: xr.DataArray,
-    count: int | None = None,
+def _map_modes(
+    fields: Sequence[xr.DataArray], modes: Callable, grid: Grid, extra: xr.DataArray, count: int | None = None
 ) -> list[xr.DataArray]:
     """The seam: labelled fields to arrays with the spatial axes last, and back."""
-    lead = list(dict.fromkeys(d for array in (*fields, extra) for d in array.dims if d not in (*dims, "component")))
-    sizes = {d: n for array in (*fields, extra) for d, n in array.sizes.items()}
-    wide = []
-    for f in fields:
-        new = {d: sizes[d] for d in lead if d not in f.dims}
-        f = f.expand_dims(new).transpose(*lead, *dims)
-        wide.append(f.chunk(dict.fromkeys(new, 1)) if new and f.chunks is not None else f)
-    extra = extra.expand_dims({d: sizes[d] for d in lead if d not in extra.dims}).transpose(*lead, "component")
+    lead, (*wide, extra) = widened([*fields, extra], grid.dims)
+    for i, f in enumerate(fields):
+        new = [d for d in lead if d not in f.dims]
+        wide[i] = wide[i].chunk(dict.fromkeys(new, 1)) if new and f.chunks is not None else wide[i]
     arrays = map_modes(
         [f.data for f in wide],
         modes,
-        dims=dims,
-        widths=[widths[d] for d in dims],
+        dims=grid.dims,
+        widths=grid.spacing,
         names=[str(f.name) for f in fields],
         extra=extra.data,
         count=count,
@@ -260,22 +241,21 @@ def _split(d: Sequence[np.ndarray], v: Sequence[np.ndarray]) -> list[np.ndarray]
     return [*(s - p for s, p in zip(v, along, strict=True)), *along]
 
 
-def _vector(
+def _work_on_vector(
     ds: xr.Dataset, vector: str, work: Callable, kind: str, what: str, *, count: int = 3, power: int = 0
 ) -> list[xr.DataArray]:
     if kind not in DIFFERENCES:
-        raise SnapshotError(f"difference={kind!r}: one of {', '.join(DIFFERENCES)} is needed")
+        raise ArgumentError(f"difference={kind!r}: one of {', '.join(DIFFERENCES)} is needed")
     names = components(ds, vector)
-    require_periodic(ds, what)
-    dims, widths = spatial_dims(ds), spacing(ds)
-    modes = _Vector(work, tuple(widths.items()), kind, power)
+    grid = require_periodic(ds, what)
+    modes = _Vector(work, tuple(grid.widths.items()), kind, power)
     fields = [as_real(ds[n]) for n in names]
     if power:
-        fields = [f.astype(np.result_type(f.dtype, _roomy(min(widths.values()))), copy=False) for f in fields]
-    return _mapped(fields, modes, dims, widths, mean_direction(ds, "z"), count)
+        fields = [f.astype(np.result_type(f.dtype, _derivative_kind(min(grid.spacing))), copy=False) for f in fields]
+    return _map_modes(fields, modes, grid, mean_direction(ds, "z"), count)
 
 
-def _roomy(cell: float) -> np.dtype:
+def _derivative_kind(cell: float) -> np.dtype:
     """Dtype whose range holds fields of any strength over cells, or times them: cells of parsecs in m need more."""
     return np.dtype(np.float32 if 1e-12 < cell < 1e12 else np.float64)
 
@@ -306,10 +286,10 @@ def project(ds: xr.Dataset, vector: str = "B", *, difference: str = "spectral") 
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If an axis is open or not uniform, or a component is missing.
     """
-    parts = _vector(ds, vector, _solenoidal, difference, "a projection")
+    parts = _work_on_vector(ds, vector, _solenoidal, difference, "a projection")
     return ds.assign(dict(zip(components(ds, vector), parts, strict=True)))
 
 
@@ -329,11 +309,11 @@ def helmholtz(ds: xr.Dataset, vector: str = "B", *, difference: str = "spectral"
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         As :func:`project`.
     """
     names = components(ds, vector)
-    parts = _vector(ds, vector, _split, difference, "a Helmholtz split", count=6)
+    parts = _work_on_vector(ds, vector, _split, difference, "a Helmholtz split", count=6)
     own = ds[list(names)]
     return tuple(own.assign(dict(zip(names, part, strict=True))) for part in (parts[:3], parts[3:]))
 
@@ -357,10 +337,12 @@ def curl(ds: xr.Dataset, vector: str = "B") -> xr.Dataset:
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         As :func:`project`.
     """
-    return _named(ds, vector, _vector(ds, vector, _cross, "spectral", "a curl", power=-1), "curl_{}", -1)
+    return _label_components(
+        ds, vector, _work_on_vector(ds, vector, _cross, "spectral", "a curl", power=-1), "curl_{}", -1
+    )
 
 
 @verb
@@ -381,11 +363,11 @@ def vector_potential(ds: xr.Dataset, vector: str = "B") -> xr.Dataset:
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         As :func:`project`.
     """
-    parts = _vector(ds, vector, _potential, "spectral", "a vector potential", power=1)
-    named = _named(ds, vector, parts, "{}", 1).rename({f"{vector}{d}": f"A{d}" for d in SPATIAL})
+    parts = _work_on_vector(ds, vector, _potential, "spectral", "a vector potential", power=1)
+    named = _label_components(ds, vector, parts, "{}", 1).rename({f"{vector}{d}": f"A{d}" for d in SPATIAL})
     for d in SPATIAL:
         named[f"A{d}"].attrs["long_name"] = f"vector potential of {vector} along {d}"
     return named
@@ -410,17 +392,19 @@ def divergence(ds: xr.Dataset, vector: str = "B", *, difference: str = "spectral
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         As :func:`project`.
     """
     if difference == "face":
-        raise SnapshotError("difference='face': a divergence of cell-centred data is 'spectral' or 'central'")
-    (result,) = _vector(ds, vector, _dot, difference, "a divergence", count=1, power=-1)
+        raise ArgumentError("difference='face': a divergence of cell-centred data is 'spectral' or 'central'")
+    (result,) = _work_on_vector(ds, vector, _dot, difference, "a divergence", count=1, power=-1)
     notes = {**_derivative_units(ds, vector, -1), "long_name": f"divergence of {vector}"}
     return result.rename(f"div_{vector}").drop_attrs(deep=False).assign_attrs(notes)
 
 
-def _named(ds: xr.Dataset, vector: str, parts: Sequence[xr.DataArray], pattern: str, power: int) -> xr.Dataset:
+def _label_components(
+    ds: xr.Dataset, vector: str, parts: Sequence[xr.DataArray], pattern: str, power: int
+) -> xr.Dataset:
     names = components(ds, vector)
     out = ds[list(names)].assign(dict(zip(names, parts, strict=True)))
     for name in names:

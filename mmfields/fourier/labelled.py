@@ -6,13 +6,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import (
-    SPATIAL,
-    SnapshotError,
-    axis_spacing,
-    require_plain_data,
-    wavenumber_attrs,
-)
+from mmfields.conventions import SPATIAL, SnapshotError, axis_spacing, require_plain_data, wavenumber_attrs
 from mmfields.fourier.transform import backward_modes, forward_modes, wavenumbers
 from mmfields.provenance import verb
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import SPATIAL, SnapshotError, require_direction, unit_carried
+from mmfields.conventions import SPATIAL, ArgumentError, require_direction, unit_carried
 from mmfields.fourier.transform import Waves
 from mmfields.units import LENGTH, plain
 
@@ -56,7 +56,7 @@ class Transfer:
 
     def __post_init__(self) -> None:
         if self.of not in ("par_perp", "components"):
-            raise SnapshotError(f"of={self.of!r}: 'par_perp' or 'components' is needed")
+            raise ArgumentError(f"of={self.of!r}: 'par_perp' or 'components' is needed")
 
     def __call__(self, *k: Any) -> np.ndarray:
         zero = np.logical_and.reduce(np.broadcast_arrays(*(np.asarray(c) == 0 for c in k)))
@@ -68,9 +68,9 @@ class Transfer:
 
     def __mul__(self, other: "Transfer") -> "Transfer":
         if self.of != other.of:
-            raise SnapshotError("a product needs two functions of (k_par, k_perp), or two of (k_x, k_y, k_z)")
+            raise ArgumentError("a product needs two functions of (k_par, k_perp), or two of (k_x, k_y, k_z)")
         if self.unit != other.unit:
-            raise SnapshotError(
+            raise ArgumentError(
                 f"wavenumbers of {self.label} are in {self.unit or 'plain numbers'}, those of {other.label} in "
                 f"{other.unit or 'plain numbers'}: give both as plain numbers, or both as Quantities"
             )
@@ -85,14 +85,14 @@ class Transfer:
 
         Raises
         ------
-        SnapshotError
+        ArgumentError, SnapshotError
             If wavenumbers were given as Quantities and the snapshot's length unit is not known.
         """
         if not self.unit:
             return self
         from astropy import units as u
 
-        return _stretched(self, plain(1.0 * u.Unit(self.unit), "a wavenumber", ds, LENGTH, power=-1))
+        return _rescale(self, plain(1.0 * u.Unit(self.unit), "a wavenumber", ds, LENGTH, power=-1))
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class _Product:
         return self.first(*k) * self.second(*k)
 
 
-def _stretched(transfer: Transfer, factor: float) -> Transfer:
+def _rescale(transfer: Transfer, factor: float) -> Transfer:
     """A transfer function whose wavenumbers are multiplied by a factor."""
     function = transfer.function
     if isinstance(function, _Band):
@@ -121,21 +121,15 @@ def _stretched(transfer: Transfer, factor: float) -> Transfer:
     elif isinstance(function, _Gaussian):
         function = _Gaussian(function.length / factor)
     elif isinstance(function, _Complement):
-        function = _Complement(_stretched(function.inner, factor))
+        function = _Complement(_rescale(function.inner, factor))
     elif isinstance(function, _Product):
-        function = _Product(_stretched(function.first, factor), _stretched(function.second, factor))
+        function = _Product(_rescale(function.first, factor), _rescale(function.second, factor))
     limits = tuple((low * factor, high * factor) for low, high in transfer.limits)
     return replace(transfer, function=function, limits=limits, unit="")
 
 
 def _plain_wavenumbers(**given: Any) -> tuple[dict[str, Any], str]:
-    """Wavenumbers without their unit, and that unit; all of them have one, or none has.
-
-    Raises
-    ------
-    SnapshotError
-        If only some are Quantities, or they are no inverse lengths.
-    """
+    """Wavenumbers without their unit, and that unit; all of them have one, or none has."""
     from astropy import units as u
 
     def unit(value: Any) -> Any:
@@ -147,14 +141,14 @@ def _plain_wavenumbers(**given: Any) -> tuple[dict[str, Any], str]:
     if not units:
         return given, ""
     if plain_ones := [n for n, v in given.items() if n not in units and v != free.get(n)]:
-        raise SnapshotError(f"{plain_ones} are plain numbers and {list(units)} Quantities: give all of them a unit")
+        raise ArgumentError(f"{plain_ones} are plain numbers and {list(units)} Quantities: give all of them a unit")
     first = next(iter(units.values()))
     target = u.m if first.is_equivalent(u.m) else 1 / u.m
     try:
         with u.set_enabled_equivalencies(u.dimensionless_angles()):
             numbers = {n: v if n not in units else u.Quantity(v).to_value(target) for n, v in given.items()}
     except (u.UnitsError, TypeError) as error:
-        raise SnapshotError(f"{given}: wavenumbers such as (0.1, 2) / u.kpc are needed ({error})") from error
+        raise ArgumentError(f"{given}: wavenumbers such as (0.1, 2) / u.kpc are needed ({error})") from error
     return {n: tuple(map(float, v)) if np.ndim(v) else v for n, v in numbers.items()}, "1 / m"
 
 
@@ -164,8 +158,8 @@ def weights(transfer: Transfer, waves: Waves, direction: np.ndarray) -> np.ndarr
     The mean over the signs, or for a sharp band whether any passes; so the values are the same at k
     and -k, and what comes back from them is real.
     """
-    inner, complement = _unwrapped(transfer)
-    each = [_at(inner, flipped, direction) for flipped in waves.signs()]
+    inner, complement = _strip_complements(transfer)
+    each = [_evaluate(inner, flipped, direction) for flipped in waves.signs()]
     values = np.maximum.reduce(each) if is_sharp(inner) else sum(each) / len(each)
     return 1.0 - values if complement else values
 
@@ -212,7 +206,7 @@ def passes_any(transfer: Transfer, waves: Waves, direction: np.ndarray) -> bool:
     return False
 
 
-def _unwrapped(transfer: Transfer) -> tuple[Transfer, bool]:
+def _strip_complements(transfer: Transfer) -> tuple[Transfer, bool]:
     """A transfer function without its complements, and whether one is left over."""
     complement = False
     while isinstance(transfer.function, _Complement):
@@ -220,7 +214,7 @@ def _unwrapped(transfer: Transfer) -> tuple[Transfer, bool]:
     return transfer, complement
 
 
-def _at(transfer: Transfer, waves: Waves, direction: np.ndarray) -> np.ndarray:
+def _evaluate(transfer: Transfer, waves: Waves, direction: np.ndarray) -> np.ndarray:
     if transfer.of == "par_perp":
         return transfer(*waves.par_perp(direction))
     return transfer(*(waves.component(dim) for dim in ("x", "y", "z")))
@@ -254,7 +248,7 @@ class Weigh:
                 part.result()
 
     def _rows(self, spectrum: np.ndarray, waves: Waves, direction: np.ndarray) -> None:
-        inner, complement = _unwrapped(self.transfer)
+        inner, complement = _strip_complements(self.transfer)
         if isinstance(inner.function, _Band) and spectrum.ndim <= 3:
             return inner.function.weigh(spectrum, waves, direction, inner.mean, complement)
         step = max(1, PIECE // max(1, spectrum[:1].size))
@@ -327,27 +321,27 @@ def band(
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         If limits are negative or not ascending, the edge is unknown, or lacks its width.
     """
     if edge not in EDGES:
-        raise SnapshotError(f"edge={edge!r}: one of {', '.join(EDGES)} is needed")
+        raise ArgumentError(f"edge={edge!r}: one of {', '.join(EDGES)} is needed")
     numbers, unit = _plain_wavenumbers(k_par=k_par, k_perp=k_perp, width=width)
     k_par, k_perp, width = numbers["k_par"], numbers["k_perp"], numbers["width"]
     for name, limits in (("k_par", k_par), ("k_perp", k_perp)):
         if unit_carried(limits) is not None or not _ascending(limits):
-            raise SnapshotError(f"{name}={limits!r}: two ascending limits from 0 on are needed")
+            raise ArgumentError(f"{name}={limits!r}: two ascending limits from 0 on are needed")
     if (width is None) == (edge in ("gaussian", "cosine")) or (width is not None and not 0 < width < np.inf):
-        raise SnapshotError(f"width={width!r}: edges 'gaussian' and 'cosine' need a positive one, the others take none")
+        raise ArgumentError(f"width={width!r}: edges 'gaussian' and 'cosine' need a positive one, the others take none")
     if not isinstance(order, int | np.integer) or order < 1:
-        raise SnapshotError(f"order={order!r}: a whole number from 1 on is needed")
+        raise ArgumentError(f"order={order!r}: a whole number from 1 on is needed")
     low, high = (tuple(map(float, limits)) for limits in (k_par, k_perp))
-    label = f"band(k_par={low}, k_perp={high}, edge={edge!r}{_detail(edge, width, order)}){_in(unit)}"
+    label = f"band(k_par={low}, k_perp={high}, edge={edge!r}{_detail(edge, width, order)}){_unit_suffix(unit)}"
     limits = (low, high, ALL)
     return Transfer(_Band(limits, edge, width, int(order)), label, float(keep_mean), limits=limits, unit=unit)
 
 
-def _in(unit: str) -> str:
+def _unit_suffix(unit: str) -> str:
     return f" [{unit}]" if unit else ""
 
 
@@ -383,14 +377,14 @@ def low_pass(
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         As :func:`band`.
     """
     numbers, unit = _plain_wavenumbers(k=k, width=width)
     k, width = numbers["k"], numbers["width"]
     band(k_perp=(0.0, k), edge=edge, width=width, order=order)  # checks the arguments
     limits = (ALL, ALL, (0.0, float(k)))
-    label = f"low_pass({k:g}, edge={edge!r}{_detail(edge, width, order)}){_in(unit)}"
+    label = f"low_pass({k:g}, edge={edge!r}{_detail(edge, width, order)}){_unit_suffix(unit)}"
     function = _Band(limits, edge, width, int(order))
     return Transfer(function, label, float(keep_mean), limits=limits, isotropic=True, unit=unit)
 
@@ -411,7 +405,7 @@ def high_pass(k: float, *, edge: str = "sharp", width: float | None = None, orde
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         As :func:`band`.
     """
     below = low_pass(k, edge=edge, width=width, order=order, keep_mean=True)
@@ -441,11 +435,11 @@ def gaussian(length: float) -> Transfer:
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         If it is not positive.
     """
     length, unit = (value := _plain_wavenumbers(length=length))[0]["length"], value[1]
     if not 0 < length < np.inf:
-        raise SnapshotError(f"length={length!r}: a positive number is needed")
-    label = f"gaussian({length:g}){_in(unit and 'm')}"
+        raise ArgumentError(f"length={length!r}: a positive number is needed")
+    label = f"gaussian({length:g}){_unit_suffix(unit and 'm')}"
     return Transfer(_Gaussian(float(length)), label, 1.0, isotropic=True, unit=unit)

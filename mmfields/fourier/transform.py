@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mmfields.cluster.client import client_in_force, workers_in_force
 from mmfields.conventions import SPATIAL, SnapshotError
-from mmfields.io.storing import client_in_force, workers_in_force
 
 # Slabs and pencils are made about this large; a task holds a few of them.
 BLOCK_BYTES = 1 << 27
@@ -118,15 +118,6 @@ def require_finite(field: np.ndarray, sums: np.ndarray, name: str, where: str = 
     raise SnapshotError(
         f"the sum of {name}{where} overflows {field.dtype}: bring it to other units, or to float64 by ds.astype(float)"
     )
-
-
-def over_leading(
-    fields: Sequence[np.ndarray], direction: np.ndarray, rank: int
-) -> tuple[tuple[int, ...], list[np.ndarray], np.ndarray]:
-    """Leading shape (time) of fields of `rank` spatial dims and a direction, and all of them broadcast to it."""
-    lead = np.broadcast_shapes(*(f.shape[: f.ndim - rank] for f in fields), direction.shape[:-1])
-    wide = [np.broadcast_to(f, (*lead, *f.shape[f.ndim - rank :])) for f in fields]
-    return lead, wide, np.broadcast_to(direction, (*lead, 3))
 
 
 def forward(field: np.ndarray, name: str, at: tuple[int, ...] = ()) -> np.ndarray:

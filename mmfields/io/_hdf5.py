@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mmfields.conventions import SnapshotError
+from mmfields.conventions import MmfieldsError, SnapshotError
 
 if TYPE_CHECKING:
     import h5py
@@ -34,7 +34,7 @@ def opened(path: str) -> "Iterator[h5py.File]":
     try:
         with h5py.File(path, "r") as file:
             yield file
-    except (FileNotFoundError, SnapshotError):
+    except (FileNotFoundError, MmfieldsError):
         raise
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
         raise SnapshotError(f"{path}: the HDF5 library cannot read it ({error}); copy or write it again") from error

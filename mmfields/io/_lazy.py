@@ -20,7 +20,7 @@ from xarray.core import indexing
 
 from mmfields.conventions import SnapshotError
 from mmfields.io import _hdf5
-from mmfields.io._stated import require_stated
+from mmfields.io._block_extrema import require_extrema
 
 Region = tuple[slice, ...]
 
@@ -238,7 +238,7 @@ class RawBlocks:
     def _check(self, block: int, values: np.ndarray, *, whole: bool) -> None:
         if self.stated is not None:
             where = f"{self.paths[self.file[block]]}: the block at byte {self.offset[block]}"
-            require_stated(where, values, *self.stated[block], whole=whole)
+            require_extrema(where, values, *self.stated[block], whole=whole)
 
 
 @dataclass(frozen=True)

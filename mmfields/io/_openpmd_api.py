@@ -20,9 +20,9 @@ import numpy as np
 
 from mmfields.conventions import SnapshotError
 from mmfields.io import _openpmd_process
+from mmfields.io._block_extrema import require_extrema
 from mmfields.io._lazy import Region, read_bytes
 from mmfields.io._openpmd_process import BYTES_PER_SECOND
-from mmfields.io._stated import require_stated
 
 SCRIPT = Path(_openpmd_process.__file__)
 # Seconds until the libraries have started; and between signs of life, to which come those that bytes take to read.
@@ -218,7 +218,7 @@ class ApiSource:
         if whole and np.isnan(numbers).any():
             return
         try:
-            require_stated(where, numbers, *stated, whole=whole, slack=SIX_DIGITS)
+            require_extrema(where, numbers, *stated, whole=whole, slack=SIX_DIGITS)
         except SnapshotError:
             if whole:
                 raise

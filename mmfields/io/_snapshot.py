@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 from xarray.core import indexing
 
-from mmfields.conventions import LONG_NAMES, SPATIAL, SnapshotError, boundary_attrs
+from mmfields.conventions import LONG_NAMES, SPATIAL, MmfieldsError, SnapshotError, boundary_attrs
 from mmfields.io._lazy import LazyArray, Quotient, Source, Total
 from mmfields.provenance import provenance
 
@@ -237,7 +237,7 @@ def guarded(engine: str) -> Callable:
                 given = "".join(f", {key}={value!r}" for key, value in options.items() if value is not None)
                 line = f"mm.open_snapshot({path!r}, engine={engine!r}{given})"
                 return method(self, path, **options).assign_attrs(provenance([path], [line]))
-            except SnapshotError:
+            except MmfieldsError:
                 raise
             except Exception as error:
                 raise SnapshotError(

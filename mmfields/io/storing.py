@@ -13,9 +13,10 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
+from mmfields.cluster.client import client_in_force
+from mmfields.cluster.progress import bars
 from mmfields.conventions import SnapshotError, require_plain_data, unit_carried, warn
 from mmfields.identity import UNKNOWN, files_of, identity
-from mmfields.io._progress import bars
 from mmfields.provenance import ATTRS, provenance, source_of
 
 # Lies in a store until its last chunk is written.
@@ -481,24 +482,3 @@ def _hidden(progress: bool) -> bool | None:
     if not progress:
         return True
     return False if "ipykernel" in sys.modules else None
-
-
-def workers_in_force() -> list[tuple[int, int]]:
-    """Memory limit in bytes, 0 for none, and threads of each worker of the Dask client in force; empty without one."""
-    client = client_in_force()
-    workers = client.scheduler_info(n_workers=-1)["workers"].values() if client is not None else ()
-    return [(worker["memory_limit"] or 0, worker["nthreads"]) for worker in workers]
-
-
-def client_in_force() -> Any:
-    """The Dask client in force, None without one; distributed is not imported for the question."""
-    import sys
-
-    if "distributed" not in sys.modules:
-        return None
-    from distributed import get_client
-
-    try:
-        return get_client()
-    except ValueError:
-        return None

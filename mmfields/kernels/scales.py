@@ -14,16 +14,24 @@ TERMS = 8
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def line_row(power, square, parallel, along2, k2, inverse, share, out):
-    """Add a row of modes to fine bins of their k_perp and |k_par|, and to the sums of k^2 in the last row."""
+def line_row(power, square, parallel, along2, k2, inverse, row, out):
+    """Add a row of modes to fine bins of their k_perp and |k_par|, and to the sums of k^2 in the last row of `out`.
+
+    Parameters
+    ----------
+    row : (2, m) float array
+        Room for k_perp and |k_par|, which are vectorized apart from the sums.
+    """
     top = np.int64(out.shape[0] - 2)
-    perp2 = par2 = 0.0
     for m in range(k2.size):
-        value = share * power[m]
         k_par = abs(parallel + k2[m] * along2)
         total = square + k2[m] * k2[m]
         rest = total - k_par * k_par
-        k_perp = sqrt(rest) if rest > 1e-12 * total else 0.0
+        row[0, m] = sqrt(rest if rest > 1e-12 * total else 0.0)
+        row[1, m] = k_par
+    perp2 = par2 = 0.0
+    for m in range(k2.size):
+        value, k_perp, k_par = power[m], row[0, m], row[1, m]
         first, second = min(np.int64(k_perp * inverse + 0.5), top), min(np.int64(k_par * inverse + 0.5), top)
         out[first, 0] += value
         out[first, 1] += value * k_perp
@@ -58,7 +66,7 @@ def power_on_lines(a, k0, k1, k2, n0, n1, n2, weight, along, width, out):
     out : (bins + 1, COLUMNS) float array
         The last row takes the sums of power times k_perp^2 and times k_par^2.
     """
-    power, inverse, last = np.empty(k2.size), 1.0 / width, k2.size - 1
+    power, row, inverse, last = np.empty(k2.size), np.empty((2, k2.size)), 1.0 / width, k2.size - 1
     plain = last if n2[last] else k2.size
     for i in range(k0.size):
         for j in range(k1.size):
@@ -69,14 +77,15 @@ def power_on_lines(a, k0, k1, k2, n0, n1, n2, weight, along, width, out):
                 power[0] = 0.0
             square = k0[i] * k0[i] + k1[j] * k1[j]
             signs0, signs1 = (2 if n0[i] else 1), (2 if n1[j] else 1)
-            share = 1.0 / (signs0 * signs1)
+            for m in range(k2.size):
+                power[m] *= (1.0 if m < plain else 0.5) / (signs0 * signs1)
             for r in range(signs0):
                 for s in range(signs1):
                     par = k0[i] * along[0] * (1 - 2 * r) + k1[j] * along[1] * (1 - 2 * s)
-                    line_row(power[:plain], square, par, along[2], k2[:plain], inverse, share, out)
+                    line_row(power[:plain], square, par, along[2], k2[:plain], inverse, row, out)
                     for t in range(2 if plain == last else 0):
                         slope = along[2] * (1 - 2 * t)
-                        line_row(power[plain:], square, par, slope, k2[plain:], inverse, 0.5 * share, out)
+                        line_row(power[plain:], square, par, slope, k2[plain:], inverse, row, out)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

@@ -4,13 +4,11 @@ from math import pi
 
 import numpy as np
 from llvmlite import ir
-from numba import config, njit, types
+from numba import config, types
 from numba.extending import intrinsic
 
-from mmfields.kernels.interpolate import CUBIC, FACES, LANES
-
-# Where scattering acts, by number: nowhere, everywhere, where |B| is at least a threshold, where a mask is set.
-NONE, UNIFORM, THRESHOLD, MASK = range(4)
+from mmfields.kernels._jit import kernel, part
+from mmfields.kernels.setup import Interpolation, Patches
 
 PARITY = np.uint32(0x1BD11BDA)
 
@@ -20,13 +18,13 @@ f32 = np.float32
 ROOT_HALF, SIGN = np.int32(0x3F3504F3), np.int32(-2147483648)
 
 
-@njit(nogil=True, cache=True, inline="always")
+@part()
 def turned(x, by):
     """Bits of a 32-bit word rotated to the left."""
     return np.uint32((x << np.uint32(by)) | (x >> np.uint32(32 - by)))
 
 
-@njit(nogil=True, cache=True, inline="always")
+@part()
 def mixed(a, b, r0, r1, r2, r3):
     """Four rounds of Threefry."""
     a = np.uint32(a + b)
@@ -40,7 +38,7 @@ def mixed(a, b, r0, r1, r2, r3):
     return a, b
 
 
-@njit(nogil=True, cache=True, inline="always")
+@part()
 def threefry(key0, key1, a, b):
     """Threefry-2x32 with 20 rounds (Salmon et al. 2011): two random words of a key and a counter."""
     key2 = PARITY ^ key0 ^ key1
@@ -80,7 +78,7 @@ else:
         return types.float32(types.int32), lambda _, builder, __, args: builder.bitcast(args[0], ir.FloatType())
 
 
-@njit(nogil=True, cache=True, inline="always")
+@part()
 def logarithm(x):
     """Natural logarithm of a positive, normal float32, to its rounding; unlike the library's it is vectorized."""
     i = np.int32(bits(x) - ROOT_HALF)  # so that m is between the roots of 1/2 and of 2
@@ -92,21 +90,21 @@ def logarithm(x):
     return f32(0.6931472) * exponent + (s + s) * (f32(1.0) + q * series)
 
 
-@njit(nogil=True, cache=True, inline="always")
+@part()
 def sine_of_eighth(r):
     """Sine of a float32 angle up to pi/4 [rad]."""
     q = r * r
     return r + r * (q * (f32(-1 / 6) + q * (f32(1 / 120) + q * (f32(-1 / 5040) + q * f32(1 / 362880)))))
 
 
-@njit(nogil=True, cache=True, inline="always")
+@part()
 def cosine_of_eighth(r):
     """Cosine of a float32 angle up to pi/4 [rad]."""
     q = r * r
     return f32(1.0) + q * (f32(-1 / 2) + q * (f32(1 / 24) + q * (f32(-1 / 720) + q * f32(1 / 40320))))
 
 
-@njit(nogil=True, cache=True, inline="always")
+@part()
 def cosine_of_quarter(r):
     """Cosine of a float32 angle up to pi/2 [rad]."""
     q = r * r
@@ -114,7 +112,7 @@ def cosine_of_quarter(r):
     return f32(1.0) + q * (f32(-1 / 2) + q * (f32(1 / 24) + q * (f32(-1 / 720) + q * rest)))
 
 
-@njit(nogil=True, cache=True, inline="always")
+@part()
 def sine_cosine(turns):
     """Sine and cosine of a float32 angle in turns, to its rounding; unlike the library's they are vectorized."""
     u = f32(4.0) * turns
@@ -130,42 +128,41 @@ def sine_cosine(turns):
     return sine, cosine
 
 
-@njit(nogil=True, cache=True)
-def draw(key0, key1, count0, count1, words):
-    """Random words (2, LANES) of particles and their steps, whose numbers go on to the next."""
-    for lane in range(LANES):
-        low, high = count0[lane], count1[lane]
-        words[0, lane], words[1, lane] = threefry(key0[lane], key1[lane], low, high)
+@kernel()
+def count_from(b):
+    """Numbers of steps as the pairs of words that random numbers are drawn by."""
+    for lane in range(b.lanes):
+        b.count0[lane] = np.uint32(b.taken[lane] & 0xFFFFFFFF)
+        b.count1[lane] = np.uint32(b.taken[lane] >> 32)
+
+
+@kernel()
+def draw(b):
+    """Random words of particles and their steps, whose numbers go on to the next."""
+    for lane in range(b.lanes):
+        low, high = b.count0[lane], b.count1[lane]
+        b.word0[lane], b.word1[lane] = threefry(b.key0[lane], b.key1[lane], low, high)
         low = np.uint32(low + np.uint32(1))
-        count0[lane] = low
-        count1[lane] = np.uint32(high + np.uint32(low == np.uint32(0)))
+        b.count0[lane] = low
+        b.count1[lane] = np.uint32(high + np.uint32(low == np.uint32(0)))
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def deflect(vx, vy, vz, angle, words, room):
+@kernel()
+def deflect(b):
     """Turn directions by Gaussian polar angles about uniform azimuths (Eq. 13).
 
-    The angle is R cos(psi), of a Rayleigh length R out of 23 bits (at most 5.8 standard deviations) and a phase out
-    of 16, as is the azimuth: its variance is that of the Gaussian to 1e-7.  All that is random is float32; what it
-    rotates is not.
-
-    Parameters
-    ----------
-    vx, vy, vz : (LANES,) float arrays
-        Unit directions.
-    angle : (LANES,) float32 array
-        Standard deviation of the polar angle [turns]; the mean cosine is exp(-angle²/2) in radians.
-    words : (2, LANES) uint32 array
-        From `draw`.
-    room : (4, LANES) float32 array
-        To work in.
+    `angle` is the standard deviation of the polar angle [turns]; the mean cosine is exp(-angle²/2) in radians.  The
+    angle is R cos(psi), of a Rayleigh length R out of 23 bits (at most 5.8 standard deviations) and a phase out of 16,
+    as is the azimuth: its variance is that of the Gaussian to 1e-7.  All that is random is float32; what it rotates is
+    not.
     """
-    for lane in range(LANES):
-        uniform = (f32(np.int32(words[0, lane] >> np.uint32(9))) + f32(0.5)) * f32(1 / 8388608)
-        r = (f32(np.int32(words[1, lane] >> np.uint32(16))) + f32(0.5)) * f32(0.5 * pi / 65536)
-        room[0, lane] = angle[lane] * np.sqrt(f32(-2.0) * logarithm(uniform)) * cosine_of_quarter(r)
-    for lane in range(LANES):
-        word = np.int32(words[1, lane])
+    room = b.room
+    for lane in range(b.lanes):
+        uniform = (f32(np.int32(b.word0[lane] >> np.uint32(9))) + f32(0.5)) * f32(1 / 8388608)
+        r = (f32(np.int32(b.word1[lane] >> np.uint32(16))) + f32(0.5)) * f32(0.5 * pi / 65536)
+        room[0, lane] = b.angle[lane] * np.sqrt(f32(-2.0) * logarithm(uniform)) * cosine_of_quarter(r)
+    for lane in range(b.lanes):
+        word = np.int32(b.word1[lane])
         r = (f32(word & np.int32(0x1FFF)) + f32(0.5)) * f32(0.25 * pi / 8192)
         s, c = sine_of_eighth(r), cosine_of_eighth(r)
         turn = (word & np.int32(0x2000)) == 0
@@ -173,12 +170,12 @@ def deflect(vx, vy, vz, angle, words, room):
         # the signs of both are bits of their own
         room[2, lane] = from_bits(np.int32(bits(first) ^ np.int32(np.int32(word << np.int32(16)) & SIGN)))
         room[3, lane] = from_bits(np.int32(bits(second) ^ np.int32(np.int32(word << np.int32(17)) & SIGN)))
-    for lane in range(LANES):
+    for lane in range(b.lanes):
         room[0, lane], room[1, lane] = sine_cosine(room[0, lane])
-    for lane in range(LANES):
-        z = vz[lane]
+    for lane in range(b.lanes):
+        z = b.vz[lane]
         sign = 1.0 if z >= 0.0 else -1.0
-        x, y, z = vx[lane], vy[lane], sign * z
+        x, y, z = b.vx[lane], b.vy[lane], sign * z
         # one frame for both hemispheres: the half turn about x takes one to the other
         p, q = np.float64(room[0, lane] * room[3, lane]), np.float64(room[0, lane] * room[2, lane])
         cosine = np.float64(room[1, lane])
@@ -188,37 +185,44 @@ def deflect(vx, vy, vz, angle, words, room):
         nz = sign * (cosine * z - (p * x + q * y))
         rest = nx * nx + ny * ny + nz * nz - 1.0
         norm = 1.0 - rest * (0.5 - 0.375 * rest)
-        vx[lane], vy[lane], vz[lane] = nx * norm, ny * norm, nz * norm
+        b.vx[lane], b.vy[lane], b.vz[lane] = nx * norm, ny * norm, nz * norm
 
 
-@njit(nogil=True, cache=True, inline="always")
+@part()
 def nearest(cells, weights, kind, lane):
     """The cell of a position along an axis, from its interpolation."""
-    if kind == FACES:
+    if kind == Interpolation.FACES or kind == Interpolation.NEAREST:
         return cells[0, lane]
-    near = 1 if kind == CUBIC else 0
+    near = 1 if kind == Interpolation.CUBIC else 0
     return cells[near + 1, lane] if weights[near + 1, lane] >= weights[near, lane] else cells[near, lane]
 
 
-@njit(nogil=True, cache=True)
-def above(inside, outside, threshold, bx, by, bz, out):
-    """Rates by whether |B| is at least a threshold."""
-    least, low, high = threshold * threshold, f32(outside), f32(inside)
-    for lane in range(LANES):
-        square = bx[lane] * bx[lane] + by[lane] * by[lane] + bz[lane] * bz[lane]
-        out[lane] = high if square >= least else low
+@kernel()
+def set_rates(b, s, mask):
+    """Scattering rate of each particle, by |B| or by whether its cell is marked; then its angle in a step [turns].
+
+    The standard deviation of the polar angle is the root of the rate times the step.
+    """
+    least, low, high = s.threshold * s.threshold, f32(s.outside), f32(s.inside)
+    kind = s.interpolation
+    for lane in range(b.lanes):
+        b.angle[lane] = high
+    if s.patches == Patches.THRESHOLD:
+        for lane in range(b.lanes):
+            square = b.bx[lane] * b.bx[lane] + b.by[lane] * b.by[lane] + b.bz[lane] * b.bz[lane]
+            b.angle[lane] = high if square >= least else low
+    if mask is not None:
+        for lane in range(b.lanes):
+            i, j = nearest(b.kx, b.wx, kind, lane), nearest(b.ky, b.wy, kind, lane)
+            b.angle[lane] = high if mask[nearest(b.kz, b.wz, kind, lane), j, i] else low
+    for lane in range(b.lanes):
+        b.angle[lane] = np.sqrt(f32(b.reach[lane]) * b.angle[lane]) * f32(2.0**0.5 * 0.5 / pi)
 
 
-@njit(nogil=True, cache=True)
-def marked(inside, outside, mask, kind, kx, ky, kz, wx, wy, wz, out):
-    """Rates by whether the cell of a particle is marked."""
-    for lane in range(LANES):
-        i, j, k = nearest(kx, wx, kind, lane), nearest(ky, wy, kind, lane), nearest(kz, wz, kind, lane)
-        out[lane] = inside if mask[k, j, i] else outside
-
-
-@njit(nogil=True, cache=True)
-def deviations(half, out):
-    """From rates to standard deviations of the polar angle in a step [turns], sqrt(rate times step)."""
-    for lane in range(LANES):
-        out[lane] = np.sqrt(f32(half[lane]) * out[lane]) * f32(2.0**0.5 * 0.5 / pi)
+@part()
+def scatter(b, s, mask, again):
+    """Scatter a batch at the end of a step; `again` where the angles of the step before do not hold."""
+    if again or s.patches > Patches.UNIFORM:
+        set_rates(b, s, mask)
+    draw(b)
+    deflect(b)

@@ -1,67 +1,49 @@
 """Fields that are sums evaluated at the particles: plane waves, or periodic grids of several scales."""
 
 import numpy as np
-from numba import njit
 
-from mmfields.kernels.interpolate import WAVES, gather_linear, locate_linear
-from mmfields.kernels.lanes import LANES
-from mmfields.kernels.waves import new_levels, waves_by_level
-
-
-@njit(nogil=True, cache=True)
-def add_rows(x, y, z, bx, by, bz):
-    """Add a vector to another."""
-    for lane in range(LANES):
-        bx[lane] += x[lane]
-        by[lane] += y[lane]
-        bz[lane] += z[lane]
+from mmfields.kernels._jit import entry, kernel, part
+from mmfields.kernels.batch import LANES
+from mmfields.kernels.interpolate import gather_linear, linear_cells, set_places
+from mmfields.kernels.setup import AHEAD, Interpolation
+from mmfields.kernels.waves import clear, new_levels, waves_by_level
 
 
-@njit(nogil=True, cache=True)
-def nested(data, parts, x, y, z, kx, ky, kz, wx, wy, wz, ex, ey, ez, bx, by, bz):
-    """Sum of periodic cubes of cells, each trilinear, at the positions of a batch.
+@kernel()
+def nested(b, data, octaves):
+    """Sum of periodic cubes of cells, each trilinear, at the positions of a batch, whose `ex`, `ey`, `ez` are room.
 
-    Parameters
-    ----------
-    data : flat array
-        The cubes (z, y, x, 3), one after the other, each with one number more.
-    parts : Octaves
-        Instead of octaves: where each cube begins, its cells per length unit, and its cells along an axis.
-    ex, ey, ez : (LANES,) float arrays
-        Room.
+    The data are the cubes (z, y, x, 3), one after the other, each with one number more.
     """
-    bx[:], by[:], bz[:] = 0.0, 0.0, 0.0
-    for i in range(parts.bounds.size):
-        n, inverse = np.int64(parts.terms[i]), parts.bounds[i]
-        locate_linear(x, inverse, 0.5, n, True, kx, wx)
-        locate_linear(y, inverse, 0.5, n, True, ky, wy)
-        locate_linear(z, inverse, 0.5, n, True, kz, wz)
-        gather_linear(data[parts.groups[i] : parts.groups[i + 1]], n, n, kx, ky, kz, wx, wy, wz, ex, ey, ez)
-        add_rows(ex, ey, ez, bx, by, bz)
+    clear(b)
+    for i in range(octaves.bounds.size):
+        n, inverse = np.int64(octaves.terms[i]), octaves.bounds[i]
+        for a in range(3):
+            linear_cells(b.lanes, b.position[a], inverse, 0.5, n, True, b.cells[a], b.weights[a])
+        cube = data[octaves.groups[i] : octaves.groups[i + 1]]
+        gather_linear(b, cube, n, n, np.int64(AHEAD), b.ex, b.ey, b.ez)
+        for lane in range(b.lanes):
+            b.bx[lane] += b.ex[lane]
+            b.by[lane] += b.ey[lane]
+            b.bz[lane] += b.ez[lane]
 
 
-@njit(nogil=True, cache=True)
-def sum_at(kind, data, count, parts, levels, many, step, x, y, z, kx, ky, kz, wx, wy, wz, bx, by, bz):
+@part()
+def sum_at(b, s, data, octaves, levels, step):
     """Field at the positions of a batch, at a step counted from the last plan; see `waves_by_level`."""
-    if kind == WAVES:
-        waves_by_level(data, count, parts, levels, many, step, x, y, z, bx, by, bz)
+    if s.interpolation == Interpolation.WAVES:
+        waves_by_level(b, data, s.cells[0], octaves, levels, step)
     else:
-        nested(data, parts, x, y, z, kx, ky, kz, wx, wy, wz, levels.dx, levels.dy, levels.dz, bx, by, bz)
+        nested(b, data, octaves)
 
 
-@njit(nogil=True, cache=True)
-def sample_sum(kind, data, count, parts, position, out):
+@entry()
+def sample_sum(batches, setup, data, octaves, position, out):
     """Field at any number of positions (n, 3), into `out` (n, 3), every wave directly."""
-    levels = new_levels(parts)
-    x, y, z, bx, by, bz = [np.empty(LANES) for _ in range(6)]
-    kx, ky, kz = [np.empty((4, LANES), np.int32) for _ in range(3)]
-    wx, wy, wz = [np.empty((4, LANES)) for _ in range(3)]
-    n, directly = position.shape[0], np.int64(0)
-    for first in range(0, n, LANES):
-        for lane in range(LANES):
-            p = min(first + lane, n - 1)
-            x[lane], y[lane], z[lane] = position[p, 0], position[p, 1], position[p, 2]
-        sum_at(kind, data, count, parts, levels, directly, directly, x, y, z, kx, ky, kz, wx, wy, wz, bx, by, bz)
-        for lane in range(min(LANES, n - first)):
-            p = first + lane
-            out[p, 0], out[p, 1], out[p, 2] = bx[lane], by[lane], bz[lane]
+    b, s, levels = batches[0], setup[0], new_levels(octaves)
+    b.many = 0
+    for first in range(0, position.shape[0], LANES):
+        filled = set_places(b, position, first)
+        sum_at(b, s, data, octaves, levels, np.int64(0))
+        for lane in range(filled):
+            out[first + lane, 0], out[first + lane, 1], out[first + lane, 2] = b.bx[lane], b.by[lane], b.bz[lane]

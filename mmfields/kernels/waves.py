@@ -9,9 +9,9 @@ added to that of the next faster one, so that a step evaluates one polynomial an
 from collections import namedtuple
 
 import numpy as np
-from numba import njit
 
-from mmfields.kernels.lanes import LANES
+from mmfields.kernels._jit import kernel, part
+from mmfields.kernels.batch import LANES
 
 # Waves are rows of eight numbers: k along x, y, z and phase [turns], a along x, y, z, and 0; so many are added at once.
 ROW, TOGETHER = 8, 4
@@ -41,20 +41,22 @@ ODD = np.array([n for n, p in enumerate(POWERS) if sum(p) % 2 == 1])
 # Steps for which a polynomial must stand to be worth its making: it costs as much as so many direct sums.
 WORTH = 10
 
-# groups (g + 1,): first row of each and their end; bounds (g,): what the fourth power of the radius is to the share of
-# the error that the group may make; terms: (rows, TERMS, 3) numbers of each wave's polynomial, to its cosine for even
-# powers and to its sine for odd ones; no groups where all waves are added directly.
+# A field that is a sum.  groups (g + 1,): first row of each group of waves and their end; bounds (g,): what the fourth
+# power of the radius is to the share of the error that the group may make; terms: (rows, TERMS, 3) numbers of each
+# wave's polynomial, to its cosine for even powers and to its sine for odd ones; no groups where all waves are added
+# directly.  For nested grids: where each begins in the data and their end, its cells per length unit, and its cells
+# along an axis.
 Octaves = namedtuple("Octaves", "groups bounds terms")
-# What a batch keeps between steps: steps for which each level stands, its rows, steps for which each group may stand,
-# numbers x, y, z of the level's polynomial, where it is centred; room for four cosines, four sines, and a shift.
-Levels = namedtuple("Levels", "period rows stands px py pz cx cy cz cosines sines dx dy dz")
+# What a batch keeps of it between steps: steps for which each level stands, its rows, steps for which each group may
+# stand, numbers x, y, z of the level's polynomial, and where it is centred, (3, g, LANES).
+Levels = namedtuple("Levels", "period rows stands px py pz centres")
 
 # Coefficients of sin(2 pi r) / r in r^2, interpolated at Chebyshev nodes of |r| <= 1/4: to 8e-14.
 S0, S1, S2, S3 = 6.28318530717928, -41.341702239903675, 81.60524914901583, -76.70584754377326
 S4, S5, S6 = 42.058134871372054, -15.081483206893, 3.6658551595639612
 
 
-@njit(nogil=True, cache=True, inline="always")
+@part()
 def cosine(t):
     """Cosine of up to half a turn either way, as the sine of what is left to a quarter."""
     r = 0.25 - abs(t)
@@ -62,48 +64,49 @@ def cosine(t):
     return r * (S0 + q * (S1 + q * (S2 + q * (S3 + q * (S4 + q * (S5 + q * S6))))))
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-def add_waves(data, place, x, y, z, bx, by, bz):
+@kernel(fastmath={"contract"})
+def add_waves(b, data, place):
     """Add four waves, whose rows begin at a place of the flat data."""
     d = data[place : place + TOGETHER * ROW]
     k00, k01, k02, p0, a00, a01, a02 = d[0], d[1], d[2], d[3], d[4], d[5], d[6]
     k10, k11, k12, p1, a10, a11, a12 = d[8], d[9], d[10], d[11], d[12], d[13], d[14]
     k20, k21, k22, p2, a20, a21, a22 = d[16], d[17], d[18], d[19], d[20], d[21], d[22]
     k30, k31, k32, p3, a30, a31, a32 = d[24], d[25], d[26], d[27], d[28], d[29], d[30]
-    for lane in range(LANES):
-        u, v, w = x[lane], y[lane], z[lane]
+    for lane in range(b.lanes):
+        u, v, w = b.x[lane], b.y[lane], b.z[lane]
         t0 = k00 * u + (k01 * v + (k02 * w + p0))
         t1 = k10 * u + (k11 * v + (k12 * w + p1))
         t2 = k20 * u + (k21 * v + (k22 * w + p2))
         t3 = k30 * u + (k31 * v + (k32 * w + p3))
         c0, c1 = cosine(t0 - np.rint(t0)), cosine(t1 - np.rint(t1))
         c2, c3 = cosine(t2 - np.rint(t2)), cosine(t3 - np.rint(t3))
-        bx[lane] += a00 * c0 + a10 * c1 + a20 * c2 + a30 * c3
-        by[lane] += a01 * c0 + a11 * c1 + a21 * c2 + a31 * c3
-        bz[lane] += a02 * c0 + a12 * c1 + a22 * c2 + a32 * c3
+        b.bx[lane] += a00 * c0 + a10 * c1 + a20 * c2 + a30 * c3
+        b.by[lane] += a01 * c0 + a11 * c1 + a21 * c2 + a31 * c3
+        b.bz[lane] += a02 * c0 + a12 * c1 + a22 * c2 + a32 * c3
 
 
-@njit(nogil=True, cache=True)
-def waves(data, first, last, x, y, z, bx, by, bz):
+@kernel()
+def waves(b, data, first, last):
     """Add the waves of some rows of the flat data, a multiple of four of them."""
     for row in range(first, last, TOGETHER):
-        add_waves(data, row * ROW, x, y, z, bx, by, bz)
+        add_waves(b, data, row * ROW)
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-def turns(kx, ky, kz, phase, x, y, z, cosines, sines):
-    """Cosines and sines of a wave."""
-    for lane in range(LANES):
-        t = kx * x[lane] + (ky * y[lane] + (kz * z[lane] + phase))
+@kernel(fastmath={"contract"})
+def turns(b, data, row, cosines, sines):
+    """Cosines and sines of the wave in a row of the flat data."""
+    kx, ky, kz, phase = data[row], data[row + 1], data[row + 2], data[row + 3]
+    for lane in range(b.lanes):
+        t = kx * b.x[lane] + (ky * b.y[lane] + (kz * b.z[lane] + phase))
         t -= np.rint(t)
         cosines[lane] = cosine(t)
         t -= 0.25
         sines[lane] = cosine(t - np.rint(t))
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-def add_term(t, place, waves, px, py, pz):
-    """Add four waves, in one row, to one number of a polynomial of all three components."""
+@kernel(fastmath={"contract"})
+def add_term(lanes, t, place, waves, px, py, pz):
+    """Add four waves, (4, LANES), to one number of a polynomial of all three components."""
     x0, y0, z0 = t[place], t[place + 1], t[place + 2]
     place += 3 * TERMS
     x1, y1, z1 = t[place], t[place + 1], t[place + 2]
@@ -111,49 +114,49 @@ def add_term(t, place, waves, px, py, pz):
     x2, y2, z2 = t[place], t[place + 1], t[place + 2]
     place += 3 * TERMS
     x3, y3, z3 = t[place], t[place + 1], t[place + 2]
-    for lane in range(LANES):
-        a, b, c, d = waves[lane], waves[lane + LANES], waves[lane + 2 * LANES], waves[lane + 3 * LANES]
+    for lane in range(lanes):
+        a, b, c, d = waves[0, lane], waves[1, lane], waves[2, lane], waves[3, lane]
         px[lane] += x0 * a + x1 * b + x2 * c + x3 * d
         py[lane] += y0 * a + y1 * b + y2 * c + y3 * d
         pz[lane] += z0 * a + z1 * b + z2 * c + z3 * d
 
 
-@njit(nogil=True, cache=True)
-def expand(data, terms, first, last, x, y, z, cosines, sines, px, py, pz):
-    """Add the polynomials of some rows about the positions of a batch."""
-    for row in range(first, last, TOGETHER):
+@kernel()
+def expand(b, data, octaves, levels, level):
+    """Add the polynomials of a level's own waves about the positions of a batch, whose weights are room."""
+    terms, px, py, pz = octaves.terms, levels.px[level], levels.py[level], levels.pz[level]
+    for row in range(levels.rows[level], levels.rows[level + 1], TOGETHER):
         for i in range(TOGETHER):
-            r, a, b = (row + i) * ROW, i * LANES, (i + 1) * LANES
-            turns(data[r], data[r + 1], data[r + 2], data[r + 3], x, y, z, cosines[a:b], sines[a:b])
+            turns(b, data, (row + i) * ROW, b.wx[i], b.wy[i])
         for n in EVEN:
-            add_term(terms, (row * TERMS + n) * 3, cosines, px[n], py[n], pz[n])
+            add_term(b.lanes, terms, (row * TERMS + n) * 3, b.wx, px[n], py[n], pz[n])
         for n in ODD:
-            add_term(terms, (row * TERMS + n) * 3, sines, px[n], py[n], pz[n])
+            add_term(b.lanes, terms, (row * TERMS + n) * 3, b.wy, px[n], py[n], pz[n])
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-def add_shifted(shift, source, target):
+@kernel(fastmath={"contract"})
+def add_shifted(lanes, shift, source, target):
     """Add a row times a shift to another."""
-    for lane in range(LANES):
+    for lane in range(lanes):
         target[lane] += shift[lane] * source[lane]
 
 
-@njit(nogil=True, cache=True)
-def move(pairs, shift, px, py, pz):
+@kernel()
+def move(lanes, pairs, shift, px, py, pz):
     """Move polynomials along one axis, by synthetic division."""
     for i in range(pairs.shape[0]):
         low, high = pairs[i, 0], pairs[i, 1]
-        add_shifted(shift, px[high], px[low])
-        add_shifted(shift, py[high], py[low])
-        add_shifted(shift, pz[high], pz[low])
+        add_shifted(lanes, shift, px[high], px[low])
+        add_shifted(lanes, shift, py[high], py[low])
+        add_shifted(lanes, shift, pz[high], pz[low])
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-def add_cubic(p, dx, dy, dz, out):
-    """Add a cubic polynomial, (TERMS, LANES) made flat, in the order of `POWERS`."""
+@kernel(fastmath={"contract"})
+def add_cubic(b, p, out):
+    """Add a cubic polynomial, (TERMS, LANES) made flat, in the order of `POWERS`, at places in `ex`, `ey`, `ez`."""
     n = LANES
-    for m in range(LANES):
-        x, y, z = dx[m], dy[m], dz[m]
+    for m in range(b.lanes):
+        x, y, z = b.ex[m], b.ey[m], b.ez[m]
         zero = p[m] + x * (p[m + n] + x * (p[m + 2 * n] + x * p[m + 3 * n]))
         zero += y * (p[m + 4 * n] + x * (p[m + 5 * n] + x * p[m + 6 * n]))
         zero += y * y * (p[m + 7 * n] + x * p[m + 8 * n] + y * p[m + 9 * n])
@@ -163,19 +166,18 @@ def add_cubic(p, dx, dy, dz, out):
         out[m] += zero + z * (one + z * two)
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 def new_levels(octaves):
-    """Room for what a batch keeps between steps."""
+    """Room for what a batch keeps between steps; None for a grid."""
+    if octaves is None:
+        return None
     g = octaves.bounds.size
     period, rows = np.zeros(g + 1, np.int64), np.zeros(g + 1, np.int64)
     px, py, pz = np.zeros((g, TERMS, LANES)), np.zeros((g, TERMS, LANES)), np.zeros((g, TERMS, LANES))
-    cx, cy, cz = np.zeros((g, LANES)), np.zeros((g, LANES)), np.zeros((g, LANES))
-    cosines, sines = np.zeros(TOGETHER * LANES), np.zeros(TOGETHER * LANES)
-    dx, dy, dz = np.zeros(LANES), np.zeros(LANES), np.zeros(LANES)
-    return Levels(period, rows, np.zeros(g), px, py, pz, cx, cy, cz, cosines, sines, dx, dy, dz)
+    return Levels(period, rows, np.zeros(g), px, py, pz, np.zeros((3, g, LANES)))
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel()
 def plan_levels(octaves, step, count, levels):
     """How long polynomials stand over `count` steps of this length; how many levels there are.
 
@@ -208,45 +210,63 @@ def plan_levels(octaves, step, count, levels):
     return level + 1
 
 
-@njit(nogil=True, cache=True)
-def from_centre(x, centre, out):
-    """How far a batch has moved."""
-    for lane in range(LANES):
-        out[lane] = x[lane] - centre[lane]
+@kernel()
+def set_shift(b, centre):
+    """How far a batch has moved from a centre (3, LANES), into `ex`, `ey`, `ez`."""
+    for lane in range(b.lanes):
+        b.ex[lane] = b.x[lane] - centre[0, lane]
+        b.ey[lane] = b.y[lane] - centre[1, lane]
+        b.ez[lane] = b.z[lane] - centre[2, lane]
 
 
-@njit(nogil=True, cache=True)
-def renew(data, terms, level, many, levels, x, y, z):
+@kernel()
+def begin(lanes, level, many, p):
+    """A level's polynomial as that of the slower one, or none."""
+    for n in range(TERMS):
+        for lane in range(lanes):
+            p[level, n, lane] = p[level + 1, n, lane] if level + 1 < many else 0.0
+
+
+@kernel()
+def renew(b, data, octaves, levels, level):
     """Make the polynomial of a level anew about the positions of a batch, from the slower one and its own waves."""
-    _, rows, _, px, py, pz, cx, cy, cz, cosines, sines, dx, dy, dz = levels
-    if level + 1 < many:
-        px[level], py[level], pz[level] = px[level + 1], py[level + 1], pz[level + 1]
-        from_centre(x, cx[level + 1], dx), from_centre(y, cy[level + 1], dy), from_centre(z, cz[level + 1], dz)
-        move(MOVE_X, dx, px[level], py[level], pz[level])
-        move(MOVE_Y, dy, px[level], py[level], pz[level])
-        move(MOVE_Z, dz, px[level], py[level], pz[level])
-    else:
-        px[level], py[level], pz[level] = 0.0, 0.0, 0.0
-    cx[level], cy[level], cz[level] = x, y, z
-    expand(data, terms, rows[level], rows[level + 1], x, y, z, cosines, sines, px[level], py[level], pz[level])
+    px, py, pz, centres = levels.px, levels.py, levels.pz, levels.centres
+    begin(b.lanes, level, b.many, px)
+    begin(b.lanes, level, b.many, py)
+    begin(b.lanes, level, b.many, pz)
+    if level + 1 < b.many:
+        set_shift(b, centres[:, level + 1])
+        move(b.lanes, MOVE_X, b.ex, px[level], py[level], pz[level])
+        move(b.lanes, MOVE_Y, b.ey, px[level], py[level], pz[level])
+        move(b.lanes, MOVE_Z, b.ez, px[level], py[level], pz[level])
+    for lane in range(b.lanes):
+        centres[0, level, lane], centres[1, level, lane] = b.x[lane], b.y[lane]
+        centres[2, level, lane] = b.z[lane]
+    expand(b, data, octaves, levels, level)
 
 
-@njit(nogil=True, cache=True)
-def waves_by_level(data, count, octaves, levels, many, step, x, y, z, bx, by, bz):
+@kernel()
+def clear(b):
+    """No field, to which waves are added."""
+    for lane in range(b.lanes):
+        b.bx[lane] = b.by[lane] = b.bz[lane] = 0.0
+
+
+@kernel()
+def waves_by_level(b, data, count, octaves, levels, step):
     """Sum of all `count` waves at the positions of a batch, at a step counted from the last plan."""
-    bx[:], by[:], bz[:] = 0.0, 0.0, 0.0
-    if many == 0:
-        waves(data, 0, count, x, y, z, bx, by, bz)
+    clear(b)
+    if b.many == 0:
+        waves(b, data, 0, count)
         return
     level = -1
-    while level + 1 < many and step % levels.period[level + 1] == 0:
+    while level + 1 < b.many and step % levels.period[level + 1] == 0:
         level += 1
     for i in range(level, -1, -1):
-        renew(data, octaves.terms, i, many, levels, x, y, z)
-    dx, dy, dz = levels.dx, levels.dy, levels.dz
-    from_centre(x, levels.cx[0], dx), from_centre(y, levels.cy[0], dy), from_centre(z, levels.cz[0], dz)
-    add_cubic(levels.px[0].ravel(), dx, dy, dz, bx)
-    add_cubic(levels.py[0].ravel(), dx, dy, dz, by)
-    add_cubic(levels.pz[0].ravel(), dx, dy, dz, bz)
-    waves(data, 0, levels.rows[0], x, y, z, bx, by, bz)
-    waves(data, levels.rows[many], count, x, y, z, bx, by, bz)
+        renew(b, data, octaves, levels, i)
+    set_shift(b, levels.centres[:, 0])
+    add_cubic(b, levels.px[0].ravel(), b.bx)
+    add_cubic(b, levels.py[0].ravel(), b.by)
+    add_cubic(b, levels.pz[0].ravel(), b.bz)
+    waves(b, data, 0, levels.rows[0])
+    waves(b, data, levels.rows[b.many], count)

@@ -13,7 +13,7 @@ from types import ModuleType
 
 import xarray as xr
 
-from mmfields.conventions import SnapshotError
+from mmfields.conventions import ArgumentError, SnapshotError
 from mmfields.io import store
 from mmfields.io.storing import is_incomplete
 
@@ -36,11 +36,11 @@ def figure(name: str) -> ModuleType:
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         If there is no such figure.
     """
     if name not in FIGURES:
-        raise SnapshotError(f"figure={name!r}: one of {', '.join(FIGURES)} is needed")
+        raise ArgumentError(f"figure={name!r}: one of {', '.join(FIGURES)} is needed")
     return import_module(f"mmfields.paper.{name}")
 
 
@@ -67,7 +67,7 @@ def compute(
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If there is no such figure, or the directory holds another one.
     """
     parts = figure(name).parts(reduced)
@@ -113,7 +113,7 @@ def run(name: str, out: str | os.PathLike, *, reduced: bool = False, progress: b
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         As :func:`compute`.
     """
     from matplotlib import pyplot as plt

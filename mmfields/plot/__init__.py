@@ -2,12 +2,7 @@
 
 from mmfields.plot.anisotropy import brazil, scale_anisotropy, structure_function, threshold_curve
 from mmfields.plot.base import COLOURS
-from mmfields.plot.faraday import (
-    depolarization,
-    expected_angles,
-    rotation_measure_pdf,
-    rotation_measure_structure,
-)
+from mmfields.plot.faraday import depolarization, expected_angles, rotation_measure_pdf, rotation_measure_structure
 from mmfields.plot.fields import compare, rotation_measure, slices
 from mmfields.plot.solid import cube, orbits, solid_engine
 from mmfields.plot.spectra import spectrum, spectrum2d

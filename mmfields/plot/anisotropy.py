@@ -28,7 +28,7 @@ def brazil(counts: xr.Dataset, ax: "Axes | None" = None) -> list:
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If it has dims beside ``beta_par`` and ``ratio``, or no cell inside its edges.
     """
     from matplotlib.colors import LogNorm
@@ -75,7 +75,7 @@ def structure_function(structure: xr.Dataset, ax: "Axes | None" = None, *, level
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If it has dims beside ``l_perp`` and ``l_par``, or nothing to draw.
     """
     from matplotlib.colors import LogNorm
@@ -124,7 +124,7 @@ def scale_anisotropy(relations: xr.Dataset | Mapping[str, xr.Dataset], ax: "Axes
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If none of them has a length along the field.
     """
     if isinstance(relations, xr.Dataset):

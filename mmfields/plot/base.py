@@ -5,7 +5,7 @@ from typing import Any
 
 import xarray as xr
 
-from mmfields.conventions import SnapshotError, require_plain_data
+from mmfields.conventions import ArgumentError, SnapshotError, require_plain_data
 
 # Okabe and Ito's colour-blind safe cycle, without its yellow.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
@@ -26,12 +26,12 @@ def require_drawable(data: Any, maker: str, *names: str, dims: Sequence[str] | N
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If it is no Dataset with all of `names` (no DataArray, where there are none), or has other dims than `dims`.
     """
     kind = xr.Dataset if names else xr.DataArray
     if not isinstance(data, kind):
-        raise SnapshotError(f"what {maker} gives is drawn, a {kind.__name__}, not {type(data).__name__}")
+        raise ArgumentError(f"what {maker} gives is drawn, a {kind.__name__}, not {type(data).__name__}")
     require_plain_data(data)
     if missing := [name for name in names if name not in data.variables]:
         raise SnapshotError(f"what {maker} gives is drawn; this lacks {missing} among {list(data.variables)}")
@@ -44,11 +44,5 @@ def unit_label(array: xr.DataArray, fallback: str = "") -> str:
     unit = array.attrs.get("units", "1")
     if unit in ("1", "rad"):
         unit = array.attrs.get("normalization", fallback)
-    pretty = {
-        "d_i": "$d_i$",
-        "B0": "$B_0$",
-        "n0": "$n_0$",
-        "rad / m2": "rad m$^{-2}$",
-        "rad / d_i": "rad / $d_i$",
-    }
+    pretty = {"d_i": "$d_i$", "B0": "$B_0$", "n0": "$n_0$", "rad / m2": "rad m$^{-2}$", "rad / d_i": "rad / $d_i$"}
     return f" [{pretty.get(unit, unit)}]" if unit else ""

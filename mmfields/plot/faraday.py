@@ -35,7 +35,7 @@ def depolarization(
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If a curve has dims beside ``wavelength_sq``.
     """
     curves = {"": curves} if isinstance(curves, xr.Dataset) else curves
@@ -82,7 +82,7 @@ def rotation_measure_pdf(statistics: xr.Dataset, ax: "Axes | None" = None) -> li
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If there are several maps.
     """
     one, ax = _of_one_map(statistics), ax or new_axes()
@@ -112,7 +112,7 @@ def rotation_measure_structure(statistics: xr.Dataset, ax: "Axes | None" = None)
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If there are several maps.
     """
     one, ax = _of_one_map(statistics), ax or new_axes()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import SnapshotError, require_plain_data, require_real, spatial_dims
+from mmfields.conventions import ArgumentError, SnapshotError, require_plain_data, require_real, spatial_dims
 from mmfields.plot.base import new_axes, require_drawable, unit_label
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def slices(data: xr.Dataset | xr.DataArray, ax: "Sequence[Axes] | None" = None, 
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If the field is not three-dimensional.
     """
     if isinstance(data, xr.Dataset):
@@ -40,7 +40,7 @@ def slices(data: xr.Dataset | xr.DataArray, ax: "Sequence[Axes] | None" = None, 
     require_plain_data(data)
     require_real(data)
     if ax is not None and np.size(ax) != 3:
-        raise SnapshotError("slices draws three panels: give three Axes, plt.subplots(1, 3)[1], or none")
+        raise ArgumentError("slices draws three panels: give three Axes, plt.subplots(1, 3)[1], or none")
     dims = spatial_dims(data)
     if len(dims) != 3 or data.ndim != 3:
         raise SnapshotError(f"slices draws a three-dimensional field; this one has dims {data.dims}: select the others")
@@ -84,15 +84,15 @@ def compare(fields: Mapping[str, xr.DataArray], ax: "Sequence[Axes] | None" = No
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If a field is not three-dimensional.
     """
     if not isinstance(fields, Mapping) or isinstance(fields, xr.Dataset):
-        raise SnapshotError(f"fields by title are needed, {{'before': ds.Bx, ...}}, not {type(fields).__name__}")
+        raise ArgumentError(f"fields by title are needed, {{'before': ds.Bx, ...}}, not {type(fields).__name__}")
     if ax is not None and np.size(ax) != len(fields):
-        raise SnapshotError(f"{len(fields)} fields need as many Axes, not {np.size(ax)}")
+        raise ArgumentError(f"{len(fields)} fields need as many Axes, not {np.size(ax)}")
     if cut not in ("x", "y", "z") or not fields:
-        raise SnapshotError(f"cut={cut!r} of {len(fields)} fields: an axis, and at least one field are needed")
+        raise ArgumentError(f"cut={cut!r} of {len(fields)} fields: an axis, and at least one field are needed")
     if bad := {name: field.dims for name, field in fields.items() if set(field.dims) != {"x", "y", "z"}}:
         raise SnapshotError(f"three-dimensional fields are needed, and {bad} are not: select the other dims")
     for name, field in fields.items():

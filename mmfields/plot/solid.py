@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import SnapshotError, require_number, require_plain_data, require_real, spatial_dims
+from mmfields.conventions import require_number, require_plain_data, require_real, spatial_dims
+from mmfields.errors import ArgumentError, SnapshotError
 from mmfields.plot.base import COLOURS, unit_label
 from mmfields.plot.fields import _field_label
 
@@ -43,7 +44,7 @@ def cube(
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If the field is not three-dimensional, or the engine unknown or missing.
     """
     data = _solid(field)
@@ -91,7 +92,7 @@ def orbits(
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         As :func:`cube`.
     """
     require_plain_data(trajectories)
@@ -119,14 +120,14 @@ def solid_engine() -> str:
 
 def _engine(engine: str | None, ax: "Axes | None") -> str:
     if engine not in (None, "pyvista", "matplotlib"):
-        raise SnapshotError(f"engine={engine!r}: pyvista or matplotlib is needed")
+        raise ArgumentError(f"engine={engine!r}: pyvista or matplotlib is needed")
     if engine == "matplotlib" or (engine is None and ax is not None and ax.name == "3d"):
         return "matplotlib"
     try:
         import pyvista  # noqa: F401
     except ImportError as error:  # without graphics libraries, too
         if engine == "pyvista":
-            raise SnapshotError(f"pyvista cannot be used ({error}): pip install 'mmfields[viz]'") from error
+            raise ArgumentError(f"pyvista cannot be used ({error}): pip install 'mmfields[viz]'") from error
         return "matplotlib"
     return "pyvista"
 

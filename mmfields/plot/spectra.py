@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import SnapshotError
+from mmfields.conventions import ArgumentError, SnapshotError
 from mmfields.plot.base import COLOURS, new_axes, require_drawable, unit_label
 from mmfields.spectra import field_count
 
@@ -94,7 +94,7 @@ def spectrum2d(
     require_drawable(power, "mm.spectra.power2d")
     for name, band in (("k_par", k_par), ("k_perp", k_perp)):
         if band is not None and np.shape(band) != (2,):
-            raise SnapshotError(f"{name}={band!r}: two wavenumbers (from, to) are needed")
+            raise ArgumentError(f"{name}={band!r}: two wavenumbers (from, to) are needed")
     if set(power.dims) != {"k_par", "k_perp"}:
         raise SnapshotError(
             f"one spectrum over k_perp and k_par is needed, this has dims {power.dims}: select the others"

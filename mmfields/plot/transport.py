@@ -110,7 +110,7 @@ def diffusion(
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If these are no plateau coefficients, or lines are asked for where there is no energy, or no unit.
     """
     names = (names,) if isinstance(names, str) else names

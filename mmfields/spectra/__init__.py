@@ -6,17 +6,16 @@ import numpy as np
 import xarray as xr
 
 from mmfields.conventions import (
-    SnapshotError,
     derived_units,
     mean_direction,
     require_one_unit,
     require_periodic,
     require_plain_data,
     require_values,
-    spacing,
     spatial_dims,
     wavenumber_attrs,
 )
+from mmfields.errors import ArgumentError, SnapshotError
 from mmfields.fourier.transform import wavenumbers
 from mmfields.provenance import verb
 from mmfields.spectra.bins import Bins, binned, fields_of, half_weights, window_power
@@ -61,11 +60,11 @@ def power(ds: xr.Dataset, names: Sequence[str] = ("Bx", "By", "Bz")) -> xr.DataA
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If an axis is open or not uniform, or a field is missing; when computed, if it is not finite.
     """
     bins = Bins(ds)
-    fields = _together(ds, names)
+    fields = _summable_fields(ds, names)
     sums = binned([(f, f) for f in fields], bins, None)
     return bins.shells(sums / bins.width).rename("power").assign_attrs(_attrs(ds, names, 1))
 
@@ -94,11 +93,11 @@ def power2d(
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         As :func:`power`; and without a mean field, when it is computed, where no direction is given.
     """
     bins = Bins(ds)
-    fields = _together(ds, names)
+    fields = _summable_fields(ds, names)
     along = mean_direction(ds, direction)
     sums = binned([(f, f) for f in fields], bins, along)
     widths = np.full(bins.size, bins.width)
@@ -135,15 +134,15 @@ def reduced(ds: xr.Dataset, names: Sequence[str] = ("Bx", "By", "Bz"), *, axis: 
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         As :func:`power`, or if the axis is missing.
     """
-    require_periodic(ds, "a reduced spectrum")
-    _together(ds, names)
-    dims = spatial_dims(ds)
+    grid = require_periodic(ds, "a reduced spectrum")
+    _summable_fields(ds, names)
+    dims = grid.dims
     if axis not in dims:
         raise SnapshotError(f"axis={axis!r}: one of {dims} is needed")
-    width, n = spacing(ds)[axis], ds.sizes[axis]
+    width, n = grid.widths[axis], ds.sizes[axis]
     fundamental = 2 * np.pi / (n * width)
     k, _ = wavenumbers(n, width, half=True)
     total = line_power(ds, names, axis)
@@ -177,7 +176,7 @@ def cross(ds: xr.Dataset, first: str, second: str) -> xr.DataArray:
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         As :func:`power`.
     """
     bins = Bins(ds)
@@ -206,7 +205,7 @@ def coherence(ds: xr.Dataset, first: str, second: str) -> xr.DataArray:
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         As :func:`power`.
     """
     both = cross(ds, first, second)
@@ -239,7 +238,7 @@ def slope(spectrum: xr.DataArray, k_range: tuple[float, float]) -> xr.Dataset:
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If this is no spectrum over ``k`` alone, there are not two ascending limits, or fewer than three shells with
         power lie in the range.
     """
@@ -250,13 +249,13 @@ def slope(spectrum: xr.DataArray, k_range: tuple[float, float]) -> xr.Dataset:
         )
     limits = require_values(k_range, "k_range")
     if len(limits) != 2 or not limits[0] < limits[1]:
-        raise SnapshotError(f"k_range={k_range!r}: two ascending limits are needed")
+        raise ArgumentError(f"k_range={k_range!r}: two ascending limits are needed")
     low, high = limits[0] - TIE * abs(limits[0]), limits[1] + TIE * abs(limits[1])
     part = spectrum.where((spectrum["k"] >= low) & (spectrum["k"] <= high), drop=True).compute()
     part = part.where((part > 0) & (part["k"] > 0), drop=True)
     if part.sizes["k"] < 3:
         raise SnapshotError(f"k_range={k_range} holds {part.sizes['k']} shells with power; three are needed, widen it")
-    (amplitude, exponent), error = _line(part, field_count(spectrum), _independent(spectrum))
+    (amplitude, exponent), error = _fit_line(part, field_count(spectrum), _independent(spectrum))
     values = {"slope": exponent, "slope_error": error, "amplitude": np.exp(amplitude)}
     fit = xr.Dataset({k: ((), float(v)) for k, v in values.items()}, attrs={"k_min": k_range[0], "k_max": k_range[1]})
     for name in ("slope", "slope_error"):
@@ -268,7 +267,7 @@ def slope(spectrum: xr.DataArray, k_range: tuple[float, float]) -> xr.Dataset:
     return fit.assign(compensated=(spectrum / law).assign_attrs(long_name="spectrum over its fit", units="1"))
 
 
-def _line(part: xr.DataArray, fields: int, independent: int) -> tuple[np.ndarray, float]:
+def _fit_line(part: xr.DataArray, fields: int, independent: int) -> tuple[np.ndarray, float]:
     """Offset and slope of a straight line through the logarithms of a spectrum, and the error of the slope."""
     from scipy.special import polygamma
 
@@ -304,7 +303,7 @@ def field_count(spectrum: xr.DataArray) -> int:
     return len(str(spectrum.attrs.get("fields", "1")).split(", "))
 
 
-def _together(ds: xr.Dataset, names: Sequence[str]) -> list[xr.DataArray]:
+def _summable_fields(ds: xr.Dataset, names: Sequence[str]) -> list[xr.DataArray]:
     """Fields whose power is added up, and which therefore have one unit."""
     fields = fields_of(ds, names)
     require_one_unit(ds, names, "fields", "take their spectra one by one")

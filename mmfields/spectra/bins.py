@@ -10,16 +10,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import (
-    SPATIAL,
-    SnapshotError,
-    require_direction,
-    require_periodic,
-    require_real,
-    spacing,
-    spatial_dims,
-    wavenumber_attrs,
-)
+from mmfields.conventions import SPATIAL, require_direction, require_periodic, require_real, wavenumber_attrs, widened
+from mmfields.errors import ArgumentError, SnapshotError
 from mmfields.fourier.transform import forward_modes, level_of, wavenumbers, waves_of
 
 
@@ -28,11 +20,11 @@ def fields_of(ds: xr.Dataset, names: Sequence[str]) -> list[xr.DataArray]:
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If one is missing, or not of real numbers.
     """
     if isinstance(names, str) or not names:
-        raise SnapshotError(f"names={names!r}: a list of variables is needed")
+        raise ArgumentError(f"names={names!r}: a list of variables is needed")
     if missing := [n for n in names if n not in ds]:
         raise SnapshotError(f"no {missing} among {list(ds.data_vars)}")
     return [require_real(ds[name]) for name in names]
@@ -61,12 +53,9 @@ def window_power(ds: xr.Dataset) -> float:
 class Bins:
     """Bins of one width, that of the longest axis's fundamental; bin n holds k within half a width of n widths."""
 
-    def __init__(self, ds: xr.Dataset) -> None:
-        require_periodic(ds, "a power spectrum")
-        self.dims = spatial_dims(ds)
-        widths = spacing(ds)
-        self.widths = tuple(widths[d] for d in self.dims)
-        self.shape = tuple(ds.sizes[d] for d in self.dims)
+    def __init__(self, ds: xr.Dataset, what: str = "a power spectrum") -> None:
+        grid = require_periodic(ds, what)
+        self.dims, self.widths, self.shape = grid.dims, grid.spacing, grid.shape
         self.width = min(
             2 * np.pi / (n * w)
             for n, w in zip(self.shape, self.widths, strict=True)
@@ -173,17 +162,12 @@ def binned(
     flat = direction is None
     along = xr.DataArray(np.array([0.0, 0.0, 1.0]), dims="component") if flat else direction
     arrays = [f for pair in pairs for f in pair]
-    lead = list(dict.fromkeys(d for a in (*arrays, along) for d in a.dims if d not in (*bins.dims, "component")))
-    sizes = {d: n for a in (*arrays, along) for d, n in a.sizes.items()}
-    along = along.expand_dims({d: sizes[d] for d in lead if d not in along.dims}).transpose(*lead, "component")
+    lead, (*wide, along) = widened([*arrays, along], bins.dims)
     total: Any = 0.0
-    for a, b in pairs:
-        wide = [
-            f.expand_dims({d: sizes[d] for d in lead if d not in f.dims}).transpose(*lead, *bins.dims) for f in (a, b)
-        ]
-        spectra = [_modes(wide[0].data, len(bins.dims), str(a.name))]
+    for (a, b), one, other in zip(pairs, wide[::2], wide[1::2], strict=True):
+        spectra = [_modes(one.data, len(bins.dims), str(a.name))]
         if a is not b:
-            spectra.append(_modes(wide[1].data, len(bins.dims), str(b.name)))
+            spectra.append(_modes(other.data, len(bins.dims), str(b.name)))
         size = (bins.size, 1 if flat else bins.size)
         total = total + sum_modes(spectra, along.data, bins, _Add(bins.width, not flat), size)
         del spectra  # before there is another one
@@ -235,9 +219,9 @@ def sum_modes(spectra: Sequence[Any], along: Any, bins: Bins, work: Callable[...
         return _sum_block(*spectra, along, *numbers, **options, threads=os.cpu_count() or 1)
     import dask.array as da
 
-    spectra, lead, letters, axes = _laid_out(spectra, bins)
+    spectra, lead, letters, axes = _prepare_spectra(spectra, bins)
     blocks = da.blockwise(
-        _sum_block_kept,
+        _sum_chunk,
         axes + "pq",
         *(item for s in spectra for item in (s, axes)),
         da.asarray(along).rechunk((*(1,) * lead, -1)),
@@ -278,7 +262,7 @@ def weigh_modes(spectrum: Any, along: Any, bins: Bins, work: Callable[..., None]
         return _weigh_block(spectrum, along, *numbers, **options, threads=os.cpu_count() or 1)
     import dask.array as da
 
-    (spectrum,), lead, letters, axes = _laid_out([spectrum], bins)
+    (spectrum,), lead, letters, axes = _prepare_spectra([spectrum], bins)
     return da.blockwise(
         _weigh_block,
         axes,
@@ -300,7 +284,7 @@ def _numbers(bins: Bins) -> list[np.ndarray]:
     return [*(np.ascontiguousarray(c.ravel()) for c in (*waves.k, *waves.nyquist)), half_weights(bins.shape[-1])]
 
 
-def _laid_out(spectra: Sequence[Any], bins: Bins) -> tuple[list[Any], int, str, str]:
+def _prepare_spectra(spectra: Sequence[Any], bins: Bins) -> tuple[list[Any], int, str, str]:
     """Dask spectra one leading place a block, how many axes lead, and letters for these and for all."""
     import dask.array as da
 
@@ -348,7 +332,7 @@ def _weigh_block(
     return out
 
 
-def _sum_block_kept(*arrays: np.ndarray, dims: tuple[str, ...], **options: Any) -> np.ndarray:
+def _sum_chunk(*arrays: np.ndarray, dims: tuple[str, ...], **options: Any) -> np.ndarray:
     """As `_sum_block`, with the spatial axes kept as 1."""
     lead = arrays[0].ndim - len(dims)
     sums = _sum_block(*arrays, dims=dims, **options)
@@ -356,11 +340,7 @@ def _sum_block_kept(*arrays: np.ndarray, dims: tuple[str, ...], **options: Any) 
 
 
 def _sum_block(
-    *arrays: np.ndarray,
-    work: Callable[..., None],
-    size: tuple[int, int],
-    dims: tuple[str, ...],
-    threads: int = 1,
+    *arrays: np.ndarray, work: Callable[..., None], size: tuple[int, int], dims: tuple[str, ...], threads: int = 1
 ) -> np.ndarray:
     """NumPy adaptor: for up to three axes, over leading ones; rows shared among threads."""
     rank = len(dims)

@@ -44,7 +44,7 @@ def correlation(
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If the axis is missing, or not periodic and not padded; when computed, if the field is not finite.
     """
     dims, n = spatial_dims(ds), ds.sizes.get(axis, 0)
@@ -91,7 +91,7 @@ def integral_scale(correlation: xr.DataArray) -> xr.DataArray:
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If it has no lag ``r``.
     """
     require_plain_data(correlation)

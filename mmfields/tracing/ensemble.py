@@ -176,10 +176,22 @@ def _path_start(particles: xr.Dataset) -> float:
     return float(values[0])
 
 
-def start_columns(ensemble: Ensemble, longest: np.ndarray) -> list[Any]:
-    """Columns of the kernel's `start`, over (gyroradius, particle); the reference field comes with the task."""
+def start_of(ensemble: Ensemble, longest: np.ndarray) -> dict[str, Any]:
+    """Fields of the kernels' particles, over (gyroradius, particle); the reference field comes with the task.
+
+    Parameters
+    ----------
+    ensemble : Ensemble
+    longest : (g, p) array
+        Longest step of each.
+
+    Returns
+    -------
+    dict of NumPy or Dask arrays
+        Rigidities are gyroradii with the sign of the charge, times the reference field where particles have their own.
+    """
     data, shape = ensemble.data, ensemble.radii.shape
-    filled = {"momentum": 1.0, **dict.fromkeys(HISTORY, 0.0), "left": np.nan}
+    filled = {"momentum": 1.0, **dict.fromkeys(HISTORY, 0.0), "left": np.nan, "steps": 0, "alive": True}
 
     def column(name: str) -> Any:
         return data[name].transpose(*DIMS).data if name in data else np.full(shape, filled[name])
@@ -187,6 +199,6 @@ def start_columns(ensemble: Ensemble, longest: np.ndarray) -> list[Any]:
     signed = ensemble.radii * ensemble.sign
     if ensemble.reference.ndim:
         signed = signed * ensemble.reference.data
-    ledger = [signed, 1 / ensemble.beta_gamma, longest, np.full(shape, ensemble.start)]
-    first = [column(n) for n in (*NEEDED[:6], "momentum")]
-    return [*first, *ledger, *(column(n) for n in HISTORY)]
+    own = {name: column(name) for name in (*NEEDED[:7], "momentum", *HISTORY, "alive")}
+    made = {"rigidity": signed, "mass": 1 / ensemble.beta_gamma, "longest": longest}
+    return {**own, **made, "path": np.full(shape, ensemble.start), "taken": column("steps")}

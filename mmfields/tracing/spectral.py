@@ -1,13 +1,15 @@
 """Tracing through the Fourier series of a periodic box: the kernel's steps, the field from finufft."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from mmfields.conventions import SnapshotError
+from mmfields.kernels.setup import Wall
 
-ACCURACY = 1e-13
+# The interpolation that the kernels do not know, and its accuracy.
+SPECTRAL, ACCURACY = "spectral", 1e-13
 
 
 def sampler(modes: np.ndarray, low: np.ndarray, high: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
@@ -47,79 +49,44 @@ def sampler(modes: np.ndarray, low: np.ndarray, high: np.ndarray) -> Callable[[n
 
 
 def trace_spectral(
-    modes: np.ndarray,
-    electric_modes: np.ndarray | None,
-    geometry: tuple[Any, ...],
-    scatter: Any,
-    pusher: int,
-    start: np.ndarray,
-    keys: np.ndarray,
-    taken: np.ndarray,
-    intervals: np.ndarray,
-    ends: np.ndarray,
-    counts: np.ndarray,
-    fraction: float,
-    rows: int,
-) -> np.ndarray:
-    """As the kernel `trace_block`, all batches abreast; parameters as there."""
-    from mmfields.kernels import trace as kernel
-    from mmfields.kernels.interpolate import LANES, LINEAR, Grid
+    fields: tuple[Any, Any], task: Any, mask: Any, particles: np.ndarray, order: np.ndarray, out: Any
+) -> None:
+    """As the entries of :mod:`mmfields.kernels.trace`, all batches abreast.
 
-    shape, low, high, walls = geometry
-    data = np.zeros(1)
-    data.flags.writeable = False
-    grid = Grid(data, shape, low, high, walls, LINEAR)
-    electric = kernel.Electric(data, pusher)
-    batches = [kernel.new_batch() for _ in range(-(-len(start) // LANES))]
-    for i, (batch, extra) in enumerate(batches):
-        kernel.load(batch, extra, start, keys, taken, i * LANES)
-    magnetic = sampler(modes, low, high)
-    push = sampler(electric_modes, low, high) if electric_modes is not None else None
-    out = np.empty((len(intervals), rows, len(start)))
+    Parameters
+    ----------
+    fields : (3, z, y, x) complex arrays
+        Modes of the magnetic field, and of the electric field or None.
+    task : Task
+    mask : (z, y, x) uint8 array, optional
+    particles, order, out
+        As of those.
+    """
+    from mmfields.kernels import trace as kernels
+    from mmfields.kernels.batch import BATCH, LANES
 
-    def steps(held: bool) -> None:
-        for batch, extra in batches:
-            kernel.before(electric, batch, extra, held)
-        _look(batches, magnetic, push)
-        for batch, extra in batches:
-            kernel.after(grid, scatter, electric, batch, extra, held)
-
-    for save, interval in enumerate(intervals.tolist()):
-        if fraction > 0:
-            left = [np.full(LANES, interval) for _ in batches]
-            _look(batches, magnetic, None)
-            pairs = list(zip(batches, left, strict=True))
-            while any([kernel.set_local(*both, fraction, pusher > 0, rest) for both, rest in pairs]):
-                steps(True)
-        elif not counts.size:
-            due = [np.zeros(LANES, np.int64) for _ in batches]
-            for both, own in zip(batches, due, strict=True):
-                kernel.set_own(*both, interval, own)
-            while any([kernel.least(*both, own) for both, own in zip(batches, due, strict=True)]):
-                steps(True)
-                for own in due:
-                    own -= 1
-        elif counts[save] > 0:
-            for batch, extra in batches:
-                kernel.set_fixed(batch.half, extra.reach, batch.turn, extra.ledger, interval / int(counts[save]))
-            for _ in range(int(counts[save])):
-                steps(False)
-        _look(batches, magnetic, push)
-        for i, both in enumerate(batches):
-            kernel.record(*both, i * LANES, save, out)
-    return out.transpose(1, 2, 0)
+    box, driven = task.geometry, np.zeros(1) if task.pusher else None
+    magnetic, electric = (f if f is None else sampler(f, np.array(box.low), np.array(box.high)) for f in fields)
+    setup, batches = task.setup(0, held=True), np.zeros(-(-len(order) // LANES), BATCH)
+    kernels.load_batches(batches, particles, order)
+    for save, interval in enumerate(task.intervals.tolist()):
+        _look(batches, magnetic, None)
+        moving = kernels.begin_interval(batches, setup, interval)
+        while moving:
+            kernels.begin_steps(batches, setup)
+            _look(batches, magnetic, electric)
+            kernels.end_steps(batches, setup, mask, driven)
+            moving = kernels.next_step(batches, setup)
+        if Wall.OPEN in box.walls:
+            kernels.arrive_all(batches, task.path[save])
+        _look(batches, magnetic, electric)
+        kernels.save_batches(batches, order, save, out)
 
 
-def _look(batches: Sequence[Any], magnetic: Callable, electric: Callable | None) -> None:
+def _look(batches: np.ndarray, magnetic: Callable, electric: Callable | None) -> None:
     """Fields at the positions of all batches."""
-    position = np.stack([np.concatenate([getattr(b, d) for b, _ in batches]) for d in "xyz"])
-    for values, targets in (
-        (magnetic, [(b.bx, b.by, b.bz) for b, _ in batches]),
-        (electric, [(e.ex, e.ey, e.ez) for _, e in batches]),
-    ):
-        if values is None:
-            continue
-        found = values(position)
-        for i, components in enumerate(targets):
-            for c, target in enumerate(components):
-                target[:] = found[c, i * len(target) : (i + 1) * len(target)]
+    position = np.moveaxis(batches["position"], 1, 0).reshape(3, -1)
+    for values, names in ((magnetic, ("bx", "by", "bz")), (electric, ("ex", "ey", "ez"))):
+        if values is not None:
+            for name, found in zip(names, values(position), strict=True):
+                batches[name] = found.reshape(batches[name].shape)

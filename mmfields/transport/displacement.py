@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import SPATIAL, SnapshotError, require_number, require_whole, warn
+from mmfields.conventions import SPATIAL, ArgumentError, SnapshotError, require_number, require_whole, warn
 from mmfields.provenance import verb
 from mmfields.transport.reading import alive, along, check, left_fraction, own_lengths, strength, warn_of_survivors
 from mmfields.transport.statistics import finite_run, labelled, mean_and_error, without_drift
@@ -52,7 +52,7 @@ def running_diffusion(
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If there are fewer than two saved points or two particles, or no local field for ``local``.
     """
     squares, length = _squares(trajectories, direction, frame, drift)
@@ -98,7 +98,7 @@ def diffusion(
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If the window holds fewer than two saved points.
 
     Warns
@@ -187,9 +187,9 @@ def _squares(
 ) -> tuple[xr.Dataset, xr.DataArray]:
     """Squared displacements over their prefactors, per particle, and the own paths that they belong to."""
     if frame not in ("mean", "local") or (frame == "local" and direction is not None):
-        raise SnapshotError(f"frame={frame!r}, direction={direction!r}: 'mean', or 'local' without a direction")
+        raise ArgumentError(f"frame={frame!r}, direction={direction!r}: 'mean', or 'local' without a direction")
     if drift not in ("kept", "removed") or (drift == "removed" and frame == "local"):
-        raise SnapshotError(f"drift={drift!r}, frame={frame!r}: 'kept', or 'removed' in the frame 'mean'")
+        raise ArgumentError(f"drift={drift!r}, frame={frame!r}: 'kept', or 'removed' in the frame 'mean'")
     check(tr)
     length, there = own_lengths(tr), alive(tr)
     steps = {d: tr[d].isel(path=slice(1, None)) - tr[d].isel(path=0, drop=True) for d in SPATIAL}
@@ -264,7 +264,7 @@ def bootstrap(
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If `over` is no dim with at least two entries, or the window is too narrow.
     """
     check(trajectories)
@@ -294,7 +294,7 @@ def _windowed(
     tr: xr.Dataset, window: float, direction: str | Sequence[float] | None, frame: str = "mean", drift: str = "kept"
 ) -> tuple[xr.Dataset, xr.DataArray]:
     if not 0 <= require_number(window, "window") < 1:
-        raise SnapshotError(f"window={window!r}: a fraction of the path from 0 to below 1 is needed")
+        raise ArgumentError(f"window={window!r}: a fraction of the path from 0 to below 1 is needed")
     squares, length = _squares(tr, direction, frame, drift)
     path = squares["path"].values - float(tr["path"][0])
     inside = path >= window * path[-1]
@@ -322,7 +322,7 @@ def displacements(trajectories: xr.Dataset, *, direction: str | Sequence[float] 
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         As :func:`running_diffusion`.
     """
     squares, _ = _squares(trajectories, direction)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import SnapshotError
+from mmfields.conventions import ArgumentError, SnapshotError
 from mmfields.provenance import verb
 from mmfields.units import FAST, LENGTH, SPEED, as_quantity, is_coefficient, speed_of, unit_of
 
@@ -33,13 +33,13 @@ def physical(kappa: xr.Dataset | xr.DataArray, *, length_unit: Any = None, speed
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If the length unit or the speed is not known, or there is no coefficient.
     """
     if isinstance(kappa, xr.DataArray):
         return _converted(kappa, kappa, length_unit, speed)
     if not isinstance(kappa, xr.Dataset):
-        raise SnapshotError(f"coefficients of mm.transport are needed, not {type(kappa).__name__}")
+        raise ArgumentError(f"coefficients of mm.transport are needed, not {type(kappa).__name__}")
     names = [n for n in kappa.data_vars if str(n).removeprefix("running_").startswith("kappa")]
     if not names:
         raise SnapshotError(
@@ -96,7 +96,7 @@ def _length(data: xr.Dataset, given: Any) -> float:
             "snapshot that states it, ds.assign_attrs(length_unit='...')"
         )
     if not length.unit.is_equivalent("m"):
-        raise SnapshotError(f"length_unit={length}: a length is needed")
+        raise (SnapshotError if given is None else ArgumentError)(f"length_unit={length}: a length is needed")
     return float(length.to_value("cm"))
 
 
@@ -106,9 +106,10 @@ def _speed(array: xr.DataArray, attrs: dict[Any, Any], given: Any) -> Any:
         return float(speed_of(np.inf).to_value("cm / s")) / np.hypot(1.0, 1 / array["beta_gamma"])
     text = given if given is not None else attrs.get(SPEED)
     if text is not None:
-        speed = as_quantity(text, "speed")
+        error = SnapshotError if given is None else ArgumentError
+        speed = as_quantity(text, "speed", error)
         if not speed.unit.is_equivalent("m / s") or np.ndim(speed.value) or not speed.value > 0:
-            raise SnapshotError(f"speed={text}: one positive speed such as 3e9 * u.cm / u.s is needed")
+            raise error(f"speed={text}: one positive speed such as 3e9 * u.cm / u.s is needed")
         return float(speed.to_value("cm / s"))
     raise SnapshotError(
         "the speed of the particles is not known, or differs between them: give speed=..., or make them with "

@@ -40,7 +40,7 @@ def pitch_angle_diffusion(trajectories: xr.Dataset, *, bins: int = 20, lag: int 
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If there are no pairs of that lag, they are not evenly spaced, or `bins` is no positive number.
     """
     check(trajectories, "mu")
@@ -162,7 +162,7 @@ def parallel_from_mu(trajectories: xr.Dataset) -> xr.Dataset:
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If there are fewer than six saved points, or they are not evenly spaced.
     """
     check(trajectories, "mu")

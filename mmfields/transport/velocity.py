@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import xarray as xr
 
-from mmfields.conventions import SPATIAL, SnapshotError
+from mmfields.conventions import SPATIAL, ArgumentError
 from mmfields.provenance import verb
 from mmfields.transport.reading import alive, along, check, light, own_lengths, speed, unit
 from mmfields.transport.statistics import mean_and_error, without_drift
@@ -39,7 +39,7 @@ def green_kubo(
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         As :func:`running_diffusion`.
     """
     first, then = _velocities(trajectories, drift)
@@ -82,7 +82,7 @@ def tensor(
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         As :func:`running_diffusion`.
     """
     first, then = _velocities(trajectories, drift)
@@ -98,7 +98,7 @@ def _velocities(tr: xr.Dataset, drift: str) -> tuple[dict[str, xr.DataArray], di
     """Velocities at the start and at every saved point, of those that have not left."""
     check(tr, *(f"v{d}" for d in SPATIAL))
     if drift not in ("kept", "removed"):
-        raise SnapshotError(f"drift={drift!r}: 'kept' or 'removed' is needed")
+        raise ArgumentError(f"drift={drift!r}: 'kept' or 'removed' is needed")
     then = {d: tr[f"v{d}"] * speed(tr) for d in SPATIAL}
     first = {d: v.isel(path=0, drop=True) for d, v in then.items()}
     if (there := alive(tr)) is not None:

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import SPATIAL, SnapshotError, axis_spacing, boundary_attrs, require_plain_data, unit_carried
+from mmfields.conventions import SPATIAL, axis_spacing, boundary_attrs, require_plain_data, unit_carried
+from mmfields.errors import ArgumentError, SnapshotError
 from mmfields.identity import identity
 from mmfields.provenance import verb
 
@@ -69,12 +70,12 @@ class Synthetic(ABC):
 
         Raises
         ------
-        SnapshotError
+        ArgumentError, SnapshotError
             If there is no mean field, or no such kind.
         """
         mean_square = float(np.sum(np.square(self.mean_field)))
         if kind not in ("mean", "rms"):
-            raise SnapshotError(f"kind={kind!r}: 'mean' or 'rms' is needed")
+            raise ArgumentError(f"kind={kind!r}: 'mean' or 'rms' is needed")
         if kind == "mean":
             if mean_square == 0:
                 raise SnapshotError("there is no mean field, no reference for a gyroradius: give reference_field='rms'")
@@ -93,7 +94,7 @@ class Synthetic(ABC):
         -------
         (…, 3) float array
         """
-        return _at(self.packed(), self.kernel_form(), x, y, z)
+        return _evaluate(self.packed(), self.kernel_form(), x, y, z)
 
     @verb
     def to_dataset(self, grid: xr.Dataset | Mapping[str, Any]) -> xr.Dataset:
@@ -113,13 +114,13 @@ class Synthetic(ABC):
 
         Raises
         ------
-        SnapshotError
+        ArgumentError, SnapshotError
             If the grid has no spatial axes, or one is not even.
         """
         try:
             template = grid if isinstance(grid, xr.Dataset) else xr.Dataset(coords={d: (d, c) for d, c in grid.items()})
         except (AttributeError, ValueError) as error:
-            raise SnapshotError(f"grid={grid!r}: a snapshot, or coordinates by axis, are needed ({error})") from error
+            raise ArgumentError(f"grid={grid!r}: a snapshot, or coordinates by axis, are needed ({error})") from error
         require_plain_data(template)
         dims = tuple(str(d) for d in template.dims if d in SPATIAL)
         if not dims:
@@ -136,7 +137,9 @@ class Synthetic(ABC):
         return out.assign_attrs(code="mmfields", **boundary_attrs(dims, "open"), field=self.label())
 
 
-def _at(packed: Sequence[np.ndarray], form: tuple[int, int], x: Any, y: Any, z: Any) -> np.ndarray:
+def _evaluate(packed: Sequence[np.ndarray], form: tuple[int, int], x: Any, y: Any, z: Any) -> np.ndarray:
+    from mmfields.kernels.batch import new_batch
+    from mmfields.kernels.setup import new_setup
     from mmfields.kernels.sums import sample_sum
     from mmfields.kernels.waves import Octaves
 
@@ -144,18 +147,20 @@ def _at(packed: Sequence[np.ndarray], form: tuple[int, int], x: Any, y: Any, z: 
     kind, count = form
     for name, value in (("x", x), ("y", y), ("z", z)):
         if (unit := unit_carried(value)) is not None:
-            raise SnapshotError(f"{name} is a Quantity in {unit}: plain numbers are needed, .to_value(...)")
+            raise ArgumentError(f"{name} is a Quantity in {unit}: plain numbers are needed, .to_value(...)")
     try:
         position = np.stack(np.broadcast_arrays(x, y, z), -1).astype(float, casting="same_kind")
     except (TypeError, ValueError) as error:
-        raise SnapshotError(f"positions x, y, z are no numbers of one shape ({error})") from error
+        raise ArgumentError(f"positions x, y, z are no numbers of one shape ({error})") from error
     if not np.isfinite(position).all():
-        raise SnapshotError("positions x, y, z are not finite")
+        raise ArgumentError("positions x, y, z are not finite")
     out = np.empty((position.size // 3, 3))
     for array in (data, *parts):
         array.flags.writeable = False
     if len(out):
-        sample_sum(kind, data, count, Octaves(*parts), np.ascontiguousarray(position.reshape(-1, 3)), out)
+        setup = new_setup((count, 1, 1), np.zeros(3), np.ones(3), np.zeros(3, int), kind)
+        places = np.ascontiguousarray(position.reshape(-1, 3))
+        sample_sum(new_batch(), setup, data, Octaves(*parts), places, out)
     return out.reshape(position.shape)
 
 
@@ -191,5 +196,5 @@ def _on_grid(
     rank = len(dims)
     shaped = {d: axes[d].reshape([-1 if i == dims.index(d) else 1 for i in range(rank)]) for d in dims}
     rest = {d: axes[d].reshape((1,) * rank) for d in SPATIAL if d not in dims}
-    values = _at(packed, form, *(({**shaped, **rest})[d] for d in SPATIAL))
+    values = _evaluate(packed, form, *(({**shaped, **rest})[d] for d in SPATIAL))
     return np.ascontiguousarray(np.moveaxis(values, -1, 0))

@@ -11,15 +11,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import (
-    SPATIAL,
-    MmfieldsWarning,
-    SnapshotError,
-    require_number,
-    require_vector,
-    require_whole,
-    unit_vector,
-)
+from mmfields.conventions import SPATIAL, require_number, require_vector, require_whole, unit_vector
+from mmfields.errors import ArgumentError, MmfieldsWarning
 from mmfields.fourier.transform import backward_modes, wavenumbers
 from mmfields.io import from_arrays
 from mmfields.provenance import verb
@@ -166,7 +159,7 @@ def gaussian(
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If a number is unusable, or the grid cannot hold the band.
 
     Warns
@@ -178,17 +171,17 @@ def gaussian(
     sizes = sizes_of(shape)
     widths = widths_of(spacing, sizes)
     if require_number(rms, "rms") <= 0:
-        raise SnapshotError(f"rms={rms!r}: a positive number is needed")
+        raise ArgumentError(f"rms={rms!r}: a positive number is needed")
     mean = np.array(require_vector(mean_field, "mean_field"))
     if anisotropic is not None and not callable(anisotropic):
-        raise SnapshotError(f"anisotropic={anisotropic!r}: a function of k_par and k_perp is needed")
+        raise ArgumentError(f"anisotropic={anisotropic!r}: a function of k_par and k_perp is needed")
     low, high, whole = _limits(sizes, widths, k_min, k_max, directed=anisotropic is not None)
     density = Density(shape_of(spectrum), anisotropic, low, high, len(sizes))
     if not isinstance(density.spectrum, PowerLaw) or anisotropic is not None:
         density.unit  # noqa: B018  what is no spectrum is refused now
     direction = unit_vector(tuple(mean)) if mean.any() else np.eye(3)[0]
     if anisotropic is not None and any(abs(direction[SPATIAL.index(d)]) > 1e-9 for d in SPATIAL if d not in sizes):
-        raise SnapshotError(f"mean_field={mean_field!r} leaves the plane of {list(sizes)}: parallel is not in it")
+        raise ArgumentError(f"mean_field={mean_field!r} leaves the plane of {list(sizes)}: parallel is not in it")
     fields = realized(
         sizes, widths, density, rms=rms, mean=mean, seed=seed, chunks=chunks, dtype=dtype, direction=direction
     )
@@ -227,7 +220,7 @@ def realized(
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         If the seed or the dtype is unusable; when made, if the band holds no mode.
     """
     kind = real_kind(dtype)
@@ -243,7 +236,7 @@ def realized(
         form,
     )
     keys = np.random.default_rng([require_whole(seed, "seed", 0), 12]).integers(0, 2**32, 2, dtype=np.uint32)
-    make = _whole if chunks is None else partial(_chunked, chunks=chunks_of(chunks, sizes))
+    make = _in_memory if chunks is None else partial(_in_chunks, chunks=chunks_of(chunks, sizes))
     return [field.reshape(tuple(sizes.values())) for field in make(grid, keys, float(rms), mean)]
 
 
@@ -278,7 +271,7 @@ class Density:
             return self.spectrum(k)
         values = np.asarray(self.spectrum(k.astype(float) * self.low), float) / self.unit
         if (values < 0).any():
-            raise SnapshotError(f"spectrum={self.spectrum!r} is negative at a mode of the grid")
+            raise ArgumentError(f"spectrum={self.spectrum!r} is negative at a mode of the grid")
         return values.astype(k.dtype)
 
     @cached_property
@@ -296,7 +289,7 @@ def real_kind(dtype: Any) -> np.dtype:
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         If it is neither.
     """
     try:
@@ -304,7 +297,7 @@ def real_kind(dtype: Any) -> np.dtype:
     except TypeError:
         kind = np.dtype(object)
     if kind not in (np.float32, np.float64):
-        raise SnapshotError(f"dtype={dtype!r}: float64 or float32 is needed")
+        raise ArgumentError(f"dtype={dtype!r}: float64 or float32 is needed")
     return kind
 
 
@@ -313,7 +306,7 @@ def sizes_of(shape: Any) -> dict[str, int]:
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         If it is none of that, or an axis has fewer than four cells.
     """
     if isinstance(shape, Mapping):
@@ -323,10 +316,10 @@ def sizes_of(shape: Any) -> dict[str, int]:
     else:
         numbers = list(shape) if np.ndim(shape) == 1 else []
         if len(numbers) not in (2, 3):
-            raise SnapshotError(f"shape={shape!r}: cells along z, y, x or y, x are needed")
+            raise ArgumentError(f"shape={shape!r}: cells along z, y, x or y, x are needed")
         sizes = dict(zip(SPATIAL[::-1][-len(numbers) :], numbers, strict=True))
     if set(sizes) - set(SPATIAL) or len(sizes) < 2:
-        raise SnapshotError(f"shape={shape!r}: two or three of the axes x, y, z are needed")
+        raise ArgumentError(f"shape={shape!r}: two or three of the axes x, y, z are needed")
     return {d: require_whole(n, f"cells along {d}", 4) for d, n in sizes.items()}
 
 
@@ -335,12 +328,12 @@ def widths_of(spacing: Any, sizes: Mapping[str, int]) -> dict[str, float]:
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         If one is missing or not positive.
     """
     widths = dict.fromkeys(sizes, spacing) if not isinstance(spacing, Mapping) else dict(spacing)
     if set(widths) != set(sizes) or any(require_number(w, "spacing") <= 0 for w in widths.values()):
-        raise SnapshotError(f"spacing={spacing!r}: positive numbers for {list(sizes)} are needed")
+        raise ArgumentError(f"spacing={spacing!r}: positive numbers for {list(sizes)} are needed")
     return {d: float(widths[d]) for d in sizes}
 
 
@@ -354,9 +347,9 @@ def _limits(
     low = first if k_min is None else require_number(k_min, "k_min")
     high = (last if directed else whole) if k_max is None else require_number(k_max, "k_max")
     if not 0 < low < high:
-        raise SnapshotError(f"k_min={k_min!r}, k_max={k_max!r}: two ascending, positive wavenumbers are needed")
+        raise ArgumentError(f"k_min={k_min!r}, k_max={k_max!r}: two ascending, positive wavenumbers are needed")
     if low < first * (1 - 1e-9) or high > last * (1 + 1e-9):
-        raise SnapshotError(
+        raise ArgumentError(
             f"the band from k={low:g} to {high:g} is not within those of the grid, {first:.6g} to {last:.6g}: "
             "take a larger box or smaller cells"
         )
@@ -377,13 +370,13 @@ def chunks_of(chunks: Any, sizes: Mapping[str, int]) -> tuple[tuple[int, ...], .
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         If they are none, or name another axis.
     """
     from dask.array.core import normalize_chunks
 
     if isinstance(chunks, Mapping) and (unknown := set(chunks) - set(sizes)):
-        raise SnapshotError(f"chunks name axes {sorted(map(str, unknown))}, the field has {list(sizes)}")
+        raise ArgumentError(f"chunks name axes {sorted(map(str, unknown))}, the field has {list(sizes)}")
     given = tuple(chunks.get(d, -1) for d in sizes) if isinstance(chunks, Mapping) else chunks
     try:
         found = normalize_chunks(given, tuple(sizes.values()), dtype=np.float64)
@@ -391,10 +384,10 @@ def chunks_of(chunks: Any, sizes: Mapping[str, int]) -> tuple[tuple[int, ...], .
             raise ValueError("they are not positive")
         return found
     except (TypeError, ValueError, ZeroDivisionError) as error:
-        raise SnapshotError(f"chunks={chunks!r} do not cut {dict(sizes)} ({error})") from error
+        raise ArgumentError(f"chunks={chunks!r} do not cut {dict(sizes)} ({error})") from error
 
 
-def _whole(grid: _Grid, keys: np.ndarray, rms: float, mean: np.ndarray) -> list[np.ndarray]:
+def _in_memory(grid: _Grid, keys: np.ndarray, rms: float, mean: np.ndarray) -> list[np.ndarray]:
     """Components in memory; threads share the planes of modes."""
     axes = grid.axes()
     counts = [len(k) for _, k, _ in axes]
@@ -411,21 +404,21 @@ def _whole(grid: _Grid, keys: np.ndarray, rms: float, mean: np.ndarray) -> list[
             _fill(grid, keys, own, size, out[:, part])
 
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        list(pool.map(planes, _alike(grid)))
+        list(pool.map(planes, _planes_of_same_sizes(grid)))
     scale = _scale(sums, grid, rms)
     fields = [backward_modes(part, grid.shape, (), overwrite=True) for part in out]
 
-    def brought(plane: np.ndarray, level: float) -> None:
+    def scale_plane(plane: np.ndarray, level: float) -> None:
         plane *= scale
         if level:
             plane += grid.kind.type(level)
 
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        list(pool.map(lambda pair: brought(*pair), ((p, m) for f, m in zip(fields, mean, strict=True) for p in f)))
+        list(pool.map(lambda pair: scale_plane(*pair), ((p, m) for f, m in zip(fields, mean, strict=True) for p in f)))
     return fields
 
 
-def _alike(grid: _Grid) -> list[list[int]]:
+def _planes_of_same_sizes(grid: _Grid) -> list[list[int]]:
     """Planes along the first axis whose modes have the same sizes: k and -k where no direction tells them apart."""
     n = grid.shape[0]
     if grid.density.anisotropic is not None:
@@ -433,7 +426,7 @@ def _alike(grid: _Grid) -> list[list[int]]:
     return [sorted({i, -i % n}) for i in range(n // 2 + 1)]
 
 
-def _chunked(
+def _in_chunks(
     grid: _Grid, keys: np.ndarray, rms: float, mean: np.ndarray, *, chunks: tuple[tuple[int, ...], ...]
 ) -> list[Any]:
     import dask.array as da
@@ -460,16 +453,16 @@ def _chunked(
 
 def _block(along: np.ndarray, *, grid: _Grid, keys: np.ndarray) -> np.ndarray:
     """Modes of some places along the second axis."""
-    axes = _some(grid, along)
+    axes = _axes_of_part(grid, along)
     size = _sizes_of(grid, axes)
     return _fill(grid, keys, axes, size, np.empty((grid.parts, *size.shape), np.result_type(grid.kind, np.complex64)))
 
 
 def _block_rows(along: np.ndarray, *, grid: _Grid) -> np.ndarray:
-    return _rows(_sizes_of(grid, _some(grid, along)))
+    return _rows(_sizes_of(grid, _axes_of_part(grid, along)))
 
 
-def _some(grid: _Grid, along: np.ndarray) -> list[tuple[np.ndarray, ...]]:
+def _axes_of_part(grid: _Grid, along: np.ndarray) -> list[tuple[np.ndarray, ...]]:
     first, second, third = grid.axes()
     return [first, tuple(a[along] for a in second), third]
 
@@ -483,7 +476,7 @@ def _rows(size: np.ndarray) -> np.ndarray:
     with np.errstate(invalid="ignore"):
         sums = 2 * np.square(size, dtype=float).sum(axis=-1) - np.square(size[..., 0], dtype=float)
     if not np.isfinite(sums).all():
-        raise SnapshotError("the spectrum is not finite at a mode of the grid: limit it by k_min and k_max")
+        raise ArgumentError("the spectrum is not finite at a mode of the grid: limit it by k_min and k_max")
     return sums
 
 
@@ -504,5 +497,5 @@ def _scale(sums: np.ndarray, grid: _Grid, rms: float) -> np.ndarray:
     """By which modes become those of a field of this strength, before the inverse transform."""
     total = float(np.ascontiguousarray(sums).sum())
     if not total > 0:
-        raise SnapshotError("the band holds no mode of the grid: widen it, or take a larger box")
+        raise ArgumentError("the band holds no mode of the grid: widen it, or take a larger box")
     return np.asarray(rms / np.sqrt(total) * float(np.prod(grid.shape)), grid.kind)

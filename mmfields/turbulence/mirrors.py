@@ -8,16 +8,8 @@ import numpy as np
 import xarray as xr
 
 from mmfields import fourier
-from mmfields.conventions import (
-    SPATIAL,
-    SnapshotError,
-    axis_spacing,
-    components,
-    require_number,
-    require_periodic,
-    require_whole,
-    spatial_dims,
-)
+from mmfields.conventions import SPATIAL, components, require_number, require_periodic, require_whole
+from mmfields.errors import ArgumentError, SnapshotError
 from mmfields.io import from_arrays
 from mmfields.provenance import verb
 from mmfields.turbulence.gauss import Density, chunks_of, real_kind, realized, sizes_of, widths_of
@@ -89,34 +81,31 @@ def micromirrors(
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If a number is unusable, or the grid too coarse or too small for the widths.
     """
     sizes = sizes_of(shape)
     if len(sizes) != 3:
-        raise SnapshotError(f"shape={shape!r}: micromirrors have three axes")
+        raise ArgumentError(f"shape={shape!r}: micromirrors have three axes")
     widths = widths_of(spacing, sizes)
     if require_number(rms, "rms", 0.0, 10.0) == 0:
-        raise SnapshotError("rms=0: a positive strength is needed")
+        raise ArgumentError("rms=0: a positive strength is needed")
     scales = {d: require_number(l_par if d == "x" else l_perp, "l_par" if d == "x" else "l_perp") for d in sizes}
     for d, scale in scales.items():
         if not 1.5 * widths[d] <= scale <= sizes[d] * widths[d] / 16:
-            raise SnapshotError(
+            raise ArgumentError(
                 f"a width of {scale:g} along {d} is not from 1.5 cells, {1.5 * widths[d]:g}, to a 16th of the box, "
                 f"{sizes[d] * widths[d] / 16:g}: take smaller cells or a larger box"
             )
     if kind not in ("modes", "bottles") or sign not in SIGNS:
-        raise SnapshotError(f"kind={kind!r}, sign={sign!r}: 'modes' or 'bottles', and one of {', '.join(SIGNS)}")
+        raise ArgumentError(f"kind={kind!r}, sign={sign!r}: 'modes' or 'bottles', and one of {', '.join(SIGNS)}")
     if kind == "modes" and (bottles is not None or sign != "both" or skewness is not None):
-        raise SnapshotError("bottles, sign and skewness are those of kind='bottles'; modes have random phases")
+        raise ArgumentError("bottles, sign and skewness are those of kind='bottles'; modes have random phases")
     if sign != "both" and skewness is not None:
-        raise SnapshotError(f"sign={sign!r} and skewness={skewness!r}: give one of them")
+        raise ArgumentError(f"sign={sign!r} and skewness={skewness!r}: give one of them")
     options = {"seed": seed, "chunks": chunks, "dtype": dtype}
     if kind == "modes":
-        band = (
-            min(2 * np.pi / (n * widths[d]) for d, n in sizes.items()),
-            np.sqrt(3) * np.pi / min(widths.values()),
-        )
+        band = (min(2 * np.pi / (n * widths[d]) for d, n in sizes.items()), np.sqrt(3) * np.pi / min(widths.values()))
         density = Density(PowerLaw(0.0), _Mirrors(float(l_par), float(l_perp)), *band, 3)
         unit = np.eye(3)[0]
         fields = realized(sizes, widths, density, rms=rms, mean=unit, direction=unit, form="poloidal", **options)
@@ -153,7 +142,7 @@ def _bottles(
         most = _skewness_of_peaks(count, own / volume)
         share = 0.5 + 0.5 * require_number(skewness, "skewness") / most
         if not 0 <= share <= 1:
-            raise SnapshotError(
+            raise ArgumentError(
                 f"skewness={skewness:g}: {count} bottles in this box have from -{most:.3g} to {most:.3g}; take fewer"
             )
     turn = random.permutation(np.where(np.arange(count) < round(share * count), 1.0, -1.0))
@@ -240,7 +229,7 @@ def patches(
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If the fraction is not from 0 to 1, an axis is not periodic, or the size does not fit the box.
     """
     from scipy.special import erf, erfinv
@@ -248,12 +237,11 @@ def patches(
     names = components(ds)
     if not isinstance(weight, str) or weight in ds.variables or weight in ds.dims:
         raise SnapshotError(f"weight={weight!r}: a name that the snapshot does not have yet is needed")
-    require_periodic(ds, "patches by a vector potential")
+    grid = require_periodic(ds, "patches by a vector potential")
     ds = ds.unify_chunks()
     fraction = require_number(f_mm, "f_mm", 0.0, 1.0)
-    dims = spatial_dims(ds)
-    widths = {d: axis_spacing(ds, d) for d in dims}
-    shortest, cell = min(ds.sizes[d] * widths[d] for d in dims), max(widths.values())
+    dims, widths = grid.dims, grid.widths
+    shortest, cell = min(grid.lengths), max(grid.spacing)
     if not cell <= require_number(size, "size") <= shortest / 8:
         raise SnapshotError(f"size={size:g} is not from one cell, {cell:g}, to an eighth of the box, {shortest / 8:g}")
     if require_number(edge, "edge", 0.0, 10.0) * np.sqrt(2) * size < 1.5 * cell:
@@ -261,10 +249,10 @@ def patches(
             f"edges of edge={edge:g} and size={size:g} are {edge * np.sqrt(2) * size / cell:.2g} cells wide and would "
             "ring: 1.5 cells are needed, so take larger patches or softer edges"
         )
-    lowest = min(2 * np.pi / (ds.sizes[d] * widths[d]) for d in dims)
+    lowest = min(2 * np.pi / length for length in grid.lengths)
     smooth = _Smooth(float(size), len(dims))
-    density = Density(smooth, None, lowest, 2 * np.pi / min(widths.values()), len(dims))
-    sizes = {d: ds.sizes[d] for d in dims}
+    density = Density(smooth, None, lowest, 2 * np.pi / min(grid.spacing), len(dims))
+    sizes = dict(zip(dims, grid.shape, strict=True))
     chunks = {d: ds.chunks[d] for d in dims} if ds.chunks else None
     (values,) = realized(
         sizes, widths, density, rms=1.0, mean=np.zeros(1), seed=seed, chunks=chunks, dtype=np.float64,
@@ -329,15 +317,15 @@ def layers(
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If a number is unusable.
     """
     fraction, width = require_number(f_mm, "f_mm", 0.0, 1.0), require_number(spacing, "spacing")
     count = require_whole(cells, "cells", 2)
     if not 0 < width <= require_number(size, "size") <= count * width:
-        raise SnapshotError(f"size={size!r}: from a cell, {width:g}, to the whole, {count * width:g}, is needed")
+        raise ArgumentError(f"size={size!r}: from a cell, {width:g}, to the whole, {count * width:g}, is needed")
     if order not in ("random", "periodic"):
-        raise SnapshotError(f"order={order!r}: 'random' or 'periodic' is needed")
+        raise ArgumentError(f"order={order!r}: 'random' or 'periodic' is needed")
     if fraction in (0.0, 1.0):
         inside = np.full(count, fraction)
     else:

@@ -9,7 +9,6 @@ import xarray as xr
 
 from mmfields.conventions import (
     SPATIAL,
-    SnapshotError,
     axis_spacing,
     components,
     require_number,
@@ -19,6 +18,7 @@ from mmfields.conventions import (
     require_whole,
     unit_attrs,
 )
+from mmfields.errors import ArgumentError, SnapshotError
 from mmfields.turbulence.base import Synthetic
 from mmfields.turbulence.gauss import gaussian
 from mmfields.turbulence.shapes import Shape, correlation_length, integral, require_limits, shape_of, values_of
@@ -45,7 +45,7 @@ class NestedGrids(Synthetic):
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If a grid is no cube.
     """
 
@@ -57,10 +57,10 @@ class NestedGrids(Synthetic):
 
     def __post_init__(self) -> None:
         if not self.grids or not len(self.grids) == len(self.bands) == len(self.strengths):
-            raise SnapshotError("as many grids as bands and strengths, at least one of each, are needed")
+            raise ArgumentError("as many grids as bands and strengths, at least one of each, are needed")
         require_vector(self.mean_field, "mean_field")
         if (require_values(self.strengths, "strengths") < 0).any():
-            raise SnapshotError(f"strengths={self.strengths!r}: numbers from 0 on are needed")
+            raise ArgumentError(f"strengths={self.strengths!r}: numbers from 0 on are needed")
         for band in self.bands:
             require_limits(*band)
         for i, grid in enumerate(self.grids):
@@ -94,9 +94,9 @@ class NestedGrids(Synthetic):
         return f"{len(self.grids)} nested grids, linear"
 
     def kernel_form(self) -> tuple[int, int]:
-        from mmfields.kernels.interpolate import NESTED
+        from mmfields.kernels.setup import Interpolation
 
-        return NESTED, len(self.grids)
+        return Interpolation.NESTED, len(self.grids)
 
     def packed(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Numbers as the kernel takes them: all cubes (z, y, x, 3), where each begins, cells per length, cells."""
@@ -179,17 +179,17 @@ def nested_grids(
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If a number is unusable, or the cells do not hold a band of a factor 1.5.
     """
     low, high = require_limits(k_min, k_max)
     if require_number(rms, "rms") <= 0:
-        raise SnapshotError(f"rms={rms!r}: a positive number is needed")
+        raise ArgumentError(f"rms={rms!r}: a positive number is needed")
     mean = require_vector(mean_field, "mean_field")
     count, waves = require_whole(cells, "cells", 8), require_number(waves_per_box, "waves_per_box", 1.0)
     widest = count / (CELLS_PER_WAVE * waves)
     if widest < 1.5:
-        raise SnapshotError(
+        raise ArgumentError(
             f"cubes of {count} cells hold {waves:g} waves of {CELLS_PER_WAVE} cells and more only over a factor of "
             f"{widest:.2g} in scale: take at least {int(np.ceil(1.5 * CELLS_PER_WAVE * waves))} cells"
         )
@@ -200,7 +200,7 @@ def nested_grids(
     bands = [band for band, power in zip(pairwise(edges), powers, strict=True) if power > 0]
     powers = powers[powers > 0]
     if not bands:
-        raise SnapshotError(f"spectrum={spectrum!r} is 0 everywhere from k={low:g} to {high:g}")
+        raise ArgumentError(f"spectrum={spectrum!r} is 0 everywhere from k={low:g} to {high:g}")
     strengths = rms * np.sqrt(powers / powers.sum())
     seeds = np.random.SeedSequence(require_whole(seed, "seed", 0)).generate_state(number)
     grids = []

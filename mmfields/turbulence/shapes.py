@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mmfields.conventions import SnapshotError, require_number
+from mmfields.conventions import ArgumentError, require_number
 
 # From wavenumbers [rad per length unit] to E(k), in any unit: rms and limits of k are given beside it.
 Shape = Callable[[np.ndarray], np.ndarray]
@@ -55,11 +55,11 @@ def bend_over(scale: float, *, slope: float = 5 / 3, low: float = 4.0) -> BendOv
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         If the scale is not positive or a number is not finite.
     """
     if require_number(scale, "scale") <= 0:
-        raise SnapshotError(f"scale={scale!r}: a positive length is needed")
+        raise ArgumentError(f"scale={scale!r}: a positive length is needed")
     return BendOver(float(scale), require_number(slope, "slope"), require_number(low, "low"))
 
 
@@ -68,13 +68,13 @@ def shape_of(spectrum: Any) -> Shape:
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         If it is neither a number nor a function.
     """
     if callable(spectrum):
         return spectrum
     if require_number(spectrum, "spectrum") < 0:
-        raise SnapshotError(
+        raise ArgumentError(
             f"spectrum={spectrum:g}: a number is the slope s of E ∝ k^-s, give {-spectrum:.3g}; a rising spectrum is a "
             "function, lambda k: k**2"
         )
@@ -86,16 +86,16 @@ def numbers_of(shape: Shape, k: np.ndarray, name: str = "spectrum") -> np.ndarra
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         If it is negative or not finite.
     """
     try:
         found = np.asarray(shape(k))
         values = np.broadcast_to(found.astype(float, casting="safe"), np.shape(k))
     except (TypeError, ValueError, ArithmeticError, LookupError) as error:
-        raise SnapshotError(f"{name}={shape!r} gives no numbers for an array of wavenumbers ({error})") from error
+        raise ArgumentError(f"{name}={shape!r} gives no numbers for an array of wavenumbers ({error})") from error
     if not np.isfinite(values).all() or (values < 0).any():
-        raise SnapshotError(f"{name}={shape!r} is negative or not finite from k={k.min():g} to {k.max():g}")
+        raise ArgumentError(f"{name}={shape!r} is negative or not finite from k={k.min():g} to {k.max():g}")
     return values
 
 
@@ -104,12 +104,12 @@ def values_of(shape: Shape, k: np.ndarray, name: str = "spectrum") -> np.ndarray
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         If it is negative, not finite, or 0 everywhere.
     """
     values = numbers_of(shape, k, name)
     if not values.any():
-        raise SnapshotError(f"{name}={shape!r} is 0 everywhere from k={k.min():g} to {k.max():g}")
+        raise ArgumentError(f"{name}={shape!r} is 0 everywhere from k={k.min():g} to {k.max():g}")
     return values
 
 
@@ -118,11 +118,11 @@ def require_convention(convention: Any) -> float:
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         If there is no such one.
     """
     if not isinstance(convention, str) or convention not in CONVENTIONS:
-        raise SnapshotError(f"convention={convention!r}: one of {', '.join(CONVENTIONS)} is needed")
+        raise ArgumentError(f"convention={convention!r}: one of {', '.join(CONVENTIONS)} is needed")
     return CONVENTIONS[convention]
 
 
@@ -131,12 +131,12 @@ def require_limits(k_min: Any, k_max: Any) -> tuple[float, float]:
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         If they are not.
     """
     low, high = require_number(k_min, "k_min"), require_number(k_max, "k_max")
     if not 0 < low < high:
-        raise SnapshotError(f"k_min={k_min!r}, k_max={k_max!r}: two ascending, positive wavenumbers are needed")
+        raise ArgumentError(f"k_min={k_min!r}, k_max={k_max!r}: two ascending, positive wavenumbers are needed")
     return low, high
 
 
@@ -169,7 +169,7 @@ def correlation_length(spectrum: float | Shape, *, k_min: float, k_max: float, c
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         If a number or the convention is unusable.
     """
     factor = require_convention(convention)
@@ -177,5 +177,5 @@ def correlation_length(spectrum: float | Shape, *, k_min: float, k_max: float, c
     shape = shape_of(spectrum)
     whole = integral(shape, low, high)
     if not whole > 0:
-        raise SnapshotError(f"spectrum={spectrum!r} is 0 everywhere from k={low:g} to {high:g}")
+        raise ArgumentError(f"spectrum={spectrum!r} is 0 everywhere from k={low:g} to {high:g}")
     return factor * np.pi / 2 * integral(shape, low, high, -1.0) / whole

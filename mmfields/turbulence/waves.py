@@ -10,7 +10,6 @@ import xarray as xr
 
 from mmfields.conventions import (
     SPATIAL,
-    SnapshotError,
     require_number,
     require_values,
     require_vector,
@@ -18,6 +17,7 @@ from mmfields.conventions import (
     unit_attrs,
     unit_vector,
 )
+from mmfields.errors import ArgumentError, SnapshotError
 from mmfields.provenance import verb
 from mmfields.turbulence.base import Synthetic
 from mmfields.turbulence.shapes import Shape, numbers_of, require_convention, require_limits, shape_of, values_of
@@ -46,7 +46,7 @@ class PlaneWaves(Synthetic):
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If a variable is missing or not finite, there is no mode, or the error is not from 0 to 0.01.
     """
 
@@ -113,7 +113,7 @@ class PlaneWaves(Synthetic):
 
         Raises
         ------
-        SnapshotError
+        ArgumentError
             If there is no such convention.
         """
         factor = require_convention(convention)
@@ -131,9 +131,9 @@ class PlaneWaves(Synthetic):
         return f"{self.modes.sizes['mode']} plane waves, {how}"
 
     def kernel_form(self) -> tuple[int, int]:
-        from mmfields.kernels.interpolate import WAVES
+        from mmfields.kernels.setup import Interpolation
 
-        return WAVES, len(self._rows()[0]) // 8
+        return Interpolation.WAVES, len(self._rows()[0]) // 8
 
     def packed(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Numbers as the kernel takes them: rows of waves, and their octaves with the bounds of their polynomials."""
@@ -243,17 +243,17 @@ def plane_waves(
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If a number is unusable.
     """
     if geometry not in GEOMETRIES:
-        raise SnapshotError(f"geometry={geometry!r}: one of {', '.join(GEOMETRIES)} is needed")
+        raise ArgumentError(f"geometry={geometry!r}: one of {', '.join(GEOMETRIES)} is needed")
     if require_number(rms, "rms") <= 0:
-        raise SnapshotError(f"rms={rms!r}: a positive number is needed")
+        raise ArgumentError(f"rms={rms!r}: a positive number is needed")
     mean = require_vector(mean_field, "mean_field")
     require_number(slab_fraction, "slab_fraction", 0.0, 1.0), require_number(helicity, "helicity", -1.0, 1.0)
     if helicity != 0 and geometry in ("2d", "composite"):
-        raise SnapshotError(f"helicity={helicity!r} turns B out of the plane of the 2-D waves of geometry={geometry!r}")
+        raise ArgumentError(f"helicity={helicity!r} turns B out of the plane of the 2-D waves of geometry={geometry!r}")
     rng = np.random.default_rng(require_whole(seed, "seed", 0))
     k, widths = _spaced(modes, k_min, k_max, modes_per_octave)
     weight = values_of(shape_of(spectrum), k) * widths
@@ -262,7 +262,7 @@ def plane_waves(
     slab = np.arange(len(k)) % 2 == 0 if geometry == "composite" else np.full(len(k), geometry == "slab")
     if geometry == "composite":
         if not (weight[slab].any() and weight[~slab].any()):
-            raise SnapshotError(f"spectrum={spectrum!r} is 0 at all slab waves or at all 2-D waves: take more modes")
+            raise ArgumentError(f"spectrum={spectrum!r} is 0 at all slab waves or at all 2-D waves: take more modes")
         for part, share in ((slab, slab_fraction), (~slab, 1 - slab_fraction)):
             weight[part] *= share / weight[part].sum()
     vectors = _wavevectors(k, draws, axis, geometry, slab)
@@ -280,33 +280,33 @@ def _spaced(modes: Any, k_min: Any, k_max: Any, density: Any) -> tuple[np.ndarra
     """Wavenumbers, and the width that each stands for."""
     if np.ndim(modes) > 0:
         if not (k_min is None and k_max is None and density is None):
-            raise SnapshotError("modes are given as wavenumbers: leave out k_min, k_max and modes_per_octave")
+            raise ArgumentError("modes are given as wavenumbers: leave out k_min, k_max and modes_per_octave")
         k = np.sort(require_values(modes, "modes"))
         if len(k) < 2 or k[0] <= 0 or (np.diff(k) == 0).any():
-            raise SnapshotError("modes: at least two different, positive wavenumbers are needed")
+            raise ArgumentError("modes: at least two different, positive wavenumbers are needed")
         return k, k * np.gradient(np.log(k))
     if k_min is None or k_max is None:
-        raise SnapshotError("k_min and k_max are needed, or wavenumbers as modes=[...]")
+        raise ArgumentError("k_min and k_max are needed, or wavenumbers as modes=[...]")
     low, high = require_limits(k_min, k_max)
     if density is None:
         k = np.geomspace(low, high, require_whole(1024 if modes is None else modes, "modes", 2))
         return k, k.copy()
     if modes is not None:
-        raise SnapshotError("give either modes or modes_per_octave")
+        raise ArgumentError("give either modes or modes_per_octave")
     fine = np.geomspace(low, high, 1 + int(np.ceil(64 * np.log2(high / low))))
     if callable(density):
         dense = numbers_of(density, fine, "modes_per_octave")
     else:
         dense = np.full(len(fine), require_number(density, "modes_per_octave"))
     if (dense <= 0).any():
-        raise SnapshotError("modes_per_octave: positive numbers are needed at every wavenumber")
+        raise ArgumentError("modes_per_octave: positive numbers are needed at every wavenumber")
     octaves = np.log2(fine / low)
     count = np.append(0.0, np.cumsum(0.5 * (dense[1:] + dense[:-1]) * np.diff(octaves)))
     number = round(count[-1])
     if number > MOST_MODES:
-        raise SnapshotError(f"modes_per_octave gives {number:.3g} modes, more than {MOST_MODES:g}: take nested_grids")
+        raise ArgumentError(f"modes_per_octave gives {number:.3g} modes, more than {MOST_MODES:g}: take nested_grids")
     if number < 2:
-        raise SnapshotError(
+        raise ArgumentError(
             f"modes_per_octave gives {number} modes from k_min={low:g} to k_max={high:g}: two are needed"
         )
     k = low * 2 ** np.interp((np.arange(number) + 0.5) * count[-1] / number, count, octaves)

@@ -3,6 +3,7 @@
 import dask
 import numpy as np
 import pytest
+import xarray as xr
 
 import mmfields as mm
 from mmfields.anisotropy import increments
@@ -242,7 +243,7 @@ def test_scale_anisotropy_of_known_curves():
     edges = np.geomspace(0.01, 100, 40)
     l = np.sqrt(edges[1:] * edges[:-1])  # noqa: E741
     curves = np.stack([l, l**1.5], axis=1)
-    given = mm.conventions.xr.Dataset(
+    given = xr.Dataset(
         {"structure_angle": (("l", "angle"), curves), "structure_angle_error": (("l", "angle"), 0.01 * curves)},
         {"l": ("l", l), "angle": ("angle", [5.0, 85.0])},
     )
@@ -280,7 +281,7 @@ def test_scale_anisotropy_of_known_curves():
     ],
 )
 def test_what_is_not_possible_is_refused(options, message):
-    with pytest.raises(mm.SnapshotError, match=message):
+    with pytest.raises(mm.MmfieldsError, match=message):
         mm.anisotropy.structure_function(snapshot(), **options)
 
 
@@ -293,8 +294,8 @@ def test_a_box_too_short_for_five_points_is_refused():
 def test_sampled_pairs_are_everywhere_alike_and_shared_by_all_subvolumes(shape):
     """Tiles are cut where sub-volumes begin: they cover the box once, and hold pairs as they hold cells."""
     ds = snapshot(shape, ("z", "y", "x")[-len(shape) :])
-    plan = increments._planned(ds, 2, 2, "local", 100_000, 0, None, None, 8, 3, 3)
-    tiles = increments._tiles([(0, n) for n in plan.shape], plan)
+    plan = increments._plan_of(ds, 2, 2, "local", 100_000, 0, None, None, 8, 3, 3)
+    tiles = increments._tiles([(0, n) for n in plan.grid.shape], plan)
     assert tiles[:, 7].sum() == 100_000
     owner = -np.ones((1,) * (3 - len(shape)) + shape, int)
     for z, y, x, sz, sy, sx, _, pairs, group in tiles:
@@ -362,7 +363,7 @@ def test_blocks_of_large_boxes_read_their_surroundings_a_few_times():
         field = da.zeros((n, n, n), dtype=np.float32, chunks=256)
         ds = mm.io.from_arrays(Bx=field, By=field, Bz=field, spacing=dict.fromkeys("xyz", 1.0), dims=("z", "y", "x"))
         for points in (2, 5):
-            plan = increments._planned(ds, 2, points, "local", 10**6, 0, None, None, 16, 6, 3)
+            plan = increments._plan_of(ds, 2, points, "local", 10**6, 0, None, None, 16, 6, 3)
             plan = increments.replace(plan, names=("Bx", "By", "Bz"), values=(0, 3))
             core = increments._core(plan, 4)
             read = [b - a for a, b in increments._around([(0, c) for c in core], plan)]

@@ -205,7 +205,7 @@ def test_density_anticorrelated_with_the_mirrors():
     with pytest.raises(mm.SnapshotError, match="no density 'rho'"):
         mm.anisotropy.scales(ds, density="rho")
     for bad in (1, -2, 2.5, True):
-        with pytest.raises(mm.SnapshotError, match="subvolumes"):
+        with pytest.raises(mm.ArgumentError, match="subvolumes"):
             mm.anisotropy.scales(ds, subvolumes=bad)
 
 

@@ -215,7 +215,7 @@ def test_the_threshold_curve_falls_from_one(no_compute):
     ],
 )
 def test_what_is_not_possible_is_refused(options, message):
-    with pytest.raises(mm.SnapshotError, match=message):
+    with pytest.raises(mm.MmfieldsError, match=message):
         mm.anisotropy.patches(of_strength(rough()), **options)
 
 

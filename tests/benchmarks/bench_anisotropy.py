@@ -67,10 +67,10 @@ def main() -> None:
     small = snapshot(min(n, 256))
     pairs = PAIRS if n == 512 else PAIRS // 50
     for points in (2, 5):
-        plan = increments._planned(small, 2, points, "local", pairs, 0, None, None, 16, 6, 3)
+        plan = increments._plan_of(small, 2, points, "local", pairs, 0, None, None, 16, 6, 3)
         plan = increments.replace(plan, names=("Bx", "By", "Bz"), values=(0, 3))
         fields, axis = [small[f"B{c}"].values for c in "xyz"], np.array([1.0, 0.0, 0.0])
-        cells, core = increments._packed(*fields, plan=plan), tuple((0, m) for m in plan.shape)
+        cells, core = increments._packed(*fields, plan=plan), tuple((0, m) for m in plan.grid.shape)
         cosines = np.cos(np.radians(plan.turns[::-1]))
         increments._block(cells, axis, plan=increments.replace(plan, pairs=1000), core=core)
         ratios = []
@@ -81,7 +81,7 @@ def main() -> None:
             ratios.append(theirs / ours)
         limit = "at least 10" if points == 2 else "(NumPy with two points)"
         print(
-            f"structure function, {points} points, {pairs:.0e} pairs on {plan.shape[0]}^3, times faster than NumPy: "
+            f"structure function, {points} points, {pairs:.0e} pairs on {min(n, 256)}^3, times faster than NumPy: "
             f"{statistics.median(ratios):5.1f} ({min(ratios):.1f} to {max(ratios):.1f})   {limit}",
             flush=True,
         )

@@ -15,7 +15,7 @@ from bench_cluster import Watch, make, seconds
 from distributed import Client, LocalCluster
 
 import mmfields as mm
-from mmfields.io._progress import TOPIC
+from mmfields.cluster.progress import TOPIC
 
 PARTICLES = int(os.environ.get("MMFIELDS_BENCH_PARTICLES", 100_000))
 RADIUS, STEP, DISTANCE, SAVE = 50.0, 0.5, 1000.0, 5

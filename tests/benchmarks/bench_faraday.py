@@ -8,6 +8,7 @@ import time
 
 import dask.array as da
 import numpy as np
+import xarray as xr
 
 import mmfields as mm
 
@@ -63,7 +64,7 @@ def main() -> None:
         ds = mm.io.from_arrays(**parts, spacing=dict.fromkeys("xyz", 1.0), dims=("z", "y", "x"), units=UNITS)
         store = os.path.join(folder, "box.zarr")
         ds[["Bz", "n"]].to_zarr(store, encoding={v: {"compressors": None} for v in ("Bz", "n")})
-        opened = mm.conventions.xr.open_zarr(store)
+        opened = xr.open_zarr(store)
         opened = opened.assign(Bx=opened.Bz, By=opened.Bz)
 
         def read() -> None:

@@ -65,7 +65,7 @@ def test_the_same_seed_gives_the_same_network(sets):
 
 
 def test_what_is_not_possible_is_refused(sets):
-    with pytest.raises(mm.SnapshotError, match="learnt nothing"):
+    with pytest.raises(mm.ArgumentError, match="learnt nothing"):
         est.LSTMDiffusion().predict(sets[1])
     with pytest.raises(mm.SnapshotError, match="positive kappa"):
         est.LSTMDiffusion().fit(sets[0], -sets[0].kappa, seed=1)

@@ -117,7 +117,7 @@ def test_sigma_is_not_below_0_and_the_fit_does_not_depend_on_units():
 )
 def test_what_cannot_be_fitted_is_refused(change, message):
     good = noisy("burn", {"p0": 0.4, "angle": 0.0, "depth": 9.0}, 0)
-    with pytest.raises(mm.SnapshotError, match=message):
+    with pytest.raises(mm.MmfieldsError, match=message):
         mm.faraday.fit(change(good), "burn")
-    with pytest.raises(mm.SnapshotError, match="error="):
+    with pytest.raises(mm.ArgumentError, match="error="):
         mm.faraday.fit(good, "burn", error=0.0)

@@ -4,6 +4,7 @@ import astropy.units as u
 import dask
 import numpy as np
 import pytest
+import xarray as xr
 from astropy.io import fits
 from test_depth import random_box, slab
 
@@ -120,7 +121,7 @@ def test_a_box_that_emits_nothing_has_no_polarization():
 def test_wavelengths_with_units():
     ds = random_box()
     plain = mm.faraday.polarization(ds, wavelength_sq=WAVES)
-    for same in (1e4 * WAVES * u.cm**2, mm.conventions.xr.DataArray(WAVES * 1e4, dims="w", attrs={"units": "cm2"})):
+    for same in (1e4 * WAVES * u.cm**2, xr.DataArray(WAVES * 1e4, dims="w", attrs={"units": "cm2"})):
         found = mm.faraday.polarization(ds, wavelength_sq=same)
         np.testing.assert_allclose(found, plain, rtol=1e-9)
     np.testing.assert_array_equal(mm.faraday.polarization(ds, wavelength_sq=plain.wavelength_sq), plain)
@@ -196,7 +197,7 @@ def test_fits_find_what_is_there(law):
     waves, (function, truth) = mm.faraday.band("vla-l", 64), LAWS[law]
     clean = function(waves, *truth.values(), p0=0.5, angle=0.3)
     noisy = clean + 0.002 * (rng.normal(size=64) + 1j * rng.normal(size=64))
-    pol = mm.conventions.xr.DataArray(noisy, dims="wavelength_sq", coords={"wavelength_sq": waves})
+    pol = xr.DataArray(noisy, dims="wavelength_sq", coords={"wavelength_sq": waves})
     found = mm.faraday.fit(pol, law, error=0.002)
     for name, value in {**truth, "p0": 0.5, "angle": 0.3}.items():
         assert abs(float(found[name]) - value) < 5 * float(found[f"{name}_error"]), name
@@ -233,7 +234,7 @@ def test_fits_cubes_have_a_valid_header(tmp_path):
         with fits.open(mm.faraday.write_fits(rm, tmp_path, pixel=2 * u.arcsec, overwrite=True)["RM"]) as file:
             np.testing.assert_allclose(file[0].data, rm.transpose(dec, ra), rtol=1e-6)
             assert np.sign(WCS(file[0].header).wcs.cdelt).tolist() == [east, 1]
-    with pytest.raises(mm.SnapshotError, match="a quantity in deg is needed"):
+    with pytest.raises(mm.ArgumentError, match="a quantity in deg is needed"):
         mm.faraday.write_fits(rm, tmp_path, pixel=2 * u.pc, overwrite=True)
 
 
@@ -251,7 +252,7 @@ def test_fits_cubes_have_a_valid_header(tmp_path):
     ],
 )
 def test_what_is_not_possible_is_refused(options, message):
-    with pytest.raises(mm.SnapshotError, match=message):
+    with pytest.raises(mm.MmfieldsError, match=message):
         mm.faraday.polarization(random_box(), **options)
 
 
@@ -261,7 +262,7 @@ def test_fits_of_many_turns(law, depth):
     waves, (function, truth) = np.linspace(0.01, 0.2, 60), LAWS[law]
     spread = [0.8] if "sigma" in truth else []
     values = function(waves, depth, *spread, p0=0.6, angle=-0.4)
-    pol = mm.conventions.xr.DataArray(values, dims="wavelength_sq", coords={"wavelength_sq": waves})
+    pol = xr.DataArray(values, dims="wavelength_sq", coords={"wavelength_sq": waves})
     found = mm.faraday.fit(pol, law)
     assert float(found.depth) == pytest.approx(depth, rel=1e-4)
     assert float(found.p0) == pytest.approx(0.6, rel=1e-3)
@@ -273,7 +274,7 @@ def test_fits_of_many_turns(law, depth):
 def test_oblique_maps_have_the_emission_of_the_box(los):
     """P without rotation is on average that of the cells, one by one."""
     ds = random_box((9, 12, 10), seed=5)
-    north, east = mm.faraday.sight.sight_of(ds, los).north_east()
+    north, east = mm.faraday.line_of_sight.sight_of(ds, los).north_east()
     up, left = (sum(ds[f"B{c}"] * v for c, v in zip("xyz", w, strict=True)) for w in (north, east))
     strength, chi = (up**2 + left**2) ** (3.5 / 4), np.arctan2(left, up) + np.pi / 2
     want = complex(((strength * np.exp(2j * chi)).mean() / strength.mean()).values)
@@ -329,7 +330,7 @@ def test_noise_is_lazy_and_that_of_no_chunks(no_compute):
 
 
 def test_laws_take_one_number_and_areas():
-    waves = mm.conventions.xr.DataArray(WAVES * 1e4, dims="w", attrs={"units": "cm2"})
+    waves = xr.DataArray(WAVES * 1e4, dims="w", attrs={"units": "cm2"})
     np.testing.assert_allclose(mm.faraday.burn_slab(waves, 30.0), mm.faraday.burn_slab(WAVES, 30.0), rtol=1e-12)
     for bad, message in (
         (lambda: mm.faraday.burn_slab(WAVES, [1.0, 2.0]), "depth has the shape"),
@@ -350,10 +351,10 @@ def test_cubes_are_of_what_they_say(tmp_path):
         (rm.assign_attrs(units="K"), "rad / m2 is needed"),
         (rm.to_dataset(), "not Dataset"),
     ):
-        with pytest.raises(mm.SnapshotError, match=message):
+        with pytest.raises(mm.MmfieldsError, match=message):
             mm.faraday.write_fits(bad, tmp_path / "new", pixel=1 * u.arcsec)
     assert not (tmp_path / "new").exists()
-    with pytest.raises(mm.SnapshotError, match="noise="):
+    with pytest.raises(mm.ArgumentError, match="noise="):
         mm.faraday.rm_synthesis(pol[:, 0, 0], noise=0.0)
 
 
@@ -363,7 +364,7 @@ def test_errors_of_what_is_left_are_its_scatter_over_seeds():
     for seed in range(50):
         random = np.random.default_rng(seed)
         depth, size = 8 * random.normal(size=(24, 20)) + 20, 0.7 + 0.1 * random.normal(size=(24, 20))
-        pol = mm.conventions.xr.DataArray(
+        pol = xr.DataArray(
             size * np.exp(2j * depth * waves[:, None, None]), dims=("wavelength_sq", "y", "x"), attrs={"p0": 0.7}
         )
         found.append(mm.faraday.depolarization(pol))

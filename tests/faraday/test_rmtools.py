@@ -18,7 +18,7 @@ WAVES = np.linspace(0.001, 0.3, 40)
 def test_laws_are_those_of_its_models(law, model, depth_name):
     pytest.importorskip("bilby", reason="RM-Tools is installed without bilby, which its models import")
     module = pytest.importorskip(f"RMtools_1D.models_ns.{model}")
-    function, names = mm.faraday.laws.LAWS[law]
+    function, names = mm.faraday.depolarization_laws.LAWS[law]
     given = {"fracPol": 0.6, "psi0_deg": np.degrees(0.3), "RM_radm2": 0.0, "deltaRM_radm2": 0.0}
     given |= {"sigmaRM_radm2": 4.0, depth_name: 20.0}
     ours = function(WAVES, 20.0, *([4.0] if "sigma" in names else []), p0=0.6, angle=0.3)

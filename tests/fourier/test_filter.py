@@ -95,9 +95,9 @@ def test_time_runs_along(turbulent):
 
 
 def test_bad_calls(turbulent):
-    with pytest.raises(mm.SnapshotError, match="two ascending limits"):
+    with pytest.raises(mm.ArgumentError, match="two ascending limits"):
         mm.fourier.band(k_par=(3, 1))
-    with pytest.raises(mm.SnapshotError, match="edge='round'"):
+    with pytest.raises(mm.ArgumentError, match="edge='round'"):
         mm.fourier.band(k_par=(0, 1), edge="round")
     with pytest.raises(mm.SnapshotError, match="y is open"):
         mm.fourier.filter(turbulent.assign_attrs(boundary_y="open"), BANDS[0])
@@ -151,7 +151,7 @@ def test_integers_are_filtered_and_staggered_originals_left_out(turbulent):
     assert part.By.dtype == np.float64
     assert float(np.abs(part.By - whole.By).max()) > 1
     assert "Bx_f" not in part
-    with pytest.raises(mm.SnapshotError, match="a Transfer is needed"):
+    with pytest.raises(mm.ArgumentError, match="a Transfer is needed"):
         mm.fourier.filter(turbulent, (0, 1))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mmfields.conventions import SnapshotError, require_whole
+from mmfields.conventions import ArgumentError, require_whole
 
 # (fields, small arrays, edges of the boxes along three axes, sums to add to)
 Work = Callable[[list[np.ndarray], list[np.ndarray], list[np.ndarray], np.ndarray], None]
@@ -19,11 +19,11 @@ def require_subvolumes(subvolumes: int) -> None:
 
     Raises
     ------
-    SnapshotError
+    ArgumentError
         Unless it is 0 (no errors) or a whole number from 2 on.
     """
     if require_whole(subvolumes, "subvolumes", 0) == 1:
-        raise SnapshotError("subvolumes=1: 2 or more per axis are needed, or 0 for no errors")
+        raise ArgumentError("subvolumes=1: 2 or more per axis are needed, or 0 for no errors")
 
 
 def group_sums(work: Work, fields: Sequence[Any], small: Sequence[Any], *, rank: int, groups: int, columns: int) -> Any:
@@ -55,7 +55,7 @@ def group_sums(work: Work, fields: Sequence[Any], small: Sequence[Any], *, rank:
     chunks = (*(1,) * lead, *first.chunks[lead:])
     letters, axes = "abcdefgh"[:lead], "xyz"[:rank]
     blocks = da.blockwise(
-        _sums_kept,
+        _sums_of_chunk,
         letters + axes + "gq",
         *(item for f in fields for item in (da.asarray(f).rechunk(chunks), letters + axes)),
         *(item for s in small for item in (da.asarray(s).rechunk((*(1,) * lead, -1)), letters + "m")),
@@ -71,7 +71,7 @@ def group_sums(work: Work, fields: Sequence[Any], small: Sequence[Any], *, rank:
     return blocks.sum(axis=tuple(range(lead, lead + rank)))
 
 
-def _sums_kept(*arrays: np.ndarray, shape: tuple[int, ...], **options: Any) -> np.ndarray:
+def _sums_of_chunk(*arrays: np.ndarray, shape: tuple[int, ...], **options: Any) -> np.ndarray:
     """As `_sums`, with the spatial axes kept as 1."""
     sums = _sums(*arrays, shape=shape, **options)
     return sums.reshape(*sums.shape[:-2], *(1,) * len(shape), *sums.shape[-2:])

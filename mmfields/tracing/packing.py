@@ -1,15 +1,23 @@
 """How tasks hold a field: packed once for the kernel, in memory or in files that the processes of a host map."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from itertools import product
+from threading import Lock
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 
+from mmfields.cluster.client import client_in_force, one_host
+from mmfields.cluster.shared import Mapped, create, forget, view
 from mmfields.conventions import SnapshotError
-from mmfields.io._shared import Mapped, create, forget, one_host, view
+from mmfields.identity import array_identity
 
+# Schedulers of Dask that use one thread.
+SINGLE = ("sync", "synchronous", "single-threaded")
 # A file of a region: its path, first place and number of places (z, y, x).
 Region = tuple[str, tuple[int, ...], tuple[int, ...]]
 
@@ -43,30 +51,89 @@ def whole(parts: Sequence[Any], mask: Any, form: Form) -> tuple[Any, Any, Any]:
 
     Parameters
     ----------
-    parts : sequence of dask arrays
-        Components over (z, y, x).
+    parts : sequence of arrays
+        Components over (z, y, x): Dask arrays, or NumPy arrays where no cluster works.
     mask : dask array, optional
     """
     import dask
 
     marks = np.zeros((1, 1, 1), np.uint8) if mask is None else dask.delayed(np.ascontiguousarray, pure=True)(mask)
+    three = [(list(parts[i : i + 3]), form.names[i : i + 3]) for i in range(0, len(parts), 3)]
     if form.spectral:
-        made = [dask.delayed(_modes, pure=True)(*vector, names=names) for vector, names in vectors(parts, form)]
+        made = [dask.delayed(_modes, pure=True)(*vector, names=names) for vector, names in three]
     elif one_host():
         made = [_in_a_file(vector, names, form.kind) for vector, names in vectors(parts, form)]
     else:
-        pack_all = dask.delayed(_pack, pure=True)
-        made = [pack_all(*vector, names=names, kind=form.kind) for vector, names in vectors(parts, form)]
+        made = [_in_memory(vector, names, form) for vector, names in three]
     return made[0], made[1] if made[1:] else np.zeros(1), marks
 
 
 def vectors(parts: Sequence[Any], form: Form) -> Iterator[tuple[list[Any], tuple[str, ...]]]:
-    """Three components at a time with their names; splines' coefficients where these are wanted."""
+    """Three components at a time with their names, Dask arrays; splines' coefficients where these are wanted."""
     for first in range(0, len(parts), 3):
         three, names = list(parts[first : first + 3]), form.names[first : first + 3]
         if form.beyond:
             three = [_coefficients(part, name, form.beyond) for part, name in zip(three, names, strict=True)]
         yield three, names
+
+
+def _in_memory(parts: Sequence[Any], names: tuple[str, ...], form: Form) -> Any:
+    """A whole vector in the memory of the process that needs it; delayed.
+
+    A process keeps the last copies, since a run at another energy takes the same.
+    """
+    import dask
+
+    lazy = any(hasattr(part, "dask") for part in parts)
+    key = repr((tuple(part.name for part in parts), names, form)) if lazy and client_in_force() is None else None
+    if key is not None and (held := latest.get(key)) is not None:
+        return dask.delayed(held, name=f"packed-{uuid4().hex}", traverse=False)
+    if lazy and form.beyond:
+        parts = [_coefficients(part, name, form.beyond) for part, name in zip(parts, names, strict=True)]
+    own = replace(form, beyond=()) if lazy else form
+    return dask.delayed(_packed, name=f"pack-{uuid4().hex}")(
+        _Parts(parts) if not lazy else list(parts), names, own, key
+    )
+
+
+class _Parts:
+    """NumPy arrays for a task, which Dask neither copies nor reads."""
+
+    def __init__(self, arrays: Sequence[np.ndarray]) -> None:
+        self.arrays = list(arrays)
+
+
+def _packed(parts: Any, names: Sequence[str], form: Form, key: str | None) -> np.ndarray:
+    """A copy that was made before of the same numbers, or a new one."""
+    if isinstance(parts, _Parts):
+        parts = parts.arrays
+        key = repr(([array_identity(part) for part in parts], names, form))
+    return _pack(parts, names, form) if key is None else latest.once(key, lambda: _pack(parts, names, form))
+
+
+class Latest:
+    """The last copies of fields that a process has made, as many as fill no more than a share of its memory."""
+
+    def __init__(self, share: float) -> None:
+        self.share, self.copies, self.lock = share, {}, Lock()
+
+    def get(self, key: str) -> np.ndarray | None:
+        """The copy of a key, if it is there."""
+        return self.copies.get(key)
+
+    def once(self, key: str, make: Callable[[], np.ndarray]) -> np.ndarray:
+        """The copy of a key; threads that need one that is being made wait for it."""
+        with self.lock:
+            made = self.copies.pop(key, None)
+            made = make() if made is None else made
+            self.copies[key] = made
+            limit = self.share * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+            while self.copies and sum(copy.nbytes for copy in self.copies.values()) > limit:
+                del self.copies[next(iter(self.copies))]
+        return made
+
+
+latest = Latest(1 / 8)
 
 
 def _in_a_file(parts: Sequence[Any], names: Sequence[str], kind: Any) -> Any:
@@ -162,15 +229,62 @@ def _overlaps(begin: int, length: int, n: int, size: int, corner: int, width: in
             yield slice(first - begin, last - begin), slice(first - shift - corner, last - shift - corner)
 
 
-def _pack(*parts: np.ndarray, names: Sequence[str], kind: Any) -> np.ndarray:
+def _pack(parts: Sequence[np.ndarray], names: Sequence[str], form: Form) -> np.ndarray:
     """Components side by side, (z, y, x, component) made flat and one number more."""
     shape = *parts[0].shape, len(parts)
-    flat = np.zeros(int(np.prod(shape)) + 1, kind)
-    for c, (part, name) in enumerate(zip(parts, names, strict=True)):
-        require_finite(part, name)
-        flat[:-1].reshape(shape)[..., c] = part
+    flat = np.empty(int(np.prod(shape)) + 1, form.kind)
+    flat[-1] = 0.0
+    out = flat[:-1].reshape(shape)
+    given = parts if not form.beyond else [_spline(part, form.beyond) for part in parts]
+    if not _interleave(given, out):
+        for part, name in zip(parts, names, strict=True):
+            require_finite(part, name)
     flat.flags.writeable = False
     return flat
+
+
+def _interleave(parts: Sequence[np.ndarray], out: np.ndarray) -> bool:
+    """Fill the last axis with components; whether all of them are finite."""
+    from mmfields.kernels.packing import pack
+
+    alike = all(part.flags.c_contiguous and part.dtype == out.dtype for part in parts) and len(parts) == 3
+    if not alike:
+        for c, part in enumerate(parts):
+            out[..., c] = part
+        return bool(np.isfinite(out).all())
+    views = [part.view() for part in parts]
+    for view_ in views:  # one compiled kernel, whoever may write to them
+        view_.flags.writeable = False
+    return bool(pack(tuple(views), out))
+
+
+def _spline(part: np.ndarray, beyond: Sequence[str]) -> np.ndarray:
+    """Coefficients of the cubic B-spline through the cells, by several threads."""
+    from scipy.ndimage import spline_filter1d
+
+    out = np.empty(part.shape)
+    source = part
+    for axis, mode in enumerate(beyond):
+        if part.shape[axis] > 1:
+            across = 1 if axis == 0 else 0
+            slabs = [(slice(None),) * across + (s,) for s in _shares(part.shape[across])]
+            with ThreadPoolExecutor(len(slabs)) as pool:
+                each = [pool.submit(spline_filter1d, source[slab], 3, axis, out[slab], mode) for slab in slabs]
+            [one.result() for one in each]
+            source = out
+    if source is part:
+        out[...] = part
+    return out
+
+
+def _shares(n: int) -> list[slice]:
+    """An axis divided among the threads of Dask."""
+    import dask
+    from dask.system import CPU_COUNT
+
+    count = min(n, 1 if dask.config.get("scheduler", None) in SINGLE else CPU_COUNT)
+    edges = [n * i // count for i in range(count + 1)]
+    return [slice(low, high) for low, high in zip(edges, edges[1:], strict=False)]
 
 
 def require_finite(part: np.ndarray, name: str, corner: Sequence[int] = (0, 0, 0)) -> None:

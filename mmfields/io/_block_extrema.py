@@ -5,7 +5,9 @@ import numpy as np
 from mmfields.conventions import SnapshotError
 
 
-def require_stated(where: str, values: np.ndarray, low: float, high: float, *, whole: bool, slack: float = 0.0) -> None:
+def require_extrema(
+    where: str, values: np.ndarray, low: float, high: float, *, whole: bool, slack: float = 0.0
+) -> None:
     """Refuse numbers beyond those stated; of a whole block also ones that do not reach them.
 
     Parameters

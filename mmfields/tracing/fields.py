@@ -7,34 +7,33 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from mmfields.cluster.client import client_in_force
 from mmfields.conventions import (
     SPATIAL,
+    ArgumentError,
     SnapshotError,
     boundaries,
     box,
     components,
-    mean_field,
     spacing,
     spatial_dims,
     unit_attrs,
 )
 from mmfields.identity import identity
-from mmfields.io.storing import client_in_force
+from mmfields.kernels.setup import Interpolation, Wall
 from mmfields.particles import reference_strength
 from mmfields.scattering import Scattering
-from mmfields.tracing.domains import Plan, divided, side_for
-from mmfields.tracing.holding import Form, whole
+from mmfields.strength import PART, lazily, strengths
+from mmfields.tracing.blocks import Plan, divided, side_for
+from mmfields.tracing.packing import Form, whole
+from mmfields.tracing.spectral import SPECTRAL
+from mmfields.tracing.task import Geometry
 from mmfields.turbulence import Synthetic
 
-# In the order of the kernel's numbers, and the one that it does not know.
-INTERPOLATIONS = ("nearest", "linear", "cubic", "faces")
-SPECTRAL = "spectral"
-WAVES = 4  # and whatever follows: fields on no grid
 # Modes per octave that scattering at the outer scale needs, and resonant scattering.
 DENSE, LEAST = 400, 10
-WALLS = ("periodic", "open", "reflecting")
-# Bytes of an array in memory that are sent to a cluster at once.
-PIECE = 2**22
+# Numbers of an array in memory that are sent to a cluster at once.
+PIECE = 2**19
 
 
 @dataclass(frozen=True)
@@ -45,10 +44,8 @@ class Source:
     ----------
     data, electric, mask
         Delayed arrays, or small ones.
-    geometry : tuple
-        Shape (z, y, x); low and high faces and walls in x, y, z order.
-    kind : int or "spectral"
-        Interpolation.
+    geometry : Geometry
+    interpolation : Interpolation or "spectral"
     cell : float
         The smallest side of a cell, or an eighth of the shortest wave: steps that follow gyroradii are no longer.
     walls : dict of str
@@ -64,8 +61,8 @@ class Source:
     data: Any
     electric: Any
     mask: Any
-    geometry: tuple[Any, ...]
-    kind: int | str
+    geometry: Geometry
+    interpolation: int | str
     cell: float
     walls: dict[str, str]
     means: dict[str, xr.DataArray]
@@ -79,7 +76,7 @@ def of_synthetic(field: Synthetic, scattering: Scattering | None) -> Source:
     import dask
 
     if scattering is not None and scattering.mask is not None:
-        raise SnapshotError("a field on no grid has no cells that a mask could mark: give threshold=... instead")
+        raise ArgumentError("a field on no grid has no cells that a mask could mark: give threshold=... instead")
     kind, parts = field.kernel_form()
     means = {f"mean_B{d}": xr.DataArray(float(m)) for d, m in zip(SPATIAL, field.mean_field, strict=True)}
     return Source(
@@ -87,7 +84,7 @@ def of_synthetic(field: Synthetic, scattering: Scattering | None) -> Source:
         np.zeros(1),
         np.zeros((1, 1, 1), np.uint8),
         # as if of cells of the shortest wave, of which places must be told apart
-        ((1, 1, parts), np.zeros(3), field.shortest * np.array([parts, 1.0, 1.0]), np.zeros(3, np.int64)),
+        Geometry((parts, 1, 1), (0.0,) * 3, (field.shortest * parts, *(field.shortest,) * 2), (Wall.PERIODIC,) * 3),
         kind,
         field.shortest / 8,
         {},
@@ -122,40 +119,57 @@ def of_snapshot(
     """A snapshot; with its electric field where the speed of light is given; in blocks of a side where that is."""
     names = components(field)
     if side is not None and interpolation == SPECTRAL:
-        raise SnapshotError(
+        raise ArgumentError(
             "interpolation='spectral' needs the modes of the whole field: leave block out, or use 'cubic'"
         )
     if interpolation == SPECTRAL and (bad := [d for d, kind in boundaries(field).items() if kind != "periodic"]):
         raise SnapshotError(f"interpolation='spectral' needs periodic axes, and {bad} are not: use 'cubic'")
     if odd := [n for n in names if field[n].dtype.kind not in "fiub"]:
         raise SnapshotError(f"{odd[0]} is {field[odd[0]].dtype}: real numbers are needed, .real or .astype(float)")
-    vectors = _faces(field) if interpolation == "faces" else [field[name] for name in names]
     if light_speed is not None and interpolation == "faces":
-        raise SnapshotError("interpolation='faces' is for B alone: use 'linear' or 'cubic' with an electric field")
-    if light_speed is not None:
-        vectors += [field[f"E{d}"] / light_speed for d in SPATIAL]
+        raise ArgumentError("interpolation='faces' is for B alone: use 'linear' or 'cubic' with an electric field")
+    vectors, lazy = _vectors(field, interpolation, light_speed)
     form = _form(vectors, field, interpolation)
-    geometry, mask = _geometry(field), _mask(field, scattering)
+    geometry, mask = _geometry(field), _mask(lazy, scattering)
     if side is None and interpolation != SPECTRAL:
-        side = side_for(int(np.prod(geometry[0])), len(vectors) * form.kind().itemsize + (mask is not None))
-    means = {f"mean_{name}": value for name, value in mean_field(field).data_vars.items()}
-    kind = SPECTRAL if interpolation == SPECTRAL else INTERPOLATIONS.index(interpolation)
+        side = side_for(int(np.prod(geometry.cells)), len(vectors) * form.kind().itemsize + (mask is not None))
     if side is not None:
-        _require_lazy(vectors)
+        _require_lazy([field[name] for name in names])
+        vectors = [lazily(vector) for vector in vectors]
+    periodic = tuple(wall == Wall.PERIODIC for wall in geometry.walls[::-1])
+    plan = None if side is None else Plan(geometry.cells[::-1], periodic, side)
     parts = [_grid_order(vector) for vector in vectors]
-    periodic = tuple((geometry[-1][::-1] == WALLS.index("periodic")).tolist())
-    plan = None if side is None else Plan(geometry[0], periodic, side)
     return Source(
         *(whole(parts, mask, form) if plan is None else divided(parts, mask, form)),
         geometry,
-        kind,
+        SPECTRAL if interpolation == SPECTRAL else Interpolation[interpolation.upper()],
         min(spacing(field).values()),
         dict(boundaries(field)),
-        {**means, "B_rms": reference_strength(field, "rms")},
+        _means(lazy),
         unit_attrs(field[spatial_dims(field)[0]]),
         unit_attrs(field[names[0]]),
         plan and (plan, form),
     )
+
+
+def _vectors(field: xr.Dataset, interpolation: str, light_speed: float | None) -> tuple[list[xr.DataArray], xr.Dataset]:
+    """Components to be packed, those in memory as they are where nothing is to be made of them; all of it lazily."""
+    part = PART if client_in_force() is None else PIECE
+    lazy = field.map(lazily, args=(part,), keep_attrs=True)
+    as_they_are = interpolation in ("nearest", "linear", "cubic") and client_in_force() is None
+    vectors = [(field if as_they_are else lazy)[name] for name in components(field)]
+    if interpolation == "faces":
+        vectors = _faces(lazy)
+    if light_speed is not None:
+        vectors += [lazy[f"E{d}"] / light_speed for d in SPATIAL]
+    return vectors, lazy
+
+
+def _means(field: xr.Dataset) -> dict[str, xr.DataArray]:
+    """``mean_Bx|y|z`` and ``B_rms``, lazily."""
+    means, _ = strengths(field)
+    named = {f"mean_B{d}": xr.DataArray(means[i]) for i, d in enumerate(SPATIAL)}
+    return {**named, "B_rms": reference_strength(field, "rms")}
 
 
 def _form(vectors: Sequence[xr.DataArray], field: xr.Dataset, interpolation: str) -> Form:
@@ -175,7 +189,7 @@ def _form(vectors: Sequence[xr.DataArray], field: xr.Dataset, interpolation: str
 def _require_lazy(vectors: Sequence[xr.DataArray]) -> None:
     """Refuse fields in memory that would go to every worker."""
     size = sum(v.nbytes for v in vectors if v.chunks is None)
-    if size > 2 * PIECE and client_in_force() is not None:
+    if size > 16 * PIECE and client_in_force() is not None:
         raise SnapshotError(
             f"the field is in memory, {size / 1e6:.0f} MB, and would be sent to the cluster as a whole to be divided: "
             "mm.store it, and trace through mm.open_snapshot of the store"
@@ -183,14 +197,9 @@ def _require_lazy(vectors: Sequence[xr.DataArray]) -> None:
 
 
 def _grid_order(array: xr.DataArray) -> Any:
-    """Dask array over (z, y, x), with one cell along an axis that is missing; for a cluster in pieces of some MB."""
-    import dask.array as da
-
+    """Over (z, y, x), with one cell along an axis that is missing."""
     order = SPATIAL[::-1]
-    data = array.expand_dims([d for d in order if d not in array.dims]).transpose(*order).data
-    if hasattr(data, "dask") or client_in_force() is None:
-        return da.asarray(data)
-    return da.from_array(data, da.core.normalize_chunks("auto", data.shape, PIECE, data.dtype))
+    return array.expand_dims([d for d in order if d not in array.dims]).transpose(*order).data
 
 
 def _faces(field: xr.Dataset) -> list[xr.DataArray]:
@@ -231,11 +240,9 @@ def _mask(field: xr.Dataset, scattering: Scattering | None) -> Any:
     return (array != 0).astype(np.uint8)
 
 
-def _geometry(field: xr.Dataset) -> tuple[tuple[int, ...], np.ndarray, np.ndarray, np.ndarray]:
-    """Shape (z, y, x); faces and walls in x, y, z order; an ignorable axis is one periodic cell."""
+def _geometry(field: xr.Dataset) -> Geometry:
+    """The box; an ignorable axis is one periodic cell."""
     limits, kinds = box(field), boundaries(field)
-    shape = tuple(int(field.sizes.get(d, 1)) for d in SPATIAL[::-1])
-    low = np.array([limits[d][0] if d in limits else 0.0 for d in SPATIAL])
-    high = np.array([limits[d][1] if d in limits else 1.0 for d in SPATIAL])
-    walls = np.array([WALLS.index(kinds.get(d, "periodic")) for d in SPATIAL])
-    return shape, low, high, walls
+    low, high = zip(*(limits.get(d, (0.0, 1.0)) for d in SPATIAL), strict=True)
+    walls = tuple(Wall[kinds.get(d, "periodic").upper()] for d in SPATIAL)
+    return Geometry(tuple(int(field.sizes.get(d, 1)) for d in SPATIAL), low, high, walls)

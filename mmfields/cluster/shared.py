@@ -8,17 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from mmfields.conventions import SnapshotError
-from mmfields.io.storing import client_in_force
-
-
-def one_host() -> bool:
-    """Whether the tasks of the client in force run in processes of one host that are not this one."""
-    client = client_in_force()
-    if client is None:
-        return False
-    addresses = [address.rsplit(":", 1)[0] for address in client.nthreads()]
-    return len(set(addresses)) == 1 and not addresses[0].startswith("inproc")
+from mmfields.cluster.client import scratch
+from mmfields.errors import SnapshotError
 
 
 def create(size: int, dtype: Any, folder: str | None = None) -> str:
@@ -41,17 +32,6 @@ def create(size: int, dtype: Any, folder: str | None = None) -> str:
             forget(path)
             raise _no_room(folder, size, dtype, error) from error
     return path
-
-
-def scratch() -> str | None:
-    """The scratch directory of this worker or of Dask; None for the system's."""
-    import dask
-    from distributed import get_worker
-
-    try:
-        return get_worker().local_directory
-    except ValueError:  # not on a worker
-        return dask.config.get("temporary-directory", None)
 
 
 def _no_room(folder: str | None, size: int, dtype: Any, error: OSError) -> SnapshotError:

@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import SnapshotError, as_real, boundaries, mean, spatial_dims
+from mmfields.conventions import ArgumentError, SnapshotError, as_real, boundaries, mean, spatial_dims
 from mmfields.fourier.transform import finite
 from mmfields.provenance import verb
 
@@ -37,14 +37,14 @@ def taper(ds: xr.Dataset, window: str = "hann", *, alpha: float = 0.25, detrend:
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If no axis is open, the window or the detrending is unknown, or a variable lacks an axis or is not of real
         numbers; and where a field is not finite, when computed if it is lazy.
     """
     if window not in WINDOWS or not 0 <= alpha <= 1:
-        raise SnapshotError(f"window={window!r}, alpha={alpha!r}: one of {', '.join(WINDOWS)} with alpha from 0 to 1")
+        raise ArgumentError(f"window={window!r}, alpha={alpha!r}: one of {', '.join(WINDOWS)} with alpha from 0 to 1")
     if detrend not in ("constant", "linear", None):
-        raise SnapshotError(f"detrend={detrend!r}: 'constant', 'linear' or None is needed")
+        raise ArgumentError(f"detrend={detrend!r}: 'constant', 'linear' or None is needed")
     axes = [d for d, kind in boundaries(ds).items() if kind == "open"]
     if not axes:
         raise SnapshotError("every axis is periodic, so there is nothing to taper")
@@ -62,7 +62,7 @@ def taper(ds: xr.Dataset, window: str = "hann", *, alpha: float = 0.25, detrend:
             )
         field = as_real(field)
         field = field.copy(data=finite(field.data, str(name)))
-        trend = _planes(field, axes, dims) if detrend == "linear" else 0.0
+        trend = _linear_trend(field, axes, dims) if detrend == "linear" else 0.0
         level = _level(field - trend, 1 - shape, dims) if detrend else 0.0
         tapered = (field - trend - level) * shape + level
         out[name] = tapered.astype(field.dtype).transpose(*field.dims).assign_attrs(field.attrs)
@@ -88,7 +88,7 @@ def _level(field: xr.DataArray, lost: xr.DataArray, dims: tuple[str, ...]) -> xr
     return mean(field * lost, dims) / weight if weight > 0 else mean(field, dims)
 
 
-def _planes(field: xr.DataArray, axes: list[str], dims: tuple[str, ...]) -> xr.DataArray:
+def _linear_trend(field: xr.DataArray, axes: list[str], dims: tuple[str, ...]) -> xr.DataArray:
     """Best linear trend along each axis; centred axes of a grid are orthogonal."""
     trend = xr.DataArray(0.0)
     for d in axes:

@@ -9,7 +9,6 @@ import xarray as xr
 
 from mmfields.conventions import (
     SPATIAL,
-    SnapshotError,
     aligned,
     axis_spacing,
     boundaries,
@@ -18,6 +17,7 @@ from mmfields.conventions import (
     spacing,
     unit_vector,
 )
+from mmfields.errors import ArgumentError, SnapshotError
 from mmfields.faraday.units import factor, number_in, redshift_factor
 
 # e^3 / (2 pi m_e^2 c^4) in rad m^-2 per (cm^-3 uG pc)
@@ -83,7 +83,7 @@ def sight_of(ds: xr.Dataset, los: str | Sequence[float]) -> Sight:
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If it is none, the snapshot is not three-dimensional, or an oblique one leaves a box that is not periodic.
     """
     components(ds)
@@ -112,7 +112,7 @@ def require_kind(array: Any, kinds: str, what: str) -> xr.DataArray:
         If it is none; `what` says what is needed.
     """
     if not isinstance(array, xr.DataArray):
-        raise SnapshotError(f"{what} is needed, not {type(array).__name__}")
+        raise ArgumentError(f"{what} is needed, not {type(array).__name__}")
     require_plain_data(array)
     if array.dtype.kind not in kinds:
         raise SnapshotError(f"{what} is needed, and {array.name or 'this'} is {array.dtype}")
@@ -129,7 +129,7 @@ def require_map(rm: Any) -> xr.DataArray:
     """
     require_kind(rm, "fiu", "a map of real numbers from mm.faraday.rotation_measure")
     unit = rm.attrs.get("units", "rad / m2")
-    if unit != "rad / m2" and number_in(f"1 {unit}", str(rm.name), "rad / m2") != 1:
+    if unit != "rad / m2" and number_in(f"1 {unit}", str(rm.name), "rad / m2", error=SnapshotError) != 1:
         raise SnapshotError(f"{rm.name} is in {unit}: bring it to rad / m2")
     return rm
 
@@ -176,7 +176,7 @@ def columns_of(
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         As :func:`rotation_measure`.
     """
     sight = sight_of(ds, los)

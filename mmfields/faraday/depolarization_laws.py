@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import SnapshotError, require_number, require_plain, require_plain_data
+from mmfields.conventions import ArgumentError, SnapshotError, require_number, require_plain, require_plain_data
 from mmfields.faraday.units import number_in, require_angle
 
 
@@ -28,7 +28,7 @@ def burn_slab(wavelength_sq: Any, depth: float, *, p0: float = 1.0, angle: float
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If a number has a unit or is out of its limits.
     """
     wave, depth, p0, angle, _ = _checked(wavelength_sq, depth, 0.0, p0, angle)
@@ -60,7 +60,7 @@ def external_dispersion(
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If a number has a unit or is out of its limits.
     """
     wave, depth, p0, angle, sigma = _checked(wavelength_sq, depth, sigma, p0, angle)
@@ -91,7 +91,7 @@ def internal_dispersion(
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If a number has a unit or is out of its limits.
     """
     wave, depth, p0, angle, sigma = _checked(wavelength_sq, depth, sigma, p0, angle)
@@ -108,31 +108,25 @@ def _internal(wave: np.ndarray, depth: float, sigma: float, *, p0: float = 1.0, 
 def _checked(
     wavelength_sq: Any, depth: Any, sigma: Any, p0: Any, angle: Any
 ) -> tuple[np.ndarray, float, float, float, float]:
-    """Wavelengths squared, R or RM, p0, angle and scatter, as plain numbers within their limits.
-
-    Raises
-    ------
-    SnapshotError
-        If one is not.
-    """
+    """Wavelengths squared, R or RM, p0, angle and scatter, as plain numbers within their limits."""
     wave = wavelengths_of(wavelength_sq)
     depth, sigma = (_one(value, name) for value, name in ((depth, "depth"), (sigma, "sigma")))
     if sigma < 0:
-        raise SnapshotError(f"sigma={sigma:g}: a scatter from 0 on is needed")
+        raise ArgumentError(f"sigma={sigma:g}: a scatter from 0 on is needed")
     return wave, depth, require_number(p0, "p0", 0.0, 1.0), require_angle(angle), sigma
 
 
 def _one(value: Any, name: str) -> float:
     number = _plain(value, name, "rad/m2")
     if number.ndim:
-        raise SnapshotError(f"{name} has the shape {number.shape}: one number in rad/m2 is needed")
+        raise ArgumentError(f"{name} has the shape {number.shape}: one number in rad/m2 is needed")
     return float(number)
 
 
 def _plain(given: Any, name: str, unit: str) -> np.ndarray:
     """Numbers that carry no unit, be it astropy's or pint's."""
     if not isinstance(given, xr.DataArray) and getattr(given, "units", None) is not None:
-        raise SnapshotError(f"{name} is a quantity in {given.units}: plain numbers in {unit} are needed")
+        raise ArgumentError(f"{name} is a quantity in {given.units}: plain numbers in {unit} are needed")
     return require_plain(given, name, unit)
 
 
@@ -141,16 +135,16 @@ def wavelengths_of(given: Any) -> np.ndarray:
 
     Raises
     ------
-    SnapshotError
+    ArgumentError, SnapshotError
         If they are not finite, below 0, or no areas.
     """
     if isinstance(given, xr.DataArray):
         require_plain_data(given)
         if given.attrs.get("units", "1") not in ("1", ""):
-            given = given.values * number_in(f"1 {given.attrs['units']}", "wavelength_sq", "m2")
+            given = given.values * number_in(f"1 {given.attrs['units']}", "wavelength_sq", "m2", error=SnapshotError)
     wave = _plain(given, "wavelength_sq", "m2")
     if (wave < 0).any():
-        raise SnapshotError(f"wavelength_sq={wave.min():g}: wavelengths squared [m²] are not below 0")
+        raise ArgumentError(f"wavelength_sq={wave.min():g}: wavelengths squared [m²] are not below 0")
     return wave
 
 

@@ -1,0 +1,43 @@
+"""The Dask client in force, its workers, and where they put files."""
+
+import sys
+from typing import Any
+
+
+def client_in_force() -> Any:
+    """The Dask client in force, None without one; distributed is not imported for the question."""
+    if "distributed" not in sys.modules:
+        return None
+    from distributed import get_client
+
+    try:
+        return get_client()
+    except ValueError:
+        return None
+
+
+def workers_in_force() -> list[tuple[int, int]]:
+    """Memory limit in bytes, 0 for none, and threads of each worker of the Dask client in force; empty without one."""
+    client = client_in_force()
+    workers = client.scheduler_info(n_workers=-1)["workers"].values() if client is not None else ()
+    return [(worker["memory_limit"] or 0, worker["nthreads"]) for worker in workers]
+
+
+def one_host() -> bool:
+    """Whether the tasks of the client in force run in processes of one host that are not this one."""
+    client = client_in_force()
+    if client is None:
+        return False
+    addresses = [address.rsplit(":", 1)[0] for address in client.nthreads()]
+    return len(set(addresses)) == 1 and not addresses[0].startswith("inproc")
+
+
+def scratch() -> str | None:
+    """The scratch directory of this worker or of Dask; None for the system's."""
+    import dask
+    from distributed import get_worker
+
+    try:
+        return get_worker().local_directory
+    except ValueError:  # not on a worker
+        return dask.config.get("temporary-directory", None)

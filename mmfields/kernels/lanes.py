@@ -1,3 +1,0 @@
-"""How many particles a batch has."""
-
-LANES = 64

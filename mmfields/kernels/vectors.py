@@ -1,0 +1,107 @@
+"""Weighted sums over neighbouring cells by vector instructions, and memory that is asked for ahead of use."""
+
+import numpy as np
+from llvmlite import ir
+from numba import config, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+if config.DISABLE_JIT:
+
+    def weighted_sum(data, rows, cells, row_weights, cell_weights):
+        """The three components summed over rows and cells, each with its weight."""
+        total = np.zeros(3)
+        for row, outer in zip(rows, row_weights, strict=True):
+            for cell, inner in zip(cells, cell_weights, strict=True):
+                total += outer * inner * data[row + cell : row + cell + 3]
+        return total[0], total[1], total[2]
+
+    def weighted_rows(data, rows, weights):
+        """Twelve numbers in a row, four cells, summed over rows, each with its weight."""
+        return tuple(sum(w * data[row : row + 12].astype(np.float64) for row, w in zip(rows, weights, strict=True)))
+
+    def prefetch(data, place):
+        """Nothing, interpreted."""
+
+else:
+    VECTOR, I32 = ir.VectorType(ir.DoubleType(), 4), ir.IntType(32)
+
+    def spread_of(builder, tuple_, index):
+        """A number of a tuple in all lanes of a vector."""
+        empty = ir.Constant(VECTOR, ir.Undefined)
+        first = builder.insert_element(empty, builder.extract_value(tuple_, index), I32(0))
+        return builder.shuffle_vector(first, empty, ir.Constant(ir.VectorType(I32, 4), [0] * 4))
+
+    def loader(context, builder, signature, args):
+        """A function that loads four numbers of the first argument, a flat array, from a place on."""
+        array = context.make_array(signature.args[0])(context, builder, args[0])
+        single = signature.args[0].dtype == types.float32
+        stored = ir.VectorType(ir.FloatType() if single else ir.DoubleType(), 4)
+
+        def load(place):
+            values = builder.load(builder.bitcast(builder.gep(array.data, [place]), stored.as_pointer()))
+            values.align = 4 if single else 8
+            return builder.fpext(values, VECTOR) if single else values
+
+        return load
+
+    def adder(builder):
+        """A function for a weight times a vector, and the sum so far if there is one."""
+        kind = ir.FunctionType(VECTOR, [VECTOR] * 3)
+        fma = cgutils.get_or_insert_function(builder.module, kind, "llvm.fmuladd.v4f64")
+        return lambda w, v, total: builder.fmul(w, v) if total is None else builder.call(fma, [w, v, total])
+
+    @intrinsic
+    def weighted_sum(typingctx, data, rows, cells, row_weights, cell_weights):
+        """The three components summed over rows and cells, each with its weight.
+
+        Four numbers are loaded at once and the fourth is dropped, so `data` needs one more than it has.
+        """
+        out = types.UniTuple(types.float64, 3)
+
+        def codegen(context, builder, signature, args):
+            load, add = loader(context, builder, signature, args), adder(builder)
+            inner = [spread_of(builder, args[4], cell) for cell in range(len(signature.args[2]))]
+            total = None
+            for row in range(len(signature.args[1])):
+                line = None
+                for cell, weight in enumerate(inner):
+                    place = builder.add(builder.extract_value(args[1], row), builder.extract_value(args[2], cell))
+                    line = add(weight, load(place), line)
+                total = add(spread_of(builder, args[3], row), line, total)
+            parts = [builder.extract_element(total, I32(c)) for c in range(3)]
+            return context.make_tuple(builder, out, parts)
+
+        return out(data, rows, cells, row_weights, cell_weights), codegen
+
+    @intrinsic
+    def weighted_rows(typingctx, data, rows, weights):
+        """Twelve numbers in a row, four cells, summed over rows, each with its weight."""
+        out = types.UniTuple(types.float64, 12)
+
+        def codegen(context, builder, signature, args):
+            load, add = loader(context, builder, signature, args), adder(builder)
+            totals = [None] * 3
+            for row in range(len(signature.args[1])):
+                weight, place = spread_of(builder, args[2], row), builder.extract_value(args[1], row)
+                for i in range(3):
+                    totals[i] = add(weight, load(builder.add(place, place.type(4 * i))), totals[i])
+            parts = [builder.extract_element(totals[c // 4], I32(c % 4)) for c in range(12)]
+            return context.make_tuple(builder, out, parts)
+
+        return out(data, rows, weights), codegen
+
+    @intrinsic
+    def prefetch(typingctx, data, place):
+        """Ask for the memory at a place of a flat array, without waiting for it."""
+
+        def codegen(context, builder, signature, args):
+            array = context.make_array(signature.args[0])(context, builder, args[0])
+            byte, i32 = ir.IntType(8).as_pointer(), ir.IntType(32)
+            kind = ir.FunctionType(ir.VoidType(), [byte, i32, i32, i32])
+            call = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+            where = builder.bitcast(builder.gep(array.data, [args[1]]), byte)
+            builder.call(call, [where, i32(0), i32(3), i32(1)])  # to read, and to keep
+            return context.get_dummy_value()
+
+        return types.void(data, types.intp), codegen

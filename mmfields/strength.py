@@ -1,0 +1,72 @@
+"""Strength of a field: its mean and the rms of the full vector, in one pass, lazily, whether in memory or not."""
+
+from collections.abc import Sequence
+from itertools import product
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from mmfields.conventions import components, native
+
+# Numbers of a part of an array in memory.
+PART = 2**22
+
+
+def lazily(array: xr.DataArray, part: int = PART) -> xr.DataArray:
+    """The same with a Dask array, in parts of so many numbers where it lies in memory; it is not copied.
+
+    (The name is at random: to make one from the numbers would read all of them.)
+    """
+    import dask.array as da
+
+    if array.chunks is not None or not array.ndim:
+        return array
+    planes = max(1, part // max(1, int(np.prod(array.shape[1:]))))
+    chunks = (planes, *array.shape[1:])
+    return array.copy(data=da.from_array(array.data, chunks, name=False, inline_array=True))
+
+
+def strengths(field: xr.Dataset) -> tuple[Any, Any]:
+    """Mean of the three components and the mean square of the vector, NaN where the field holds one.
+
+    Sums are added with twice the digits, so that they hardly depend on chunks.
+
+    Parameters
+    ----------
+    field : xarray.Dataset
+        With ``Bx By Bz``, over spatial dims alone.
+
+    Returns
+    -------
+    Dask arrays, (3,) and ()
+    """
+    import dask
+    import dask.array as da
+
+    arrays = [lazily(field[name]) for name in components(field)]
+    parts = [native(array.data, name) for array, name in zip(arrays, components(field), strict=True)]
+    sums = [dask.delayed([dask.delayed(_sums)(block) for block in _blocks(part)]) for part in parts]
+    both = da.from_delayed(dask.delayed(_means)(sums, [part.size for part in parts]), (4,), float)
+    return both[:3], both[3]
+
+
+def _blocks(part: Any) -> list[Any]:
+    blocks = part.to_delayed()
+    return [blocks[index] for index in product(*map(range, blocks.shape))]
+
+
+def _sums(block: np.ndarray) -> np.ndarray:
+    """Sum and sum of squares of a block, (2, 2): numbers, and what rounding took of them."""
+    from mmfields.kernels.packing import add_exactly
+
+    out = np.zeros((2, 2))
+    add_exactly(block.reshape((1,) * (3 - block.ndim) + block.shape), out)
+    return out
+
+
+def _means(sums: Sequence[Sequence[np.ndarray]], cells: Sequence[int]) -> np.ndarray:
+    """The three means, and the mean square of the vector."""
+    with np.errstate(invalid="ignore"):
+        own = [np.sum(np.array(s, np.longdouble), axis=(0, 2)) / n for s, n in zip(sums, cells, strict=True)]
+    return np.array([mean for mean, _ in own] + [sum(square for _, square in own)], float)

@@ -1,0 +1,97 @@
+"""From a field and particles to a Dask array of saved points: one task per block of particles and gyroradius."""
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from mmfields.tracing.blocks import particles_at_once
+from mmfields.tracing.ensemble import Ensemble, start_of
+from mmfields.tracing.fields import Source
+from mmfields.tracing.rounds import run_in_blocks
+from mmfields.tracing.task import Task, run_task
+
+# Particles of a full batch, tasks by default at most, and bytes of an array in memory that go into a graph at once.
+BATCH, MOST_TASKS, PIECE = 64, 1000, 2**21
+
+
+def saved_points(source: Source, ensemble: Ensemble, longest: np.ndarray, task: Task, per_task: int | None) -> Any:
+    """Saved points as a Dask array (gyroradius, particle, path) of :attr:`Task.saved_type`.
+
+    Parameters
+    ----------
+    source : Source
+    ensemble : Ensemble
+    longest : (g, p) array
+        Longest step of each particle.
+    task : Task
+    per_task : int, optional
+        Particles of one task.
+    """
+    import dask.array as da
+
+    run: Any = run_task if source.plan is None else partial(run_in_blocks, divided=source.plan)
+    abreast = 1 if source.plan is None else len(longest)
+    if per_task is None:
+        bytes_each = task.saved_type.itemsize * len(longest) * len(task.path)
+        per_task = _per_task(ensemble) if source.plan is None else particles_at_once(bytes_each)
+    return da.blockwise(
+        *(run, "gps", source.data, None, source.electric, None, source.mask, None),
+        *(_apart(_particles(start_of(ensemble, longest), (abreast, per_task))), "gp"),
+        *(da.asarray(1.0 if ensemble.reference.ndim else ensemble.reference.data), ""),
+        task=task,
+        new_axes={"s": len(task.path)},
+        dtype=task.saved_type,
+        meta=np.empty((0, 0, 0), task.saved_type),
+    )
+
+
+def field_of(rows: Any, name: str, dtype: Any) -> Any:
+    """One field of saved points."""
+    return rows.map_blocks(_own_field, name, dtype, dtype=dtype, meta=np.empty((0, 0, 0), dtype))
+
+
+def _own_field(block: np.ndarray, name: str, dtype: Any) -> np.ndarray:
+    return np.array(block[name], dtype, order="C")
+
+
+def _per_task(particles: Ensemble) -> int:
+    """A multiple of BATCH that keeps the number of blocks bounded."""
+    return BATCH * max(1, -(-particles.radii.size // (BATCH * MOST_TASKS)))
+
+
+def _particles(fields: dict[str, Any], chunks: tuple[int, int]) -> Any:
+    """Particles as a Dask array in these chunks; those in memory go into the graph in pieces."""
+    import dask.array as da
+
+    names, parts = list(fields), list(fields.values())
+    if any(hasattr(part, "dask") for part in parts):
+        parts = [da.asarray(part).rechunk(chunks) for part in parts]
+        return da.map_blocks(_joined, *parts, names=names, dtype=_joined(names=[]).dtype, meta=_joined(names=[]))
+    joined = _joined(*parts, names=names)
+    return da.from_array(joined, chunks=(1, min(chunks[1], PIECE // joined.dtype.itemsize))).rechunk(chunks)
+
+
+def _joined(*parts: np.ndarray, names: list[str]) -> np.ndarray:
+    """One array whose fields are these."""
+    from mmfields.kernels.batch import PARTICLE
+
+    out = np.zeros(parts[0].shape if parts else (0, 0), PARTICLE)
+    for name, part in zip(names, parts, strict=True):
+        out[name] = part
+    return out
+
+
+def _apart(array: Any) -> Any:
+    """The same array, each of its blocks a task of its own.
+
+    A cluster runs those on all its workers, and what needs them where they are; tasks that need nothing but the
+    field would all be sent to the worker that holds it.
+    """
+    import dask.array as da
+    from dask.highlevelgraph import HighLevelGraph
+
+    name = f"apart-{array.name}"
+    tasks = {(name, *index): (np.copy, (array.name, *index)) for index in np.ndindex(*array.numblocks)}
+    graph = HighLevelGraph.from_collections(name, tasks, [array])
+    return da.Array(graph, name, array.chunks, meta=array._meta)
