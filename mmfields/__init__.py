@@ -38,6 +38,7 @@ _NAMES = {
     "MmfieldsWarning": "errors",
     "mean_field": "conventions",
     "physical": "conventions",
+    "as_snapshot": "io",
     "open_snapshot": "io",
     "open_series": "io",
     "store": "io",

@@ -120,7 +120,10 @@ def test_importing_is_cheap():
     assert loaded_after("import mmfields", *heavy) == []
 
 
-ENGINES = ("pegasus", "athdf", "athena_vtk", "athenak", "openpmd", "jhtdb", "amrex")
+ENGINES = (
+    *("pegasus", "athdf", "athena_vtk", "athenak", "openpmd", "jhtdb", "amrex"),
+    *("pluto", "entity", "tristan", "vpic", "osiris", "athena_bin"),
+)
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -24,16 +24,30 @@ from mmfields.conventions import (
 )
 from mmfields.io._options import require_options
 from mmfields.io._paths import ITERATION, is_url, many, plain, require_unpacked
+from mmfields.io._recognize import by_content, by_head, remedy, remedy_of_hdf5
 from mmfields.io._remote import holds, resolved
 from mmfields.io._series import file_chunks, joined, require_chunks, stacked
 from mmfields.io._snapshot import Bare, NoFields, bare, require_file
 from mmfields.io.amrex import is_of_particles, is_plotfile
+from mmfields.io.covering import from_yt
+from mmfields.io.foreign import as_snapshot, open_foreign
 from mmfields.io.history import read_history
 from mmfields.io.jhtdb import from_giverny
 from mmfields.io.storing import MARKER, is_incomplete, store
+from mmfields.io.theta import from_openpmd_viewer
 from mmfields.provenance import provenance, verb
 
-__all__ = ["from_arrays", "from_giverny", "open_series", "open_snapshot", "read_history", "store"]
+__all__ = [
+    "as_snapshot",
+    "from_arrays",
+    "from_giverny",
+    "from_openpmd_viewer",
+    "from_yt",
+    "open_series",
+    "open_snapshot",
+    "read_history",
+    "store",
+]
 
 # engine: (module, class)
 ENGINES = {
@@ -44,6 +58,12 @@ ENGINES = {
     "openpmd": ("mmfields.io.openpmd", "OpenpmdBackend"),
     "jhtdb": ("mmfields.io.jhtdb", "JhtdbBackend"),
     "amrex": ("mmfields.io.amrex", "AmrexBackend"),
+    "pluto": ("mmfields.io.pluto", "PlutoBackend"),
+    "entity": ("mmfields.io.entity", "EntityBackend"),
+    "tristan": ("mmfields.io.tristan", "TristanBackend"),
+    "vpic": ("mmfields.io.vpic", "VpicBackend"),
+    "osiris": ("mmfields.io.osiris", "OsirisBackend"),
+    "athena_bin": ("mmfields.io.athena_bin", "AthenaBinBackend"),
 }
 MAGICS = {
     b"Pegasus++ binary output": "pegasus",
@@ -80,6 +100,8 @@ def find_engine(path: str | os.PathLike) -> str:
     if not head:
         raise SnapshotError(f"{path} is empty; copy it again")
     require_unpacked(path, head)
+    if engine := by_head(path, head):
+        return engine
     for magic, engine in MAGICS.items():
         if head.startswith(magic):
             return engine
@@ -87,11 +109,12 @@ def find_engine(path: str | os.PathLike) -> str:
         return "athdf" if path.endswith(".athdf") else _hdf5_engine(path)
     if os.path.basename(path) == "Header" and is_plotfile(path):
         return "amrex"
-    for magic, remedy in DESCRIPTIONS.items():
+    for magic, what in DESCRIPTIONS.items():
         if magic in head[:128]:
-            raise SnapshotError(f"{path}: {remedy}")
+            raise SnapshotError(f"{path}: {what}")
     raise SnapshotError(
-        f"{path}: the first bytes {head[:24]!r} belong to no format that is read ({', '.join(ENGINES)}, zarr, "
+        remedy(path, head)
+        or f"{path}: the first bytes {head[:24]!r} belong to no format that is read ({', '.join(ENGINES)}, zarr, "
         "netCDF); name the engine with engine=... if you know better"
     )
 
@@ -128,14 +151,18 @@ def _hdf5_engine(path: str) -> str:
         hard = [name for name in file if isinstance(file.get(name, getlink=True), h5py.HardLink)]
         if "_NCProperties" in file.attrs or any("CLASS" in file[name].attrs for name in hard):
             return "netcdf"
+        if engine := by_content(file):
+            return engine
         raise SnapshotError(
-            f"{path} is HDF5, but neither openPMD, Athena++, JHTDB nor netCDF; it holds {list(file)[:10]}"
+            remedy_of_hdf5(file)
+            or f"{path} is HDF5, but of none of the formats that are read ({', '.join(ENGINES)}, netCDF); it holds "
+            f"{list(file)[:10]}"
         )
 
 
 def open_snapshot(
     path: str | os.PathLike,
-    engine: str | None = None,
+    engine: str | type[BackendEntrypoint] | None = None,
     chunks: Any = {},  # noqa: B006  the fixed signature; never mutated
     **options: Any,
 ) -> xr.Dataset:
@@ -148,12 +175,15 @@ def open_snapshot(
         zarr store, or with ``simplecache::`` before it to any file, which is copied to this machine.
     engine : str, optional
         ``pegasus``, ``athdf``, ``athena_vtk``, ``athenak``, ``openpmd``, ``jhtdb``, ``amrex``,
-        ``zarr`` or ``netcdf``; by default found from the first bytes, then the suffix.
+        ``pluto``, ``entity``, ``tristan``, ``vpic``, ``osiris``, ``athena_bin``, ``zarr`` or ``netcdf``;
+        by default found from the first bytes, then the suffix.  Any other engine that is installed for
+        xarray, or a class of one, opens too; what it gives goes through :func:`as_snapshot`.
     chunks : as for :func:`xarray.open_dataset`
         ``{}``, the default, follows the chunks of the file; None gives lazily indexed NumPy arrays.
     **options
         Options of the engine: ``boundary`` for all codes' formats, ``level``, ``staggered``,
-        ``mesh``, ``frame`` … where the engine has them.
+        ``mesh``, ``frame`` … where the engine has them.  With another engine, its own, and
+        ``names``, ``dims``, ``boundary``, ``units`` and ``staggered`` of :func:`as_snapshot`.
 
     Returns
     -------
@@ -183,6 +213,8 @@ def open_snapshot(
                 "Dataset instead, such as with ds.assign_attrs(boundary_x='open')"
             )
         return _open_own(path, engine, chunks)
+    if engine not in ENGINES:
+        return open_foreign(path, engine, chunks, options)
     return xr.open_dataset(path, engine=_backend(engine, options), chunks=chunks, **options)
 
 
@@ -258,14 +290,14 @@ def _require_convention(ds: xr.Dataset, path: str) -> None:
         check(ds)
     except SnapshotError as error:
         raise SnapshotError(
-            f"{error}. If another program than mmfields wrote it, open it with xr.open_dataset({path!r}) and give the "
-            "Dataset what is missing"
+            f"{error}. If another program than mmfields wrote it, say what it holds: "
+            f"mm.as_snapshot(xr.open_dataset({path!r}), names=..., dims=..., boundary=...)"
         ) from error
 
 
 def _series(files: list[str], engine: str, chunks: Any, options: Mapping[str, Any]) -> xr.Dataset:
     """Files along time, by one engine; those without any field are left out and named."""
-    if engine in ("zarr", "netcdf"):
+    if engine not in ENGINES:
         return joined([(path, open_snapshot(path, engine, chunks, **options)) for path in files])
     backend = _backend(engine, options)()
     opened, left_out, seen = [], [], set()

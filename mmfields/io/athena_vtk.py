@@ -385,8 +385,9 @@ class AthenaVtkBackend(BackendEntrypoint):
         return _siblings(path)[0]
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
-        """Whether the first bytes are those of a legacy VTK file."""
-        return magic(filename_or_obj).startswith(MAGIC)
+        """Whether the first bytes are those of a legacy VTK file, and not of PLUTO's."""
+        head = magic(filename_or_obj)
+        return head.startswith(MAGIC) and b"\nPLUTO " not in head
 
 
 def _name(name: str, components: int, component: int) -> str:

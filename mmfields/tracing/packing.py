@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import pairwise, product
 from threading import Lock
 from typing import Any
 from uuid import uuid4
@@ -284,7 +284,7 @@ def _shares(n: int) -> list[slice]:
 
     count = min(n, 1 if dask.config.get("scheduler", None) in SINGLE else CPU_COUNT)
     edges = [n * i // count for i in range(count + 1)]
-    return [slice(low, high) for low, high in zip(edges, edges[1:], strict=False)]
+    return [slice(low, high) for low, high in pairwise(edges)]
 
 
 def require_finite(part: np.ndarray, name: str, corner: Sequence[int] = (0, 0, 0)) -> None:

@@ -2,7 +2,8 @@
 
     python tests/io/fuzzing.py TARGET FOLDER COUNT [FIRST [SECONDS]]
 
-TARGET is the file to damage, in a copy; FOLDER the name of the directory above it that is copied too, ``.`` for none.
+TARGET is the file to damage, in a copy; FOLDER the name of the directory above it that is copied too, ``.`` for none,
+and after a slash the file in it that is opened, where it is another one.
 A plotfile, an ADIOS2 output and a zarr store are opened as directories.  Each number from FIRST on is one way to damage
 the file.  One JSON object per line of output, the last a summary.  A crash of the interpreter shows in the exit status,
 the number that caused it in the last line on standard error.
@@ -70,11 +71,14 @@ def copied(source: Path, folder_name: str, folder: Path) -> tuple[Path, Path]:
     if folder_name == ".":
         folder.mkdir(exist_ok=True)
         return (copy := Path(shutil.copyfile(source, folder / source.name))), copy
+    folder_name, _, opened_name = folder_name.partition("/")
     root = next(parent for parent in source.parents if parent.name == folder_name)
     path = folder / folder_name
     shutil.copytree(root, path)
     copy = path / source.relative_to(root)
     copy.chmod(0o644)
+    if opened_name:
+        return copy, path / opened_name
     return copy, path if any((path / mark).exists() for mark in ("Header", "md.idx", "zarr.json")) else copy
 
 

@@ -8,13 +8,15 @@ import tarfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import code_builders
+import numpy as np
 import pytest
 
 import mmfields as mm
 
 # More of them by hand: MMFIELDS_FUZZ=20000 pytest tests/io/test_fuzz.py
 COUNT = int(os.environ.get("MMFIELDS_FUZZ", "500"))
-FILES = {  # and the directory that is copied with it
+FILES = {  # and the directory that is copied with it, and what is opened in it where that is another file
     "athena_athdf/uni/Blast.out2.00002.athdf": ".",
     "athena_athdf/smr/Blast.out2.00002.athdf": ".",
     "athena_mhd/TurbMHD.out3.00010.athdf": ".",
@@ -32,6 +34,18 @@ FILES = {  # and the directory that is copied with it
     "warpx_mirror/plt001064/Header": "plt001064",
     "warpx_mirror/plt001064/Level_0/Cell_H": "plt001064",
     "warpx_mirror/plt001064/Level_0/Cell_D_00000": "plt001064",
+    "pluto/3d_single/data.0000.dbl": "3d_single",
+    "pluto/3d_single/data.0000.vtk": "3d_single",
+    "pluto/3d_single/data.0000.flt.h5": "3d_single",
+    "pluto/2d_single/grid.out": "2d_single/data.0000.dbl",
+    "pluto/2d_single/dbl.out": "2d_single/data.0000.dbl",
+    "entity/2d_gpu/fields/fields.00000041.h5": ".",
+    "tristan_v1/flds.tot.001": "tristan_v1",
+    "tristan_v1/param.001": "tristan_v1/flds.tot.001",
+    "tristan_v2/flds.tot.00040": ".",
+    "vpic/fields/T.2776/fields.2776.0": "fields",
+    "osiris/e3-000005.h5": ".",
+    "athena_c_bin/ath_sample.0001.bin": ".",
 }
 # Of the archive ARCHIVE, whose library waits for data that are cut off: that file in several parts at a time.
 ADIOS = {"md.idx": 1, "md.0": 1, "data.0": 8}
@@ -131,6 +145,15 @@ def test_adios_files_guided_by_coverage(name, adios):
     done = guided(adios / name, adios.name, COUNT // 5)  # they find what the library waits for
     assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
     assert f"Done {COUNT // 5} runs" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["global.vpc", "hydro/T.40/ehydro.40.1"])
+def test_made_vpic_run(name, tmp_path):
+    values = np.random.default_rng(1).normal(size=(24, 4, 1, 8)).astype(np.float32)
+    (tmp_path / "run").mkdir()
+    code_builders.vpic(tmp_path / "run", values, {"ehydro": values[:14]}, (2, 1, 1))
+    check(attacked(tmp_path / "run" / name, "run/global.vpc", COUNT), COUNT)
 
 
 @pytest.mark.slow
