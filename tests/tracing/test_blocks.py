@@ -3,7 +3,7 @@
 import dask.array as da
 import numpy as np
 import pytest
-from mmfields.io._shared import view
+from mmfields.cluster.shared import view
 from small_fields import snapshot
 
 import mmfields as mm
