@@ -1,5 +1,6 @@
 """What lies behind a URL, through fsspec: zarr stores in place, single files as copies in a cache."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 from mmfields.conventions import SnapshotError
 
 ROOTS = ("zarr.json", ".zgroup", ".zmetadata")
+# Files of blocks and of ranks, which need those beside them.
+PIECE = re.compile(r"\.block\d+\.|-id\d+[.-]|/rank_\d+/|/id\d+/")
 # Of fsspec's caches those that hold whole files.
 WHOLE = ("simplecache", "filecache")
 
@@ -51,6 +54,8 @@ def resolved(url: str) -> str:
             raise FileNotFoundError(f"no such file: {url}")
         if fs.isdir(root):
             raise SnapshotError(f"{url} is a directory, but no zarr store; copy it to this machine first")
+        if PIECE.search(url):
+            raise SnapshotError(f"{url} is one of several files of an output: copy all of them to this machine first")
         if url.split("::")[0] in WHOLE:
             import fsspec
 

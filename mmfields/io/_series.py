@@ -11,7 +11,8 @@ from dask.base import tokenize
 from xarray.core import indexing
 
 from mmfields.conventions import SPATIAL, ArgumentError, SnapshotError, stated_unit
-from mmfields.io._lazy import AlikeStack, LazyArray, Stack, in_file
+from mmfields.io._alike import AlikeStack, in_file
+from mmfields.io._lazy import LazyArray, Stack
 from mmfields.io._snapshot import Alike, Axis, Bare
 from mmfields.provenance import ATTRS
 

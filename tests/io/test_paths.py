@@ -165,6 +165,13 @@ def test_files_behind_urls(memory, fields):
     assert xr.open_dataset("simplecache::memory://box/a.nbf", engine=backend).sizes["x"] == 8
 
 
+@pytest.mark.parametrize("name", ["T.block1.out2.00001.vtk", "T-id1.0001.vtk", "rank_00000001/T.bin", "id0/T.0001.vtk"])
+def test_pieces_behind_urls(memory, name):
+    memory.pipe_file(f"/box/{name}", b"# vtk DataFile Version 2.0")
+    with pytest.raises(mm.SnapshotError, match="one of several files"):
+        mm.open_snapshot(f"simplecache::memory://box/{name}")
+
+
 def test_urls_that_lead_nowhere(memory):
     for url in ("memory://box/none.zarr", "simplecache::memory://box/none.nbf"):
         with pytest.raises(FileNotFoundError, match="no such file"):
