@@ -214,7 +214,7 @@ def open_snapshot(
             )
         return _open_own(path, engine, chunks)
     if engine not in ENGINES:
-        return open_foreign(path, engine, chunks, options)
+        return open_foreign(path, engine, chunks, options, ENGINES)
     return xr.open_dataset(path, engine=_backend(engine, options), chunks=chunks, **options)
 
 

@@ -1,7 +1,7 @@
 """Snapshots from Datasets that other programs made (``mm.as_snapshot``)."""
 
 import inspect
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -109,8 +109,10 @@ def as_snapshot(
     return check(out.assign_attrs({**_attrs(reading, out), **edges}))
 
 
-def open_foreign(path: str, engine: Any, chunks: Any, options: Mapping[str, Any]) -> xr.Dataset:
-    """A file opened by an engine of another package, or by the class of one, as a snapshot.
+def open_foreign(
+    path: str, engine: Any, chunks: Any, options: Mapping[str, Any], ours: Iterable[str] = ()
+) -> xr.Dataset:
+    """A file opened by an engine of another package, or by the class of one, as a snapshot; `ours` are named in errors.
 
     Raises
     ------
@@ -121,9 +123,10 @@ def open_foreign(path: str, engine: Any, chunks: Any, options: Mapping[str, Any]
     """
     installed = isinstance(engine, str) and engine in xr.backends.list_engines()
     if not installed and not (isinstance(engine, type) and issubclass(engine, BackendEntrypoint)):
+        known = dict.fromkeys([*ours, "zarr", "netcdf", *xr.backends.list_engines()])
         raise ArgumentError(
-            f"engine {engine!r}: one of mmfields, one that is installed for xarray "
-            f"({', '.join(xr.backends.list_engines())}) or a class of one, xarray.backends.BackendEntrypoint, is needed"
+            f"engine {engine!r}: one of {', '.join(known)} "
+            "or the class of one, xarray.backends.BackendEntrypoint, is needed"
         )
     backend = xr.backends.list_engines()[engine].open_dataset if installed else engine.open_dataset
     accepted = set(inspect.signature(backend).parameters)

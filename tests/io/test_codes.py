@@ -58,7 +58,7 @@ def test_files_are_found_lazily_and_by_their_own_engine(shared, no_compute, name
     for other, (module, kind) in mm.io.ENGINES.items():
         backend = getattr(__import__(module, fromlist=[kind]), kind)()
         assert other == engine or not backend.guess_can_open(str(path))
-    for variable in ds.variables.values():
+    for variable in [ds[name] for name in (*ds.data_vars, *ds.dims)]:
         Unit(variable.attrs["units"])
         assert variable.attrs["units"] != "1" or variable.attrs["normalization"]
 
