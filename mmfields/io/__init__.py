@@ -21,6 +21,7 @@ from mmfields.conventions import (
     require_number,
     require_plain,
     unit_carried,
+    warn,
 )
 from mmfields.io._options import require_options
 from mmfields.io._paths import ITERATION, is_url, many, plain, require_unpacked
@@ -316,6 +317,11 @@ def _series(files: list[str], engine: str, chunks: Any, options: Mapping[str, An
         except NoFields as error:
             left_out.append(path)
             nothing = error
+        except SnapshotError as error:
+            if not (opened and path == files[-1] and getattr(backend, "may_be_cut", False)):
+                raise
+            warn(f"the last file of the series is left out: {error}")
+            left_out.append(path)
     if not opened:
         raise nothing
     if any(_has_times(found) for _, found in opened):

@@ -19,7 +19,7 @@ from mmfields.io._arrays import (
     hdf5_array,
     placed,
 )
-from mmfields.io._snapshot import Axis, Field, build, finite, guarded
+from mmfields.io._snapshot import Axis, Field, NoFields, build, finite, guarded
 
 if TYPE_CHECKING:
     import h5py
@@ -58,7 +58,7 @@ def _step(
     """Fields of one step, their axes and its time."""
     names = [n for n in group if re.fullmatch(r"f[A-Z]\w*", n)]
     if not names:
-        raise SnapshotError(f"{path}: {group.name} holds no field: particles, spectra and statistics are no snapshot")
+        raise NoFields(f"{path}: {group.name} holds no field: particles, spectra and statistics are no snapshot")
     edges = {d: _hdf5.whole(group, f"X{SPATIAL.index(d) + 1}e") for d in dims}
     axes = {d: edges_axis(path, d, edges[d]) for d in dims}
     axes = {d: a for d, a in axes.items() if a.cells > 1} or {"x": axes["x"]}
@@ -82,6 +82,7 @@ class EntityBackend(Engine):
     """
 
     name = "entity"
+    may_be_cut = True  # the last file of a run that was stopped
     description = "Entity snapshots (HDF5) on Cartesian grids"
     url = "https://entity-toolkit.github.io"
 

@@ -106,7 +106,11 @@ def as_snapshot(
     out = _described(reading, out, given["units"])
     order = ["time"] if "time" in out.dims else []
     out = out.transpose(*order, ..., missing_dims="ignore")
-    return check(out.assign_attrs({**_attrs(reading, out), **edges}))
+    attrs = _attrs(reading, out)
+    if "time" in attrs:
+        notes = stated_unit(attrs["time_unit"]) if "time_unit" in attrs else {}
+        out = out.assign_coords(time=((), attrs["time"], notes))
+    return check(out.assign_attrs({**attrs, **edges}))
 
 
 def open_foreign(

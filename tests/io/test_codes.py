@@ -552,12 +552,19 @@ def test_athena_bin_refuses_patches_and_other_coordinates(tmp_path):
 # --- damage ---
 
 
-def test_cut_hdf5_is_said_to_be_cut(shared, tmp_path):
-    raw = (shared / "data/entity/3d_cpu/fields/fields.00000035.h5").read_bytes()
+def test_a_run_of_entity_that_was_stopped(shared, tmp_path):
+    folder = shutil.copytree(shared / "data/entity/3d_cpu/fields", tmp_path / "fields")
+    raw = (folder / "fields.00000035.h5").read_bytes()
     for size in (27, 89600):
-        (tmp_path / "fields.00000036.h5").write_bytes(raw[:size])
+        (folder / "fields.00000036.h5").write_bytes(raw[:size])
         with pytest.raises(mm.SnapshotError, match=r"fields\.00000036\.h5"):
-            mm.open_snapshot(tmp_path / "fields.00000036.h5")
+            mm.open_snapshot(folder / "fields.00000036.h5")
+        with pytest.warns(mm.MmfieldsWarning, match=r"left out: .*fields\.00000036\.h5"):
+            series = mm.open_series(folder / "*.h5")
+        assert series.sizes["time"] == 2 and "fields.00000036.h5" in series.attrs["not_loaded"]
+    shutil.copy(folder / "fields.00000036.h5", folder / "fields.00000034.h5")
+    with pytest.raises(mm.SnapshotError, match=r"fields\.00000034\.h5"):
+        mm.open_series(folder / "*.h5")
 
 
 def test_values_are_read_when_they_are_needed(shared, tmp_path):
