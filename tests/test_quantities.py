@@ -84,7 +84,7 @@ CALLS = {
 def test_quantities_are_refused(name):
     ds = snapshot()
     ds["By"] = ds.By.copy(data=Quantity(ds.By.values))
-    with pytest.raises(mm.SnapshotError, match="is a Quantity in nanotesla"):
+    with pytest.raises(mm.MmfieldsError, match="is a Quantity in nanotesla"):
         CALLS[name](ds)
 
 

@@ -53,7 +53,7 @@ def labelled(
     kind = "light's path c t" if rule.pusher else "path length"
     coords = {"path": ("path", path, {**source.length, "long_name": kind})}
     if not ensemble.single:
-        coords["gyroradius"] = particles["gyroradius"]
+        coords["gyroradius"] = particles["gyroradius"].drop_vars("energy", errors="ignore")
     if "energy" in particles.coords:  # beside an electric field the energy of each point is a variable
         coords["start_energy" if rule.pusher else "energy"] = particles.coords["energy"].variable
     result = xr.Dataset(_variables(rows, source, rule), coords, _attrs(particles, ensemble, source, rule))

@@ -54,12 +54,12 @@ def test_nothing_is_computed_before(no_compute):
 def test_what_cannot_be_divided_says_so():
     ds = snapshot()
     p = mm.particles.isotropic(10, gyroradius=3.0, seed=1, field=ds, reference_field=1.0)
-    with pytest.raises(mm.SnapshotError, match="needs the modes of the whole field: leave block out"):
+    with pytest.raises(mm.ArgumentError, match="needs the modes of the whole field: leave block out"):
         mm.trace(ds, p, step=0.2, distance=5.0, block=12, interpolation="spectral")
-    with pytest.raises(mm.SnapshotError, match=r"block=7.*8"):
+    with pytest.raises(mm.ArgumentError, match=r"block=7.*8"):
         mm.trace(ds, p, step=0.2, distance=5.0, block=7)
     waves = mm.turbulence.plane_waves(10, k_min=1.0, k_max=10.0, seed=1)
-    with pytest.raises(mm.SnapshotError, match="a field on no grid is not divided"):
+    with pytest.raises(mm.ArgumentError, match="a field on no grid is not divided"):
         mm.trace(waves, p, step=0.2, distance=5.0, block=12)
     holed = ds.assign(By=ds.By.where((ds.x != ds.x[38]) | (ds.z > ds.z[0]) | (ds.y > ds.y[0])))
     for interpolation in ("linear", "cubic"):

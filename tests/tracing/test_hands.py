@@ -31,7 +31,7 @@ def test_a_bar_says_how_far_a_trace_in_blocks_is(tmp_path, monkeypatch, local):
     mm.store(mm.trace(ds, p, block=12, step=0.2, distance=30.0, save=1, **options), tmp_path / "a.zarr")
     assert sorted(drawn) == drawn and drawn[-1] == 100.0
     assert len(drawn) > 10 and 5 < np.interp(0.5, np.linspace(0, 1, len(drawn)), drawn) < 95
-    assert not mm.io._progress._listeners
+    assert not mm.cluster.progress._listeners
 
 
 def test_a_bar_is_for_the_tasks_that_one_waits_for():
@@ -41,11 +41,11 @@ def test_a_bar_is_for_the_tasks_that_one_waits_for():
     shown = []
     with Client(processes=False, n_workers=1, dashboard_address=None) as client:
         task = dask.delayed(abs)(-1)
-        with pytest.MonkeyPatch.context() as patch, mm.io._progress.bars([task], client, True):
+        with pytest.MonkeyPatch.context() as patch, mm.cluster.progress.bars([task], client, True):
             patch.setattr("tqdm.auto.tqdm.update", lambda self, n: shown.append(n))
             for _ in range(200):
                 for key in ("of somebody else", str(task.key)):
-                    client.log_event(mm.io._progress.TOPIC, {"run": key, "what": "a", "share": 0.5, "task": key})
+                    client.log_event(mm.cluster.progress.TOPIC, {"run": key, "what": "a", "share": 0.5, "task": key})
                 if shown:
                     break
                 time.sleep(0.05)
