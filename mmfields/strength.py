@@ -24,7 +24,19 @@ def lazily(array: xr.DataArray, part: int = PART) -> xr.DataArray:
         return array
     planes = max(1, part // max(1, int(np.prod(array.shape[1:]))))
     chunks = (planes, *array.shape[1:])
-    return array.copy(data=da.from_array(array.data, chunks, name=False, inline_array=True))
+    meta = np.empty((0,) * array.ndim, array.dtype)
+    held = da.from_array(InMemory(array.data), chunks, name=False, asarray=False, meta=meta, inline_array=True)
+    return array.copy(data=held)
+
+
+class InMemory:
+    """An array of which Dask takes parts; one that it knew as a NumPy array it would copy where it is one part."""
+
+    def __init__(self, array: Any) -> None:
+        self.array, self.shape, self.dtype, self.ndim = array, array.shape, array.dtype, array.ndim
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.array[index]
 
 
 def strengths(field: xr.Dataset) -> tuple[Any, Any]:

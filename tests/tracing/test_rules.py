@@ -96,7 +96,7 @@ def test_a_gyration_takes_as_many_steps_at_any_speed(beta_gamma, pusher):
         assert 60 <= int(tr.steps[0, -1]) <= 68
         np.testing.assert_allclose(tr.x[0], [2, 3, 2, 1, 2], atol=2e-2)
         np.testing.assert_allclose(tr.own_path[0, -1], 2 * np.pi, rtol=1e-9)
-    with pytest.raises(mm.SnapshotError, match="gyration is not resolved"):
+    with pytest.raises(mm.MmfieldsError, match="gyration is not resolved"):
         mm.trace(electric(), p, step=turn / 3, **options)
 
 
