@@ -3,10 +3,10 @@
 import dask.array as da
 import numpy as np
 import pytest
-from mmfields.cluster.shared import view
 from small_fields import snapshot
 
 import mmfields as mm
+from mmfields.cluster.shared import view
 from mmfields.tracing import blocks as blocks_of
 from mmfields.tracing import hands, packing, rounds
 
