@@ -15,15 +15,12 @@ from distributed import Client, LocalCluster
 from numba import njit
 
 import mmfields as mm
-from mmfields.kernels import scatter
-from mmfields.kernels.interpolate import CUBIC, LINEAR, NEAREST, Grid
-from mmfields.kernels.trace import OPEN, REFLECTING, Electric, Scatter, trace_block
-from mmfields.kernels.waves import Octaves
+from mmfields.kernels import saved, trace
+from mmfields.kernels.batch import PARTICLE, new_batch
+from mmfields.kernels.setup import AHEAD, AHEAD_OF_LARGE, LARGE, Interpolation, Patches, Wall, new_setup
+from mmfields.tracing import graph
 
 PARTICLES, STEPS, RADIUS = 1000, 1000, 5.0
-OCTAVES = np.zeros(1, np.int64), np.zeros(0), np.zeros(0)
-for _array in OCTAVES:
-    _array.flags.writeable = False
 
 
 @njit(nogil=True)
@@ -71,40 +68,37 @@ def kernels(n: int) -> None:
     position = rng.random((PARTICLES, 3)) * n
     direction = rng.normal(size=(PARTICLES, 3))
     direction /= np.linalg.norm(direction, axis=1)[:, None]
-    keys, taken = rng.integers(0, 2**63, PARTICLES).astype(np.uint64), np.zeros(PARTICLES, np.int64)
-    ledger = np.broadcast_to([RADIUS, 0.0, 0.1 * RADIUS, 0.0, np.nan, 0.0, 0.0, 0.0], (PARTICLES, 8))
-    start = np.hstack([position, direction, np.ones((PARTICLES, 1)), ledger])
-    none = Electric(np.zeros(1, np.float32), 0)
-    none.data.flags.writeable = False
-    step, mask, out = 0.1 * RADIUS, np.zeros((1, 1, 1), np.uint8), np.empty((PARTICLES, 3))
+    particles = np.zeros(PARTICLES, PARTICLE)
+    for name, values in zip(("x", "y", "z", "vx", "vy", "vz"), [*position.T, *direction.T], strict=True):
+        particles[name] = values
+    particles["momentum"], particles["left"], particles["alive"] = 1.0, np.nan, 1
+    particles["rigidity"], particles["longest"] = RADIUS, 0.1 * RADIUS
+    particles["key"] = rng.integers(0, 2**63, PARTICLES)
+    step, out = 0.1 * RADIUS, np.empty((PARTICLES, 3))
+    fields, order = trace.Fields(flat, None, None, None), np.arange(PARTICLES)
 
-    def lockstep(kind=LINEAR, where=scatter.NONE, wall=0, saves=1, steps=STEPS):
-        grid = Grid(flat, (n, n, n), np.zeros(3), np.full(3, float(n)), np.full(3, wall), kind)
-        counts = np.full(saves, steps // saves)
-        model = Scatter(where, 1e-3, 0.0, 1.0, mask)
-        trace_block(
-            grid,
-            model,
-            none,
-            Octaves(*OCTAVES),
-            start,
-            keys,
-            taken,
-            counts * step,
-            np.cumsum(counts * step),
-            counts,
-            0.0,
-            13 if wall else 10,
-        )
+    def lockstep(kind=Interpolation.LINEAR, where=Patches.NONE, wall=Wall.PERIODIC, saves=1, steps=STEPS):
+        rules = {"patches": where, "inside": 1e-3, "held": wall == Wall.OPEN}
+        rules["ahead"] = AHEAD if flat.nbytes < LARGE else AHEAD_OF_LARGE
+        setup = new_setup((n, n, n), np.zeros(3), np.full(3, float(n)), np.full(3, wall), kind, **rules)
+        plan = np.zeros(saves, trace.INTERVAL)
+        plan["count"], plan["step"], plan["save"] = steps // saves, step, np.arange(saves)
+        plan["length"] = plan["count"] * step
+        plan["end"] = np.cumsum(plan["length"])
+        wanted = ("always", "walled") if wall else ("always",)
+        rows = {name: (PARTICLES, saves) if name in wanted else (0, 0) for name in saved.KINDS._fields}
+        found = saved.Saved(*(np.empty(rows[name], kind) for name, kind in saved.KINDS._asdict().items()))
+        entry = trace.trace_guarded if wall or where else trace.trace_plain
+        entry(new_batch(), setup, fields, particles.copy(), order, plan, found)
 
     calls = {
         "naive loop": lambda: naive(field, position, direction, RADIUS, step, STEPS, out),
         "linear": lockstep,
-        "nearest": lambda: lockstep(NEAREST),
-        "cubic": lambda: lockstep(CUBIC),
-        "linear, scattering": lambda: lockstep(where=scatter.UNIFORM),
-        "linear, open walls": lambda: lockstep(wall=OPEN),
-        "linear, reflecting walls": lambda: lockstep(wall=REFLECTING),
+        "nearest": lambda: lockstep(Interpolation.NEAREST),
+        "cubic": lambda: lockstep(Interpolation.CUBIC),
+        "linear, scattering": lambda: lockstep(where=Patches.UNIFORM),
+        "linear, open walls": lambda: lockstep(wall=Wall.OPEN),
+        "linear, reflecting walls": lambda: lockstep(wall=Wall.REFLECTING),
         "linear, 10000 steps": lambda: lockstep(steps=10 * STEPS),
         "the same, 100 saved points": lambda: lockstep(saves=100, steps=10 * STEPS),
     }
@@ -131,7 +125,7 @@ def under_dask() -> None:
         lazy.compute()
         ratios = []
         inside = []
-        own = mm.tracing.run_task
+        own = graph.run_task
 
         def timed(*args, **kwargs):
             began = time.perf_counter()
@@ -139,14 +133,14 @@ def under_dask() -> None:
             inside.append(time.perf_counter() - began)
             return result
 
-        mm.tracing.run_task = timed
+        graph.run_task = timed
         try:
             lazy = mm.trace(ds, p, **options).x
             for _ in range(5):
                 inside.clear()
                 ratios.append(seconds(lazy.compute) / sum(inside))
         finally:
-            mm.tracing.run_task = own
+            graph.run_task = own
     print(f"under Dask, a block of {sum(inside):.1f} s: {statistics.median(ratios):.3f} times the kernel; at most 1.05")
 
 

@@ -13,7 +13,8 @@ from scipy import fft
 
 import mmfields as mm
 from mmfields.kernels import sums, waves
-from mmfields.kernels.interpolate import WAVES
+from mmfields.kernels.batch import new_batch
+from mmfields.kernels.setup import Interpolation, new_setup
 
 MODES, POSITIONS = 1024, 6400
 
@@ -45,9 +46,10 @@ def direct() -> None:
     data, *parts = field.packed()
     rows, out = len(data) // waves.ROW, np.empty((POSITIONS, 3))
     parts = waves.Octaves(*parts)
+    setup = new_setup((rows, 1, 1), np.zeros(3), np.ones(3), np.zeros(3, int), Interpolation.WAVES)
 
     def ours() -> None:
-        sums.sample_sum(WAVES, data, rows, parts, places, out)
+        sums.sample_sum(new_batch(), setup, data, parts, places, out)
 
     ratio = against(lambda: [broadcast(field, p) for p in np.split(places, POSITIONS // 64)], ours)
     each = min(seconds(ours) for _ in range(7)) / POSITIONS / MODES * 1e9
