@@ -208,5 +208,16 @@ def check(ds: xr.Dataset) -> xr.Dataset:
     """
     if not isinstance(ds, xr.Dataset):
         raise ArgumentError(f"a snapshot is an xarray.Dataset, not {type(ds).__name__}")
-    Grid.of(ds)
+    dims, faults = spatial_dims(ds), []
+    for test, *arguments in (
+        *((axis_spacing, ds, dim) for dim in dims),
+        (_require_one_unit_of_axes, ds, dims),
+        (boundaries, ds),
+    ):
+        try:
+            test(*arguments)
+        except SnapshotError as error:
+            faults.append(str(error))
+    if faults:
+        raise SnapshotError("; ".join(faults))
     return ds
