@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from itertools import product
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import xarray as xr
@@ -23,20 +24,12 @@ def lazily(array: xr.DataArray, part: int = PART) -> xr.DataArray:
     if array.chunks is not None or not array.ndim:
         return array
     planes = max(1, part // max(1, int(np.prod(array.shape[1:]))))
-    chunks = (planes, *array.shape[1:])
-    meta = np.empty((0,) * array.ndim, array.dtype)
-    held = da.from_array(InMemory(array.data), chunks, name=False, asarray=False, meta=meta, inline_array=True)
-    return array.copy(data=held)
-
-
-class InMemory:
-    """An array of which Dask takes parts; one that it knew as a NumPy array it would copy where it is one part."""
-
-    def __init__(self, array: Any) -> None:
-        self.array, self.shape, self.dtype, self.ndim = array, array.shape, array.dtype, array.ndim
-
-    def __getitem__(self, index: Any) -> Any:
-        return self.array[index]
+    firsts, name = range(0, array.shape[0], planes), f"held-{uuid4().hex}"
+    rest = (0,) * (array.ndim - 1)
+    views = {(name, i, *rest): array.data[first : first + planes] for i, first in enumerate(firsts)}
+    lengths = tuple(len(view) for view in views.values())
+    chunks = (lengths, *((n,) for n in array.shape[1:]))
+    return array.copy(data=da.Array(views, name, chunks, meta=np.empty((0,) * array.ndim, array.dtype)))
 
 
 def strengths(field: xr.Dataset) -> tuple[Any, Any]:

@@ -1,5 +1,6 @@
 """The Dask client in force, its workers, and where they put files."""
 
+import os
 import sys
 from typing import Any
 
@@ -41,3 +42,13 @@ def scratch() -> str | None:
         return get_worker().local_directory
     except ValueError:  # not on a worker
         return dask.config.get("temporary-directory", None)
+
+
+def outliving_scratch() -> str | None:
+    """The folder in which this worker has its scratch directory, which stays when the worker is killed."""
+    from distributed import get_worker
+
+    try:
+        return os.path.dirname(get_worker().local_directory)
+    except ValueError:  # not on a worker
+        return scratch()

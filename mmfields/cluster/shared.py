@@ -3,13 +3,18 @@
 import contextlib
 import os
 import tempfile
+import time
 import weakref
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mmfields.cluster.client import scratch
+from mmfields.cluster.client import outliving_scratch, scratch
 from mmfields.errors import SnapshotError
+
+# Seconds after which a file that no process maps is taken for one that a killed worker has left behind.
+ABANDONED = 86_400
 
 
 def create(size: int, dtype: Any, folder: str | None = None) -> str:
@@ -34,6 +39,34 @@ def create(size: int, dtype: Any, folder: str | None = None) -> str:
     return path
 
 
+def create_for_all(size: int, dtype: Any) -> str:
+    """The same in a folder that outlives this worker: what others have written stays when it is killed."""
+    folder = outliving_scratch()
+    if folder is not None:
+        _remove_abandoned(folder)
+    return create(size, dtype, folder)
+
+
+def _remove_abandoned(folder: str) -> None:
+    """Remove files that killed workers have left behind: old ones that nobody holds."""
+    fcntl = _locks()
+    for path in Path(folder).glob("mmfields-*.field") if fcntl else ():
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > ABANDONED:
+                with path.open("rb") as file:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    path.unlink()
+
+
+def _locks() -> Any:
+    """The module of file locks, None on systems without one."""
+    try:
+        import fcntl
+    except ImportError:
+        return None
+    return fcntl
+
+
 def _no_room(folder: str | None, size: int, dtype: Any, error: OSError) -> SnapshotError:
     needed = size * np.dtype(dtype).itemsize / 1e9
     return SnapshotError(
@@ -52,11 +85,20 @@ class Mapped:
 
     def __init__(self, path: str, dtype: Any) -> None:
         self.path, self.dtype = path, np.dtype(dtype)
-        self.array = view(path, dtype)
+        self.array, self.held = view(path, dtype), _held(path)
         weakref.finalize(self, forget, path)
 
     def __reduce__(self) -> Any:
         return _mapped, (self.path, self.dtype.str)
+
+
+def _held(path: str) -> Any:
+    """The open file with a shared lock, which goes with the process, however that ends."""
+    file = open(path, "rb")  # noqa: SIM115
+    if fcntl := _locks():
+        with contextlib.suppress(OSError):  # folders over a network may know no locks
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    return file
 
 
 def forget(path: str) -> None:
@@ -69,7 +111,7 @@ def _mapped(path: str, dtype: str) -> Mapped:
     copy = Mapped.__new__(Mapped)
     copy.path, copy.dtype = path, np.dtype(dtype)
     try:
-        copy.array = view(path, dtype)
+        copy.array, copy.held = view(path, dtype), _held(path)
     except FileNotFoundError as error:
         raise SnapshotError(
             f"{path}: the shared copy of the field is not on this host any more: connect all workers before building "

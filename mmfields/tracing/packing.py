@@ -12,7 +12,7 @@ from uuid import uuid4
 import numpy as np
 
 from mmfields.cluster.client import client_in_force, one_host
-from mmfields.cluster.shared import Mapped, create, forget, view
+from mmfields.cluster.shared import Mapped, create_for_all, forget, view
 from mmfields.conventions import SnapshotError
 from mmfields.identity import array_identity
 
@@ -20,6 +20,8 @@ from mmfields.identity import array_identity
 SINGLE = ("sync", "synchronous", "single-threaded")
 # A file of a region: its path, first place and number of places (z, y, x).
 Region = tuple[str, tuple[int, ...], tuple[int, ...]]
+# A chunk in a file: the file's path, first place and number of places.
+Part = tuple[str, tuple[int, ...], tuple[int, ...]]
 
 
 @dataclass(frozen=True)
@@ -146,15 +148,19 @@ def _in_a_file(parts: Sequence[Any], names: Sequence[str], kind: Any) -> Any:
 
 
 def _new_file(shape: tuple[int, ...], count: int, kind: Any) -> list[Region]:
-    return [(create(count * int(np.prod(shape)) + 1, kind), (0, 0, 0), shape)]
+    return [(create_for_all(count * int(np.prod(shape)) + 1, kind), (0, 0, 0), shape)]
 
 
-def _filled(file: list[Region], written: Sequence[str], kind: Any) -> Mapped:
-    (path, _, _) = file[0]
-    if any(other != path for other in written):
-        raise SnapshotError(
-            f"{path}: parts of the field were written to a file that went with a lost worker: compute it again"
-        )
+def _filled(file: list[Region], written: Sequence[Part], kind: Any) -> Mapped:
+    """The file with all its parts; those that lie in an earlier one, since a worker was lost, are copied."""
+    (path, _, shape) = file[0]
+    elsewhere = [part for part in written if part[0] != path]
+    for other, corner, widths in elsewhere:
+        place = tuple(slice(low, low + n) for low, n in zip(corner, widths, strict=True))
+        old, new = (view(name, kind, mode)[:-1].reshape(*shape, -1) for name, mode in ((other, "r"), (path, "r+")))
+        new[place] = old[place]
+    for other in {part[0] for part in elsewhere}:
+        forget(other)
     return Mapped(path, kind)
 
 
@@ -192,8 +198,8 @@ def _write(
     size: Sequence[int],
     names: Sequence[str],
     kind: Any,
-) -> str:
-    """A chunk of the components into all files that it belongs to, the first of which is given back."""
+) -> Part:
+    """A chunk of the components into all files that it belongs to, the first of which is given back with its place."""
     try:
         for part, name in zip(chunk, names, strict=True):
             require_finite(part, name, corner)
@@ -213,7 +219,7 @@ def _write(
         for c, part in enumerate(chunk):
             for place in places:
                 out[(*(there for there, _ in place), c)] = part[tuple(here for _, here in place)]
-    return files[0][0]
+    return files[0][0], tuple(corner), chunk[0].shape
 
 
 def _overlaps(begin: int, length: int, n: int, size: int, corner: int, width: int) -> Iterator[tuple[slice, slice]]:
