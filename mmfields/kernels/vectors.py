@@ -1,7 +1,14 @@
-"""Weighted sums over neighbouring cells by vector instructions, and memory that is asked for ahead of use."""
+"""Arithmetic that is the same on every processor: fused products, weighted sums of cells, memory asked for ahead.
+
+A fused multiply and add rounds once.  Where the compiler chooses whether to fuse, a processor that can and one that
+cannot give results that part after some thousand gyrations; so kernels say where they fuse, and nothing else is.
+"""
+
+import platform
+import warnings
 
 import numpy as np
-from llvmlite import ir
+from llvmlite import binding, ir
 from numba import config, types
 from numba.core import cgutils
 from numba.extending import intrinsic
@@ -23,8 +30,61 @@ if config.DISABLE_JIT:
     def prefetch(data, place):
         """Nothing, interpreted."""
 
+    def fused(a, b, c):
+        """A product and a sum, rounded twice, interpreted."""
+        return a * b + c
+
+    def widest():
+        """Nothing, interpreted."""
+
 else:
     VECTOR, I32 = ir.VectorType(ir.DoubleType(), 4), ir.IntType(32)
+
+    def _fuses():
+        """Whether this processor fuses; a library that does it instead takes a hundred times as long."""
+        if platform.machine().lower() not in ("x86_64", "amd64", "i686") or binding.get_host_cpu_features().get("fma"):
+            return True
+        warnings.warn(
+            "this processor has no fused multiply and add: the last digits differ from those of processors that have it",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return False
+
+    FUSES = _fuses()
+
+    def multiply_add(builder, a, b, c):
+        """a b + c of numbers or vectors."""
+        if not FUSES:
+            return builder.fadd(builder.fmul(a, b), c)
+        name = "llvm.fma.f64" if a.type == ir.DoubleType() else f"llvm.fma.v{a.type.count}f64"
+        kind = ir.FunctionType(a.type, [a.type] * 3)
+        return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [a, b, c])
+
+    @intrinsic
+    def fused(typingctx, a, b, c):
+        """The product a b plus c, rounded once."""
+        numbers = [types.float64] * 3
+
+        def codegen(context, builder, signature, args):
+            return multiply_add(builder, *args)
+
+        return types.float64(*numbers), codegen
+
+    @intrinsic
+    def widest(typingctx):
+        """Let the function that calls this use the widest vectors of the processor, which LLVM avoids by itself."""
+
+        def codegen(context, builder, signature, args):
+            attributes = builder.function.attributes
+            attributes._known = attributes._known | {WIDE}  # llvmlite knows only attributes without a value
+            attributes.add(WIDE)
+            attributes.add("noinline")
+            return context.get_dummy_value()
+
+        return types.void(), codegen
+
+    WIDE = '"prefer-vector-width"="512"'
 
     def spread_of(builder, tuple_, index):
         """A number of a tuple in all lanes of a vector."""
@@ -47,9 +107,7 @@ else:
 
     def adder(builder):
         """A function for a weight times a vector, and the sum so far if there is one."""
-        kind = ir.FunctionType(VECTOR, [VECTOR] * 3)
-        fma = cgutils.get_or_insert_function(builder.module, kind, "llvm.fmuladd.v4f64")
-        return lambda w, v, total: builder.fmul(w, v) if total is None else builder.call(fma, [w, v, total])
+        return lambda w, v, total: builder.fmul(w, v) if total is None else multiply_add(builder, w, v, total)
 
     @intrinsic
     def weighted_sum(typingctx, data, rows, cells, row_weights, cell_weights):

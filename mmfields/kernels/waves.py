@@ -12,6 +12,7 @@ import numpy as np
 
 from mmfields.kernels._jit import kernel, part
 from mmfields.kernels.batch import LANES
+from mmfields.kernels.vectors import fused, widest
 
 # Waves are rows of eight numbers: k along x, y, z and phase [turns], a along x, y, z, and 0; so many are added at once.
 ROW, TOGETHER = 8, 4
@@ -61,12 +62,26 @@ def cosine(t):
     """Cosine of up to half a turn either way, as the sine of what is left to a quarter."""
     r = 0.25 - abs(t)
     q = r * r
-    return r * (S0 + q * (S1 + q * (S2 + q * (S3 + q * (S4 + q * (S5 + q * S6))))))
+    high = fused(q, fused(q, S6, S5), S4)
+    return r * fused(q, fused(q, fused(q, fused(q, high, S3), S2), S1), S0)
 
 
-@kernel(fastmath={"contract"})
+@part()
+def four(a, p, b, q, c, r, d, s):
+    """Sum of four products."""
+    return fused(d, s, fused(c, r, fused(b, q, a * p)))
+
+
+@part()
+def cubic(x, a, b, c, d):
+    """A cubic polynomial in one variable."""
+    return fused(x, fused(x, fused(x, d, c), b), a)
+
+
+@kernel()
 def add_waves(b, data, place):
     """Add four waves, whose rows begin at a place of the flat data."""
+    widest()
     d = data[place : place + TOGETHER * ROW]
     k00, k01, k02, p0, a00, a01, a02 = d[0], d[1], d[2], d[3], d[4], d[5], d[6]
     k10, k11, k12, p1, a10, a11, a12 = d[8], d[9], d[10], d[11], d[12], d[13], d[14]
@@ -74,15 +89,15 @@ def add_waves(b, data, place):
     k30, k31, k32, p3, a30, a31, a32 = d[24], d[25], d[26], d[27], d[28], d[29], d[30]
     for lane in range(b.lanes):
         u, v, w = b.x[lane], b.y[lane], b.z[lane]
-        t0 = k00 * u + (k01 * v + (k02 * w + p0))
-        t1 = k10 * u + (k11 * v + (k12 * w + p1))
-        t2 = k20 * u + (k21 * v + (k22 * w + p2))
-        t3 = k30 * u + (k31 * v + (k32 * w + p3))
+        t0 = fused(k00, u, fused(k01, v, fused(k02, w, p0)))
+        t1 = fused(k10, u, fused(k11, v, fused(k12, w, p1)))
+        t2 = fused(k20, u, fused(k21, v, fused(k22, w, p2)))
+        t3 = fused(k30, u, fused(k31, v, fused(k32, w, p3)))
         c0, c1 = cosine(t0 - np.rint(t0)), cosine(t1 - np.rint(t1))
         c2, c3 = cosine(t2 - np.rint(t2)), cosine(t3 - np.rint(t3))
-        b.bx[lane] += a00 * c0 + a10 * c1 + a20 * c2 + a30 * c3
-        b.by[lane] += a01 * c0 + a11 * c1 + a21 * c2 + a31 * c3
-        b.bz[lane] += a02 * c0 + a12 * c1 + a22 * c2 + a32 * c3
+        b.bx[lane] += four(a00, c0, a10, c1, a20, c2, a30, c3)
+        b.by[lane] += four(a01, c0, a11, c1, a21, c2, a31, c3)
+        b.bz[lane] += four(a02, c0, a12, c1, a22, c2, a32, c3)
 
 
 @kernel()
@@ -92,19 +107,19 @@ def waves(b, data, first, last):
         add_waves(b, data, row * ROW)
 
 
-@kernel(fastmath={"contract"})
+@kernel()
 def turns(b, data, row, cosines, sines):
     """Cosines and sines of the wave in a row of the flat data."""
     kx, ky, kz, phase = data[row], data[row + 1], data[row + 2], data[row + 3]
     for lane in range(b.lanes):
-        t = kx * b.x[lane] + (ky * b.y[lane] + (kz * b.z[lane] + phase))
+        t = fused(kx, b.x[lane], fused(ky, b.y[lane], fused(kz, b.z[lane], phase)))
         t -= np.rint(t)
         cosines[lane] = cosine(t)
         t -= 0.25
         sines[lane] = cosine(t - np.rint(t))
 
 
-@kernel(fastmath={"contract"})
+@kernel()
 def add_term(lanes, t, place, waves, px, py, pz):
     """Add four waves, (4, LANES), to one number of a polynomial of all three components."""
     x0, y0, z0 = t[place], t[place + 1], t[place + 2]
@@ -116,9 +131,9 @@ def add_term(lanes, t, place, waves, px, py, pz):
     x3, y3, z3 = t[place], t[place + 1], t[place + 2]
     for lane in range(lanes):
         a, b, c, d = waves[0, lane], waves[1, lane], waves[2, lane], waves[3, lane]
-        px[lane] += x0 * a + x1 * b + x2 * c + x3 * d
-        py[lane] += y0 * a + y1 * b + y2 * c + y3 * d
-        pz[lane] += z0 * a + z1 * b + z2 * c + z3 * d
+        px[lane] += four(x0, a, x1, b, x2, c, x3, d)
+        py[lane] += four(y0, a, y1, b, y2, c, y3, d)
+        pz[lane] += four(z0, a, z1, b, z2, c, z3, d)
 
 
 @kernel()
@@ -134,11 +149,11 @@ def expand(b, data, octaves, levels, level):
             add_term(b.lanes, terms, (row * TERMS + n) * 3, b.wy, px[n], py[n], pz[n])
 
 
-@kernel(fastmath={"contract"})
+@kernel()
 def add_shifted(lanes, shift, source, target):
     """Add a row times a shift to another."""
     for lane in range(lanes):
-        target[lane] += shift[lane] * source[lane]
+        target[lane] = fused(shift[lane], source[lane], target[lane])
 
 
 @kernel()
@@ -151,19 +166,19 @@ def move(lanes, pairs, shift, px, py, pz):
         add_shifted(lanes, shift, pz[high], pz[low])
 
 
-@kernel(fastmath={"contract"})
+@kernel()
 def add_cubic(b, p, out):
     """Add a cubic polynomial, (TERMS, LANES) made flat, in the order of `POWERS`, at places in `ex`, `ey`, `ez`."""
     n = LANES
     for m in range(b.lanes):
         x, y, z = b.ex[m], b.ey[m], b.ez[m]
-        zero = p[m] + x * (p[m + n] + x * (p[m + 2 * n] + x * p[m + 3 * n]))
-        zero += y * (p[m + 4 * n] + x * (p[m + 5 * n] + x * p[m + 6 * n]))
-        zero += y * y * (p[m + 7 * n] + x * p[m + 8 * n] + y * p[m + 9 * n])
-        one = p[m + 10 * n] + x * (p[m + 11 * n] + x * p[m + 12 * n])
-        one += y * (p[m + 13 * n] + x * p[m + 14 * n] + y * p[m + 15 * n])
-        two = p[m + 16 * n] + x * p[m + 17 * n] + y * p[m + 18 * n] + z * p[m + 19 * n]
-        out[m] += zero + z * (one + z * two)
+        zero = cubic(x, p[m], p[m + n], p[m + 2 * n], p[m + 3 * n])
+        zero = fused(y, fused(x, fused(x, p[m + 6 * n], p[m + 5 * n]), p[m + 4 * n]), zero)
+        zero = fused(y * y, fused(y, p[m + 9 * n], fused(x, p[m + 8 * n], p[m + 7 * n])), zero)
+        one = fused(x, fused(x, p[m + 12 * n], p[m + 11 * n]), p[m + 10 * n])
+        one = fused(y, fused(y, p[m + 15 * n], fused(x, p[m + 14 * n], p[m + 13 * n])), one)
+        two = fused(z, p[m + 19 * n], fused(y, p[m + 18 * n], fused(x, p[m + 17 * n], p[m + 16 * n])))
+        out[m] += fused(z, fused(z, two, one), zero)
 
 
 @kernel()
