@@ -1,6 +1,7 @@
 """One copy of an array for all processes of a host: a file that each of them maps into its memory."""
 
 import contextlib
+import getpass
 import os
 import tempfile
 import time
@@ -49,7 +50,7 @@ def create_for_all(size: int, dtype: Any) -> str:
 
 def _remove_abandoned(folder: str) -> None:
     """Remove files that killed workers have left behind: old ones that nobody holds."""
-    fcntl = _locks()
+    fcntl = locks()
     for path in Path(folder).glob("mmfields-*.field") if fcntl else ():
         with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime > ABANDONED:
@@ -58,13 +59,18 @@ def _remove_abandoned(folder: str) -> None:
                     path.unlink()
 
 
-def _locks() -> Any:
+def locks() -> Any:
     """The module of file locks, None on systems without one."""
     try:
         import fcntl
     except ImportError:
         return None
     return fcntl
+
+
+def owner() -> str:
+    """What tells files of this user from those of others."""
+    return str(getattr(os, "getuid", getpass.getuser)())
 
 
 def _no_room(folder: str | None, size: int, dtype: Any, error: OSError) -> SnapshotError:
@@ -95,7 +101,7 @@ class Mapped:
 def _held(path: str) -> Any:
     """The open file with a shared lock, which goes with the process, however that ends."""
     file = open(path, "rb")  # noqa: SIM115
-    if fcntl := _locks():
+    if fcntl := locks():
         with contextlib.suppress(OSError):  # folders over a network may know no locks
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     return file

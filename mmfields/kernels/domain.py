@@ -10,6 +10,7 @@ from mmfields.kernels.batch import LANES, VECTOR, load_lane, store_lane
 from mmfields.kernels.interpolate import gather, locate
 from mmfields.kernels.saved import Saved, save_lane
 from mmfields.kernels.steps import number, run_guarded, set_local
+from mmfields.kernels.vectors import told_to_stop
 from mmfields.kernels.window import enter
 
 # A saved point is looked up for so many lanes at once, which wait for each other.
@@ -203,7 +204,7 @@ def trace_domain(batches, setup, fields, particles, plan, found):
         load_lane(b, lane, particles[0])
         b.member[lane], b.rest[lane], b.due[lane] = NOBODY, 0.0, 0
     queue, filled, of = 0, 0, np.empty((LANES, 2), np.int64)
-    while True:
+    while not told_to_stop(s):
         queue = fill(b, particles, queue)
         if nobody(b):
             return found, of[:filled]

@@ -4,7 +4,8 @@ from math import pi
 
 import numpy as np
 
-from mmfields.kernels._jit import entry, kernel
+from mmfields.kernels._jit import entry, kernel, part
+from mmfields.kernels.vectors import fused
 
 # Coefficients of sin(pi t) and cos(pi t) in powers of t^2, for |t| <= 1/2, to the last bits of a double.
 SINE = tuple(float(c) for c in (
@@ -149,7 +150,19 @@ def add_along(field, density, high, low, begin, end):
     return bad
 
 
-@entry(fastmath={"contract"})
+@part()
+def horner(q, a, b, c, d, e):
+    """A polynomial of fourth order."""
+    return fused(q, fused(q, fused(q, fused(q, e, d), c), b), a)
+
+
+@part()
+def sine_over(q):
+    """sin(pi t) / t for q = t^2."""
+    return horner(q, S0, S1, S2, S3, horner(q, S4, S5, S6, S7, S8))
+
+
+@entry()
 def emit(phase, half, strength, real, imaginary, wave, out_real, out_imaginary):
     """Add a row of cells to the polarization at one wavelength.
 
@@ -174,18 +187,19 @@ def emit(phase, half, strength, real, imaginary, wave, out_real, out_imaginary):
         t -= turns
         sign = 1.0 - 2.0 * (turns - 2.0 * np.floor(0.5 * turns))
         q = t * t
-        sine = t * (S0 + q * (S1 + q * (S2 + q * (S3 + q * (S4 + q * (S5 + q * (S6 + q * (S7 + q * S8))))))))
-        cosine = C0 + q * (C1 + q * (C2 + q * (C3 + q * (C4 + q * (C5 + q * (C6 + q * (C7 + q * (C8 + q * C9))))))))
+        sine = t * sine_over(q)
+        high = horner(q, C5, C6, C7, C8, C9)
+        cosine = horner(q, C0, C1, C2, C3, fused(q, high, C4))
         u = half[m] * scale  # the cell itself turns the emission of its near and far side apart
         turned = np.rint(u)
         v = u - turned
         other = 1.0 - 2.0 * (turned - 2.0 * np.floor(0.5 * turned))
         q = v * v
-        fan = S0 + q * (S1 + q * (S2 + q * (S3 + q * (S4 + q * (S5 + q * (S6 + q * (S7 + q * S8)))))))
+        fan = sine_over(q)
         inside = fan / pi if turned == 0.0 else other * v * fan / (pi * u)
         value = strength[m] * sign * inside
-        out_real[m] += value * (cosine * real[m] - sine * imaginary[m])
-        out_imaginary[m] += value * (sine * real[m] + cosine * imaginary[m])
+        out_real[m] = fused(value, fused(cosine, real[m], -(sine * imaginary[m])), out_real[m])
+        out_imaginary[m] = fused(value, fused(sine, real[m], cosine * imaginary[m]), out_imaginary[m])
 
 
 @entry()

@@ -2,24 +2,22 @@
 
 import numpy as np
 
-from mmfields.kernels._jit import entry, kernel
+from mmfields.kernels._jit import entry, kernel, part
+from mmfields.kernels.eights import MANY, fused_eights, load, load_some, spread, total
 
 # Sums that `add_moments` makes of every box.
 MOMENTS = 12
 
-# Sums may run in any order, several at a time; NaN stays NaN.
-REORDERED = {"reassoc", "nsz", "contract"}
 
-
-@kernel(fastmath=REORDERED)
+@kernel()
 def sums_of_row(a):
     """Sum of a row, and of its squares."""
-    total = square = 0.0
-    for m in range(a.size):
-        value = np.float64(a[m])
-        total += value
-        square += value * value
-    return total, square
+    sums = squares = spread(0.0)
+    for m in range(0, a.size, MANY):
+        value = load(a, m) if m + MANY <= a.size else load_some(a, m, a.size - m, 0.0)
+        sums = sums + value
+        squares = fused_eights(value, value, squares)
+    return total(sums), total(squares)
 
 
 @entry()
@@ -27,9 +25,9 @@ def add_sums(a, first, last, out):
     """Add cells, sum and sum of squares of the planes of a field from the first to the last one."""
     for i in range(first, last):
         for j in range(a.shape[1]):
-            total, square = sums_of_row(a[i, j])
+            own, square = sums_of_row(a[i, j])
             out[0] += a.shape[2]
-            out[1] += total
+            out[1] += own
             out[2] += square
 
 
@@ -40,39 +38,50 @@ def project(a, b, c, mean, along, out):
         out[m] = (a[m] - mean[0]) * along[0] + (b[m] - mean[1]) * along[1] + (c[m] - mean[2]) * along[2]
 
 
-@kernel(fastmath=REORDERED)
+@part()
+def piece(row, m, level):
+    """Eight numbers of a row above a level; nothing is above it beyond the end of the row."""
+    value = load(row, m) if m + MANY <= row.size else load_some(row, m, row.size - m, level)
+    return value - spread(level)
+
+
+@part()
+def weighted(x, y, z, along):
+    """The component along a direction."""
+    p = fused_eights(y, spread(along[1]), x * spread(along[0]))
+    return fused_eights(z, spread(along[2]), p)
+
+
+@kernel()
 def moments_of_row(a, b, c, density, level, along, sums):
     """Add the sums of one row; the density may be empty."""
-    s1 = s2 = s3 = s4 = sx = sy = sz = square = sn = snn = spn = 0.0
-    for m in range(a.size):
-        x, y, z = a[m] - level[0], b[m] - level[1], c[m] - level[2]
-        p = x * along[0] + y * along[1] + z * along[2]
-        s1 += p
-        s2 += p * p
-        s3 += p * p * p
-        s4 += (p * p) * (p * p)
-        sx += x
-        sy += y
-        sz += z
-        square += x * x + y * y + z * z
-    for m in range(density.size):
-        p = (a[m] - level[0]) * along[0] + (b[m] - level[1]) * along[1] + (c[m] - level[2]) * along[2]
-        n = density[m] - level[3]
-        sn += n
-        snn += n * n
-        spn += n * p
+    s1 = s2 = s3 = s4 = sx = sy = sz = square = sn = snn = spn = spread(0.0)
+    for m in range(0, a.size, MANY):
+        x, y, z = piece(a, m, level[0]), piece(b, m, level[1]), piece(c, m, level[2])
+        p = weighted(x, y, z, along)
+        p2 = p * p
+        s1, s2 = s1 + p, s2 + p2
+        s3, s4 = fused_eights(p2, p, s3), fused_eights(p2, p2, s4)
+        sx, sy, sz = sx + x, sy + y, sz + z
+        square = fused_eights(z, z, fused_eights(y, y, fused_eights(x, x, square)))
+    for m in range(0, density.size, MANY):
+        x, y, z = piece(a, m, level[0]), piece(b, m, level[1]), piece(c, m, level[2])
+        n = piece(density, m, level[3])
+        sn = sn + n
+        snn = fused_eights(n, n, snn)
+        spn = fused_eights(n, weighted(x, y, z, along), spn)
     sums[0] += a.size
-    sums[1] += s1
-    sums[2] += s2
-    sums[3] += s3
-    sums[4] += s4
-    sums[5] += sx
-    sums[6] += sy
-    sums[7] += sz
-    sums[8] += square
-    sums[9] += sn
-    sums[10] += snn
-    sums[11] += spn
+    sums[1] += total(s1)
+    sums[2] += total(s2)
+    sums[3] += total(s3)
+    sums[4] += total(s4)
+    sums[5] += total(sx)
+    sums[6] += total(sy)
+    sums[7] += total(sz)
+    sums[8] += total(square)
+    sums[9] += total(sn)
+    sums[10] += total(snn)
+    sums[11] += total(spn)
 
 
 @entry()
@@ -107,14 +116,15 @@ def add_moments(a, b, c, density, level, along, edges0, edges1, edges2, out):
                         moments_of_row(a[i, j, low:high], b[i, j, low:high], c[i, j, low:high], row, level, along, sums)
 
 
-@kernel(fastmath=REORDERED)
+@kernel()
 def product_of_row(a, b):
     """Sum of a times b, and of b."""
-    total = rest = 0.0
-    for m in range(a.size):
-        total += np.float64(a[m]) * float(b[m])
-        rest += np.float64(b[m])
-    return total, rest
+    both = own = spread(0.0)
+    for m in range(0, a.size, MANY):
+        other = piece(b, m, 0.0)
+        both = fused_eights(piece(a, m, 0.0), other, both)
+        own = own + other
+    return total(both), total(own)
 
 
 @entry()

@@ -52,7 +52,7 @@ SETUP = np.dtype(
             [
                 *((name, "i8", 3) for name in ("cells", "begins", "extents", "walls")),
                 *((name, "f8", 3) for name in ("low", "high", "inverse", "shift")),
-                *((name, "i8") for name in ("interpolation", "ahead", "limited", "held", "pusher", "patches")),
+                *((name, "i8") for name in ("interpolation", "ahead", "limited", "held", "pusher", "patches", "stop")),
                 *((name, "f8") for name in ("inside", "outside", "threshold", "fraction")),
             ],
             align=True,
@@ -62,7 +62,7 @@ SETUP = np.dtype(
 """``cells``, ``walls``, ``low``, ``high`` of the box, in x, y, z order; ``begins``, ``extents``: of the part that is in
 memory, which is all of it unless ``limited``; ``inverse``, ``shift``: cells per length, and where the first centre
 lies in cells; ``held``: particles may stop; ``inside``, ``outside``: scattering rates per path; ``fraction``: of the
-local gyroradius that is a step, where positive."""
+local gyroradius that is a step, where positive; ``stop``: set from outside, the kernel ends and its result is void."""
 
 
 def new_setup(cells, low, high, walls, interpolation, **rules) -> np.ndarray:

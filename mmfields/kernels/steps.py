@@ -10,6 +10,7 @@ from mmfields.kernels.push import boris, drift, drift_twice, push, set_reach
 from mmfields.kernels.scatter import count_from, scatter
 from mmfields.kernels.setup import Interpolation, Patches, Pusher
 from mmfields.kernels.sums import sum_at
+from mmfields.kernels.vectors import told_to_stop
 from mmfields.kernels.walls import bounce, hold, keep
 from mmfields.kernels.waves import plan_levels
 from mmfields.kernels.window import enter
@@ -128,6 +129,8 @@ def run_plain(b, s, data, count):
     if count > 0:
         drift(b, b.half)
     for step in range(count + 1):
+        if told_to_stop(s):
+            break
         interpolate(b, s, data)
         if step < count:
             boris(b)
@@ -143,6 +146,8 @@ def run_sum(b, s, data, octaves, levels, count):
     if count > 0:
         drift(b, b.half)
     for step in range(count + 1):
+        if told_to_stop(s):
+            break
         if step == count:
             b.many = 0
         sum_at(b, s, data, octaves, levels, step)
@@ -192,6 +197,8 @@ def run_guarded(b, s, data, electric, mask, octaves, levels, count):
     """
     count_from(b)
     for step in range(count):
+        if told_to_stop(s):
+            break
         begin_step(b, s)
         field_at(b, s, data, octaves, levels, step)
         if electric is not None:

@@ -35,6 +35,7 @@ from mmfields.kernels.steps import (
     set_local,
     set_own,
 )
+from mmfields.kernels.vectors import told_to_stop
 from mmfields.kernels.walls import arrive
 from mmfields.kernels.waves import new_levels
 
@@ -65,6 +66,8 @@ def trace_plain(batches, setup, fields, particles, order, plan, out):
     for first in range(0, order.size, LANES):
         filled = load(b, particles, order, first)
         for i in range(plan.size):
+            if told_to_stop(s):
+                return
             set_fixed(b, plan[i].step)
             run_plain(b, s, data, plan[i].count)
             for lane in range(filled):
@@ -81,6 +84,8 @@ def trace_sum(batches, setup, fields, particles, order, plan, out):
     for first in range(0, order.size, LANES):
         filled = load(b, particles, order, first)
         for i in range(plan.size):
+            if told_to_stop(s):
+                return
             set_fixed(b, plan[i].step)
             if plan[i].count > 0:
                 plan_sum(b, s, octaves, levels, plan[i].step, plan[i].count)
@@ -98,7 +103,7 @@ def run_own(b, s, fields, levels, interval):
     b.many = 0
     set_own(b, interval)
     count = least_due(b)
-    while count > 0:
+    while count > 0 and not told_to_stop(s):
         run_guarded(b, s, data, electric, mask, octaves, levels, count)
         for lane in range(b.lanes):
             b.due[lane] -= count
@@ -112,7 +117,7 @@ def run_local(b, s, fields, levels, interval):
     for lane in range(b.lanes):
         b.rest[lane] = interval
     look(b, s, data, electric, octaves, levels)
-    while set_local(b, s):
+    while set_local(b, s) and not told_to_stop(s):
         run_guarded(b, s, data, electric, mask, octaves, levels, np.int64(1))
 
 
@@ -131,6 +136,8 @@ def trace_guarded(batches, setup, fields, particles, order, plan, out):
     for first in range(0, order.size, LANES):
         filled = load(b, particles, order, first)
         for i in range(plan.size):
+            if told_to_stop(s):
+                return
             if plan[i].count > 0:
                 set_fixed(b, plan[i].step)
                 plan_sum(b, s, octaves, levels, plan[i].step, plan[i].count)
@@ -153,6 +160,8 @@ def trace_local(batches, setup, fields, particles, order, plan, out):
     for first in range(0, order.size, LANES):
         filled = load(b, particles, order, first)
         for i in range(plan.size):
+            if told_to_stop(s):
+                return
             run_local(b, s, fields, levels, plan[i].length)
             if has_open(s):
                 arrive(b, plan[i].end)

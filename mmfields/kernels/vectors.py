@@ -37,6 +37,10 @@ if config.DISABLE_JIT:
     def widest():
         """Nothing, interpreted."""
 
+    def told_to_stop(setup):
+        """Whether the setup's mark is set."""
+        return setup.stop != 0
+
 else:
     VECTOR, I32 = ir.VectorType(ir.DoubleType(), 4), ir.IntType(32)
 
@@ -45,7 +49,7 @@ else:
         if platform.machine().lower() not in ("x86_64", "amd64", "i686") or binding.get_host_cpu_features().get("fma"):
             return True
         warnings.warn(
-            "this processor has no fused multiply and add: the last digits differ from those of processors that have it",
+            "this processor has no fused multiply and add: results differ in the last digits from those of others",
             RuntimeWarning,
             stacklevel=2,
         )
@@ -70,6 +74,17 @@ else:
             return multiply_add(builder, *args)
 
         return types.float64(*numbers), codegen
+
+    @intrinsic
+    def told_to_stop(typingctx, setup):
+        """Whether the setup's mark is set, read from memory each time since another thread sets it."""
+
+        def codegen(context, builder, signature, args):
+            mark = cgutils.gep_inbounds(builder, args[0], 0, signature.args[0].offset("stop"))
+            number = builder.load_atomic(builder.bitcast(mark, ir.IntType(64).as_pointer()), "monotonic", 8)
+            return builder.icmp_signed("!=", number, ir.IntType(64)(0))
+
+        return types.boolean(setup), codegen
 
     @intrinsic
     def widest(typingctx):

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from mmfields.cluster.stopping import hear_interrupts
 from mmfields.tracing.blocks import particles_at_once
 from mmfields.tracing.ensemble import Ensemble, start_of
 from mmfields.tracing.fields import Source
@@ -30,6 +31,7 @@ def saved_points(source: Source, ensemble: Ensemble, longest: np.ndarray, task: 
     """
     import dask.array as da
 
+    hear_interrupts()
     run: Any = run_task if source.plan is None else partial(run_in_blocks, divided=source.plan)
     abreast = 1 if source.plan is None else len(longest)
     if per_task is None:

@@ -1,7 +1,5 @@
 """Who works on the blocks of a field: this process, or the workers of this host."""
 
-import fcntl
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +10,8 @@ from uuid import uuid4
 
 from mmfields.cluster.client import scratch
 from mmfields.cluster.progress import tell
+from mmfields.cluster.shared import locks, owner
+from mmfields.cluster.stopping import StoppedError
 from mmfields.conventions import SnapshotError
 
 
@@ -37,13 +37,14 @@ def hands() -> Iterator["Here | There"]:
 def _alone(folder: Path, check: Callable[[], None]) -> Iterator[None]:
     """One run at a time has files on a disk; the end of its process, however it comes, lets the next one in."""
     try:
-        lock = open(folder / f"mmfields-{os.getuid()}.lock", "w")  # noqa: SIM115
+        lock = open(folder / f"mmfields-{owner()}.lock", "w")  # noqa: SIM115
     except OSError as error:
         raise SnapshotError(
             f"{folder}: blocks of the field are to lie here, {error.strerror}: set dask's temporary-directory"
         ) from error
+    fcntl = locks()
     with lock as file:
-        while True:
+        while fcntl:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
@@ -81,7 +82,7 @@ class There:
         """Stop if what this is for has been cancelled."""
         state = self.worker.state.tasks.get(self.task)
         if state is None or state.state == "cancelled":
-            raise SnapshotError("the trace is not wanted any more")
+            raise StoppedError("the trace is not wanted any more")
 
     def compute(self, tasks: Sequence[Any]) -> None:
         self.check()

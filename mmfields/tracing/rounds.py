@@ -14,6 +14,7 @@ import numpy as np
 
 from mmfields.cluster.client import scratch
 from mmfields.cluster.shared import create, view
+from mmfields.cluster.stopping import stoppable
 from mmfields.tracing.blocks import Plan, Unread
 from mmfields.tracing.hands import hands
 from mmfields.tracing.packing import Form, writes
@@ -145,8 +146,7 @@ def advance(block: Any, region: Any, group: np.ndarray, task: Task) -> tuple[np.
     mask = None if marks is None else marks[:-1].reshape(extents)
     particles = np.array(group)  # what comes from another process is not to be written
     setup = task.setup(data.nbytes, held=True, limited=True, begins=begins[::-1], extents=extents[::-1])
-    found, of = trace_domain(
-        new_batch(), setup, Fields(data, electric, mask, None), particles, plan_of(task, particles), task.room(LANES, 1)
-    )
+    fields, plan = Fields(data, electric, mask, None), plan_of(task, particles)
+    found, of = stoppable(lambda: trace_domain(new_batch(), setup, fields, particles, plan, task.room(LANES, 1)), setup)
     filled = type(found)(*(rows[: len(of)] for rows in found))
     return particles, task.together(filled)[:, 0], of

@@ -49,7 +49,7 @@ def sampler(modes: np.ndarray, low: np.ndarray, high: np.ndarray) -> Callable[[n
 
 
 def trace_spectral(
-    fields: tuple[Any, Any], task: Any, mask: Any, particles: np.ndarray, order: np.ndarray, out: Any
+    fields: tuple[Any, Any], task: Any, setup: Any, mask: Any, particles: np.ndarray, order: np.ndarray, out: Any
 ) -> None:
     """As the entries of :mod:`mmfields.kernels.trace`, all batches abreast.
 
@@ -58,6 +58,7 @@ def trace_spectral(
     fields : (3, z, y, x) complex arrays
         Modes of the magnetic field, and of the electric field or None.
     task : Task
+    setup : SETUP array
     mask : (z, y, x) uint8 array, optional
     particles, order, out
         As of those.
@@ -67,12 +68,12 @@ def trace_spectral(
 
     box, driven = task.geometry, np.zeros(1) if task.pusher else None
     magnetic, electric = (f if f is None else sampler(f, np.array(box.low), np.array(box.high)) for f in fields)
-    setup, batches = task.setup(0, held=True), np.zeros(-(-len(order) // LANES), BATCH)
+    batches = np.zeros(-(-len(order) // LANES), BATCH)
     kernels.load_batches(batches, particles, order)
     for save, interval in enumerate(task.intervals.tolist()):
         _look(batches, magnetic, None)
         moving = kernels.begin_interval(batches, setup, interval)
-        while moving:
+        while moving and not setup["stop"].any():
             kernels.begin_steps(batches, setup)
             _look(batches, magnetic, electric)
             kernels.end_steps(batches, setup, mask, driven)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from mmfields.cluster.shared import Mapped
+from mmfields.cluster.stopping import stoppable
 from mmfields.conventions import SnapshotError
 from mmfields.kernels.setup import AHEAD, AHEAD_OF_LARGE, LARGE, Interpolation, Patches, Wall, new_setup
 from mmfields.scattering import Scattering
@@ -171,7 +172,8 @@ def run_task(field: Any, electric: Any, mask: Any, particles: np.ndarray, refere
     electric = electric if task.pusher else None
     mask = as_kernel_takes_it(mask) if task.patches == Patches.MASK else None
     if task.interpolation == SPECTRAL:
-        trace_spectral((field, electric), task, mask, own, order, out)
+        setup = task.setup(0, held=True)
+        stoppable(lambda: trace_spectral((field, electric), task, setup, mask, own, order, out), setup)
         return task.together(out)[None]
     data, *octaves = field if task.interpolation >= Interpolation.WAVES else (field,)
     data, electric, *octaves = (None if a is None else as_kernel_takes_it(a) for a in (data, electric, *octaves))
@@ -181,7 +183,8 @@ def run_task(field: Any, electric: Any, mask: Any, particles: np.ndarray, refere
         run = kernels.trace_local
     elif task.plain:
         run = kernels.trace_sum if octaves else kernels.trace_plain
-    run(new_batch(), task.setup(data.nbytes), fields, own, order, plan_of(task, own), out)
+    setup, plan = task.setup(data.nbytes), plan_of(task, own)
+    stoppable(lambda: run(new_batch(), setup, fields, own, order, plan, out), setup)
     return task.together(out)[None]
 
 
