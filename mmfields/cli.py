@@ -1,7 +1,9 @@
 """Command line: open, one verb, store."""
 
+import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 
@@ -46,18 +48,34 @@ def _reported(command: Callable) -> Callable:
         except OSError as error:
             click.echo(f"mmfields: {error}", err=True)
             sys.exit(2)
+        except MemoryError as error:
+            click.echo(f"mmfields: {error}: ask for less at once, or run on a cluster", err=True)
+            sys.exit(2)
 
     return wrapper
 
 
-def _cluster(address: str) -> Any:
-    """A client of a running cluster."""
-    from distributed import Client
+@contextmanager
+def _cluster(address: str) -> Iterator[None]:
+    """A client of a running cluster; the loss of its scheduler or workers is said in one sentence."""
+    from concurrent.futures import CancelledError
 
+    from distributed import Client, KilledWorker
+
+    for name in ("distributed.client", "distributed.core"):  # what these log of a loss is said below
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
-        return Client(address, timeout="10s")
+        client = Client(address, timeout="10s")
     except (OSError, ValueError) as error:
         raise ArgumentError(f"no Dask scheduler at {address!r} ({error}): give one such as tcp://host:8786") from error
+    with client:
+        try:
+            yield
+        except (CancelledError, KilledWorker) as error:
+            raise MmfieldsError(
+                f"the cluster at {address} was lost ({type(error).__name__}): run the same command again once it is "
+                "back, what has been stored stays"
+            ) from error
 
 
 def _open(file: str, options: dict[str, Any], time_index: int | None = None) -> Any:
@@ -273,6 +291,19 @@ def _number_or_quantity(text: str, name: str) -> Any:
         return Quantity(text)
     except (TypeError, ValueError) as error:
         raise ArgumentError(f"--{name} {text!r}: a number, or one with a unit such as '3 kpc', is needed") from error
+
+
+@main.command("compile")
+@_reported
+def compile_() -> None:
+    """Compile the kernels of the usual traces ahead of use, as for an image of a container.
+
+    They are cached beside the package, or in the folder that NUMBA_CACHE_DIR names.
+    """
+    from mmfields.warming import warm
+
+    for what, seconds in warm():
+        click.echo(f"{what:40s} {seconds:6.1f} s")
 
 
 @main.command("report")

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from mmfields.cluster.client import memory_of_this_machine
 from mmfields.conventions import (
     MEAN_FIELD_FLOOR,
     SPATIAL,
@@ -36,6 +37,9 @@ from mmfields.units import (
     text_of,
     unit_of_variable,
 )
+
+# Memory that the numbers of a particle take while an ensemble is made.
+BYTES_EACH = 160
 
 
 @verb
@@ -210,6 +214,7 @@ def _start(
     limits = field.limits() if hasattr(field, "limits") else dict.fromkeys(SPATIAL, (0.0, 1.0)) | box(field)
     low = np.array([limits[d][0] for d in SPATIAL])
     high = np.array([limits[d][1] for d in SPATIAL])
+    _require_room(n * len(radii))
     draws = np.stack([np.random.default_rng([seed, g]).random((n, 5)) for g in range(len(radii))])
     keys = np.stack([keys_of(seed, g, n) for g in range(len(radii))])
     if isinstance(positions, str):
@@ -221,6 +226,16 @@ def _start(
         if position.shape != (n, 3) or not np.isfinite(position).all():
             raise ArgumentError(f"positions have shape {position.shape}: {n} finite (x, y, z) are needed")
     return radii, np.broadcast_to(position, (len(radii), n, 3)), draws, keys
+
+
+def _require_room(particles: int) -> None:
+    """Refuse ensembles that this machine cannot hold, which would end the process or the machine."""
+    needed, there = particles * BYTES_EACH, memory_of_this_machine()
+    if needed > there:
+        raise ArgumentError(
+            f"{particles} particles need {needed / 1e9:.3g} GB, and this machine has {there / 1e9:.3g}: trace several "
+            "smaller ensembles, each with its own seed"
+        )
 
 
 def _lattice(n: int) -> np.ndarray:

@@ -1,10 +1,14 @@
+import os
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
 import xarray as xr
 from click.testing import CliRunner
+from distributed import Client
 
 import mmfields as mm
 from mmfields.cli import main
@@ -70,3 +74,32 @@ def test_bad_input_ends_with_status_two_and_one_line(tmp_path, words, says):
 def test_the_installed_command():
     done = subprocess.run([sys.executable, "-m", "mmfields.cli", "--version"], capture_output=True, text=True)
     assert mm.__version__ in done.stdout
+
+
+def test_more_particles_than_a_machine_holds(tmp_path):
+    out = tmp_path / "out.zarr"
+    said = run("trace", "micromirrors", out, "--gyroradius", 10, "--distance", 10, "--particles", 10**12, code=2)
+    assert len(said.strip().splitlines()) == 1 and "1000000000000 particles" in said
+    assert not out.exists()
+
+
+@pytest.mark.slow
+def test_a_lost_scheduler_is_said_in_one_sentence(start_cluster, tmp_path):
+    with start_cluster() as address, Client(address) as client:
+        command = [sys.executable, "-m", "mmfields.cli", "trace", "micromirrors", tmp_path / "out.zarr"]
+        options = ["--gyroradius", "10", "--distance", "1e7", "--particles", "2000", "--scheduler", address]
+        running = subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True)
+        deadline = time.monotonic() + 120
+        while not any(client.processing().values()):
+            assert time.monotonic() < deadline and running.poll() is None
+            time.sleep(0.1)
+        os.kill(client.run_on_scheduler(os.getpid), signal.SIGKILL)
+        _, said = running.communicate(timeout=120)
+    assert running.returncode == 2
+    lines = [line for line in said.splitlines() if line.startswith("mmfields:")]
+    assert len(lines) == 1 and address in lines[0] and "Traceback" not in said
+
+
+@pytest.mark.slow
+def test_the_kernels_are_compiled_ahead():
+    assert run("compile").count(" s") >= 10

@@ -1,5 +1,6 @@
 """A real cluster: scheduler and two workers, each a process started by its own command."""
 
+import asyncio
 import gc
 import os
 import subprocess
@@ -238,3 +239,12 @@ def test_a_local_cluster_in_a_notebook(tmp_path):
     NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
     said = "".join(str(output.get("text", output.get("data", ""))) for output in notebook.cells[0].outputs)
     assert "workers 2 same True" in said
+
+
+def test_an_asynchronous_client_is_refused(tmp_path):
+    async def use():
+        async with Client(n_workers=1, processes=False, asynchronous=True, dashboard_address=":0"):
+            mm.store(mm.samples.load("micromirrors"), tmp_path / "out.zarr")
+
+    with pytest.raises(mm.ArgumentError, match="asynchronous"):
+        asyncio.run(use())

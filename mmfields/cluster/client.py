@@ -4,17 +4,31 @@ import os
 import sys
 from typing import Any
 
+from mmfields.errors import ArgumentError
+
 
 def client_in_force() -> Any:
-    """The Dask client in force, None without one; distributed is not imported for the question."""
+    """The Dask client in force, None without one; distributed is not imported for the question.
+
+    Raises
+    ------
+    ArgumentError
+        If it is asynchronous.
+    """
     if "distributed" not in sys.modules:
         return None
     from distributed import get_client
 
     try:
-        return get_client()
+        client = get_client()
     except ValueError:
         return None
+    if client.asynchronous:
+        raise ArgumentError(
+            "the Dask client in force is asynchronous, and this waits for answers of its scheduler: use a client with "
+            "asynchronous=False, in a thread of its own where an event loop runs"
+        )
+    return client
 
 
 def workers_in_force() -> list[tuple[int, int]]:
@@ -22,6 +36,13 @@ def workers_in_force() -> list[tuple[int, int]]:
     client = client_in_force()
     workers = client.scheduler_info(n_workers=-1)["workers"].values() if client is not None else ()
     return [(worker["memory_limit"] or 0, worker["nthreads"]) for worker in workers]
+
+
+def memory_of_this_machine() -> int:
+    """Bytes of it."""
+    import psutil
+
+    return psutil.virtual_memory().total
 
 
 def one_host() -> bool:

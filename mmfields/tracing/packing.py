@@ -1,6 +1,5 @@
 """How tasks hold a field: packed once for the kernel, in memory or in files that the processes of a host map."""
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -11,7 +10,7 @@ from uuid import uuid4
 
 import numpy as np
 
-from mmfields.cluster.client import client_in_force, one_host
+from mmfields.cluster.client import client_in_force, memory_of_this_machine, one_host
 from mmfields.cluster.shared import Mapped, create_for_all, forget, view
 from mmfields.conventions import SnapshotError
 from mmfields.identity import array_identity
@@ -129,7 +128,7 @@ class Latest:
             made = self.copies.pop(key, None)
             made = make() if made is None else made
             self.copies[key] = made
-            limit = self.share * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+            limit = self.share * memory_of_this_machine()
             while self.copies and sum(copy.nbytes for copy in self.copies.values()) > limit:
                 del self.copies[next(iter(self.copies))]
         return made
