@@ -126,6 +126,8 @@ def _directory_engine(path: str) -> str:
         return "zarr"
     if "Header" in names:
         return "amrex"
+    if os.path.isfile(os.path.join(above := os.path.dirname(path), "Header")):
+        raise SnapshotError(f"{path} is a part of an AMReX plotfile: give its directory, {above}")
     if "md.idx" in names or path.endswith((".bp", ".bp4", ".bp5")):
         return "openpmd"
     if any(is_of_particles(os.path.join(path, name)) for name in sorted(names)):

@@ -14,6 +14,7 @@ from mmfields.io._openpmd_records import (
     Component,
     Iteration,
     Record,
+    axes_of,
     check_components,
     floats,
     in_array_order,
@@ -83,7 +84,7 @@ def _record(path: str, group: "h5py.Group", name: str, fill: float | None) -> Re
     order = str(_hdf5.plain(node.attrs.get("dataOrder", "C")))
     if order not in ("C", "F"):
         raise SnapshotError(f"{path}: dataOrder of {name} is {order!r}, not C or F")
-    labels = _hdf5.strings(_hdf5.attribute(node, "axisLabels"))
+    labels = axes_of(_hdf5.strings(_hdf5.attribute(node, "axisLabels")))
     scales = per_axis(path, f"gridUnitSI of {name}", node.attrs.get("gridUnitSI", 1.0), len(labels))
     spacing, offset = (
         [

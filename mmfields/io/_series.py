@@ -128,7 +128,6 @@ def joined(opened: list[tuple[str, xr.Dataset]]) -> xr.Dataset:
 def _check_series(members: list[_Member]) -> None:
     """Refuse snapshots that do not make a series: other grids or variables, no time, one time twice."""
     first = members[0]
-    stamps = np.concatenate([member.times for member in members if member.times is not None])
     seen = {(dim, axis): True for dim, axis in first.axes.items() if isinstance(axis, Axis)}
     for member in members:
         if member.times is None:
@@ -142,7 +141,7 @@ def _check_series(members: list[_Member]) -> None:
             )
         if member.variables != first.variables:
             raise SnapshotError(_difference_of_variables(member, first))
-    values, counts = np.unique(stamps, return_counts=True)
+    values, counts = np.unique(np.concatenate([member.times for member in members]), return_counts=True)
     if (counts > 1).any():
         raise SnapshotError(f"time {values[counts > 1][0]} stands in several files; leave one of them out")
 

@@ -84,15 +84,21 @@ def _ranks(path: str) -> list[str]:
             "which covers the whole box"
         )
     above, own = os.path.split(folder)
-    rank = re.fullmatch(r"id(\d{1,6})", own)
     parts = re.fullmatch(r"(.*?)(-id\d{1,6})?(\.\d+\.bin)", name)
-    if not rank or not parts or (parts[2] or "-id0") != f"-{own}":
+    if not parts:
         return [path]
-    numbers = [re.fullmatch(r"id(\d{1,6})", os.path.basename(p)) for p in glob(os.path.join(escape(above), "id*"))]
-    count = 1 + max(int(n[1]) for n in numbers if n)
-    files = [os.path.join(above, f"id{i}", f"{parts[1]}{f'-id{i}' if i else ''}{parts[3]}") for i in range(count)]
+    apart = re.fullmatch(r"id\d{1,6}", own) and (parts[2] or "-id0") == f"-{own}"
+    pattern = os.path.join(escape(above), "id*") if apart else escape(f"{folder}/{parts[1]}-id") + f"*{parts[3]}"
+    found = (re.fullmatch(r"(?:.*-)?id(\d{1,6})(?:\.\d+\.bin)?", os.path.basename(p)) for p in glob(pattern))
+    numbers = [int(n[1]) for n in found if n]
+    if not numbers:
+        return [path]
+    places = [f"{above}/id{i}" if apart else folder for i in range(1 + max(numbers))]
+    files = [os.path.join(at, f"{parts[1]}{f'-id{i}' if i else ''}{parts[3]}") for i, at in enumerate(places)]
     if missing := [file for file in files if not os.path.isfile(file)]:
-        raise SnapshotError(f"{path}: the piece of one of {count} ranks, and {missing[0]} is missing; copy them all")
+        raise SnapshotError(
+            f"{path}: the piece of one of {len(files)} ranks, and {missing[0]} is missing; copy them all"
+        )
     return files
 
 
@@ -183,6 +189,11 @@ class AthenaBinBackend(Engine):
         attrs = {"code": "Athena", "time": finite(path, "time", time)}
         attrs |= {"gamma": 1 + gamma} if gamma else {"sound_speed": sound} if sound else {}
         return build(with_velocities(fields), axes, attrs=attrs, boundary=boundary, drop=drop_variables)
+
+    @staticmethod
+    def pieces(path: str) -> list[str]:
+        """All files of the output that a file belongs to."""
+        return _ranks(path)
 
 
 def _array(pieces: list[_Piece], shapes: np.ndarray, layout: Layout, index: int) -> Mosaic:

@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 from xarray.backends import BackendEntrypoint
 
-from mmfields.conventions import SPATIAL, SnapshotError
+from mmfields.conventions import SPATIAL, SnapshotError, warn
 from mmfields.io._lazy import Files, RawBlocks
 from mmfields.io._mesh import Layout, Mosaic, check_boxes
 from mmfields.io._snapshot import (
@@ -270,6 +270,8 @@ def _parts(path: str, boundary: str | Mapping[str, str] | None) -> list[_Part]:
     if missing and not first.level and not (sliced and ".block" in os.path.basename(path)):
         kind = "block files" if ".block" in os.path.basename(path) else "files of ranks"
         raise SnapshotError(f"{path}: {kind} {missing} are missing beside it; copy them all")
+    if len(files) == 1 and (".block0." in os.path.basename(path) or RANK_FOLDER.fullmatch(os.path.dirname(path))):
+        warn(f"{path} is taken for the whole box: it is the first piece of an output, and no other one is beside it")
     parts = [first if file == path else _read_header(file) for file in files]
     for part in parts[1:]:
         same = part.time == parts[0].time and list(part.variables) == list(parts[0].variables)

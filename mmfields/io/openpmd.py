@@ -18,6 +18,7 @@ from mmfields.io._openpmd_records import (
     Component,
     Iteration,
     Record,
+    axes_of,
     check_components,
     in_array_order,
     in_short,
@@ -75,7 +76,7 @@ def _api_record(path: str, number: int, mesh: Mapping[str, Any], fill: float | N
     name, order = mesh["name"], "F" if mesh.get("order") == "F" else "C"
     if "error" in mesh:
         raise SnapshotError(f"openpmd-api cannot read the mesh {name} ({mesh['error']})")
-    labels, spacing, offset = in_array_order(mesh["labels"], order, mesh["spacing"], mesh["offset"])
+    labels, spacing, offset = in_array_order(axes_of(mesh["labels"]), order, mesh["spacing"], mesh["offset"])
     parts = []
     for part in mesh["components"]:
         key, dtype, shape = part["key"], np.dtype(part["dtype"]), tuple(part["shape"])

@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from glob import escape, glob
 from typing import Any
 
 import numpy as np
@@ -256,6 +257,11 @@ class VpicBackend(Engine):
         attrs = {"code": "VPIC", "time": number * float(dump.headers[0]["reals"]["dt"]), "step": number}
         attrs["not_loaded"] = "materials of edges, nodes, faces and cells"
         return build(fields, axes, attrs=attrs, boundary=boundary, drop=drop_variables)
+
+    @staticmethod
+    def pieces(path: str) -> list[str]:
+        """All files of the output that a file belongs to."""
+        return glob(f"{escape(path.rpartition('.')[0])}.*")
 
 
 def _species(dump: _Dump, layout: Layout, folder: str, base: str, step: int) -> list[tuple]:
