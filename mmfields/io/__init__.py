@@ -308,13 +308,15 @@ def _series(files: list[str], engine: str, chunks: Any, options: Mapping[str, An
     for path in files:
         if path in seen:
             continue  # a piece of an output that is open already
-        if pieces is not None:
-            seen.update(set(pieces(path)) - {path})
         try:
             found = alike(path) if alike is not None else None
+            if found is not None:
+                seen.update(file for file, _ in found.moves.values())
+            elif pieces is not None:
+                seen.update(set(pieces(path)) - {path})
             alone = not opened or _has_times(opened[0][1])
             opened.append((path, found or _member(backend, path, options, alone=alone)))
-            if alike is None and hasattr(backend, "alike_to"):
+            if found is None and hasattr(backend, "alike_to"):
                 alike = backend.alike_to(path)
         except NoFields as error:
             left_out.append(path)

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from dask.base import tokenize
 from xarray.core import indexing
 
 from mmfields.conventions import SPATIAL, ArgumentError, SnapshotError, stated_unit
-from mmfields.io._alike import AlikeStack, in_file
+from mmfields.io._alike import AlikeStack, Moves, in_file
 from mmfields.io._lazy import LazyArray, Stack
 from mmfields.io._snapshot import Alike, Axis, Bare
 from mmfields.provenance import ATTRS
@@ -42,13 +42,16 @@ class _Member:
     variables: Mapping[str, tuple[tuple[str, ...], str]]  # dims without time, and units
     axes: Mapping[str, Any]
     attrs: Mapping[str, Any]
-    sources: Mapping[str, Any] | None  # None where they are those of the first file in another one
+    sources: Mapping[str, Any] | None  # None where they are those of `like` in the files that `moves` names
+    like: "_Member | None" = None
+    moves: Moves = field(default_factory=dict)
 
     @classmethod
-    def of(cls, path: str, found: xr.Dataset | Bare | Alike, first: "_Member | None" = None) -> "_Member":
+    def of(cls, path: str, found: xr.Dataset | Bare | Alike, others: "Mapping[str, _Member]") -> "_Member":
         if isinstance(found, Alike):
-            attrs = {**first.attrs, **found.attrs}
-            return cls(path, _stamps(attrs), first.variables, first.axes, attrs, None)
+            like = others[found.like]
+            attrs = {**like.attrs, **found.attrs}
+            return cls(path, _stamps(attrs), like.variables, like.axes, attrs, None, like, found.moves)
         if isinstance(found, Bare):
             variables = {name: (item.dims, item.units) for name, item in found.fields.items()}
             sources = {name: item.source for name, item in found.fields.items()}
@@ -76,13 +79,15 @@ def _stamps(attrs: Mapping[str, Any]) -> np.ndarray | None:
 
 def stacked(opened: list[tuple[str, xr.Dataset | Bare | Alike]], chunks: Any) -> xr.Dataset:
     """Snapshots of one grid as one lazy array per variable, whatever their number; the first is a Dataset."""
-    first, origin = opened[0][1], _Member.of(*opened[0])
-    members = [origin, *(_Member.of(path, found, origin) for path, found in opened[1:])]
+    known: dict[str, _Member] = {}
+    for path, found in opened:
+        known[path] = _Member.of(path, found, known)
+    first, members = opened[0][1], list(known.values())
     _check_series(members)
     members = sorted(members, key=lambda member: member.attrs["time"])
     variables = {}
     for name, variable in first.data_vars.items():
-        stack = _stack(members, origin, name)
+        stack = _stack(members, name)
         preferred = {"time": 1, **variable.encoding["preferred_chunks"]}
         data = indexing.LazilyIndexedArray(LazyArray(stack))
         variables[name] = xr.Variable(("time", *variable.dims), data, variable.attrs, {"preferred_chunks": preferred})
@@ -96,18 +101,18 @@ def stacked(opened: list[tuple[str, xr.Dataset | Bare | Alike]], chunks: Any) ->
     return whole.chunk(sizes, token=tokenize([(m.path, os.path.getmtime(m.path)) for m in members], attrs))
 
 
-def _stack(members: list[_Member], origin: _Member, name: str) -> Any:
+def _stack(members: list[_Member], name: str) -> Any:
     """A variable of all files."""
-    source = origin.sources[name]
-    if all(member.sources is None or member is origin for member in members):
-        return AlikeStack(source, origin.path, tuple(member.path for member in members))
-    parts = (m.sources[name] if m.sources else in_file(source, origin.path, m.path) for m in members)
-    return Stack(tuple(parts))
+    models = {id(member.like or member): member.like or member for member in members}
+    if len(models) == 1:
+        (model,) = models.values()
+        return AlikeStack(model.sources[name], tuple(member.moves for member in members))
+    return Stack(tuple(m.sources[name] if m.like is None else in_file(m.like.sources[name], m.moves) for m in members))
 
 
 def joined(opened: list[tuple[str, xr.Dataset]]) -> xr.Dataset:
     """Datasets of which some hold several times, one after the other."""
-    _check_series([_Member.of(path, ds) for path, ds in opened])
+    _check_series([_Member.of(path, ds, {}) for path, ds in opened])
     parts = [
         ds if "time" in ds.dims else ds.drop_vars("time", errors="ignore").expand_dims(time=[ds.attrs["time"]])
         for _, ds in opened

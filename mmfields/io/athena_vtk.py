@@ -1,8 +1,9 @@
 """Legacy VTK snapshots of Athena++ and Athena-C (engine ``athena_vtk``)."""
 
+import math
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from glob import escape, glob
 from itertools import islice
@@ -13,11 +14,13 @@ import xarray as xr
 from xarray.backends import BackendEntrypoint
 
 from mmfields.conventions import SPATIAL, SnapshotError, warn
+from mmfields.io._alike import pieces_of
 from mmfields.io._lazy import Files, RawBlocks
 from mmfields.io._mesh import Layout, Mosaic, check_boxes
 from mmfields.io._snapshot import (
     ATHENA_NAMES,
     LONGEST_AXIS,
+    Alike,
     Axis,
     Field,
     add_field,
@@ -48,6 +51,10 @@ PIECE = re.compile(
     r"(?P<stem>.+?)(?:-id(?P<rank>\d{1,6}))?(?P<level>(?:-lev\d{1,2})?(?:-dom\d{1,4})?)"
     r"(?P<tail>\.\d{4,9}(?:\.[\w-]+)?\.vtk)"
 )
+BLOCK = re.compile(r"(.*\.block)(\d+)(\.[^/]*\.vtk)")
+# In the second line; all else of it is the same throughout a run.
+STAMP = re.compile(r"time= ?[^\s,]+|cycle= ?\d+")
+LONGEST_SHIFT = 32  # of what follows, by more digits in it
 RANK_FOLDER = re.compile(r"(?P<root>.*/)id(?P<rank>\d{1,6})(?P<below>(?:/lev\d{1,2})?)")
 
 
@@ -70,6 +77,12 @@ class _Part:
     edges: tuple[np.ndarray, ...]
     level: int
     variables: Mapping[str, _Variable]
+    title: int  # its length
+    size: int
+
+    @property
+    def cells(self) -> int:
+        return math.prod(max(len(e) - 1, 1) for e in self.edges)
 
 
 class _Reader:
@@ -138,12 +151,11 @@ def _read_header(path: str) -> _Part:
 def _walked(reader: _Reader) -> _Part:
     path = reader.path
     reader.expect(r"# vtk DataFile Version [\d.]+")
+    begin = reader.offset
     title = reader.line()
-    time = re.search(r"time= ?([^\s,]+)", title)
-    cycle = re.search(r"cycle= ?(\d{1,18})", title)
+    length = reader.offset - begin - 1
+    time, step = _stamp(path, title)
     level = re.search(r"level= ?(\d{1,3})\b", title)
-    if not time:
-        raise SnapshotError(f"{path}: line 2 states no time: {title[:80]!r}; only Athena's legacy VTK is read")
     reader.expect("BINARY")
     kind = reader.expect(r"DATASET (RECTILINEAR_GRID|STRUCTURED_POINTS)")[1]
     points = [int(n) for n in reader.expect(r"DIMENSIONS (\d{1,9}) (\d{1,9}) (\d{1,9})").groups()]
@@ -157,9 +169,17 @@ def _walked(reader: _Reader) -> _Part:
     if cells != claimed:
         raise SnapshotError(f"{path}: CELL_DATA {cells}, but DIMENSIONS {points} make {claimed} cells")
     code = "Athena++" if title.startswith("# Athena++") or "Athena++" in title else "Athena"
-    step = int(cycle[1]) if cycle else None
     above = int(level[1]) if level else 0
-    return _Part(path, finite(path, "time", time[1]), step, code, edges, above, _data(reader, cells))
+    return _Part(path, time, step, code, edges, above, _data(reader, cells), length, reader.size)
+
+
+def _stamp(path: str, title: str) -> tuple[float, int | None]:
+    """Time and cycle in the second line of a file."""
+    time = re.search(r"time= ?([^\s,]+)", title)
+    cycle = re.search(r"cycle= ?(\d{1,18})", title)
+    if not time:
+        raise SnapshotError(f"{path}: line 2 states no time: {title[:80]!r}; only Athena's legacy VTK is read")
+    return finite(path, "time", time[1]), int(cycle[1]) if cycle else None
 
 
 def _coordinates(reader: _Reader, points: list[int]) -> tuple[np.ndarray, ...]:
@@ -202,7 +222,7 @@ def _data(reader: _Reader, cells: int) -> dict[str, _Variable]:
 def _siblings(path: str) -> tuple[list[str], list[int]]:
     """All files of an output that is written in pieces, and the numbers that are missing among them."""
     folder, name = os.path.split(path)
-    match = re.fullmatch(r"(.*\.block)(\d+)(\.[^/]*\.vtk)", name)
+    match = BLOCK.fullmatch(name)
     found = _blocks_beside(folder, match) if match else _ranks_beside(path)
     missing = list(islice((i for i in range(max(found)) if i not in found), 10))
     return [found[i] for i in sorted(found)], missing
@@ -323,6 +343,43 @@ def _place(parts: list[_Part]) -> tuple[Layout, dict[str, Axis], np.ndarray]:
     return Layout(shape, start[:, keep], start[:, keep] + count[:, keep], ones, ones), axes, count[:, keep]
 
 
+def _outline(part: _Part, path: str) -> tuple:
+    """Title of a file, its length, and what else is no number, where `part` has its own, with the size."""
+    starts = [v.offset for v in part.variables.values()]
+    ends = [v.offset + v.components * v.stored.itemsize * part.cells for v in part.variables.values()]
+    _, (head,) = pieces_of(path, [(0, starts[0] + LONGEST_SHIFT)])
+    begin = head.find(b"\n") + 1
+    title = head[begin : head.find(b"\n", begin)]
+    shift = len(title) - part.title
+    between = [(a + shift, b - a) for a, b in zip(ends, [*starts[1:], part.size], strict=True)]
+    size, tails = pieces_of(path, between)
+    text = title.decode("ascii", "replace")
+    shared = (head[:begin], STAMP.sub("", text), head[begin + len(title) : starts[0] + shift], tails, size - shift)
+    return text, len(title), *shared
+
+
+def _second(path: str, piece: re.Match) -> str:
+    """The file of the second rank, if this one is of the first."""
+    return os.path.join(os.path.dirname(path), f"{piece['stem']}-id1{piece['level']}{piece['tail']}")
+
+
+def _renamed(old: list[str], path: str) -> list[str] | None:
+    """Files of another output, of which `path` is one, named as those of the old one; None where that is not clear."""
+    if len(old) == 1:
+        piece = PIECE.fullmatch(os.path.basename(path))
+        alone = not piece or not os.path.exists(_second(path, piece))
+        return [path] if alone and not BLOCK.fullmatch(os.path.basename(path)) else None
+    folder, name = os.path.split(path)
+    block = BLOCK.fullmatch(name)
+    numbers = [match[2] for p in old if (match := BLOCK.fullmatch(os.path.basename(p)))]
+    if not block or len(numbers) < len(old):
+        files = _siblings(path)[0]
+        return files if len(files) == len(old) else None
+    files = [os.path.join(folder, f"{block[1]}{n}{block[3]}") for n in numbers]
+    more = os.path.join(folder, f"{block[1]}{len(old)}{block[3]}")
+    return files if all(map(os.path.isfile, files)) and not os.path.exists(more) else None
+
+
 class AthenaVtkBackend(BackendEntrypoint):
     """xarray engine ``athena_vtk``: legacy VTK of Athena++ and Athena-C, one file, or one per block or rank."""
 
@@ -358,7 +415,7 @@ class AthenaVtkBackend(BackendEntrypoint):
         path = filename_or_obj
         if os.path.isdir(path):
             raise SnapshotError(f"{path} is a directory: give one of the VTK files in it")
-        parts = _parts(path, boundary)
+        parts = self.parts = _parts(path, boundary)
         layout, axes, counts = _place(parts)
         dims = tuple(d for d in "zyx" if d in axes)
         fields: dict[str, Field] = {}
@@ -380,6 +437,29 @@ class AthenaVtkBackend(BackendEntrypoint):
             attrs["cycle"] = parts[0].cycle
         fields, axes = with_centred_faces(fields, {d: axes[d] for d in dims}, boundary)
         return build(with_velocities(fields), axes, attrs=attrs, boundary=boundary, drop=drop_variables)
+
+    def alike_to(self, first: str) -> Callable[[str], Alike | None]:
+        """What tells whether another output has the headers of the one opened last, and gives its time and cycle."""
+        parts = self.parts
+        wanted = [_outline(part, part.path)[1:] for part in parts]
+
+        def alike(path: str) -> Alike | None:
+            files = _renamed([part.path for part in parts], path)
+            if files is None:
+                return None
+            moves, titles = {}, set()
+            for part, file, other in zip(parts, files, wanted, strict=True):
+                title, length, *found = _outline(part, file)
+                if found != list(other[1:]):
+                    return None
+                titles.add(title)
+                moves[part.path] = (file, length - other[0])
+            if len(titles) > 1:
+                return None
+            time, cycle = _stamp(path, titles.pop())
+            return Alike({"time": time, **({"cycle": cycle} if cycle is not None else {})}, first, moves)
+
+        return alike
 
     @staticmethod
     def pieces(path: str) -> list[str]:

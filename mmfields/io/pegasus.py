@@ -11,7 +11,8 @@ import xarray as xr
 from xarray.backends import BackendEntrypoint
 
 from mmfields.conventions import SnapshotError
-from mmfields.io._lazy import Files, RawBlocks, read_pieces
+from mmfields.io._alike import pieces_of
+from mmfields.io._lazy import RawBlocks, read_pieces
 from mmfields.io._mesh import Mosaic, Tree, check_extents
 from mmfields.io._snapshot import (
     ATHENA_NAMES,
@@ -200,21 +201,22 @@ class PegasusBackend(BackendEntrypoint):
         header = self.header
         stride = BLOCK_HEADER + 4 * len(header["names"]) * math.prod(header["block"])
         offsets = range(header["start"], header["start"] + header["blocks"] * stride, stride)
+        ranges = [(0, header["start"]), *((offset, BLOCK_HEADER) for offset in offsets)]
 
-        def headers(descriptor: int) -> tuple[bytes, tuple]:
-            time, _, rest = os.pread(descriptor, header["start"], 0).partition(b"\n")
-            blocks = [os.pread(descriptor, BLOCK_HEADER, offset) for offset in offsets]
-            return time, (os.fstat(descriptor).st_size, rest, blocks)
+        def headers(path: str) -> tuple[bytes, tuple]:
+            size, (text, *blocks) = pieces_of(path, ranges)
+            time, _, rest = text.partition(b"\n")
+            return time, (size, rest, blocks)
 
-        with Files() as files:
-            _, wanted = headers(files[first])
+        _, wanted = headers(first)
 
         def alike(path: str) -> Alike | None:
             require_file(path)
-            with open(path, "rb", buffering=0) as file:
-                own, found = headers(file.fileno())
+            own, found = headers(path)
             match = re.fullmatch(rb"Pegasus\+\+ binary output at time = ([-+.\deE]+)", own)
-            return Alike({"time": finite(path, "time", match[1])}) if match and found == wanted else None
+            if not match or found != wanted:
+                return None
+            return Alike({"time": finite(path, "time", match[1])}, first, {first: (path, 0)})
 
         return alike
 
