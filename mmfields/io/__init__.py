@@ -48,6 +48,7 @@ __all__ = [
     "open_snapshot",
     "read_history",
     "store",
+    "virtualize",
 ]
 
 # engine: (module, class)
@@ -100,6 +101,8 @@ def find_engine(path: str | os.PathLike) -> str:
         head = file.read(512)
     if not head:
         raise SnapshotError(f"{path} is empty; copy it again")
+    if head.startswith(b"{") and b'"refs"' in head[:64]:
+        return "zarr"
     require_unpacked(path, head)
     if engine := by_head(path, head):
         return engine
@@ -122,7 +125,7 @@ def find_engine(path: str | os.PathLike) -> str:
 
 def _directory_engine(path: str) -> str:
     names = set(os.listdir(path))
-    if names & {"zarr.json", ".zgroup", ".zmetadata"}:
+    if names & {"zarr.json", ".zgroup", ".zmetadata"} or names >= {"snapshots", "manifests"}:
         return "zarr"
     if "Header" in names:
         return "amrex"
@@ -285,6 +288,55 @@ def open_series(
     files = [resolved(path) if is_url(path) else path for path in many(paths)]
     engine = engine or find_engine(files[0])
     return _series(files, engine, chunks, options).assign_attrs(_story_of_series(paths, files, engine, options))
+
+
+@verb
+def virtualize(
+    paths: str | bytes | os.PathLike | Iterable[str | bytes | os.PathLike],
+    out: str | os.PathLike,
+    *,
+    engine: str | None = None,
+    **options: Any,
+) -> xr.Dataset:
+    """Write where the numbers of many snapshots lie to one small file, which opens at once.
+
+    The numbers stay in their files, of which only headers are read.  Variables that lie there as they are, in blocks of
+    one size, are taken: those of NBF, AthenaK, PLUTO, Athena++ HDF5 and AMReX without refinement or compression.  What
+    is computed from them when it is read, such as velocities from momenta, is named in ``attrs["not_loaded"]``.
+
+    Parameters
+    ----------
+    paths, engine, **options
+        As for :func:`open_series`.
+    out : path
+        ``run.json``, references as kerchunk writes them, which any program with fsspec and zarr opens; or
+        ``run.icechunk``, a repository of icechunk, which is smaller for millions of blocks.
+
+    Returns
+    -------
+    xarray.Dataset
+        What :func:`open_snapshot` gives for `out`.
+
+    Raises
+    ------
+    SnapshotError
+        As :func:`open_series`, if nothing lies in blocks of one size, or `out` is there already.
+    ArgumentError
+        If `out` is named otherwise.
+
+    Examples
+    --------
+    >>> ds = mm.virtualize("run/turb.*.bin", "run.json")  # doctest: +SKIP
+    """
+    from mmfields.io.virtual import written
+
+    files = many(paths)
+    engine = engine or find_engine(files[0])
+    if engine not in ENGINES:
+        raise ArgumentError(f"engine {engine!r}: one of {', '.join(ENGINES)} is needed")
+    ds = _series(files, engine, None, options)
+    written(ds.assign_attrs(_story_of_series(paths, files, engine, options)), out)
+    return open_snapshot(out)
 
 
 def _require_convention(ds: xr.Dataset, path: str) -> None:

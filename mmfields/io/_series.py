@@ -96,6 +96,8 @@ def stacked(opened: list[tuple[str, xr.Dataset | Bare | Alike]], chunks: Any) ->
     notes = stated_unit(first.attrs["time_unit"]) if "time_unit" in first.attrs else {}
     times = [member.attrs["time"] for member in members]
     whole = xr.Dataset(variables, {**first.coords, "time": ("time", times, notes)}, attrs)
+    if chunks is None:
+        return whole
     sizes = file_chunks(whole, chunks)
     sizes = {d: n for d, n in sizes.items() if d in whole.dims} if isinstance(sizes, dict) else sizes
     return whole.chunk(sizes, token=tokenize([(m.path, os.path.getmtime(m.path)) for m in members], attrs))
