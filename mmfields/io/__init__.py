@@ -80,6 +80,7 @@ DESCRIPTIONS = {
     b"<VTKFile": "this is VTK in XML; only the legacy form (.vtk) is read: write that, or convert it with ParaView",
     b"CDF\x05": "netCDF of kind CDF-5 is not read: convert it with nccopy -k nc4",
 }
+MOST_MISSES = 4  # outputs one after the other that are not alike: then the others are not expected to be
 HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
@@ -356,7 +357,7 @@ def _series(files: list[str], engine: str, chunks: Any, options: Mapping[str, An
         return joined([(path, open_snapshot(path, engine, chunks, **options)) for path in files])
     backend = _backend(engine, options)()
     opened, left_out, seen = [], [], set()
-    pieces, alike = getattr(backend, "pieces", None), None
+    pieces, alike, misses = getattr(backend, "pieces", None), None, 0
     for path in files:
         if path in seen:
             continue  # a piece of an output that is open already
@@ -368,8 +369,9 @@ def _series(files: list[str], engine: str, chunks: Any, options: Mapping[str, An
                 seen.update(set(pieces(path)) - {path})
             alone = not opened or _has_times(opened[0][1])
             opened.append((path, found or _member(backend, path, options, alone=alone)))
+            misses = 0 if found is not None else misses + 1
             if found is None and hasattr(backend, "alike_to"):
-                alike = backend.alike_to(path)
+                alike = backend.alike_to(path) if misses < MOST_MISSES else None
         except NoFields as error:
             left_out.append(path)
             nothing = error

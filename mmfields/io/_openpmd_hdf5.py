@@ -43,6 +43,19 @@ def iterations(path: str, file: "h5py.File") -> dict[int, Callable[[], "h5py.Gro
     return dict(sorted(found.items()))
 
 
+def stamps(file: "h5py.File") -> dict[str, Any]:
+    """What varies from output to output of a run, where a file holds one iteration."""
+    base = str(_hdf5.plain(file.attrs.get("basePath", "/data/%T/"))).split("%T")[0].strip("/")
+    group = _hdf5.member(file, base)
+    names = [name for name in group if re.fullmatch(r"\d{1,18}", name)]
+    if len(names) != 1:
+        return {}
+    attrs = _hdf5.member(group, names[0]).attrs
+    found = {name: attrs[name] for name in ("time", "dt") if name in attrs}
+    date = {"date": np.asarray(file.attrs["date"], "S")} if "date" in file.attrs else {}
+    return {**found, "unit": attrs.get("timeUnitSI", 1.0), "number": names[0], **date}
+
+
 def iteration(path: str, file: "h5py.File", number: int, opened: Callable, fill: float | None) -> Iteration:
     """What an iteration holds; `fill` stands for numbers that were never written, which are refused without it."""
     import h5py
