@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from glob import escape, glob
 from typing import Any, Literal
@@ -11,11 +11,12 @@ import numpy as np
 import xarray as xr
 
 from mmfields.conventions import SPATIAL, SnapshotError
+from mmfields.io._alike import pieces_of
 from mmfields.io._arrays import Boundary, Engine, Stored, centres_axis, kept, on_grid, placed, side_by_side
 from mmfields.io._lazy import RawBlocks, read_bytes
 from mmfields.io._mesh import Layout, Mosaic
 from mmfields.io._recognize import athena_bin_real, athena_bin_sizes
-from mmfields.io._snapshot import Axis, build, finite, guarded, limits_axis, magic, with_velocities
+from mmfields.io._snapshot import Alike, Axis, build, finite, guarded, limits_axis, magic, require_file, with_velocities
 
 SYSTEMS = {-1: "Cartesian", -2: "cylindrical", -3: "spherical"}
 LEADING = {"cons": ("d", "M1", "M2", "M3"), "prim": ("d", "V1", "V2", "V3")}
@@ -175,7 +176,7 @@ class AthenaBinBackend(Engine):
         path = filename_or_obj
         if variables not in LEADING:
             raise SnapshotError(f"variables={variables!r}: 'cons' or 'prim' is needed")
-        pieces = [_read(file) for file in _ranks(path)]
+        pieces = self.read = [_read(file) for file in _ranks(path)]
         if other := [piece for piece in pieces if not piece.alike(pieces[0])]:
             raise SnapshotError(f"{other[0].path}: its time or variables are not those of {pieces[0].path}")
         layout, axes = _whole(pieces)
@@ -190,10 +191,34 @@ class AthenaBinBackend(Engine):
         attrs |= {"gamma": 1 + gamma} if gamma else {"sound_speed": sound} if sound else {}
         return build(with_velocities(fields), axes, attrs=attrs, boundary=boundary, drop=drop_variables)
 
+    def alike_to(self, first: str) -> Callable[[str], Alike | None]:
+        """What tells whether another dump has the grid of the one opened last, and gives its time."""
+        old = self.read
+        wanted = [_outline(piece, piece.path)[1:] for piece in old]
+
+        def alike(path: str) -> Alike | None:
+            require_file(path)
+            files = _ranks(path)
+            found = [_outline(piece, file) for piece, file in zip(old, files, strict=False)]
+            if len(files) != len(old) or [outline[1:] for outline in found] != wanted or len({f[0] for f in found}) > 1:
+                return None
+            time = float(np.frombuffer(found[0][0], old[0].real)[0])
+            moves = {piece.path: (file, 0) for piece, file in zip(old, files, strict=True)}
+            return Alike({"time": finite(path, "time", time)}, first, moves)
+
+        return alike
+
     @staticmethod
     def pieces(path: str) -> list[str]:
         """All files of the output that a file belongs to."""
         return _ranks(path)
+
+
+def _outline(piece: _Piece, path: str) -> tuple[bytes, int, bytes, bytes]:
+    """Time of a file, as it is stored, its size, and the rest of its header but for the time step."""
+    size, (head,) = pieces_of(path, [(0, piece.start)])
+    at, width = 32 + 2 * piece.real.itemsize, piece.real.itemsize
+    return head[at : at + width], size, head[:at], head[at + 2 * width :]
 
 
 def _array(pieces: list[_Piece], shapes: np.ndarray, layout: Layout, index: int) -> Mosaic:

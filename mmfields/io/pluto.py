@@ -2,8 +2,8 @@
 
 import os
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ from mmfields.io._arrays import (
 )
 from mmfields.io._lazy import RawBlocks, Single, Source, read_bytes
 from mmfields.io._recognize import PLUTO_NAME
-from mmfields.io._snapshot import LONGEST_AXIS, Axis, Field, build, finite, guarded
+from mmfields.io._snapshot import LONGEST_AXIS, Alike, Axis, Field, build, finite, guarded, require_file
 
 NAMES = components({"vx": "u", "Bx": "B", "bx": "B", "Ex": "E"})
 FACES = re.compile(r"([BbE]x)([123])s")
@@ -280,6 +280,7 @@ class PlutoBackend(Engine):
         else:
             output = _output(path, number, match["kind"])
             time = output.time
+            self.read = match, output
             if match["kind"] != "vtk":
                 sources = _raw(path, match, output, axes)
             else:
@@ -292,6 +293,33 @@ class PlutoBackend(Engine):
             _add_faces(fields, whole, sources)
         attrs = {"code": "PLUTO", "time": time, "output": number}
         return build(fields, whole, attrs=attrs, boundary=boundary, drop=drop_variables)
+
+    def alike_to(self, first: str) -> Callable[[str], Alike | None]:
+        """What tells whether another ``dbl`` or ``flt`` beside the one opened last is alike, and gives its time."""
+        kind = PLUTO_NAME.fullmatch(os.path.basename(first))["kind"]
+        if kind not in ("dbl", "flt"):
+            return lambda path: None
+        match, output = self.read
+        old = [first] if output.single else [_file_of(first, match, name) for name in output.names]
+
+        def alike(path: str) -> Alike | None:
+            own = PLUTO_NAME.fullmatch(os.path.basename(path))
+            if not own or own["kind"] != kind or os.path.dirname(path) != os.path.dirname(first):
+                return None
+            found = _output(path, int(own["number"]), kind)
+            if replace(found, time=output.time) != output:
+                return None
+            files = [path] if output.single else [_file_of(path, own, name) for name in output.names]
+            for file, model in zip(files, old, strict=True):
+                require_file(file)
+                _require_size(file, os.path.getsize(model))
+            return Alike({"time": found.time, "output": int(own["number"])}, first, _moves(old, files))
+
+        return alike
+
+
+def _moves(old: list[str], files: list[str]) -> dict[str, tuple[str, int]]:
+    return {model: (file, 0) for model, file in zip(old, files, strict=True)}
 
 
 def _add_faces(fields: dict[str, Field], axes: dict[str, Axis], sources: Mapping[str, Source]) -> None:

@@ -5,6 +5,7 @@ import pickle
 import re
 import struct
 
+import code_builders as make
 import h5py
 import numpy as np
 import pytest
@@ -137,5 +138,61 @@ def test_numbers_are_held_against_the_extremes_of_their_own_file(tmp_path, field
         ds.isel(time=2).compute()
 
 
-def test_every_engine_has_a_series(tmp_path):
-    assert {engine for engine in ENGINES if hasattr(_backend(engine, {}), "alike_to")} == set(KINDS.values())
+# --- the codes with a file or more for each step ---
+
+
+def code_output(folder, kind, fields, n):
+    """Output `n` of a run of one of the codes, in which all numbers are n times as large."""
+    full = (fields * n).astype(float)
+    if kind == "pluto":
+        edges = [np.arange(m + 1.0) for m in SHAPE[::-1]]
+        if not (folder / "grid.out").exists():
+            make.pluto_grid(folder, edges)
+        make.pluto_table(folder, "dbl", ("Bx1", "Bx2", "Bx3"), number=n, time=n)
+        path = folder / f"data.{n:04d}.dbl"
+        path.write_bytes(full[4:].astype("<f8").tobytes())
+        return path
+    if kind == "athena_bin":
+        fields = np.concatenate([full, full[:1]])
+        for rank in (0, 1):
+            path = folder / f"id{rank}" / f"X{f'-id{rank}' if rank else ''}.{n:04d}.bin"
+            make.athena_bin(path, fields[..., 12 * rank : 12 * rank + 12], corner=(12 * rank, 0, 0), time=float(n))
+        return folder / "id0" / f"X.{n:04d}.bin"
+    if kind == "tristan":
+        names = [f"{v}{c}" for v in "be" for c in "xyz"]
+        given = {"c_omp": 4.0, "istep": 2.0, "c": 0.45, "time": float(n)}
+        return make.tristan(folder / f"flds.tot.{n:03d}", dict(zip(names, full, strict=False)), parameters=given)
+    rng = np.random.default_rng(n)
+    make.vpic(folder, rng.normal(size=(24, *SHAPE)), {"ehydro": rng.normal(size=(14, *SHAPE))}, (2, 1, 1), step=n)
+    return folder / "fields" / f"T.{n}" / f"fields.{n}.0"
+
+
+@pytest.mark.parametrize("kind", ["pluto", "athena_bin", "tristan", "vpic"])
+def test_steps_of_the_codes_that_are_alike(tmp_path, fields, kind, monkeypatch):
+    paths = [code_output(tmp_path, kind, fields, n) for n in (3, 1, 12, 2)]
+    backend, opened = _backend(kind, {}), []
+    real = backend.open_dataset
+
+    @functools.wraps(real)
+    def counted(self, path, **options):
+        opened.append(path)
+        return real(self, path, **options)
+
+    monkeypatch.setattr(backend, "open_dataset", counted)
+    ds = mm.open_series(paths, boundary="open")
+    assert len(opened) == 1
+    monkeypatch.undo()
+    whole = [mm.open_snapshot(paths[i], boundary="open") for i in (1, 3, 0, 2)]
+    assert ds.time.values.tolist() == [one.attrs["time"] for one in whole]
+    assert set(ds.data_vars) == set(whole[0].data_vars)
+    for name in ds.data_vars:
+        np.testing.assert_array_equal(ds[name], [one[name] for one in whole])
+    path = paths[-1]
+    path.write_bytes(path.read_bytes()[:-8])
+    with pytest.raises(mm.SnapshotError, match=re.escape(path.name)):
+        mm.open_series(paths)
+
+
+def test_every_engine_of_raw_files_has_a_pattern_for_the_others():
+    alike = {engine for engine in ENGINES if hasattr(_backend(engine, {}), "alike_to")}
+    assert alike == {*KINDS.values(), "pluto", "athena_bin", "tristan", "vpic"}
