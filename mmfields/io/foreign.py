@@ -17,6 +17,7 @@ from mmfields.conventions import (
     SnapshotError,
     boundary_attrs,
     check,
+    require_unpacked,
     stated_unit,
     unit_carried,
 )
@@ -178,7 +179,8 @@ def _dataset(ds: Any) -> xr.Dataset:
 
 
 def _plain(ds: xr.Dataset) -> xr.Dataset:
-    """Arrays of pint without their units, which go into attrs."""
+    """Arrays of pint without their units, which go into attrs; packed ones are refused."""
+    require_unpacked(ds)
     if not any(unit_carried(v._data) is not None for v in ds.variables.values()):
         return ds
     try:

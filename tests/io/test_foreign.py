@@ -484,3 +484,17 @@ def test_components_along_a_dim_and_units_in_names():
     found = mm.as_snapshot(dataset(named))
     same_fields(found, dataset(named), named)
     assert {found[name].attrs["units"] for name in B} == {"nT"}
+
+
+@pytest.mark.parametrize("suffix", ["nc", "zarr"])
+def test_packed_numbers_are_not_taken_for_others(tmp_path, suffix):
+    ds = mm.as_snapshot(dataset(), boundary="open")
+    packing = {name: {"dtype": "int16", "scale_factor": 2e-4, "add_offset": 0.25, "_FillValue": -9999} for name in B}
+    path, engine = tmp_path / f"a.{suffix}", {"nc": "h5netcdf", "zarr": "zarr"}[suffix]
+    ds.to_netcdf(path, engine=engine, encoding=packing) if suffix == "nc" else ds.to_zarr(path, encoding=packing)
+    np.testing.assert_allclose(mm.open_snapshot(path).Bx, ds.Bx, atol=2e-4)
+    raw = xr.open_dataset(path, engine=engine, mask_and_scale=False, chunks={})
+    for use in (mm.conventions.check, mm.as_snapshot, mm.mean_field, mm.anisotropy.scales):
+        with pytest.raises(mm.SnapshotError, match=r"packed numbers.*decode_cf"):
+            use(raw)
+    np.testing.assert_allclose(mm.as_snapshot(xr.decode_cf(raw)).By, ds.By, atol=2e-4)
