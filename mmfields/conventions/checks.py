@@ -64,9 +64,10 @@ def require_unpacked(ds: xr.Dataset | xr.DataArray) -> None:
     arrays = ds.variables if isinstance(ds, xr.Dataset) else {ds.name: ds.variable, **ds.coords}
     packed = {name: [key for key in ("scale_factor", "add_offset") if key in a.attrs] for name, a in arrays.items()}
     if packed := {name: keys for name, keys in packed.items() if keys}:
+        said = sorted({key for keys in packed.values() for key in keys})
         raise SnapshotError(
-            f"{list(packed)} hold packed numbers, as their attrs {sorted({k for v in packed.values() for k in v})} say: "
-            "unpack them with xr.decode_cf(ds), or open the file without mask_and_scale=False"
+            f"{list(packed)} hold packed numbers, as their attrs {said} say: unpack "
+            "them with xr.decode_cf(ds), or open the file without mask_and_scale=False"
         )
 
 

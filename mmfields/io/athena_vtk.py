@@ -15,7 +15,7 @@ from xarray.backends import BackendEntrypoint
 
 from mmfields.conventions import SPATIAL, SnapshotError, warn
 from mmfields.io._alike import pieces_of
-from mmfields.io._lazy import Files, RawBlocks
+from mmfields.io._lazy import RawBlocks
 from mmfields.io._mesh import Layout, Mosaic, check_boxes
 from mmfields.io._snapshot import (
     ATHENA_NAMES,
@@ -32,9 +32,9 @@ from mmfields.io._snapshot import (
     with_centred_faces,
     with_velocities,
 )
+from mmfields.io._walk import Walker
 
 MAGIC = b"# vtk DataFile Version"
-LONGEST_LINE = 4096
 VECTORS = {
     "vel": "u",
     "velocity": "u",
@@ -85,70 +85,12 @@ class _Part:
         return math.prod(max(len(e) - 1, 1) for e in self.edges)
 
 
-class _Reader:
-    """Walks a file by computed offsets; text is never searched for in binary data."""
-
-    def __init__(self, path: str, files: Files) -> None:
-        self.path = path
-        self.size = os.path.getsize(path)
-        self.offset = 0
-        self.descriptor = files[path]
-
-    def bytes(self, offset: int, count: int) -> bytes:
-        """So many bytes at an offset, all of which the file has."""
-        return os.pread(self.descriptor, count, offset)
-
-    def line(self) -> str:
-        chunk = self.bytes(self.offset, min(LONGEST_LINE, self.size - self.offset))
-        end = chunk.find(b"\n")
-        if end < 0:
-            raise SnapshotError(f"{self.path}: no line ends after offset {self.offset}; the file is truncated")
-        self.offset += end + 1
-        return chunk[:end].decode("ascii", "replace").strip()
-
-    def more(self) -> bool:
-        """Whether anything follows but empty lines."""
-        left = self.size - self.offset
-        return left > 16 or bool(left and self.bytes(self.offset, left).strip(b"\n"))
-
-    def expect(self, pattern: str) -> re.Match:
-        start = self.offset
-        while not (text := self.line()):  # AthenaK puts empty lines between its sections
-            start = self.offset
-        match = re.fullmatch(pattern, text)
-        if not match:
-            raise SnapshotError(f"{self.path}: expected {pattern!r} at offset {start}, found {text[:60]!r}")
-        return match
-
-    def skip(self, count: int, stored: np.dtype = KINDS["float"]) -> int:
-        """Step over `count` big-endian numbers and return where they began."""
-        start = self.offset
-        if start + count * stored.itemsize > self.size:
-            raise SnapshotError(
-                f"{self.path}: {count} numbers announced at offset {start}, the file ends at {self.size}; "
-                "it is truncated or damaged"
-            )
-        self.offset += count * stored.itemsize
-        return start
-
-    def newline(self) -> None:
-        """Step over the newline that follows binary data wherever more comes."""
-        if self.offset == self.size:
-            return
-        if (found := self.bytes(self.offset, 1)) != b"\n":
-            raise SnapshotError(
-                f"{self.path}: expected a newline after the numbers, at offset {self.offset}, found {found!r}; "
-                "bytes are missing or too many before it"
-            )
-        self.offset += 1
-
-
 def _read_header(path: str) -> _Part:
-    with Files() as files:
-        return _walked(_Reader(path, files))
+    with Walker(path) as reader:
+        return _walked(reader)
 
 
-def _walked(reader: _Reader) -> _Part:
+def _walked(reader: Walker) -> _Part:
     path = reader.path
     reader.expect(r"# vtk DataFile Version [\d.]+")
     begin = reader.offset
@@ -182,12 +124,11 @@ def _stamp(path: str, title: str) -> tuple[float, int | None]:
     return finite(path, "time", time[1]), int(cycle[1]) if cycle else None
 
 
-def _coordinates(reader: _Reader, points: list[int]) -> tuple[np.ndarray, ...]:
+def _coordinates(reader: Walker, points: list[int]) -> tuple[np.ndarray, ...]:
     edges = []
     for dim, n in zip("XYZ", points, strict=True):
         reader.expect(rf"{dim}_COORDINATES {n} float")
-        start = reader.skip(n)
-        values = np.frombuffer(reader.bytes(start, 4 * n), KINDS["float"]).astype(float)
+        start, values = reader.offset, reader.numbers(n, KINDS["float"])
         if not np.isfinite(values).all():
             raise SnapshotError(f"{reader.path}: {dim}_COORDINATES at offset {start} are not all finite")
         edges.append(values)
@@ -195,14 +136,14 @@ def _coordinates(reader: _Reader, points: list[int]) -> tuple[np.ndarray, ...]:
     return tuple(edges)
 
 
-def _points(reader: _Reader, points: list[int]) -> tuple[np.ndarray, ...]:
+def _points(reader: Walker, points: list[int]) -> tuple[np.ndarray, ...]:
     three = r" (\S+) (\S+) (\S+)"
     origin = [finite(reader.path, "ORIGIN", v) for v in reader.expect("ORIGIN" + three).groups()]
     width = [finite(reader.path, "SPACING", v) for v in reader.expect("SPACING" + three).groups()]
     return tuple(o + w * np.arange(n) for o, w, n in zip(origin, width, points, strict=True))
 
 
-def _data(reader: _Reader, cells: int) -> dict[str, _Variable]:
+def _data(reader: Walker, cells: int) -> dict[str, _Variable]:
     """Places of the variables: one header line or two, then the numbers, to the end of the file."""
     variables: dict[str, _Variable] = {}
     while reader.more():
