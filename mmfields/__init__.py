@@ -42,6 +42,7 @@ _NAMES = {
     "open_snapshot": "io",
     "open_series": "io",
     "store": "io",
+    "virtualize": "io",
     "trace": "tracing",
     "report": "reporting",
 }

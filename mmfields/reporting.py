@@ -25,6 +25,8 @@ from mmfields.conventions import (
 from mmfields.errors import ArgumentError, SnapshotError
 from mmfields.identity import stamp
 from mmfields.io import open_snapshot, store
+from mmfields.io._paths import folder as local_folder
+from mmfields.io._paths import plain
 from mmfields.io.storing import remove
 from mmfields.provenance import ATTRS, described
 from mmfields.units import CARRIED, FIELD, LENGTH, energy_of, species_of, unit_of
@@ -165,10 +167,10 @@ def report(
         raise ArgumentError(f"options={options!r}: mm.reporting.Options(...) is needed")
     if not isinstance(path, str | os.PathLike):
         raise ArgumentError(f"a path or a sample's name is needed, not {type(path).__name__}: mm.store it first")
-    if os.path.exists(out) and not os.path.isdir(out):
+    folder = local_folder(out)
+    if folder.exists() and not folder.is_dir():
         raise ArgumentError(f"{out} is a file: give a directory")
     ds, source = _open(path, options, opening)
-    folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     _claim(folder, source, overwrite)
     if progress:
@@ -214,7 +216,7 @@ def _open(path: str | os.PathLike, options: Options, opening: dict[str, Any]) ->
         file = samples.path(str(path))
         ds = samples.load(str(path))
     else:
-        file = Path(path)
+        file = Path(plain(path))
         ds = open_snapshot(path, **opening)
     if "time" in ds.dims:
         time_index = options.time_index

@@ -16,6 +16,7 @@ from mmfields.conventions.checks import (
     require_one_unit,
     require_plain_data,
     require_real,
+    require_unpacked,
     spatial_dims,
 )
 from mmfields.conventions.frames import physical

@@ -40,8 +40,9 @@ def require_plain_data(ds: xr.Dataset | xr.DataArray) -> None:
     Raises
     ------
     SnapshotError
-        Naming the first one; nothing is computed or read.
+        Naming the first one, or those that are packed; nothing is computed or read.
     """
+    require_unpacked(ds)
     arrays = ds.variables if isinstance(ds, xr.Dataset) else {ds.name: ds.variable, **ds.coords}
     for name, array in arrays.items():
         data = getattr(array, "variable", array)._data  # .data would read what a file holds
@@ -50,6 +51,24 @@ def require_plain_data(ds: xr.Dataset | xr.DataArray) -> None:
                 f"{name} is a Quantity in {unit}: plain numbers with attrs['units'] are needed, as "
                 "ds.pint.dequantify(format='~') makes them"
             )
+
+
+def require_unpacked(ds: xr.Dataset | xr.DataArray) -> None:
+    """Refuse numbers that stand for others, as a netCDF or zarr opened without decoding gives them.
+
+    Raises
+    ------
+    SnapshotError
+        Naming all of them.
+    """
+    arrays = ds.variables if isinstance(ds, xr.Dataset) else {ds.name: ds.variable, **ds.coords}
+    packed = {name: [key for key in ("scale_factor", "add_offset") if key in a.attrs] for name, a in arrays.items()}
+    if packed := {name: keys for name, keys in packed.items() if keys}:
+        said = sorted({key for keys in packed.values() for key in keys})
+        raise SnapshotError(
+            f"{list(packed)} hold packed numbers, as their attrs {said} say: unpack "
+            "them with xr.decode_cf(ds), or open the file without mask_and_scale=False"
+        )
 
 
 def require_real(array: xr.DataArray, name: Any = None) -> xr.DataArray:

@@ -12,6 +12,7 @@ from mmfields.faraday.depolarization_laws import wavelengths_of
 from mmfields.faraday.line_of_sight import require_finite, require_kind, require_map
 from mmfields.faraday.polarized import LIGHT_SPEED
 from mmfields.faraday.units import number_in
+from mmfields.io._paths import folder as local_folder
 
 
 def write_fits(
@@ -76,11 +77,11 @@ def write_fits(
         header["CDELT3"] = step or 1.0  # of a single channel no width is known, and 0 is not allowed
         header["BUNIT"] = "1"
         tables = {"Q": values.real, "U": values.imag}
-        written["frequencies"] = Path(folder) / "frequencies.txt"
+        written["frequencies"] = local_folder(folder) / "frequencies.txt"
     else:
         header["BUNIT"] = "rad/m2"
         tables = {"RM": values}
-    folder = Path(folder)
+    folder = local_folder(folder)
     for name in tables:
         written[name] = folder / f"{name}.fits"
     if not overwrite and (there := [str(p) for p in written.values() if p.exists()]):

@@ -48,6 +48,7 @@ __all__ = [
     "open_snapshot",
     "read_history",
     "store",
+    "virtualize",
 ]
 
 # engine: (module, class)
@@ -79,6 +80,7 @@ DESCRIPTIONS = {
     b"<VTKFile": "this is VTK in XML; only the legacy form (.vtk) is read: write that, or convert it with ParaView",
     b"CDF\x05": "netCDF of kind CDF-5 is not read: convert it with nccopy -k nc4",
 }
+MOST_MISSES = 4  # outputs one after the other that are not alike: then the others are not expected to be
 HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
@@ -100,6 +102,8 @@ def find_engine(path: str | os.PathLike) -> str:
         head = file.read(512)
     if not head:
         raise SnapshotError(f"{path} is empty; copy it again")
+    if head.startswith(b"{") and b'"refs"' in head[:64]:
+        return "zarr"
     require_unpacked(path, head)
     if engine := by_head(path, head):
         return engine
@@ -122,10 +126,12 @@ def find_engine(path: str | os.PathLike) -> str:
 
 def _directory_engine(path: str) -> str:
     names = set(os.listdir(path))
-    if names & {"zarr.json", ".zgroup", ".zmetadata"}:
+    if names & {"zarr.json", ".zgroup", ".zmetadata"} or names >= {"snapshots", "manifests"}:
         return "zarr"
     if "Header" in names:
         return "amrex"
+    if os.path.isfile(os.path.join(above := os.path.dirname(path), "Header")):
+        raise SnapshotError(f"{path} is a part of an AMReX plotfile: give its directory, {above}")
     if "md.idx" in names or path.endswith((".bp", ".bp4", ".bp5")):
         return "openpmd"
     if any(is_of_particles(os.path.join(path, name)) for name in sorted(names)):
@@ -285,6 +291,55 @@ def open_series(
     return _series(files, engine, chunks, options).assign_attrs(_story_of_series(paths, files, engine, options))
 
 
+@verb
+def virtualize(
+    paths: str | bytes | os.PathLike | Iterable[str | bytes | os.PathLike],
+    out: str | os.PathLike,
+    *,
+    engine: str | None = None,
+    **options: Any,
+) -> xr.Dataset:
+    """Write where the numbers of many snapshots lie to one small file, which opens at once.
+
+    The numbers stay in their files, of which only headers are read.  Variables that lie there as they are, in blocks of
+    one size, are taken: those of NBF, AthenaK, PLUTO, Athena++ HDF5 and AMReX without refinement or compression.  What
+    is computed from them when it is read, such as velocities from momenta, is named in ``attrs["not_loaded"]``.
+
+    Parameters
+    ----------
+    paths, engine, **options
+        As for :func:`open_series`.
+    out : path
+        ``run.json``, references as kerchunk writes them, which any program with fsspec and zarr opens; or
+        ``run.icechunk``, a repository of icechunk, which is smaller for millions of blocks.
+
+    Returns
+    -------
+    xarray.Dataset
+        What :func:`open_snapshot` gives for `out`.
+
+    Raises
+    ------
+    SnapshotError
+        As :func:`open_series`, if nothing lies in blocks of one size, or `out` is there already.
+    ArgumentError
+        If `out` is named otherwise.
+
+    Examples
+    --------
+    >>> ds = mm.virtualize("run/turb.*.bin", "run.json")  # doctest: +SKIP
+    """
+    from mmfields.io.virtual import written
+
+    files = many(paths)
+    engine = engine or find_engine(files[0])
+    if engine not in ENGINES:
+        raise ArgumentError(f"engine {engine!r}: one of {', '.join(ENGINES)} is needed")
+    ds = _series(files, engine, None, options)
+    written(ds.assign_attrs(_story_of_series(paths, files, engine, options)), out)
+    return open_snapshot(out)
+
+
 def _require_convention(ds: xr.Dataset, path: str) -> None:
     """Refuse what another program wrote; the message leads to where it can be named and completed."""
     try:
@@ -302,18 +357,21 @@ def _series(files: list[str], engine: str, chunks: Any, options: Mapping[str, An
         return joined([(path, open_snapshot(path, engine, chunks, **options)) for path in files])
     backend = _backend(engine, options)()
     opened, left_out, seen = [], [], set()
-    pieces, alike = getattr(backend, "pieces", None), None
+    pieces, alike, misses = getattr(backend, "pieces", None), None, 0
     for path in files:
         if path in seen:
             continue  # a piece of an output that is open already
-        if pieces is not None:
-            seen.update(set(pieces(path)) - {path})
         try:
             found = alike(path) if alike is not None else None
+            if found is not None:
+                seen.update(file for file, _ in found.moves.values())
+            elif pieces is not None:
+                seen.update(set(pieces(path)) - {path})
             alone = not opened or _has_times(opened[0][1])
             opened.append((path, found or _member(backend, path, options, alone=alone)))
-            if alike is None and hasattr(backend, "alike_to"):
-                alike = backend.alike_to(path)
+            misses = 0 if found is not None else misses + 1
+            if found is None and hasattr(backend, "alike_to"):
+                alike = backend.alike_to(path) if misses < MOST_MISSES else None
         except NoFields as error:
             left_out.append(path)
             nothing = error

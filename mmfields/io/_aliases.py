@@ -12,10 +12,12 @@ VECTORS = {
     "B": (
         *("b{d}", "b_{d}", "b{i}", "b_{i}", "bcc{i}", "b{i}c", "bx{i}", "fb{i}", "mag{d}", "mag_{d}", "magnetic_{d}"),
         *("magnetic_field_{d}", "magnetic_field_b{d}", "magneticfield_{d}", "cell_centered_b_{d}", "b_field_{d}"),
+        *("b{d}_field", "bfield_{d}", "bfield{d}", "magneticfield{d}", "magnetic_field_{i}", "mag{i}"),
     ),
     "E": (
         *("e{d}", "e_{d}", "e{i}", "e_{i}", "ecc{i}", "ex{i}", "fe{i}", "electric_{d}", "e_field_{d}"),
-        *("electric_field_{d}", "electric_field_e{d}", "electricfield_{d}"),
+        *("electric_field_{d}", "electric_field_e{d}", "electricfield_{d}", "e{d}_field", "efield_{d}", "efield{d}"),
+        *("electricfield{d}", "electric_field_{i}"),
     ),
     "u": (
         *("u{d}", "u_{d}", "v{d}", "v_{d}", "vel{d}", "vel{i}", "vel_{d}", "vx{i}", "velocity_{d}", "velocity{d}"),
@@ -28,13 +30,18 @@ SCALARS = {
 }
 CENTRES = (
     *("{d}", "{d}_grid_mid", "{d}_mid", "{d}_centre", "{d}_center", "{d}_centres", "{d}_centers", "{d}c", "{d}_c"),
-    *("{d}coor", "{d}coord", "{d}_cell", "{d}_axis", "x{i}", "x{i}v", "x_{i}"),
+    *("{d}coor", "{d}coord", "{d}_cell", "{d}_axis", "{d}_t", "x{i}", "x{i}v", "x_{i}"),
 )
 EDGES = (
     *("{d}_grid", "{d}_f", "{d}f", "{d}_face", "{d}_faces", "{d}_edge", "{d}_edges", "{d}e", "{d}_e", "{d}_node"),
     *("{d}_nodes", "{d}_stag", "{d}_staggered", "{d}_outer", "{d}_left", "{d}_g", "{d}g", "x{i}f", "x{i}e"),
+    *("{d}_interface", "{d}_interfaces", "{d}_vertex", "{d}_vertices", "{d}b", "{d}_b", "{d}_bnds", "{d}_u"),
 )
-TIMES = ("time", "t", "times", "current_time")
+TIMES = ("time", "t", "times", "current_time", "simulation_time", "sim_time")
+# Axes that are not straight, and how attrs say so.
+CURVED = {"r", "radius", "theta", "phi", "azimuth", "colatitude", "lon", "lat", "longitude", "latitude"}
+CURVED_SYSTEMS = re.compile(r"spher|cylind|polar|schwarzschild|kerr|thetamode", re.IGNORECASE)
+SYSTEMS = {"geometry", "coordinates", "coordinate_system", "coord_system", "metric", "simulation_metric"}
 FREE = ("dimensionless", "unitless", "none", "-", "", "1", "normalized", "code", "arb. units", "a.u.")
 
 
@@ -59,7 +66,8 @@ def plain_name(name: Hashable) -> str:
 
 
 def _bare(name: Hashable) -> str:
-    return re.sub(r"[^a-z0-9]+", "_", plain_name(name).lower()).strip("_")
+    name = re.sub(r"\s*[\[(][^\])]*[\])]$", "", plain_name(name))  # a unit behind the name, as in "Bx [T]"
+    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
 
 
 def canonical(name: Hashable) -> str | None:
@@ -82,3 +90,15 @@ def axis_of(dim: Hashable, attrs: Mapping[Any, Any]) -> tuple[str, bool] | None:
 def is_time(dim: Hashable, attrs: Mapping[Any, Any]) -> bool:
     """Whether a dim or a scalar is the time."""
     return _bare(dim) in TIMES or attrs.get("standard_name") == "time" or str(attrs.get("axis", "")) == "T"
+
+
+def is_curved(dim: Hashable, attrs: Mapping[Any, Any]) -> bool:
+    """Whether a dim, by its name or by a unit of angles, is an axis that is not straight."""
+    stated = str(attrs.get("units", attrs.get("unit", ""))).lower()
+    return stated.startswith(("deg", "rad")) or (_bare(dim) in CURVED and "axis" not in attrs)
+
+
+def curved_system(attrs: Mapping[Any, Any]) -> str | None:
+    """The coordinates that attrs state, where they are not Cartesian."""
+    stated = {str(value) for key, value in attrs.items() if _bare(key) in SYSTEMS}
+    return next((value for value in sorted(stated) if CURVED_SYSTEMS.search(value)), None)

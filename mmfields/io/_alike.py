@@ -1,23 +1,27 @@
 """Many files in which everything lies in the same place, as one source."""
 
+import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from mmfields.io._lazy import Region, Source
+from mmfields.io._lazy import RawBlocks, Region, Source
+
+# File of a first output: the one of another that stands for it, and how many bytes further on its numbers lie.
+Moves = Mapping[str, tuple[str, int]]
 
 
 @dataclass(frozen=True)
 class AlikeStack:
-    """A source of one file, and of others that differ from it in their numbers alone, along a new first dim (time).
+    """A source of one output, and of others that differ from it in their numbers alone, along a new first dim (time).
 
     So that a series of many files takes no more than their names.
     """
 
     source: Source
-    path: str
-    paths: tuple[str, ...]
+    moves: tuple[Moves, ...]
 
     @property
     def dtype(self) -> np.dtype:
@@ -25,24 +29,35 @@ class AlikeStack:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return (len(self.paths), *self.source.shape)
+        return (len(self.moves), *self.source.shape)
 
     def read(self, region: Region) -> np.ndarray:
         out = np.empty([s.stop - s.start for s in region], self.dtype)
-        for row, path in zip(out, self.paths[region[0]], strict=True):
-            row[...] = in_file(self.source, self.path, path).read(region[1:])
+        for row, moves in zip(out, self.moves[region[0]], strict=True):
+            row[...] = in_file(self.source, moves).read(region[1:])
         return out
 
 
-def in_file(source: Any, old: str, new: str) -> Any:
-    """A source of another file, in which everything lies where it does in the old one."""
+def in_file(source: Any, moves: Moves) -> Any:
+    """A source of other files, in which everything lies where it does in the old ones but for a shift."""
     if isinstance(source, str):
-        return new if source == old else source
+        return moves[source][0] if source in moves else source
     if isinstance(source, tuple):
-        parts = tuple(in_file(item, old, new) for item in source)
+        parts = tuple(in_file(item, moves) for item in source)
         return parts if any(a is not b for a, b in zip(parts, source, strict=True)) else source
     if not is_dataclass(source):
         return source
     own = {f.name: getattr(source, f.name) for f in fields(source) if f.init}
-    changed = {name: part for name, value in own.items() if (part := in_file(value, old, new)) is not value}
+    changed = {name: part for name, value in own.items() if (part := in_file(value, moves)) is not value}
+    if isinstance(source, RawBlocks):
+        shifts = np.array([moves[path][1] if path in moves else 0 for path in source.paths])
+        if shifts.any():
+            changed["offset"] = source.offset + shifts[source.file]
     return replace(source, **changed) if changed else source
+
+
+def pieces_of(path: str, ranges: Iterable[tuple[int, int]]) -> tuple[int, list[bytes]]:
+    """Size of a file, and what lies in parts of it, each begun at an offset and so many bytes long."""
+    with open(path, "rb", buffering=0) as file:
+        descriptor = file.fileno()
+        return os.fstat(descriptor).st_size, [os.pread(descriptor, count, begin) for begin, count in ranges]

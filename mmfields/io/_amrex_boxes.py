@@ -1,9 +1,10 @@
 """The boxes of an AMReX plotfile: the list of one level, and the header that each box has before its numbers."""
 
+import functools
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -42,14 +43,57 @@ class Fabs:
     boxes: np.ndarray
     stored: np.dtype
     components: int
-    extremes: np.ndarray  # (boxes, components, 2): least and greatest number
-    slack: float  # relative rounding of those
+    where: str  # the header that lists them
+    begin: np.ndarray  # the header of each box in its file
+
+    def heads(self, file: int) -> list[tuple[int, int]]:
+        """Where the headers of the boxes of one file lie, and how long they are."""
+        own = self.file == file
+        return list(zip(self.begin[own].tolist(), (self.offset - self.begin)[own].tolist(), strict=True))
 
     def component(self, index: int) -> RawBlocks:
-        counts = (self.boxes[:, 1] - self.boxes[:, 0] + 1)[:, ::-1]
-        offset = self.offset + index * counts.prod(axis=1) * self.stored.itemsize
-        stated = {"stated": self.extremes[:, index], "slack": self.slack}
-        return RawBlocks(tuple(self.paths), self.file, offset, counts, self.stored, **stated)
+        return merged([self], index)
+
+
+@dataclass(frozen=True)
+class BoxExtremes:
+    """What the headers of some levels state of one component; they are read again where the numbers are."""
+
+    wheres: tuple[str, ...]
+    boxes: tuple[int, ...]
+    components: int
+    component: int
+    stored: np.dtype
+
+    def of(self, block: int) -> tuple[float, float, float]:
+        """Least and greatest number of a box, counted through all levels, and the relative rounding of these."""
+        level = 0
+        while block >= self.boxes[level]:
+            block -= self.boxes[level]
+            level += 1
+        where, count = self.wheres[level], self.boxes[level]
+        table, slack = _table(where, os.stat(where).st_mtime_ns, (count, self.components), self.stored)
+        return (*table[block, self.component].tolist(), slack)
+
+
+def merged(levels: Sequence[Fabs], index: int) -> RawBlocks:
+    """One component of the boxes of several levels together."""
+    paths, file, offsets = [], [], []
+    shapes = [(f.boxes[:, 1] - f.boxes[:, 0] + 1)[:, ::-1] for f in levels]
+    for part, counts in zip(levels, shapes, strict=True):
+        file.append(part.file + len(paths))
+        paths += part.paths
+        offsets.append(part.offset + index * counts.prod(axis=1) * part.stored.itemsize)
+    first, numbers = levels[0], tuple(len(f.boxes) for f in levels)
+    stated = BoxExtremes(tuple(f.where for f in levels), numbers, first.components, index, first.stored)
+    where = (np.concatenate(file), np.concatenate(offsets), np.concatenate(shapes))
+    return RawBlocks(tuple(paths), *where, first.stored, stated=stated)
+
+
+@functools.lru_cache(maxsize=64)
+def _table(where: str, _: int, shape: tuple[int, int], stored: np.dtype) -> tuple[np.ndarray, float]:
+    """The table of a header at a time that it was changed."""
+    return _extremes(where, header_text(where), shape, stored)
 
 
 def listed(prefix: str, kind: tuple[int, ...], expected: int | None = None) -> Fabs:
@@ -103,8 +147,8 @@ def listed(prefix: str, kind: tuple[int, ...], expected: int | None = None) -> F
         raise SnapshotError(f"{where}: boxes of several number formats {sorted(map(str, kinds))}")
     number = {name: i for i, name in enumerate(names)}
     file = np.array([number[name] for name, _ in entries], np.int32)
-    extremes = _extremes(where, text, (len(boxes), components), *kinds)
-    return Fabs(paths, file, offsets, boxes, *kinds, components, *extremes)
+    _table(where, os.stat(where).st_mtime_ns, (len(boxes), components), *kinds)  # refused now if damaged
+    return Fabs(paths, file, offsets, boxes, *kinds, components, where, np.array([int(at) for _, at in entries]))
 
 
 def _extremes(where: str, text: str, shape: tuple[int, int], stored: np.dtype) -> tuple[np.ndarray, float]:

@@ -1,5 +1,7 @@
 """Numbers of a block against the least and the greatest that its file states for it."""
 
+from typing import Protocol
+
 import numpy as np
 
 from mmfields.conventions import SnapshotError
@@ -38,3 +40,11 @@ def require_extrema(
             f"{where}: numbers from {least!s} to {greatest!s} were read where its header states {low!s} to {high!s}; "
             "they are damaged, copy the file again"
         )
+
+
+class Stated(Protocol):
+    """What a file states of the numbers of its blocks."""
+
+    def of(self, block: int) -> tuple[float, float, float]:
+        """Least and greatest number of a block, and the relative rounding of these."""
+        ...

@@ -20,7 +20,7 @@ from xarray.core import indexing
 
 from mmfields.conventions import SnapshotError
 from mmfields.io import _hdf5
-from mmfields.io._block_extrema import require_extrema
+from mmfields.io._block_extrema import Stated, require_extrema
 
 Region = tuple[slice, ...]
 
@@ -158,10 +158,8 @@ class RawBlocks:
         As stored, byte order included.
     components, component : int
         Numbers interleaved per cell, and which of them to take.
-    stated : (nb, 2) array, optional
+    stated : Stated, optional
         Least and greatest number of each block, which those read are held against.
-    slack : float
-        Relative rounding of those.
     """
 
     paths: Sequence[str]
@@ -171,8 +169,7 @@ class RawBlocks:
     stored: np.dtype
     components: int = 1
     component: int = 0
-    stated: np.ndarray | None = None
-    slack: float = 0.0
+    stated: Stated | None = None
 
     @property
     def dtype(self) -> np.dtype:
@@ -250,7 +247,8 @@ class RawBlocks:
     def _check(self, block: int, values: np.ndarray, *, whole: bool) -> None:
         if self.stated is not None:
             where = f"{self.paths[self.file[block]]}: the block at byte {self.offset[block]}"
-            require_extrema(where, values, *self.stated[block], whole=whole, slack=self.slack)
+            low, high, slack = self.stated.of(block)
+            require_extrema(where, values, low, high, whole=whole, slack=slack)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from mmfields.io._openpmd_records import (
     Component,
     Iteration,
     Record,
+    axes_of,
     check_components,
     floats,
     in_array_order,
@@ -40,6 +41,19 @@ def iterations(path: str, file: "h5py.File") -> dict[int, Callable[[], "h5py.Gro
     if not found:
         raise SnapshotError(f"{path}: no iteration in group /{folder}")
     return dict(sorted(found.items()))
+
+
+def stamps(file: "h5py.File") -> dict[str, Any]:
+    """What varies from output to output of a run, where a file holds one iteration."""
+    base = str(_hdf5.plain(file.attrs.get("basePath", "/data/%T/"))).split("%T")[0].strip("/")
+    group = _hdf5.member(file, base)
+    names = [name for name in group if re.fullmatch(r"\d{1,18}", name)]
+    if len(names) != 1:
+        return {}
+    attrs = _hdf5.member(group, names[0]).attrs
+    found = {name: attrs[name] for name in ("time", "dt") if name in attrs}
+    date = {"date": np.asarray(file.attrs["date"], "S")} if "date" in file.attrs else {}
+    return {**found, "unit": attrs.get("timeUnitSI", 1.0), "number": names[0], **date}
 
 
 def iteration(path: str, file: "h5py.File", number: int, opened: Callable, fill: float | None) -> Iteration:
@@ -83,7 +97,7 @@ def _record(path: str, group: "h5py.Group", name: str, fill: float | None) -> Re
     order = str(_hdf5.plain(node.attrs.get("dataOrder", "C")))
     if order not in ("C", "F"):
         raise SnapshotError(f"{path}: dataOrder of {name} is {order!r}, not C or F")
-    labels = _hdf5.strings(_hdf5.attribute(node, "axisLabels"))
+    labels = axes_of(_hdf5.strings(_hdf5.attribute(node, "axisLabels")))
     scales = per_axis(path, f"gridUnitSI of {name}", node.attrs.get("gridUnitSI", 1.0), len(labels))
     spacing, offset = (
         [

@@ -97,6 +97,11 @@ def in_array_order(labels: Sequence[str], data_order: str, *numbers: Sequence[fl
     return tuple(tuple(item[turn]) for item in (labels, *numbers))
 
 
+def axes_of(labels: Sequence[str]) -> list[str]:
+    """Labels of axes as they are spelled here: ``X`` is ``x``."""
+    return [label.strip().lower() if label.strip().lower() in SPATIAL else label for label in labels]
+
+
 def check_components(path: str, name: str, components: Sequence[Component]) -> None:
     """Components of a record have one shape."""
     shapes = {c.name: c.source.shape for c in components}

@@ -14,6 +14,7 @@ from mmfields.conventions import SnapshotError
 from mmfields.io import _hdf5
 from mmfields.io._paths import is_url
 from mmfields.io._remote import chunk_counts
+from mmfields.io.virtual import is_references, open_references
 
 # netCDF's dimensions without coordinates are datasets that nobody writes.
 DIMENSION_ONLY = b"This is a netCDF dimension but not a netCDF variable"
@@ -49,6 +50,8 @@ class OwnBackend(BackendEntrypoint):
         if is_url(path):
             _require_counted(path, chunk_counts(path))
             ds = xr.open_dataset(path, engine="zarr", chunks=None, drop_variables=drop_variables)
+        elif is_references(path):
+            ds = open_references(path, drop_variables)
         elif os.path.isdir(path):
             _require_zarr_chunks(path)
             ds = xr.open_dataset(path, engine="zarr", chunks=None, drop_variables=drop_variables)

@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Iterable
 from glob import escape, glob, has_magic
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -46,6 +47,20 @@ def plain(path: Any) -> str:
         local = text[match.end() :]
         return os.path.abspath(local if os.path.lexists(local) else unquote(local))
     return text
+
+
+def folder(path: Any) -> Path:
+    """A directory of this machine to write into; ``~`` is the home directory.
+
+    Raises
+    ------
+    ArgumentError
+        If it is no path, or a URL, behind which nothing can be written bit by bit.
+    """
+    text = plain(path)
+    if is_url(text):
+        raise ArgumentError(f"{text}: a directory of this machine is needed; copy from there what is made")
+    return Path(text)
 
 
 def many(paths: Any) -> list[str]:

@@ -19,7 +19,8 @@ FROM_XARRAY = "open it as xr.open_dataset(path, engine={0!r}) with the package {
 # First bytes of formats that other packages read.
 OTHERS = {
     b"SDF1": "EPOCH's SDF: " + FROM_XARRAY.format("sdf_engine", "sdf-xarray"),
-    b"\x1f\x8b": "compressed with gzip: unpack it first (gunzip)",
+    b"FAB (": "a part of an AMReX plotfile: give its directory, which holds a file Header",
+    b"ADIOS-BP": "a part of ADIOS2 output: give the directory that it lies in",
 }
 
 
@@ -89,6 +90,8 @@ def remedy(path: str, head: bytes) -> str | None:
         if head.startswith(magic):
             return f"{path} is {advice}"
     folder, name = os.path.split(path)
+    if name.endswith("_H") and os.path.isfile(os.path.join(os.path.dirname(folder), "Header")):
+        return f"{path} is a part of an AMReX plotfile: give its directory, {os.path.dirname(folder)}"
     if name == "var.dat" and os.path.isfile(os.path.join(folder, "dim.dat")):
         return (
             f"{path} is of the Pencil Code, which stores the vector potential: read it with its own "

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from dask.base import tokenize
 from xarray.core import indexing
 
 from mmfields.conventions import SPATIAL, ArgumentError, SnapshotError, stated_unit
-from mmfields.io._alike import AlikeStack, in_file
+from mmfields.io._alike import AlikeStack, Moves, in_file
 from mmfields.io._lazy import LazyArray, Stack
 from mmfields.io._snapshot import Alike, Axis, Bare
 from mmfields.provenance import ATTRS
@@ -42,13 +42,16 @@ class _Member:
     variables: Mapping[str, tuple[tuple[str, ...], str]]  # dims without time, and units
     axes: Mapping[str, Any]
     attrs: Mapping[str, Any]
-    sources: Mapping[str, Any] | None  # None where they are those of the first file in another one
+    sources: Mapping[str, Any] | None  # None where they are those of `like` in the files that `moves` names
+    like: "_Member | None" = None
+    moves: Moves = field(default_factory=dict)
 
     @classmethod
-    def of(cls, path: str, found: xr.Dataset | Bare | Alike, first: "_Member | None" = None) -> "_Member":
+    def of(cls, path: str, found: xr.Dataset | Bare | Alike, others: "Mapping[str, _Member]") -> "_Member":
         if isinstance(found, Alike):
-            attrs = {**first.attrs, **found.attrs}
-            return cls(path, _stamps(attrs), first.variables, first.axes, attrs, None)
+            like = others[found.like]
+            attrs = {**like.attrs, **found.attrs}
+            return cls(path, _stamps(attrs), like.variables, like.axes, attrs, None, like, found.moves)
         if isinstance(found, Bare):
             variables = {name: (item.dims, item.units) for name, item in found.fields.items()}
             sources = {name: item.source for name, item in found.fields.items()}
@@ -76,13 +79,15 @@ def _stamps(attrs: Mapping[str, Any]) -> np.ndarray | None:
 
 def stacked(opened: list[tuple[str, xr.Dataset | Bare | Alike]], chunks: Any) -> xr.Dataset:
     """Snapshots of one grid as one lazy array per variable, whatever their number; the first is a Dataset."""
-    first, origin = opened[0][1], _Member.of(*opened[0])
-    members = [origin, *(_Member.of(path, found, origin) for path, found in opened[1:])]
+    known: dict[str, _Member] = {}
+    for path, found in opened:
+        known[path] = _Member.of(path, found, known)
+    first, members = opened[0][1], list(known.values())
     _check_series(members)
     members = sorted(members, key=lambda member: member.attrs["time"])
     variables = {}
     for name, variable in first.data_vars.items():
-        stack = _stack(members, origin, name)
+        stack = _stack(members, name)
         preferred = {"time": 1, **variable.encoding["preferred_chunks"]}
         data = indexing.LazilyIndexedArray(LazyArray(stack))
         variables[name] = xr.Variable(("time", *variable.dims), data, variable.attrs, {"preferred_chunks": preferred})
@@ -91,23 +96,25 @@ def stacked(opened: list[tuple[str, xr.Dataset | Bare | Alike]], chunks: Any) ->
     notes = stated_unit(first.attrs["time_unit"]) if "time_unit" in first.attrs else {}
     times = [member.attrs["time"] for member in members]
     whole = xr.Dataset(variables, {**first.coords, "time": ("time", times, notes)}, attrs)
+    if chunks is None:
+        return whole
     sizes = file_chunks(whole, chunks)
     sizes = {d: n for d, n in sizes.items() if d in whole.dims} if isinstance(sizes, dict) else sizes
     return whole.chunk(sizes, token=tokenize([(m.path, os.path.getmtime(m.path)) for m in members], attrs))
 
 
-def _stack(members: list[_Member], origin: _Member, name: str) -> Any:
+def _stack(members: list[_Member], name: str) -> Any:
     """A variable of all files."""
-    source = origin.sources[name]
-    if all(member.sources is None or member is origin for member in members):
-        return AlikeStack(source, origin.path, tuple(member.path for member in members))
-    parts = (m.sources[name] if m.sources else in_file(source, origin.path, m.path) for m in members)
-    return Stack(tuple(parts))
+    models = {id(member.like or member): member.like or member for member in members}
+    if len(models) == 1:
+        (model,) = models.values()
+        return AlikeStack(model.sources[name], tuple(member.moves for member in members))
+    return Stack(tuple(m.sources[name] if m.like is None else in_file(m.like.sources[name], m.moves) for m in members))
 
 
 def joined(opened: list[tuple[str, xr.Dataset]]) -> xr.Dataset:
     """Datasets of which some hold several times, one after the other."""
-    _check_series([_Member.of(path, ds) for path, ds in opened])
+    _check_series([_Member.of(path, ds, {}) for path, ds in opened])
     parts = [
         ds if "time" in ds.dims else ds.drop_vars("time", errors="ignore").expand_dims(time=[ds.attrs["time"]])
         for _, ds in opened
@@ -128,7 +135,6 @@ def joined(opened: list[tuple[str, xr.Dataset]]) -> xr.Dataset:
 def _check_series(members: list[_Member]) -> None:
     """Refuse snapshots that do not make a series: other grids or variables, no time, one time twice."""
     first = members[0]
-    stamps = np.concatenate([member.times for member in members if member.times is not None])
     seen = {(dim, axis): True for dim, axis in first.axes.items() if isinstance(axis, Axis)}
     for member in members:
         if member.times is None:
@@ -142,7 +148,7 @@ def _check_series(members: list[_Member]) -> None:
             )
         if member.variables != first.variables:
             raise SnapshotError(_difference_of_variables(member, first))
-    values, counts = np.unique(stamps, return_counts=True)
+    values, counts = np.unique(np.concatenate([member.times for member in members]), return_counts=True)
     if (counts > 1).any():
         raise SnapshotError(f"time {values[counts > 1][0]} stands in several files; leave one of them out")
 

@@ -101,9 +101,15 @@ class Bare:
 
 @dataclass(frozen=True)
 class Alike:
-    """A file that differs from the first one of its series in its numbers and in these attrs alone."""
+    """An output that differs from another one of its series in its numbers and in these attrs alone.
+
+    `moves` says for each file of that one, which is opened by the path `like`, which file stands for it here, and how
+    many bytes further on its numbers lie.
+    """
 
     attrs: Mapping[str, Any]
+    like: str
+    moves: Mapping[str, tuple[str, int]]
 
 
 _bare: ContextVar[bool] = ContextVar("snapshots without a Dataset", default=False)

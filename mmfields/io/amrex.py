@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +11,11 @@ import xarray as xr
 from xarray.backends import BackendEntrypoint
 
 from mmfields.conventions import SPATIAL, SnapshotError
-from mmfields.io._amrex_boxes import Fabs, boxes_in, header_text, listed
-from mmfields.io._lazy import RawBlocks
+from mmfields.io._alike import pieces_of
+from mmfields.io._amrex_boxes import Fabs, boxes_in, header_text, listed, merged
 from mmfields.io._mesh import Layout, Mosaic, check_boxes
 from mmfields.io._snapshot import (
+    Alike,
     Axis,
     Field,
     NoFields,
@@ -55,6 +56,7 @@ class _Header:
     step: int
     folders: list[str]
     boxes: list[int]  # per level
+    varying: list[int]  # lines of the time, the step, and per level both again
 
 
 class _Lines:
@@ -106,6 +108,7 @@ def _header(path: str) -> _Header:
     if dim not in (1, 2, 3):
         raise SnapshotError(f"{where}: {dim} dimensions; 1 to 3 are possible")
     (time,) = lines.floats("time", 1)
+    varying = [lines.number - 1]
     (finest,) = lines.integers("finest level", 1)
     if not 0 <= finest <= 30:
         raise SnapshotError(f"{where}: finest level {finest}; 0 to 30 are possible")
@@ -115,6 +118,7 @@ def _header(path: str) -> _Header:
     if len(domains) != finest + 1 or len(ratio) != finest or any(r < 1 for r in ratio):
         raise SnapshotError(f"{where}: {len(domains)} domains and refinement ratios {ratio} for {finest + 1} levels")
     (step,) = lines.integers("steps", 1)
+    varying.append(lines.number - 1)
     _check_domains(lines, domains, ratio, low, high)
     (geometry,) = lines.integers("coordinate system", 1)
     if geometry != 0:
@@ -124,6 +128,7 @@ def _header(path: str) -> _Header:
     for level in range(finest + 1):
         stated, number = lines.integers(f"level {level} and its boxes", 2)
         lines.text()  # its step
+        varying += [lines.number - 2, lines.number - 1]
         if stated != level or not 0 < number * dim <= len(lines.lines):
             raise SnapshotError(f"{where}: line {lines.number - 1} announces level {stated} with {number} boxes")
         for _ in range(number * dim):
@@ -132,7 +137,7 @@ def _header(path: str) -> _Header:
         boxes.append(number)
         if not re.fullmatch(rf"Level_{level}/[\w.-]+", folders[-1]):
             raise SnapshotError(f"{where}: line {lines.number} names the folder {folders[-1]!r} for level {level}")
-    return _Header(names, dim, time, low, high, list(domains), ratio, step, folders, boxes)
+    return _Header(names, dim, time, low, high, list(domains), ratio, step, folders, boxes, varying)
 
 
 def _check_domains(lines: _Lines, domains: np.ndarray, ratio: list[int], low: list[float], high: list[float]) -> None:
@@ -241,24 +246,21 @@ class AmrexBackend(BackendEntrypoint):
         if len({f.stored for f in fabs}) > 1:
             raise SnapshotError(f"{path}: levels of several number formats")
         layout, cells, lacking = _layout(path, header, fabs, target, cells_only, full=fill_missing is None)
+        self.read = path, fabs, header.varying, staggered
         dims = tuple(SPATIAL[: header.dim][::-1])
         if os.path.exists(os.path.join(path, "WarpXHeader")):
             code, units = "WarpX", SI_UNITS
             dims = {1: ("z",), 2: ("z", "x")}.get(header.dim, dims)
         else:
             code, units = ("FLEKS" if os.path.exists(os.path.join(path, "FLEKSHeader")) else "AMReX"), {}
-        merged = _merge(fabs)
         fields: dict[str, Field] = {}
         for index, name in enumerate(header.names):
-            parts = [f.component(index) for f in fabs]
-            offset, stated = (np.concatenate([getattr(p, what) for p in parts]) for what in ("offset", "stated"))
-            slack = max(f.slack for f in fabs)
-            raw = RawBlocks(merged[0], merged[1], offset, merged[2], fabs[0].stored, stated=stated, slack=slack)
+            raw = merged(fabs, index)
             renamed = "charge_density" if code == "WarpX" and name == "rho" else NAMES.get(name, name)
             renamed = name if renamed in header.names else renamed
             source = Mosaic(raw, layout, fill=fill_missing if lacking else None)
             add_field(path, fields, renamed, Field(dims, source, name, units.get(name, "1")))
-        chunk = merged[2].max(axis=0)
+        chunk = raw.shapes.max(axis=0)
         axes = {
             d: limits_axis(path, d, header.low[-1 - k], header.high[-1 - k], cells[-1 - k], int(chunk[k]))
             for k, d in enumerate(dims)
@@ -270,6 +272,25 @@ class AmrexBackend(BackendEntrypoint):
         attrs |= {"time_unit": "s"} if code == "WarpX" else {}
         si = {"length_units": "m"} if code == "WarpX" else {}
         return build(with_velocities(fields), axes, attrs=attrs, boundary=boundary, drop=drop_variables, **si)
+
+    def alike_to(self, first: str) -> Callable[[str], Alike | None]:
+        """What tells whether another plotfile has the boxes of the one opened last, and gives its time and step."""
+        root, levels, varying, staggered = self.read
+        if staggered:
+            return lambda path: None
+        _, _, *wanted = _outline(root, levels, root, varying)
+
+        def alike(path: str) -> Alike | None:
+            own = os.path.dirname(path) if os.path.basename(path) == "Header" else path
+            found = None if os.path.islink(own) else _outline(own, levels, root, varying)
+            if found is None or list(found[2:]) != wanted or not re.fullmatch(r"\d{1,15}", "".join(found[1])):
+                return None
+            time, step = finite(f"{own}/Header", "time", found[0].strip()), int(found[1][0])
+            files = [f for level in levels for f in (*level.paths, level.where)]
+            moves = {root: (own, 0)} | {f: (own + f.removeprefix(root), 0) for f in files}
+            return Alike({"time": time, "cycle": step}, first, moves)
+
+        return alike
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
         """Whether it is a directory whose ``Header`` is a plotfile's."""
@@ -295,14 +316,21 @@ def is_of_particles(path: str) -> bool:
     return os.path.isfile(head) and magic(head, len(PARTICLES)) == PARTICLES
 
 
-def _merge(fabs: list[Fabs]) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
-    """Files, file index and shapes of the boxes of all levels together."""
-    paths, file = [], []
-    for part in fabs:
-        file.append(part.file + len(paths))
-        paths += part.paths
-    shapes = np.concatenate([(f.boxes[:, 1] - f.boxes[:, 0] + 1)[:, ::-1] for f in fabs])
-    return tuple(paths), np.concatenate(file), shapes
+def _outline(path: str, levels: Sequence[Fabs], root: str, varying: Sequence[int]) -> tuple | None:
+    """Time, step, and what plotfiles that are alike have in common; None where a file is missing, or a link."""
+    heads = []
+    for level in levels:
+        where = path + level.where.removeprefix(root)
+        files = [path + own.removeprefix(root) for own in level.paths]
+        if not all(os.path.isfile(file) and not os.path.islink(file) for file in (where, *files)):
+            return None
+        heads.append(header_text(where).rpartition("FabOnDisk:")[0])
+        heads += [pieces_of(file, level.heads(number)) for number, file in enumerate(files)]
+    lines = header_text(os.path.join(path, "Header")).splitlines()
+    time, step, *more = [lines[i] if i < len(lines) else "" for i in varying]
+    kept = [line for i, line in enumerate(lines) if i not in set(varying)] + [line.split()[:2] for line in more[::2]]
+    kind = [os.path.exists(os.path.join(path, name)) for name in ("WarpXHeader", "FLEKSHeader")]
+    return time, step.split()[:1], heads, kind, kept
 
 
 def _add_staggered(

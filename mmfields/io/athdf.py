@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,11 +11,13 @@ from xarray.backends import BackendEntrypoint
 
 from mmfields.conventions import SPATIAL, SnapshotError
 from mmfields.io import _hdf5
+from mmfields.io._alike_hdf5 import outlined
 from mmfields.io._lazy import Hdf5Blocks, Linear, Part, RawBlocks
 from mmfields.io._mesh import Mosaic, Tree, TreeCentred
 from mmfields.io._snapshot import (
     ATHENA_NAMES,
     FACES,
+    Alike,
     Axis,
     Field,
     add_field,
@@ -25,6 +27,7 @@ from mmfields.io._snapshot import (
     guarded,
     limits_axis,
     magic,
+    require_file,
     with_velocities,
 )
 
@@ -274,10 +277,31 @@ class AthdfBackend(BackendEntrypoint):
             fields, axes = _centred(readers, fields, axes, kept, target, dims, boundary, staggered)
         return build(with_velocities(fields), axes, attrs=attrs, boundary=boundary, drop=drop_variables)
 
+    def alike_to(self, first: str) -> Callable[[str], Alike | None]:
+        """What tells whether another file has the mesh of this one, and gives its time and cycle."""
+        with _hdf5.opened(first) as file:
+            names = {f"/{name}" for name in _hdf5.strings(_hdf5.attribute(file, "DatasetNames"))}
+        outline = outlined(first, _stamps, lambda node: node.name in names)
+
+        def alike(path: str) -> Alike | None:
+            require_file(path)
+            found = outline.read(path, _stamps) if outline is not None else None
+            if found is None:
+                return None
+            time, cycle = (_hdf5.plain(found[name]) for name in ("Time", "NumCycles"))
+            return Alike({"time": finite(path, "Time", time), "cycle": int(cycle)}, first, {first: (path, 0)})
+
+        return alike
+
     def guess_can_open(self, filename_or_obj: Any) -> bool:
         """Whether the file is HDF5 and named ``*.athdf``."""
         named = isinstance(filename_or_obj, str | os.PathLike) and os.fspath(filename_or_obj).endswith(".athdf")
         return named and magic(filename_or_obj).startswith(b"\x89HDF")
+
+
+def _stamps(file: "h5py.File") -> dict[str, Any]:
+    """What varies from output to output."""
+    return {name: file.attrs[name] for name in ("Time", "NumCycles") if name in file.attrs}
 
 
 def _block_reader(path: str, data: tuple, index: int, active: list[int]) -> Any:

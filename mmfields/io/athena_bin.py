@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from glob import escape, glob
 from typing import Any, Literal
@@ -11,11 +11,12 @@ import numpy as np
 import xarray as xr
 
 from mmfields.conventions import SPATIAL, SnapshotError
+from mmfields.io._alike import pieces_of
 from mmfields.io._arrays import Boundary, Engine, Stored, centres_axis, kept, on_grid, placed, side_by_side
 from mmfields.io._lazy import RawBlocks, read_bytes
 from mmfields.io._mesh import Layout, Mosaic
 from mmfields.io._recognize import athena_bin_real, athena_bin_sizes
-from mmfields.io._snapshot import Axis, build, finite, guarded, limits_axis, magic, with_velocities
+from mmfields.io._snapshot import Alike, Axis, build, finite, guarded, limits_axis, magic, require_file, with_velocities
 
 SYSTEMS = {-1: "Cartesian", -2: "cylindrical", -3: "spherical"}
 LEADING = {"cons": ("d", "M1", "M2", "M3"), "prim": ("d", "V1", "V2", "V3")}
@@ -84,15 +85,21 @@ def _ranks(path: str) -> list[str]:
             "which covers the whole box"
         )
     above, own = os.path.split(folder)
-    rank = re.fullmatch(r"id(\d{1,6})", own)
     parts = re.fullmatch(r"(.*?)(-id\d{1,6})?(\.\d+\.bin)", name)
-    if not rank or not parts or (parts[2] or "-id0") != f"-{own}":
+    if not parts:
         return [path]
-    numbers = [re.fullmatch(r"id(\d{1,6})", os.path.basename(p)) for p in glob(os.path.join(escape(above), "id*"))]
-    count = 1 + max(int(n[1]) for n in numbers if n)
-    files = [os.path.join(above, f"id{i}", f"{parts[1]}{f'-id{i}' if i else ''}{parts[3]}") for i in range(count)]
+    apart = re.fullmatch(r"id\d{1,6}", own) and (parts[2] or "-id0") == f"-{own}"
+    pattern = os.path.join(escape(above), "id*") if apart else escape(f"{folder}/{parts[1]}-id") + f"*{parts[3]}"
+    found = (re.fullmatch(r"(?:.*-)?id(\d{1,6})(?:\.\d+\.bin)?", os.path.basename(p)) for p in glob(pattern))
+    numbers = [int(n[1]) for n in found if n]
+    if not numbers:
+        return [path]
+    places = [f"{above}/id{i}" if apart else folder for i in range(1 + max(numbers))]
+    files = [os.path.join(at, f"{parts[1]}{f'-id{i}' if i else ''}{parts[3]}") for i, at in enumerate(places)]
     if missing := [file for file in files if not os.path.isfile(file)]:
-        raise SnapshotError(f"{path}: the piece of one of {count} ranks, and {missing[0]} is missing; copy them all")
+        raise SnapshotError(
+            f"{path}: the piece of one of {len(files)} ranks, and {missing[0]} is missing; copy them all"
+        )
     return files
 
 
@@ -169,7 +176,7 @@ class AthenaBinBackend(Engine):
         path = filename_or_obj
         if variables not in LEADING:
             raise SnapshotError(f"variables={variables!r}: 'cons' or 'prim' is needed")
-        pieces = [_read(file) for file in _ranks(path)]
+        pieces = self.read = [_read(file) for file in _ranks(path)]
         if other := [piece for piece in pieces if not piece.alike(pieces[0])]:
             raise SnapshotError(f"{other[0].path}: its time or variables are not those of {pieces[0].path}")
         layout, axes = _whole(pieces)
@@ -183,6 +190,35 @@ class AthenaBinBackend(Engine):
         attrs = {"code": "Athena", "time": finite(path, "time", time)}
         attrs |= {"gamma": 1 + gamma} if gamma else {"sound_speed": sound} if sound else {}
         return build(with_velocities(fields), axes, attrs=attrs, boundary=boundary, drop=drop_variables)
+
+    def alike_to(self, first: str) -> Callable[[str], Alike | None]:
+        """What tells whether another dump has the grid of the one opened last, and gives its time."""
+        old = self.read
+        wanted = [_outline(piece, piece.path)[1:] for piece in old]
+
+        def alike(path: str) -> Alike | None:
+            require_file(path)
+            files = _ranks(path)
+            found = [_outline(piece, file) for piece, file in zip(old, files, strict=False)]
+            if len(files) != len(old) or [outline[1:] for outline in found] != wanted or len({f[0] for f in found}) > 1:
+                return None
+            time = float(np.frombuffer(found[0][0], old[0].real)[0])
+            moves = {piece.path: (file, 0) for piece, file in zip(old, files, strict=True)}
+            return Alike({"time": finite(path, "time", time)}, first, moves)
+
+        return alike
+
+    @staticmethod
+    def pieces(path: str) -> list[str]:
+        """All files of the output that a file belongs to."""
+        return _ranks(path)
+
+
+def _outline(piece: _Piece, path: str) -> tuple[bytes, int, bytes, bytes]:
+    """Time of a file, as it is stored, its size, and the rest of its header but for the time step."""
+    size, (head,) = pieces_of(path, [(0, piece.start)])
+    at, width = 32 + 2 * piece.real.itemsize, piece.real.itemsize
+    return head[at : at + width], size, head[:at], head[at + 2 * width :]
 
 
 def _array(pieces: list[_Piece], shapes: np.ndarray, layout: Layout, index: int) -> Mosaic:

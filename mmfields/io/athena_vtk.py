@@ -1,8 +1,9 @@
 """Legacy VTK snapshots of Athena++ and Athena-C (engine ``athena_vtk``)."""
 
+import math
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from glob import escape, glob
 from itertools import islice
@@ -12,12 +13,14 @@ import numpy as np
 import xarray as xr
 from xarray.backends import BackendEntrypoint
 
-from mmfields.conventions import SPATIAL, SnapshotError
-from mmfields.io._lazy import Files, RawBlocks
+from mmfields.conventions import SPATIAL, SnapshotError, warn
+from mmfields.io._alike import pieces_of
+from mmfields.io._lazy import RawBlocks
 from mmfields.io._mesh import Layout, Mosaic, check_boxes
 from mmfields.io._snapshot import (
     ATHENA_NAMES,
     LONGEST_AXIS,
+    Alike,
     Axis,
     Field,
     add_field,
@@ -29,9 +32,9 @@ from mmfields.io._snapshot import (
     with_centred_faces,
     with_velocities,
 )
+from mmfields.io._walk import Walker
 
 MAGIC = b"# vtk DataFile Version"
-LONGEST_LINE = 4096
 VECTORS = {
     "vel": "u",
     "velocity": "u",
@@ -48,6 +51,10 @@ PIECE = re.compile(
     r"(?P<stem>.+?)(?:-id(?P<rank>\d{1,6}))?(?P<level>(?:-lev\d{1,2})?(?:-dom\d{1,4})?)"
     r"(?P<tail>\.\d{4,9}(?:\.[\w-]+)?\.vtk)"
 )
+BLOCK = re.compile(r"(.*\.block)(\d+)(\.[^/]*\.vtk)")
+# In the second line; all else of it is the same throughout a run.
+STAMP = re.compile(r"time= ?[^\s,]+|cycle= ?\d+")
+LONGEST_SHIFT = 32  # of what follows, by more digits in it
 RANK_FOLDER = re.compile(r"(?P<root>.*/)id(?P<rank>\d{1,6})(?P<below>(?:/lev\d{1,2})?)")
 
 
@@ -70,80 +77,27 @@ class _Part:
     edges: tuple[np.ndarray, ...]
     level: int
     variables: Mapping[str, _Variable]
+    title: int  # its length
+    size: int
 
-
-class _Reader:
-    """Walks a file by computed offsets; text is never searched for in binary data."""
-
-    def __init__(self, path: str, files: Files) -> None:
-        self.path = path
-        self.size = os.path.getsize(path)
-        self.offset = 0
-        self.descriptor = files[path]
-
-    def bytes(self, offset: int, count: int) -> bytes:
-        """So many bytes at an offset, all of which the file has."""
-        return os.pread(self.descriptor, count, offset)
-
-    def line(self) -> str:
-        chunk = self.bytes(self.offset, min(LONGEST_LINE, self.size - self.offset))
-        end = chunk.find(b"\n")
-        if end < 0:
-            raise SnapshotError(f"{self.path}: no line ends after offset {self.offset}; the file is truncated")
-        self.offset += end + 1
-        return chunk[:end].decode("ascii", "replace").strip()
-
-    def more(self) -> bool:
-        """Whether anything follows but empty lines."""
-        left = self.size - self.offset
-        return left > 16 or bool(left and self.bytes(self.offset, left).strip(b"\n"))
-
-    def expect(self, pattern: str) -> re.Match:
-        start = self.offset
-        while not (text := self.line()):  # AthenaK puts empty lines between its sections
-            start = self.offset
-        match = re.fullmatch(pattern, text)
-        if not match:
-            raise SnapshotError(f"{self.path}: expected {pattern!r} at offset {start}, found {text[:60]!r}")
-        return match
-
-    def skip(self, count: int, stored: np.dtype = KINDS["float"]) -> int:
-        """Step over `count` big-endian numbers and return where they began."""
-        start = self.offset
-        if start + count * stored.itemsize > self.size:
-            raise SnapshotError(
-                f"{self.path}: {count} numbers announced at offset {start}, the file ends at {self.size}; "
-                "it is truncated or damaged"
-            )
-        self.offset += count * stored.itemsize
-        return start
-
-    def newline(self) -> None:
-        """Step over the newline that follows binary data wherever more comes."""
-        if self.offset == self.size:
-            return
-        if (found := self.bytes(self.offset, 1)) != b"\n":
-            raise SnapshotError(
-                f"{self.path}: expected a newline after the numbers, at offset {self.offset}, found {found!r}; "
-                "bytes are missing or too many before it"
-            )
-        self.offset += 1
+    @property
+    def cells(self) -> int:
+        return math.prod(max(len(e) - 1, 1) for e in self.edges)
 
 
 def _read_header(path: str) -> _Part:
-    with Files() as files:
-        return _walked(_Reader(path, files))
+    with Walker(path) as reader:
+        return _walked(reader)
 
 
-def _walked(reader: _Reader) -> _Part:
+def _walked(reader: Walker) -> _Part:
     path = reader.path
     reader.expect(r"# vtk DataFile Version [\d.]+")
+    begin = reader.offset
     title = reader.line()
-    time = re.search(r"time= ?([^\s,]+)", title)
-    cycle = re.search(r"cycle= ?(\d{1,18})", title)
+    length = reader.offset - begin - 1
+    time, step = _stamp(path, title)
     level = re.search(r"level= ?(\d{1,3})\b", title)
-    if not time:
-        raise SnapshotError(f"{path}: line 2 states no time: {title[:80]!r}; only Athena's legacy VTK is read")
     reader.expect("BINARY")
     kind = reader.expect(r"DATASET (RECTILINEAR_GRID|STRUCTURED_POINTS)")[1]
     points = [int(n) for n in reader.expect(r"DIMENSIONS (\d{1,9}) (\d{1,9}) (\d{1,9})").groups()]
@@ -157,17 +111,24 @@ def _walked(reader: _Reader) -> _Part:
     if cells != claimed:
         raise SnapshotError(f"{path}: CELL_DATA {cells}, but DIMENSIONS {points} make {claimed} cells")
     code = "Athena++" if title.startswith("# Athena++") or "Athena++" in title else "Athena"
-    step = int(cycle[1]) if cycle else None
     above = int(level[1]) if level else 0
-    return _Part(path, finite(path, "time", time[1]), step, code, edges, above, _data(reader, cells))
+    return _Part(path, time, step, code, edges, above, _data(reader, cells), length, reader.size)
 
 
-def _coordinates(reader: _Reader, points: list[int]) -> tuple[np.ndarray, ...]:
+def _stamp(path: str, title: str) -> tuple[float, int | None]:
+    """Time and cycle in the second line of a file."""
+    time = re.search(r"time= ?([^\s,]+)", title)
+    cycle = re.search(r"cycle= ?(\d{1,18})", title)
+    if not time:
+        raise SnapshotError(f"{path}: line 2 states no time: {title[:80]!r}; only Athena's legacy VTK is read")
+    return finite(path, "time", time[1]), int(cycle[1]) if cycle else None
+
+
+def _coordinates(reader: Walker, points: list[int]) -> tuple[np.ndarray, ...]:
     edges = []
     for dim, n in zip("XYZ", points, strict=True):
         reader.expect(rf"{dim}_COORDINATES {n} float")
-        start = reader.skip(n)
-        values = np.frombuffer(reader.bytes(start, 4 * n), KINDS["float"]).astype(float)
+        start, values = reader.offset, reader.numbers(n, KINDS["float"])
         if not np.isfinite(values).all():
             raise SnapshotError(f"{reader.path}: {dim}_COORDINATES at offset {start} are not all finite")
         edges.append(values)
@@ -175,14 +136,14 @@ def _coordinates(reader: _Reader, points: list[int]) -> tuple[np.ndarray, ...]:
     return tuple(edges)
 
 
-def _points(reader: _Reader, points: list[int]) -> tuple[np.ndarray, ...]:
+def _points(reader: Walker, points: list[int]) -> tuple[np.ndarray, ...]:
     three = r" (\S+) (\S+) (\S+)"
     origin = [finite(reader.path, "ORIGIN", v) for v in reader.expect("ORIGIN" + three).groups()]
     width = [finite(reader.path, "SPACING", v) for v in reader.expect("SPACING" + three).groups()]
     return tuple(o + w * np.arange(n) for o, w, n in zip(origin, width, points, strict=True))
 
 
-def _data(reader: _Reader, cells: int) -> dict[str, _Variable]:
+def _data(reader: Walker, cells: int) -> dict[str, _Variable]:
     """Places of the variables: one header line or two, then the numbers, to the end of the file."""
     variables: dict[str, _Variable] = {}
     while reader.more():
@@ -202,7 +163,7 @@ def _data(reader: _Reader, cells: int) -> dict[str, _Variable]:
 def _siblings(path: str) -> tuple[list[str], list[int]]:
     """All files of an output that is written in pieces, and the numbers that are missing among them."""
     folder, name = os.path.split(path)
-    match = re.fullmatch(r"(.*\.block)(\d+)(\.[^/]*\.vtk)", name)
+    match = BLOCK.fullmatch(name)
     found = _blocks_beside(folder, match) if match else _ranks_beside(path)
     missing = list(islice((i for i in range(max(found)) if i not in found), 10))
     return [found[i] for i in sorted(found)], missing
@@ -270,6 +231,8 @@ def _parts(path: str, boundary: str | Mapping[str, str] | None) -> list[_Part]:
     if missing and not first.level and not (sliced and ".block" in os.path.basename(path)):
         kind = "block files" if ".block" in os.path.basename(path) else "files of ranks"
         raise SnapshotError(f"{path}: {kind} {missing} are missing beside it; copy them all")
+    if len(files) == 1 and (".block0." in os.path.basename(path) or RANK_FOLDER.fullmatch(os.path.dirname(path))):
+        warn(f"{path} is taken for the whole box: it is the first piece of an output, and no other one is beside it")
     parts = [first if file == path else _read_header(file) for file in files]
     for part in parts[1:]:
         same = part.time == parts[0].time and list(part.variables) == list(parts[0].variables)
@@ -321,6 +284,43 @@ def _place(parts: list[_Part]) -> tuple[Layout, dict[str, Axis], np.ndarray]:
     return Layout(shape, start[:, keep], start[:, keep] + count[:, keep], ones, ones), axes, count[:, keep]
 
 
+def _outline(part: _Part, path: str) -> tuple:
+    """Title of a file, its length, and what else is no number, where `part` has its own, with the size."""
+    starts = [v.offset for v in part.variables.values()]
+    ends = [v.offset + v.components * v.stored.itemsize * part.cells for v in part.variables.values()]
+    _, (head,) = pieces_of(path, [(0, starts[0] + LONGEST_SHIFT)])
+    begin = head.find(b"\n") + 1
+    title = head[begin : head.find(b"\n", begin)]
+    shift = len(title) - part.title
+    between = [(a + shift, b - a) for a, b in zip(ends, [*starts[1:], part.size], strict=True)]
+    size, tails = pieces_of(path, between)
+    text = title.decode("ascii", "replace")
+    shared = (head[:begin], STAMP.sub("", text), head[begin + len(title) : starts[0] + shift], tails, size - shift)
+    return text, len(title), *shared
+
+
+def _second(path: str, piece: re.Match) -> str:
+    """The file of the second rank, if this one is of the first."""
+    return os.path.join(os.path.dirname(path), f"{piece['stem']}-id1{piece['level']}{piece['tail']}")
+
+
+def _renamed(old: list[str], path: str) -> list[str] | None:
+    """Files of another output, of which `path` is one, named as those of the old one; None where that is not clear."""
+    if len(old) == 1:
+        piece = PIECE.fullmatch(os.path.basename(path))
+        alone = not piece or not os.path.exists(_second(path, piece))
+        return [path] if alone and not BLOCK.fullmatch(os.path.basename(path)) else None
+    folder, name = os.path.split(path)
+    block = BLOCK.fullmatch(name)
+    numbers = [match[2] for p in old if (match := BLOCK.fullmatch(os.path.basename(p)))]
+    if not block or len(numbers) < len(old):
+        files = _siblings(path)[0]
+        return files if len(files) == len(old) else None
+    files = [os.path.join(folder, f"{block[1]}{n}{block[3]}") for n in numbers]
+    more = os.path.join(folder, f"{block[1]}{len(old)}{block[3]}")
+    return files if all(map(os.path.isfile, files)) and not os.path.exists(more) else None
+
+
 class AthenaVtkBackend(BackendEntrypoint):
     """xarray engine ``athena_vtk``: legacy VTK of Athena++ and Athena-C, one file, or one per block or rank."""
 
@@ -356,7 +356,7 @@ class AthenaVtkBackend(BackendEntrypoint):
         path = filename_or_obj
         if os.path.isdir(path):
             raise SnapshotError(f"{path} is a directory: give one of the VTK files in it")
-        parts = _parts(path, boundary)
+        parts = self.parts = _parts(path, boundary)
         layout, axes, counts = _place(parts)
         dims = tuple(d for d in "zyx" if d in axes)
         fields: dict[str, Field] = {}
@@ -378,6 +378,29 @@ class AthenaVtkBackend(BackendEntrypoint):
             attrs["cycle"] = parts[0].cycle
         fields, axes = with_centred_faces(fields, {d: axes[d] for d in dims}, boundary)
         return build(with_velocities(fields), axes, attrs=attrs, boundary=boundary, drop=drop_variables)
+
+    def alike_to(self, first: str) -> Callable[[str], Alike | None]:
+        """What tells whether another output has the headers of the one opened last, and gives its time and cycle."""
+        parts = self.parts
+        wanted = [_outline(part, part.path)[1:] for part in parts]
+
+        def alike(path: str) -> Alike | None:
+            files = _renamed([part.path for part in parts], path)
+            if files is None:
+                return None
+            moves, titles = {}, set()
+            for part, file, other in zip(parts, files, wanted, strict=True):
+                title, length, *found = _outline(part, file)
+                if found != list(other[1:]):
+                    return None
+                titles.add(title)
+                moves[part.path] = (file, length - other[0])
+            if len(titles) > 1:
+                return None
+            time, cycle = _stamp(path, titles.pop())
+            return Alike({"time": time, **({"cycle": cycle} if cycle is not None else {})}, first, moves)
+
+        return alike
 
     @staticmethod
     def pieces(path: str) -> list[str]:

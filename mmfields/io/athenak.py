@@ -1,9 +1,10 @@
 """AthenaK binary snapshots (engine ``athenak``)."""
 
+import functools
 import os
 import re
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from glob import escape, glob
 from itertools import islice
 from typing import Any
@@ -13,10 +14,12 @@ import xarray as xr
 from xarray.backends import BackendEntrypoint
 
 from mmfields.conventions import SPATIAL, SnapshotError
+from mmfields.io._alike import pieces_of
 from mmfields.io._lazy import RawBlocks, read_bytes
 from mmfields.io._mesh import Mosaic, Tree, check_extents
 from mmfields.io._snapshot import (
     ATHENA_NAMES,
+    Alike,
     Field,
     add_field,
     build,
@@ -70,14 +73,15 @@ def _header(path: str) -> dict[str, Any]:
     }
 
 
+@functools.lru_cache(maxsize=4)  # the files of a series mostly have the same
 def _parameters(text: str) -> dict[str, dict[str, str]]:
     """``<section>`` and ``name = value # comment`` lines of an input file."""
     sections: dict[str, dict[str, str]] = {}
     current: dict[str, str] = {}
     for line in text.splitlines():
         line = line.split("#")[0].strip()
-        if match := re.fullmatch(r"<(.+)>", line):
-            current = sections.setdefault(match[1], {})
+        if line.startswith("<") and line.endswith(">"):
+            current = sections.setdefault(line[1:-1], {})
         elif "=" in line:
             key, value = line.split("=", 1)
             current[key.strip()] = value.strip()
@@ -112,6 +116,7 @@ def _blocks(path: str, header: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, 
         places.append(numbers[8:5:-1])
         edges.append(limits[::-1])
         offset += head + length
+    header["blocks"] = [(at - head - header["start"], head) for at in offsets]
     if shape is None:
         return np.empty(0, np.int64), np.empty(0, np.int64), np.empty((0, 3), np.int64), np.empty((0, 3, 2)), ()
     return np.array(offsets), np.array(levels, np.int64), np.array(places, np.int64), np.array(edges), shape
@@ -164,6 +169,22 @@ def _is_relativistic(header: dict[str, Any]) -> bool:
     return any(coord.get(key, "false").lower() in ("true", "1") for key in ("special_rel", "general_rel"))
 
 
+def _of_rank(path: str, own: str | None, files: Sequence[str] = ()) -> str:
+    """The file of the rank that `own` is of, at the output of `path`; without, that of one rank more than `files`."""
+    folder, name = os.path.split(path)
+    rank = f"rank_{len(files):08d}" if own is None else os.path.basename(os.path.dirname(own))
+    return os.path.join(os.path.dirname(folder), rank, name)
+
+
+def _outline(path: str, header: dict[str, Any]) -> tuple:
+    """What outputs that are alike have in common: meshes, variables, and the headers of their blocks."""
+    shared = {key: header["parameters"].get(key) for key in ("mesh", "meshblock", "coord")}
+    named = [header[key] for key in ("location", "names", "coarse")]
+    ranges = [(offset + header["start"], count) for offset, count in header["blocks"]]
+    size, heads = pieces_of(path, ranges)
+    return shared, named, size - header["start"], heads
+
+
 class AthenakBackend(BackendEntrypoint):
     """xarray engine ``athenak``: AthenaK ``.bin`` and ``.cbin`` output, uniform or refined."""
 
@@ -203,6 +224,7 @@ class AthenakBackend(BackendEntrypoint):
             raise SnapshotError(f"{path} is a directory: give one of the .bin files in it")
         paths = _ranks(path)
         headers = [_header(p) for p in paths]
+        self.read = paths, headers
         for other, header in zip(paths[1:], headers[1:], strict=True):
             if any(header[k] != headers[0][k] for k in ("time", "names", "location")):
                 raise SnapshotError(f"{other}: time or variables differ from {paths[0]}; they are two outputs")
@@ -260,6 +282,27 @@ class AthenakBackend(BackendEntrypoint):
         if header["coarse"] > 1:
             attrs["coarsening_factor"] = header["coarse"]
         return build(fields, axes, attrs=attrs, boundary=boundary, known=known, drop=drop)
+
+    def alike_to(self, first: str) -> Callable[[str], Alike | None]:
+        """What tells whether another output has the blocks of the one opened last, and gives its time and cycle."""
+        paths, headers = self.read
+        wanted = [_outline(path, header) for path, header in zip(paths, headers, strict=True)]
+
+        def alike(path: str) -> Alike | None:
+            files = [path] if len(paths) == 1 else [_of_rank(path, own) for own in paths]
+            if path not in files or not all(map(os.path.isfile, files)) or os.path.isfile(_of_rank(path, None, files)):
+                return None
+            moves, found = {}, []
+            for own, header, outline, file in zip(paths, headers, wanted, files, strict=True):
+                other = _header(file)
+                if _outline(file, {**header, **other}) != outline:
+                    return None
+                found.append((other["time"], other["cycle"]))
+                moves[own] = (file, other["start"] - header["start"])
+            time, cycle = found[0]
+            return Alike({"time": time, "cycle": cycle}, first, moves) if len(set(found)) == 1 else None
+
+        return alike
 
     @staticmethod
     def pieces(path: str) -> list[str]:

@@ -1,6 +1,7 @@
 """Snapshots from Datasets that other programs made (``mm.as_snapshot``)."""
 
 import inspect
+import re
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,10 +17,11 @@ from mmfields.conventions import (
     SnapshotError,
     boundary_attrs,
     check,
+    require_unpacked,
     stated_unit,
     unit_carried,
 )
-from mmfields.io._aliases import FREE, axis_of, canonical, is_time, plain_name
+from mmfields.io._aliases import FREE, axis_of, canonical, curved_system, is_curved, is_time, plain_name
 from mmfields.provenance import provenance, verb
 
 # Axes along which EPOCH's components lie half a cell above the centre, which sdf-xarray gives as their place.
@@ -169,13 +171,16 @@ def _mapping(name: str, value: Any) -> dict[str, str]:
 def _dataset(ds: Any) -> xr.Dataset:
     """The Dataset itself, or the one inside an object of xugrid, as flekspy gives."""
     inner = getattr(getattr(ds, "ugrid", None), "obj", ds)
+    if isinstance(inner, xr.DataArray):
+        raise SnapshotError("an xarray.Dataset is needed, not a DataArray: give array.to_dataset(name='Bx')")
     if not isinstance(inner, xr.Dataset):
         raise SnapshotError(f"an xarray.Dataset is needed, not {type(ds).__name__}: arrays go to mm.io.from_arrays")
     return inner
 
 
 def _plain(ds: xr.Dataset) -> xr.Dataset:
-    """Arrays of pint without their units, which go into attrs."""
+    """Arrays of pint without their units, which go into attrs; packed ones are refused."""
+    require_unpacked(ds)
     if not any(unit_carried(v._data) is not None for v in ds.variables.values()):
         return ds
     try:
@@ -233,10 +238,31 @@ def _find_dims(reading: _Reading, given: Mapping[str, str]) -> None:
             reading.time = dim
         elif axis:
             reading.axes[dim] = axis
+    _require_straight(reading)
     stated = set(given.values())
     reading.axes = {d: a for d, a in reading.axes.items() if plain_name(d) in given or a[1] or a[0] not in stated}
     _require_one_grid(reading)
     _drop_single_cells(reading)
+
+
+def _require_straight(reading: _Reading) -> None:
+    """Refuse axes that bend, whatever they are taken for, where the attrs or the names of axes say so."""
+    bent = _bent(reading.ds)
+    system = curved_system(reading.ds.attrs)
+    if system or (bent and (not reading.axes or any(plain_name(d) in bent for d in reading.axes))):
+        raise _curved(bent, system)
+
+
+def _bent(ds: xr.Dataset) -> list[str]:
+    """Dims that look like axes that are not straight."""
+    return [plain_name(d) for d in ds.dims if is_curved(d, ds[d].attrs if d in ds.coords else {})]
+
+
+def _curved(bent: list[str], system: str | None = None) -> SnapshotError:
+    return SnapshotError(
+        f"the coordinates {system or bent} are not Cartesian, so cells are no boxes of one size: interpolate onto a "
+        "uniform Cartesian grid first (where the axes are straight after all, rename them: ds.rename)"
+    )
 
 
 def _drop_single_cells(reading: _Reading) -> None:
@@ -283,15 +309,42 @@ def _find_names(reading: _Reading, given: Mapping[str, str]) -> None:
                 f"{plain_name(name)} over {variable.dims} of {variable.dtype} is no real field on the grid along "
                 f"{sorted(needed)}"
             )
+        elif canonical(name) in LONG_NAMES and len(own) < len(needed) <= len(variable.dims):
+            reading.doubts.append(_astray(reading, name, needed))
         else:
             reading.not_loaded.append(plain_name(name))
     _require_one_each(reading, on_grid, set(given))
     if not on_grid and needed:
+        if bent := _bent(ds):
+            raise _curved(bent)
         free = (a for a in SPATIAL if a not in needed)
         others = dict.fromkeys(plain_name(d) for v in ds.data_vars.values() for d in v.dims if d not in allowed)
         unknown = dict(zip(others, free, strict=False))
-        say = f": if {list(unknown)} is an axis too, say so with dims={unknown}" if unknown else ""
+        say = f": if {list(unknown)} is an axis too, say so with dims={unknown}" if unknown else _split(ds, allowed)
         reading.doubts.append(f"no variable lies on the grid along {sorted(needed)}{say}")
+
+
+def _split(ds: xr.Dataset, allowed: set[Hashable]) -> str:
+    """What to do where components of a vector lie along a dim of their own."""
+    for name, variable in ds.data_vars.items():
+        own = [d for d in variable.dims if d not in allowed]
+        if len(own) == 1 and ds.sizes[own[0]] == 3:
+            one, dim = plain_name(name), plain_name(own[0])
+            parts = ", ".join(f"B{d}=ds[{one!r}].isel({dim}={i})" for i, d in enumerate(SPATIAL))
+            return f": if {dim!r} counts the components of a vector, split it with ds.assign({parts})"
+    return ""
+
+
+def _astray(reading: _Reading, name: Hashable, needed: set[str]) -> str:
+    """That a field lies along a dim which is not known, and what it may be."""
+    dims = reading.ds[name].dims
+    unknown = [plain_name(d) for d in dims if d not in reading.axes and d != reading.time]
+    lacking = sorted(needed - {reading.axes[d][0] for d in dims if d in reading.axes})
+    say = f"dims={ {unknown[0]: lacking[0] + '_f'} }" if unknown and lacking else "dims="
+    return (
+        f"{plain_name(name)} over {tuple(map(plain_name, dims))} lies along {unknown}, which is not known: if it holds "
+        f"edges of cells, say so with {say}; if the variable is not wanted, ds.drop_vars({plain_name(name)!r})"
+    )
 
 
 def _require_one_each(reading: _Reading, found: dict[Hashable, str], given: set[str]) -> None:
@@ -445,6 +498,8 @@ def _described(reading: _Reading, ds: xr.Dataset, units: Mapping[str, str]) -> x
         attrs, stem = ds[name].attrs, str(name).removesuffix("_f")
         code_name = str(attrs.get("code_name", code_names[stem]))
         notes = {"long_name": LONG_NAMES.get(stem, code_name), "code_name": code_name}
+        if {"unit", "units"}.isdisjoint(attrs) and (named := re.search(r"\[([^\]]+)\]$", code_name)):  # as in "Bx [T]"
+            attrs = {**attrs, "units": named[1]}
         ds[name].attrs = _unit(attrs, units.get(str(name)) or units.get(stem)) | notes
     for dim in [d for d in ds.dims if d != "time"]:
         attrs, values = ds[dim].attrs, ds[dim].values.astype(float)

@@ -1,7 +1,7 @@
 """openPMD meshes in HDF5, and in ADIOS2 through openpmd-api (engine ``openpmd``)."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -12,12 +12,14 @@ from xarray.backends import BackendEntrypoint
 
 from mmfields.conventions import SnapshotError
 from mmfields.io import _hdf5, _openpmd_hdf5
+from mmfields.io._alike_hdf5 import outlined
 from mmfields.io._lazy import Centred, Linear, Part, Source, Stack
 from mmfields.io._openpmd_api import ApiSource, ask, check_bp4
 from mmfields.io._openpmd_records import (
     Component,
     Iteration,
     Record,
+    axes_of,
     check_components,
     in_array_order,
     in_short,
@@ -28,15 +30,19 @@ from mmfields.io._openpmd_records import (
 from mmfields.io._series import window_remedy
 from mmfields.io._snapshot import (
     LONGEST_AXIS,
+    Alike,
     Axis,
     Field,
     build,
+    finite,
     guarded,
     limits_axis,
     magic,
+    require_file,
     require_inside,
 )
 
+SMALL = 4096  # bytes of a dataset that may be part of a header
 # SI unit strings of the unitDimension vectors that field codes use; others are composed.
 BASE_UNITS = ("m", "kg", "s", "A", "K", "mol", "cd")
 UNITS = {
@@ -75,7 +81,7 @@ def _api_record(path: str, number: int, mesh: Mapping[str, Any], fill: float | N
     name, order = mesh["name"], "F" if mesh.get("order") == "F" else "C"
     if "error" in mesh:
         raise SnapshotError(f"openpmd-api cannot read the mesh {name} ({mesh['error']})")
-    labels, spacing, offset = in_array_order(mesh["labels"], order, mesh["spacing"], mesh["offset"])
+    labels, spacing, offset = in_array_order(axes_of(mesh["labels"]), order, mesh["spacing"], mesh["offset"])
     parts = []
     for part in mesh["components"]:
         key, dtype, shape = part["key"], np.dtype(part["dtype"]), tuple(part["shape"])
@@ -90,6 +96,11 @@ def _api_record(path: str, number: int, mesh: Mapping[str, Any], fill: float | N
 
 
 # --- both ---------------------------------------------------------------------------------
+
+
+def _is_large(node: Any) -> bool:
+    """Whether a dataset is one of numbers, and not of a few that say what is there."""
+    return node.size * node.dtype.itemsize > SMALL and node.dtype.kind in "fiu"
 
 
 def _unit(dimension: tuple[int, ...]) -> str:
@@ -243,6 +254,23 @@ class OpenpmdBackend(BackendEntrypoint):
                 )
             ds = ds.assign_coords(time=("time", [s.time for s in steps], {"units": "s"}))
         return ds
+
+    def alike_to(self, first: str) -> Callable[[str], Alike | None]:
+        """What tells whether another file of one iteration has the meshes of this one; gives its time and number."""
+        hdf5 = not os.path.isdir(first) and magic(first).startswith(b"\x89HDF")
+        outline = outlined(first, _openpmd_hdf5.stamps, _is_large) if hdf5 else None
+        if outline is None or "number" not in outline.stamps:
+            return lambda path: None
+
+        def alike(path: str) -> Alike | None:
+            require_file(path)
+            found = outline.read(path, _openpmd_hdf5.stamps)
+            if found is None:
+                return None
+            time = finite(path, "time", _hdf5.plain(found["time"])) * finite(path, "timeUnitSI", found["unit"])
+            return Alike({"time": time, "iteration": int(found["number"])}, first, {first: (path, 0)})
+
+        return alike
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
         """Whether it is HDF5 with openPMD's root attribute, or an ADIOS2 ``.bp``."""

@@ -11,7 +11,8 @@ import xarray as xr
 from xarray.backends import BackendEntrypoint
 
 from mmfields.conventions import SnapshotError
-from mmfields.io._lazy import Files, RawBlocks, read_pieces
+from mmfields.io._alike import pieces_of
+from mmfields.io._lazy import RawBlocks, read_pieces
 from mmfields.io._mesh import Mosaic, Tree, check_extents
 from mmfields.io._snapshot import (
     ATHENA_NAMES,
@@ -28,44 +29,28 @@ from mmfields.io._snapshot import (
     with_centred_faces,
     with_velocities,
 )
+from mmfields.io._walk import Walker
 
 MAGIC = b"Pegasus++ binary output"
 BLOCK_HEADER = 48
-LONGEST_LINE = 1 << 16
-
-
-class _Lines:
-    """ASCII header lines of a binary file, with the offset where each begins."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        with open(path, "rb") as file:
-            self.head = file.read(1 << 14)
-        self.offset = 0
-
-    def next(self, pattern: str, optional: bool = False) -> re.Match | None:
-        end = self.head.find(b"\n", self.offset, self.offset + LONGEST_LINE)
-        line = self.head[self.offset : end] if end >= 0 else b""
-        match = re.fullmatch(pattern, line.decode("ascii", "replace").strip())
-        if match:
-            self.offset = end + 1
-        elif not optional:
-            raise SnapshotError(f"{self.path}: expected {pattern!r} at offset {self.offset}, found {line[:60]!r}")
-        return match
 
 
 def _header(path: str) -> dict[str, Any]:
     """Text header of an NBF file: what it states, and where the blocks begin."""
-    lines = _Lines(path)
-    time = lines.next(r"Pegasus\+\+ binary output at time = (\S+)")[1]
-    big = lines.next(r"Big endian = ([01])")[1] == "1"
-    blocks = int(lines.next(r"Number of MeshBlocks = (\d{1,9})")[1])
-    count = int(lines.next(r"Number of variables = (\d{1,5})")[1])
-    names = lines.next(r"Variables:\s*(.*)")[1].split()
-    mesh = [lines.next(r"Mesh:\s+nx1=(\d{1,9})\s+x1min=(\S+)\s+x1max=(\S+)")]
-    mesh += [lines.next(rf"nx{i}=(\d{{1,9}})\s+x{i}min=(\S+)\s+x{i}max=(\S+)") for i in (2, 3)]
-    block = lines.next(r"MeshBlock:\s+nx1=(\d{1,9})\s+nx2=(\d{1,9})\s+nx3=(\d{1,9})").groups()
-    forcing = lines.next(r"Forcing:\s+unorm=(\S+)\s+bnorm=(\S+)", optional=True)
+    with Walker(path) as lines:
+        return _walked(path, lines)
+
+
+def _walked(path: str, lines: Walker) -> dict[str, Any]:
+    time = lines.expect(r"Pegasus\+\+ binary output at time = (\S+)")[1]
+    big = lines.expect(r"Big endian = ([01])")[1] == "1"
+    blocks = int(lines.expect(r"Number of MeshBlocks = (\d{1,9})")[1])
+    count = int(lines.expect(r"Number of variables = (\d{1,5})")[1])
+    names = lines.expect(r"Variables:\s*(.*)")[1].split()
+    mesh = [lines.expect(r"Mesh:\s+nx1=(\d{1,9})\s+x1min=(\S+)\s+x1max=(\S+)")]
+    mesh += [lines.expect(rf"nx{i}=(\d{{1,9}})\s+x{i}min=(\S+)\s+x{i}max=(\S+)") for i in (2, 3)]
+    block = lines.expect(r"MeshBlock:\s+nx1=(\d{1,9})\s+nx2=(\d{1,9})\s+nx3=(\d{1,9})").groups()
+    forcing = lines.accept(r"Forcing:\s+unorm=(\S+)\s+bnorm=(\S+)")
     header = {
         "time": finite(path, "time", time),
         "order": ">" if big else "<",
@@ -200,21 +185,22 @@ class PegasusBackend(BackendEntrypoint):
         header = self.header
         stride = BLOCK_HEADER + 4 * len(header["names"]) * math.prod(header["block"])
         offsets = range(header["start"], header["start"] + header["blocks"] * stride, stride)
+        ranges = [(0, header["start"]), *((offset, BLOCK_HEADER) for offset in offsets)]
 
-        def headers(descriptor: int) -> tuple[bytes, tuple]:
-            time, _, rest = os.pread(descriptor, header["start"], 0).partition(b"\n")
-            blocks = [os.pread(descriptor, BLOCK_HEADER, offset) for offset in offsets]
-            return time, (os.fstat(descriptor).st_size, rest, blocks)
+        def headers(path: str) -> tuple[bytes, tuple]:
+            size, (text, *blocks) = pieces_of(path, ranges)
+            time, _, rest = text.partition(b"\n")
+            return time, (size, rest, blocks)
 
-        with Files() as files:
-            _, wanted = headers(files[first])
+        _, wanted = headers(first)
 
         def alike(path: str) -> Alike | None:
             require_file(path)
-            with open(path, "rb", buffering=0) as file:
-                own, found = headers(file.fileno())
+            own, found = headers(path)
             match = re.fullmatch(rb"Pegasus\+\+ binary output at time = ([-+.\deE]+)", own)
-            return Alike({"time": finite(path, "time", match[1])}) if match and found == wanted else None
+            if not match or found != wanted:
+                return None
+            return Alike({"time": finite(path, "time", match[1])}, first, {first: (path, 0)})
 
         return alike
 

@@ -2,8 +2,8 @@
 
 import os
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,14 +23,15 @@ from mmfields.io._arrays import (
     placed,
     raw_array,
 )
-from mmfields.io._lazy import RawBlocks, Single, Source, read_bytes
+from mmfields.io._lazy import RawBlocks, Single, Source
 from mmfields.io._recognize import PLUTO_NAME
-from mmfields.io._snapshot import LONGEST_AXIS, Axis, Field, build, finite, guarded
+from mmfields.io._snapshot import LONGEST_AXIS, Alike, Axis, Field, build, finite, guarded, require_file
+from mmfields.io._walk import Walker
 
 NAMES = components({"vx": "u", "Bx": "B", "bx": "B", "Ex": "E"})
 FACES = re.compile(r"([BbE]x)([123])s")
 VECTORS = {"Velocity": "vx", "Magnetic": "Bx"}
-REAL, LONGEST_LINE = np.dtype(">f4"), 4096  # of VTK
+REAL = np.dtype(">f4")  # of VTK
 CODE_UNITS = {"normalization": "code units, the magnetic field over sqrt(4 pi)"}
 
 
@@ -150,71 +151,46 @@ def _hdf5_sources(path: str, number: int, axes: dict[str, Axis]) -> tuple[dict[s
     return {name: source for name, (source, _) in arrays.items()}, time
 
 
-class _Vtk:
-    """Walks a VTK file by computed offsets."""
-
-    def __init__(self, path: str) -> None:
-        self.path, self.size, self.offset = path, os.path.getsize(path), 0
-
-    def expect(self, pattern: str) -> re.Match:
-        """The next line that is not empty, which must be of a pattern."""
-        chunk = read_bytes(self.path, self.offset, min(LONGEST_LINE, self.size - self.offset))
-        begin = len(chunk) - len(chunk.lstrip(b"\n"))
-        end = chunk.find(b"\n", begin)
-        match = re.fullmatch(pattern, chunk[begin:end].decode("ascii", "replace").strip())
-        if end < 0 or begin > 2 or not match:
-            found = chunk[begin : begin + 60]
-            raise SnapshotError(f"{self.path}: expected {pattern!r} at offset {self.offset}, found {found!r}")
-        self.offset += end + 1
-        return match
-
-    def skip(self, count: int) -> int:
-        """Where so many bytes of numbers begin, which must be in the file."""
-        begin, self.offset = self.offset, self.offset + count
-        if self.offset > self.size:
-            raise SnapshotError(f"{self.path}: {count} bytes at {begin} end after the file, which is cut or damaged")
-        return begin
-
-
-def _vtk_header(path: str, axes: Mapping[str, Axis]) -> tuple[_Vtk, int]:
-    """The file after its header, whose coordinates must be those of ``grid.out``, and the number of cells."""
-    reader = _Vtk(path)
+def _vtk_header(reader: Walker, axes: Mapping[str, Axis]) -> int:
+    """Take the header, whose coordinates must be those of ``grid.out``; the number of cells."""
+    path = reader.path
     for pattern in (r"# vtk DataFile Version [\d.]+", "PLUTO .*", "BINARY", "DATASET RECTILINEAR_GRID"):
         reader.expect(pattern)
     points = reader.expect(r"DIMENSIONS \d+ \d+ \d+|FIELD FieldData 1")[0]
     if points.startswith("FIELD"):  # the time, for VisIt
         reader.expect("TIME 1 1 double")
-        reader.skip(8)
+        reader.skip(1, np.dtype("f8"))
         points = reader.expect(r"DIMENSIONS \d+ \d+ \d+")[0]
     wanted = [axes[d].cells + 1 if d in axes else 1 for d in SPATIAL]
     if points.split()[1:] != list(map(str, wanted)):
         raise SnapshotError(f"{path}: {points!r}, but grid.out makes {wanted} points")
     for dim, count in zip(SPATIAL, wanted, strict=True):
         reader.expect(f"{dim.upper()}_COORDINATES {count} float")
-        edges = np.frombuffer(read_bytes(path, reader.skip(4 * count), 4 * count), REAL).astype(float)
+        edges = reader.numbers(count, REAL)
         if dim in axes and not np.allclose(edges[[0, -1]], _limits(axes[dim]), rtol=1e-6, atol=1e-3 * axes[dim].width):
             raise SnapshotError(f"{path}: coordinates along {dim} are not those of grid.out; they are of two runs")
     cells = int(np.prod([n for n in (n - 1 for n in wanted) if n]))
     reader.expect(f"CELL_DATA {cells}")
-    return reader, cells
+    return cells
 
 
 def _vtk_sources(path: str, axes: Mapping[str, Axis]) -> dict[str, Source]:
     """Variables of one VTK file."""
-    reader, cells = _vtk_header(path, axes)
     shape, sources = tuple(a.cells for a in axes.values()), {}
-    while reader.offset < reader.size:
-        kind, name = reader.expect(r"(SCALARS|VECTORS) (\S+) float").groups()
-        if kind == "SCALARS":
-            reader.expect("LOOKUP_TABLE default")
-        count = 3 if kind == "VECTORS" else 1
-        begin = reader.skip(4 * cells * count)
-        for i in range(count):
-            blocks = RawBlocks((path,), np.zeros(1, np.int32), np.array([begin]), np.array([shape]), REAL, count, i)
-            own = _component(name, i) if count > 1 else name
-            if own in sources:
-                raise SnapshotError(f"{path}: variable {own!r} stands twice, again before offset {begin}")
-            sources[own] = Single(blocks, shape)
+    with Walker(path) as reader:
+        cells = _vtk_header(reader, axes)
+        while reader.more():
+            kind, name = reader.expect(r"(SCALARS|VECTORS) (\S+) float").groups()
+            if kind == "SCALARS":
+                reader.expect("LOOKUP_TABLE default")
+            count = 3 if kind == "VECTORS" else 1
+            begin = np.array([reader.skip(cells * count, REAL)])
+            for i in range(count):
+                blocks = RawBlocks((path,), np.zeros(1, np.int32), begin, np.array([shape]), REAL, count, i)
+                own = _component(name, i) if count > 1 else name
+                if own in sources:
+                    raise SnapshotError(f"{path}: variable {own!r} stands twice, again before offset {begin[0]}")
+                sources[own] = Single(blocks, shape)
     return sources
 
 
@@ -280,6 +256,7 @@ class PlutoBackend(Engine):
         else:
             output = _output(path, number, match["kind"])
             time = output.time
+            self.read = match, output
             if match["kind"] != "vtk":
                 sources = _raw(path, match, output, axes)
             else:
@@ -292,6 +269,33 @@ class PlutoBackend(Engine):
             _add_faces(fields, whole, sources)
         attrs = {"code": "PLUTO", "time": time, "output": number}
         return build(fields, whole, attrs=attrs, boundary=boundary, drop=drop_variables)
+
+    def alike_to(self, first: str) -> Callable[[str], Alike | None]:
+        """What tells whether another ``dbl`` or ``flt`` beside the one opened last is alike, and gives its time."""
+        kind = PLUTO_NAME.fullmatch(os.path.basename(first))["kind"]
+        if kind not in ("dbl", "flt"):
+            return lambda path: None
+        match, output = self.read
+        old = [first] if output.single else [_file_of(first, match, name) for name in output.names]
+
+        def alike(path: str) -> Alike | None:
+            own = PLUTO_NAME.fullmatch(os.path.basename(path))
+            if not own or own["kind"] != kind or os.path.dirname(path) != os.path.dirname(first):
+                return None
+            found = _output(path, int(own["number"]), kind)
+            if replace(found, time=output.time) != output:
+                return None
+            files = [path] if output.single else [_file_of(path, own, name) for name in output.names]
+            for file, model in zip(files, old, strict=True):
+                require_file(file)
+                _require_size(file, os.path.getsize(model))
+            return Alike({"time": found.time, "output": int(own["number"])}, first, _moves(old, files))
+
+        return alike
+
+
+def _moves(old: list[str], files: list[str]) -> dict[str, tuple[str, int]]:
+    return {model: (file, 0) for model, file in zip(old, files, strict=True)}
 
 
 def _add_faces(fields: dict[str, Field], axes: dict[str, Axis], sources: Mapping[str, Source]) -> None:

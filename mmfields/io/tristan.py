@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,8 +10,9 @@ import xarray as xr
 
 from mmfields.conventions import SPATIAL, SnapshotError
 from mmfields.io import _hdf5
+from mmfields.io._alike_hdf5 import outlined
 from mmfields.io._arrays import Boundary, Engine, Stored, centres_axis, chunked, hdf5_array, kept, placed
-from mmfields.io._snapshot import Axis, build, finite, guarded, limits_axis
+from mmfields.io._snapshot import Alike, Axis, build, finite, guarded, limits_axis, require_file
 
 if TYPE_CHECKING:
     import h5py
@@ -128,6 +129,23 @@ class TristanBackend(Engine):
         known = {d: "periodic" if kind == 1 else "open" for d, kind in stated.items()}
         attrs = {"code": "Tristan-MP", **_time(path, given)}
         attrs |= {key: given[key] for key in ("c_omp", "istep", "sigma") if key in given}
+        self.read = given
         length = "c / omega_p" if "c_omp" in given and ("istep" in given or "xx" in shapes) else "cells"
         options = {"boundary": boundary, "known": known, "drop": drop_variables, "length_normalization": length}
         return build(fields, axes, attrs=attrs, **options)
+
+    def alike_to(self, first: str) -> Callable[[str], Alike | None]:
+        """What tells whether another file has the datasets of the one opened last, and gives its time."""
+        given = self.read
+        outline = outlined(first, lambda file: {}, lambda node: node.name[1:] not in COORDINATES.values())
+
+        def alike(path: str) -> Alike | None:
+            require_file(path)
+            if outline is None or outline.read(path, lambda file: {}) is None:
+                return None
+            found = _parameters(path)
+            if {**found, "time": 0, "step": 0} != {**given, "time": 0, "step": 0}:
+                return None
+            return Alike(_time(path, found), first, {first: (path, 0)})
+
+        return alike

@@ -2,19 +2,21 @@
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from glob import escape, glob
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from mmfields.conventions import SPATIAL, SnapshotError
+from mmfields.io._alike import pieces_of
 from mmfields.io._arrays import Boundary, Engine, Stored, kept, on_grid, placed, side_by_side
 from mmfields.io._lazy import RawBlocks, Region, read_bytes
 from mmfields.io._mesh import Layout, Mosaic
 from mmfields.io._recognize import VPIC
-from mmfields.io._snapshot import LONGEST_AXIS, Axis, build, finite, guarded, limits_axis
+from mmfields.io._snapshot import LONGEST_AXIS, Alike, Axis, build, finite, guarded, limits_axis
 
 HEADER = np.dtype(
     [
@@ -247,9 +249,12 @@ class VpicBackend(Engine):
         dump = _dump(*fields[0], number, FIELDS)
         layout, axes = _placed_ranks(dump)
         keep = kept(layout.shape)
+        self.read = number, [*dump.paths]
         items = [(n, code, place, _array(dump, layout, i)) for i, (n, code, place) in enumerate(IN_FIELDS)]
         for folder, base in species if species else ():
-            items += _species(dump, layout, folder, base, number)
+            found, paths = _species(dump, layout, folder, base, number)
+            items += found
+            self.read[1].extend(paths)
         stored = [Stored(n, source, code, tuple(place[k] for k in keep)) for n, code, place, source in items]
         axes = {d: a for k, (d, a) in enumerate(axes.items()) if k in keep}
         fields, axes = placed(path, axes, stored, boundary=boundary, staggered=staggered)
@@ -257,12 +262,48 @@ class VpicBackend(Engine):
         attrs["not_loaded"] = "materials of edges, nodes, faces and cells"
         return build(fields, axes, attrs=attrs, boundary=boundary, drop=drop_variables)
 
+    def alike_to(self, first: str) -> Callable[[str], Alike | None]:
+        """What tells whether the dumps of another step have the headers of those opened last, and gives its time."""
+        step, old = self.read
+        wanted = [_outline(path) for path in old]
 
-def _species(dump: _Dump, layout: Layout, folder: str, base: str, step: int) -> list[tuple]:
-    """Moments of one species, which lie on the nodes of the grid of the fields."""
+        def alike(path: str) -> Alike | None:
+            name = re.fullmatch(r".+\.(\d{1,15})\.\d{1,9}", os.path.basename(path))
+            if not name:
+                return None
+            other = int(name[1])
+            files = [file.replace(f"T.{step}/", f"T.{other}/").replace(f".{step}.", f".{other}.") for file in old]
+            if path not in files or not all(map(os.path.isfile, files)):
+                return None
+            found = [_outline(file) for file in files]
+            if [f[1:] for f in found] != [f[1:] for f in wanted] or {f[0][0] for f in found} != {other}:
+                return None
+            moves = {model: (file, 0) for model, file in zip(old, files, strict=True)}
+            return Alike({"time": other * found[0][0][1], "step": other}, first, moves)
+
+        return alike
+
+    @staticmethod
+    def pieces(path: str) -> list[str]:
+        """All files of the output that a file belongs to."""
+        return glob(f"{escape(path.rpartition('.')[0])}.*")
+
+
+def _outline(path: str) -> tuple[tuple[int, float], int, bytes]:
+    """Step and time step of a file, its size, and its header but for the step."""
+    size, (head,) = pieces_of(path, [(0, HEADER.itemsize)])
+    header = np.frombuffer(head, HEADER).copy()
+    state = (int(header["kind"]["step"][0]), float(header["reals"]["dt"][0]))
+    header["kind"]["step"] = 0
+    return state, size, header.tobytes()
+
+
+def _species(dump: _Dump, layout: Layout, folder: str, base: str, step: int) -> tuple[list[tuple], tuple[str, ...]]:
+    """Moments of one species, which lie on the nodes of the grid of the fields, and their files."""
     hydro = _dump(folder, base, step, HYDRO)
     same = [(hydro.headers["reals"][n] == dump.headers["reals"][n]).all() for n in ("x0", "y0", "z0", "dx", "dy", "dz")]
     if len(hydro.paths) != len(dump.paths) or not all(same) or (hydro.cells != dump.cells).any():
         raise SnapshotError(f"{hydro.paths[0]}: its boxes are not those of {dump.paths[0]}; they are of two runs")
     kind = base.removesuffix("hydro") or base
-    return [(f"{n}_{kind}", f"{base} {n}", NODE, _array(hydro, layout, i)) for i, n in enumerate(IN_HYDRO)]
+    items = [(f"{n}_{kind}", f"{base} {n}", NODE, _array(hydro, layout, i)) for i, n in enumerate(IN_HYDRO)]
+    return items, hydro.paths

@@ -15,6 +15,7 @@ import xarray as xr
 
 from mmfields.conventions import ArgumentError, SnapshotError
 from mmfields.io import store
+from mmfields.io._paths import folder
 from mmfields.io.storing import is_incomplete
 
 FIGURES = ("fig1", "fig2", "fig3", "fig4", "fig5")
@@ -71,13 +72,14 @@ def compute(
         If there is no such figure, or the directory holds another one.
     """
     parts = figure(name).parts(reduced)
+    out = None if out is None else folder(out)
     if out is not None:
-        _claim(Path(out), {"figure": name, "reduced": reduced})
+        _claim(out, {"figure": name, "reduced": reduced})
     results = {}
     for i, (part, build) in enumerate(parts.items()):
         if progress:
             print(f"{name}: {part} ({i + 1} of {len(parts)})", flush=True)
-        results[part] = build().compute() if out is None else _stored(build, Path(out) / f"{part}.zarr", progress)
+        results[part] = build().compute() if out is None else _stored(build, out / f"{part}.zarr", progress)
     return results
 
 
@@ -121,8 +123,8 @@ def run(name: str, out: str | os.PathLike, *, reduced: bool = False, progress: b
     module = figure(name)
     results: Mapping[str, xr.Dataset] = compute(name, out, reduced=reduced, progress=progress)
     numbers = module.numbers(results)
-    (Path(out) / "numbers.json").write_text(json.dumps(numbers, indent=1) + "\n")
+    (folder(out) / "numbers.json").write_text(json.dumps(numbers, indent=1) + "\n")
     drawn = module.draw(results)
-    drawn.savefig(Path(out) / f"{name}.png", dpi=150)
+    drawn.savefig(folder(out) / f"{name}.png", dpi=150)
     plt.close(drawn)
     return numbers

@@ -521,19 +521,21 @@ def test_athena_bin_primitive_variables_are_said_by_the_caller(tmp_path):
         mm.open_snapshot(tmp_path / "a.0003.bin", variables="primitive")
 
 
+@pytest.mark.parametrize("flat", [False, True])
 @pytest.mark.parametrize("asked", [0, 3])
-def test_athena_bin_pieces_of_all_ranks_are_joined(tmp_path, asked):
+def test_athena_bin_pieces_of_all_ranks_are_joined(tmp_path, asked, flat):
     fields = arrays(8)
     for rank, (j, i) in enumerate(np.ndindex(2, 2)):
         part = fields[:, :, 3 * j : 3 * j + 3, 5 * i : 5 * i + 5]
         name = f"X{f'-id{rank}' if rank else ''}.0004.bin"
-        make.athena_bin(tmp_path / f"id{rank}" / name, part, corner=(5 * i, 3 * j, 0))
-    path = tmp_path / f"id{asked}" / f"X{f'-id{asked}' if asked else ''}.0004.bin"
+        make.athena_bin(tmp_path / ("" if flat else f"id{rank}") / name, part, corner=(5 * i, 3 * j, 0))
+    path = tmp_path / ("" if flat else f"id{asked}") / f"X{f'-id{asked}' if asked else ''}.0004.bin"
     ds = mm.open_snapshot(path)
     for name, wanted in zip(("rho", "mom1", "mom2", "mom3", "energy", *B), fields, strict=True):
         np.testing.assert_array_equal(ds[name], wanted)
     assert ds.Bx.chunks == ((4,), (3, 3), (5, 5))
-    (tmp_path / "id2" / "X-id2.0004.bin").unlink()
+    assert mm.open_series(str(tmp_path / ("*.bin" if flat else "id*/*.bin"))).sizes["time"] == 1
+    (tmp_path / ("" if flat else "id2") / "X-id2.0004.bin").unlink()
     with pytest.raises(mm.SnapshotError, match="one of 4 ranks"):
         mm.open_snapshot(path)
 

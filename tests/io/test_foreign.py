@@ -436,3 +436,65 @@ def test_series_of_another_engine(tmp_path):
         dataset(("b1", "b2", "b3"), time=float(i)).to_netcdf(tmp_path / f"{i}.nc", engine="h5netcdf")
     series = mm.open_series(tmp_path / "*.nc", engine="h5netcdf", boundary="open")
     assert series.Bx.dims == ("time", "z", "y", "x") and series.attrs["boundary_x"] == "open"
+
+
+# --- what is not straight, and what lies astray ---
+
+
+@pytest.mark.parametrize("dims", [("r", "theta", "phi"), ("lon", "lat", "radius")])
+def test_curved_axes_are_refused_whatever_they_are_called(dims):
+    ds = dataset(("b1", "b2", "b3"), dims=dims)
+    for given in ({}, dict(zip(dims, "zyx", strict=True))):
+        with pytest.raises(mm.SnapshotError, match="not Cartesian"):
+            mm.as_snapshot(ds, dims=given)
+
+
+@pytest.mark.parametrize("attr", [{"Coordinates": "spherical_polar"}, {"geometry": "cylindrical"}])
+def test_curved_coordinates_stated_by_attrs(attr):
+    with pytest.raises(mm.SnapshotError, match="not Cartesian"):
+        mm.as_snapshot(dataset(**attr))
+
+
+def test_an_axis_of_angles_and_a_phase_space_beside_straight_axes():
+    ds = dataset()
+    ds["y"].attrs["units"] = "degrees"
+    with pytest.raises(mm.SnapshotError, match=r"\['y'\] are not Cartesian"):
+        mm.as_snapshot(ds)
+    found = mm.as_snapshot(dataset(extra={"f": (("x", "theta"), np.zeros((10, 3)))}))
+    assert found.attrs["not_loaded"] == "f"
+
+
+def test_a_field_astray_is_not_left_out_in_silence():
+    ds = dataset()
+    ds = ds.assign(Bx=(("z", "y", "x_bnd"), np.zeros((4, 6, 11)))).assign_coords(x_bnd=np.arange(11) * 0.5)
+    with pytest.raises(mm.SnapshotError, match=r"Bx over .* dims=\{'x_bnd': 'x_f'\}"):
+        mm.as_snapshot(ds)
+    assert mm.as_snapshot(ds, dims={"x_bnd": "x_f"}).Bx.shape == (4, 6, 10)
+    assert list(mm.as_snapshot(ds.drop_vars("Bx"))) == ["By", "Bz"]
+
+
+def test_components_along_a_dim_and_units_in_names():
+    straight = {d: np.arange(4.0) for d in "xyz"}
+    vector = xr.Dataset({"B": (("c", "z", "y", "x"), np.zeros((3, 4, 4, 4)))}, straight)
+    with pytest.raises(mm.SnapshotError, match=r"Bz=ds\['B'\]\.isel\(c=2\)"):
+        mm.as_snapshot(vector)
+    with pytest.raises(mm.SnapshotError, match="to_dataset"):
+        mm.as_snapshot(dataset().Bx)
+    named = ("Bx [nT]", "By [nT]", "Bz [nT]")
+    found = mm.as_snapshot(dataset(named))
+    same_fields(found, dataset(named), named)
+    assert {found[name].attrs["units"] for name in B} == {"nT"}
+
+
+@pytest.mark.parametrize("suffix", ["nc", "zarr"])
+def test_packed_numbers_are_not_taken_for_others(tmp_path, suffix):
+    ds = mm.as_snapshot(dataset(), boundary="open")
+    packing = {name: {"dtype": "int16", "scale_factor": 2e-4, "add_offset": 0.25, "_FillValue": -9999} for name in B}
+    path, engine = tmp_path / f"a.{suffix}", {"nc": "h5netcdf", "zarr": "zarr"}[suffix]
+    ds.to_netcdf(path, engine=engine, encoding=packing) if suffix == "nc" else ds.to_zarr(path, encoding=packing)
+    np.testing.assert_allclose(mm.open_snapshot(path).Bx, ds.Bx, atol=2e-4)
+    raw = xr.open_dataset(path, engine=engine, mask_and_scale=False, chunks={})
+    for use in (mm.conventions.check, mm.as_snapshot, mm.mean_field, mm.anisotropy.scales):
+        with pytest.raises(mm.SnapshotError, match=r"packed numbers.*decode_cf"):
+            use(raw)
+    np.testing.assert_allclose(mm.as_snapshot(xr.decode_cf(raw)).By, ds.By, atol=2e-4)

@@ -270,3 +270,32 @@ def test_files_that_are_alike_and_others_in_one_series(tmp_path, fields):
     (tmp_path / "a2.nbf").write_bytes(raw.replace(b"time = 2.0000", b"time = nan000"))
     with pytest.raises(mm.SnapshotError, match=r"a2\.nbf: time is"):
         mm.open_series(tmp_path / "a*.nbf")
+
+
+@pytest.mark.parametrize("name", ["Level_0", "Level_0/Cell_H", "Level_0/Cell_D_00000"])
+def test_a_part_of_a_plotfile_leads_to_the_whole(tmp_path, name):
+    plotfile(tmp_path / "plt", [[((0, 0, 0), np.ones((3, *SHAPE)))]], SHAPE[::-1])
+    with pytest.raises(mm.SnapshotError, match="a part of an AMReX plotfile"):
+        mm.open_snapshot(tmp_path / "plt" / name)
+
+
+def test_a_part_of_adios2_leads_to_the_whole(tmp_path):
+    (tmp_path / "data.0").write_bytes(b"ADIOS-BP v2.10.0 Data" + bytes(64))
+    with pytest.raises(mm.SnapshotError, match="directory that it lies in"):
+        mm.open_snapshot(tmp_path / "data.0")
+
+
+def test_reports_and_figures_go_to_this_machine(ds, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    mm.store(ds, "a.zarr", progress=False)
+    with pytest.raises(mm.ArgumentError, match="of this machine is needed"):
+        mm.report("a.zarr", "s3://bucket/report")
+    with pytest.raises(mm.ArgumentError, match="of this machine is needed"):
+        mm.paper.compute("fig1", "memory://fig1", reduced=True)
+    assert os.listdir() == ["a.zarr"]
+
+
+def test_capital_labels_of_axes(tmp_path, fields):
+    records = {"B": {c: (fields[i], CENTRE) for i, c in enumerate("xyz")}}
+    openpmd(tmp_path / "a.h5", {0: records}, labels=("Z", "Y", "X"))
+    np.testing.assert_array_equal(mm.open_snapshot(tmp_path / "a.h5").By, 3 * fields[1])

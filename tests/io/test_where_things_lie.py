@@ -169,6 +169,14 @@ def test_a_rank_whose_file_is_not_there(tmp_path, fields):
         mm.open_snapshot(paths[0])
 
 
+def test_the_first_of_several_pieces_alone_is_doubted(tmp_path, fields):
+    paths = rank_files(tmp_path, fields)
+    paths[1].unlink()
+    paths[1].parent.rmdir()
+    with pytest.warns(mm.MmfieldsWarning, match="taken for the whole box"):
+        assert mm.open_snapshot(paths[0]).sizes["x"] == 4
+
+
 def test_a_refined_patch_is_not_the_box(tmp_path, fields):
     title = "PRIMITIVE vars at time= 1.0e+00, level= {}, domain= 0"
     for level, name in ((0, "T.0001.vtk"), (1, "T-lev1.0001.vtk"), (2, "lev2/T-lev2-dom1.0001.vtk")):
