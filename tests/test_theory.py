@@ -94,7 +94,8 @@ def test_transition_energies_by_formula_and_by_root(delta):
 
     def difference(log):
         e = np.exp(log) * u.TeV
-        return float(np.log(th.kappa_micromirror(e) / th.kappa_resonant(e, delta=delta)))
+        mirrors, waves = th.kappa_micromirror(e, check=False), th.kappa_resonant(e, delta=delta, check=False)
+        return float(np.log(mirrors / waves))
 
     assert np.exp(brentq(difference, -20, 20, xtol=1e-13)) == pytest.approx(energy.to_value("TeV"), rel=1e-9)
     for fraction in (0.01, 0.5, 0.7):
@@ -165,3 +166,104 @@ def test_arrays_come_back_in_their_shape():
 def test_what_is_not_possible_is_refused(call, message):
     with pytest.raises(mm.ArgumentError, match=message):
         call()
+
+
+def test_rounded_forms_scale_as_the_paper_prints_them():
+    twice = replace(ICM, B=6 * u.uG, T=20 * u.keV)
+    of = lambda f, **o: float(f(TEV, twice, order_of_magnitude=True, **o) / f(TEV, order_of_magnitude=True, **o))  # noqa: E731
+    assert of(th.streaming_growth_rate) == pytest.approx(2)  # (B/3 µG)
+    assert of(th.streaming_ratio) == pytest.approx(0.5)  # T^-1/2, and no B
+    by_temperature = [th.kappa_micromirror(TEV, m, order_of_magnitude="temperature") for m in (ICM, twice)]
+    assert float(by_temperature[1] / by_temperature[0]) == pytest.approx(0.25)  # T^-1/2 B^-1
+    assert by_temperature[0].to_value(CM2S) == pytest.approx(1e30)
+    tied = [th.kappa_micromirror(TEV, replace(m, l_mm=100 * th.thermal_gyroradius(m))) for m in (ICM, twice)]
+    assert float(tied[1] / tied[0]) == pytest.approx(0.25)  # the same from the exact form
+    assert th.transition_energy(order_of_magnitude=True).to_value("TeV") == pytest.approx(5)
+    assert th.transition_energy(delta=0.5, order_of_magnitude=True).to_value("TeV") == pytest.approx(0.6)
+    general = th.transition_energy(delta=0.4, order_of_magnitude=True) / th.transition_energy(delta=0.4)
+    assert float(general) == pytest.approx(300 / 277.5, rel=1e-3)
+    half = th.transition_energy(replace(ICM, dB_over_B=1 / 6), order_of_magnitude=True)
+    assert half.to_value("TeV") == pytest.approx(5 * 0.5**1.2)
+
+
+def test_the_growth_rate_has_its_parameters():
+    rate = th.streaming_growth_rate(TEV, density_ratio=2e-7, alpha=2.2, drift=3.0)
+    assert float(rate / th.streaming_growth_rate(TEV)) == pytest.approx(2 * 3 * 1e3**0.4)
+
+
+def test_resonant_power_of_any_spectrum():
+    """A power law below l_c, written out, is the closed form times the (2π)^(1-ξ) of its lower limit."""
+    slope = 5 / 3
+    law = lambda k: (slope - 1) * ICM.l_c * (k * ICM.l_c).to_value("") ** -slope  # noqa: E731
+    E = [1, 30] * u.PeV
+    found = th.resonant_power(E, spectrum=law)
+    np.testing.assert_allclose(found, th.resonant_power(E, slope=slope) * (2 * np.pi) ** (1 - slope), rtol=1e-6)
+    density = (ICM.B.to_value("G") ** 2 / (8 * np.pi)) * u.erg / u.cm**3
+    np.testing.assert_allclose(th.resonant_power(E, spectrum=lambda k: law(k) * density), found, rtol=1e-9)
+    cut = th.resonant_power(E, spectrum=lambda k: np.exp(-(k / (1 / u.pc)).to_value("")) * u.pc)
+    np.testing.assert_allclose(cut, np.exp(-(2 * np.pi * u.pc / th.gyroradius(E)).to_value("")), rtol=1e-6)
+    kappa = th.kappa_of_power(E, found)
+    np.testing.assert_allclose((kappa / (th.LIGHT * th.gyroradius(E)) * found).to_value(""), 1)
+    with pytest.raises(mm.ArgumentError, match="spectrum"):
+        th.resonant_power(E, spectrum=lambda k: 1 * u.s)
+
+
+def test_the_limit_of_high_energies():
+    E = 1 * u.ZeV
+    as_mirrors = th.kappa_micromirror(E, replace(ICM, l_mm=ICM.l_c, dB_over_B=1.0))
+    assert float(th.kappa_high_energy(E) / as_mirrors) == pytest.approx(1)
+    assert float(th.kappa_high_energy(E) * th.rate_high_energy(E) / th.LIGHT**2) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("call", "identifier"),
+    [
+        (lambda **o: th.kappa_micromirror(0.1 * u.GeV, **o), "l_mm"),
+        (lambda **o: th.deflection_speed(0.1 * u.GeV, **o), "l_mm"),
+        (lambda **o: th.kappa_resonant(1 * u.ZeV, **o), "l_c"),
+        (lambda **o: th.kappa_high_energy(1 * u.TeV, **o), "l_c"),
+    ],
+)
+def test_where_a_formula_does_not_hold_is_a_warning(call, identifier, recwarn):
+    call(check=False)
+    assert not recwarn
+    with pytest.warns(mm.MmfieldsWarning, match=identifier):
+        call()
+    with pytest.raises(mm.ArgumentError, match=identifier):
+        call(check=True)
+
+
+def test_a_walk_that_remembers_its_direction():
+    """Eq. 20 against a walk on a line that is simulated, and its printed form, which counts the memory twice."""
+    rng, alpha, steps, walkers = np.random.default_rng(1), 0.8, 40, 40_000
+    turns = rng.random((walkers, steps)) < (1 - alpha) / 2
+    turns[:, 0] = rng.random(walkers) < 0.5
+    x = np.cumprod(np.where(turns, -1, 1), axis=1).sum(axis=1)
+    found = th.kappa_of_walk(1 * u.pc, alpha, steps) / (th.LIGHT * u.pc)
+    measured, error = (x**2).mean() / (2 * steps), (x**2).std() / (2 * steps) / np.sqrt(walkers)
+    assert abs(found.to_value("") - measured) < 4 * error
+    assert measured * 2 < (th.kappa_of_walk(1 * u.pc, alpha, steps, printed=True) / (th.LIGHT * u.pc)).to_value("")
+    short = th.kappa_of_walk(1e-6 * u.pc, np.exp(-1e-6), 3_000_000)  # Eq. 20 of many small angles, ν₁ = c/pc
+    running = th.running_kappa(3 * u.pc / th.LIGHT, 1 * u.pc * th.LIGHT, rate=th.LIGHT / u.pc)
+    assert float(short / running) == pytest.approx(1, rel=1e-5)
+
+
+def test_times_within_a_patch():
+    times = th.patch_times(10 * u.pc, mean_free_path=2 * u.pc)
+    assert times["p_back"] + times["p_through"] == pytest.approx(1)
+    assert (times["diffusive"] * th.LIGHT).to_value("pc") == pytest.approx(8)
+    assert (times["ballistic"] * th.LIGHT).to_value("pc") == pytest.approx(2)
+    assert float(times["total"] / th.residence_time(10 * u.pc)) == pytest.approx(1)
+    with pytest.raises(mm.ArgumentError, match="mean_free_path"):
+        th.patch_times(1 * u.pc, mean_free_path=2 * u.pc)
+
+
+def test_the_papers_steps_do_not_resolve_gyration_between_30_GeV_and_9_PeV():
+    turns = lambda E: th.simulation_rules(E)["gyroradii"]  # noqa: E731
+    assert turns(6 * u.GeV) == pytest.approx(0.2, rel=0.05)
+    assert turns(31 * u.GeV) == pytest.approx(1, rel=0.05)
+    assert turns(1 * u.TeV) == pytest.approx(32, rel=0.05)
+    assert turns(9 * u.PeV) == pytest.approx(1, rel=0.1)
+    assert not th.simulation_rules(100 * u.GeV)["resolves_gyration"]
+    rules = th.simulation_rules(1 * u.ZeV)
+    assert rules["distance"] >= 5 * ICM.l_c and rules["resolves_gyration"] == (rules["gyroradii"] <= 0.2)

@@ -13,7 +13,6 @@ from numba.core import cgutils
 from numba.extending import intrinsic, models, overload, register_model
 
 from mmfields.kernels._jit import part
-from mmfields.kernels.vectors import multiply_add
 
 MANY = 8
 
@@ -46,6 +45,7 @@ if config.DISABLE_JIT:
         return a * b + c
 
 else:
+    from mmfields.kernels.vectors import multiply_add
 
     class Eights(types.Type):
         """The type of eight numbers in double precision."""

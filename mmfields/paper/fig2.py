@@ -138,7 +138,7 @@ def _theory(along, across, strength: float, E: np.ndarray, colour: str) -> None:
 
     medium = replace(theory.ICM, dB_over_B=strength)
     fine = np.geomspace(0.278, E.max() * 1.5, 50)
-    along.plot(fine, theory.kappa_micromirror(fine * u.GeV, medium).value, "-", color=colour, linewidth=1)
+    along.plot(fine, theory.kappa_micromirror(fine * u.GeV, medium, check=False).value, "-", color=colour, linewidth=1)
     across.axhline(theory.kappa_perpendicular(medium).value, color=colour, linewidth=1)
 
 

@@ -190,7 +190,7 @@ def _laws_of(medium: Medium, mass: str | None) -> dict[str, Callable[[Any], Any]
 
     def along(energy: Any) -> Any:
         full, speed = of_momentum(energy)
-        return kappa_micromirror(full, medium) * speed
+        return kappa_micromirror(full, medium, check=False) * speed
 
     return {
         r"$\kappa_{mm}$, Eq. 5": along,
