@@ -58,7 +58,8 @@ def store(
     store has lost.  A call with anything else is refused,
     whether the store is finished or not.  (Operations of your own in between, such as ``isel`` or ``mean``, are told
     apart by the graphs of Dask, which also know the chunks: with other chunks, or loaded into memory, they count as
-    other data.)
+    other data, and may do so under another version of Dask.  All else resumes under any version of zarr, xarray and
+    Dask that mmfields runs with.)
 
     Parameters
     ----------

@@ -273,14 +273,13 @@ def test_chunks_that_a_finished_store_has_lost_are_computed_again(tmp_path):
 
 
 def as_another_version_writes(path):
-    """The metadata in other words and another order, without consolidation, and coordinates packed otherwise."""
+    """The metadata laid out otherwise and in another order, and coordinates packed otherwise."""
     import json
 
     import numcodecs
 
     for file in path.rglob("zarr.json"):
         found = json.loads(file.read_text())
-        found.pop("consolidated_metadata", None)
         found.pop("storage_transformers", None)  # which may be left out
         file.write_text(json.dumps(dict(sorted(found.items())), indent=7))
     for name in "xyz":
