@@ -29,6 +29,7 @@ from mmfields.io._recognize import by_content, by_head, remedy, remedy_of_hdf5
 from mmfields.io._remote import holds, resolved
 from mmfields.io._series import file_chunks, joined, require_chunks, stacked
 from mmfields.io._snapshot import Bare, NoFields, bare, require_file
+from mmfields.io._verify import read_through
 from mmfields.io.amrex import is_of_particles, is_plotfile
 from mmfields.io.covering import from_yt
 from mmfields.io.foreign import as_snapshot, open_foreign
@@ -165,6 +166,8 @@ def open_snapshot(
     path: str | os.PathLike,
     engine: str | type[BackendEntrypoint] | None = None,
     chunks: Any = {},  # noqa: B006  the fixed signature; never mutated
+    *,
+    verify: bool = False,
     **options: Any,
 ) -> xr.Dataset:
     """Open a snapshot of any code, lazily, in the snapshot convention.
@@ -181,6 +184,10 @@ def open_snapshot(
         xarray, or a class of one, opens too; what it gives goes through :func:`as_snapshot`.
     chunks : as for :func:`xarray.open_dataset`
         ``{}``, the default, follows the chunks of the file; None gives lazily indexed NumPy arrays.
+    verify : bool
+        Read all numbers once, on the current Dask scheduler, and keep none: chunks that do not unpack, that differ from
+        their checksum, or that are not there are told now and not when they are needed.  Without it only headers are
+        read, and chunks counted.
     **options
         Options of the engine: ``boundary`` for all codes' formats, ``level``, ``staggered``,
         ``mesh``, ``frame`` … where the engine has them.  With another engine, its own, and
@@ -200,6 +207,14 @@ def open_snapshot(
     FileNotFoundError
         If there is no such file.
     """
+    ds = _opened(path, engine, chunks, options)
+    if verify:
+        read_through(ds)
+    return ds
+
+
+def _opened(path: str | os.PathLike, engine: Any, chunks: Any, options: dict[str, Any]) -> xr.Dataset:
+    """A snapshot of which only headers have been read."""
     path = plain(path)
     if is_url(path):
         path = resolved(path)
