@@ -27,7 +27,10 @@ def create(size: int, dtype: Any, folder: str | None = None) -> str:
         raise _no_room(folder, size, dtype, error) from error
     with os.fdopen(handle, "wb") as file:
         try:
-            os.posix_fallocate(file.fileno(), 0, size * np.dtype(dtype).itemsize)
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, size * np.dtype(dtype).itemsize)
+            else:  # a system that cannot promise the room
+                file.truncate(size * np.dtype(dtype).itemsize)
         except OSError as error:
             forget(path)
             raise _no_room(folder, size, dtype, error) from error

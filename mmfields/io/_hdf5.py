@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mmfields._compat import read_at
 from mmfields.conventions import MmfieldsError, SnapshotError
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ def _require_heaps(file: "h5py.File") -> None:
     descriptor = file.id.get_vfd_handle()
     for begin, end in _between_data(file):
         for at in range(begin, end, PIECE):
-            piece = os.pread(descriptor, min(PIECE + len(HEAP) - 1, end - at), at)
+            piece = read_at(descriptor, min(PIECE + len(HEAP) - 1, end - at), at)
             found = piece.find(HEAP)
             while found >= 0:
                 _require_objects(file.filename, descriptor, at + found)
@@ -162,10 +163,10 @@ def _require_heaps(file: "h5py.File") -> None:
 
 
 def _require_objects(path: str, descriptor: int, begin: int) -> None:
-    size, at = int.from_bytes(os.pread(descriptor, 8, begin + 8), "little"), 16
+    size, at = int.from_bytes(read_at(descriptor, 8, begin + 8), "little"), 16
     inside = begin + size <= os.path.getsize(path)
     while at + 16 <= size:
-        header = os.pread(descriptor, 16, begin + at)
+        header = read_at(descriptor, 16, begin + at)
         number, length = int.from_bytes(header[:2], "little"), int.from_bytes(header[8:], "little")
         step = 16 + -(-length // 8) * 8 if number else length
         if step == 0 or at + step > size or not inside:

@@ -7,9 +7,17 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from xarray.backends import BackendEntrypoint
-from xarray.backends.common import BackendArray
-from xarray.core import indexing
 
+from mmfields._compat import (
+    BackendArray,
+    BasicIndexer,
+    ExplicitIndexer,
+    IndexingSupport,
+    LazilyIndexedArray,
+    data_of,
+    explicit_indexing_adapter,
+    in_memory,
+)
 from mmfields.conventions import SnapshotError
 from mmfields.io import _hdf5
 from mmfields.io._paths import is_url
@@ -26,12 +34,12 @@ class Guarded(BackendArray):
         self.array, self.where = array, where
         self.shape, self.dtype = array.shape, array.dtype
 
-    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
-        return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.BASIC, self._read)
+    def __getitem__(self, key: ExplicitIndexer) -> Any:
+        return explicit_indexing_adapter(key, self.shape, IndexingSupport.BASIC, self._read)
 
     def _read(self, key: tuple) -> np.ndarray:
         try:
-            return np.asarray(self.array[indexing.BasicIndexer(key)])
+            return np.asarray(self.array[BasicIndexer(key)])
         except SnapshotError as error:
             raise SnapshotError(f"{self.where}: {error}; copy or write the file again") from error
         except Exception as error:
@@ -57,8 +65,8 @@ class OwnBackend(BackendEntrypoint):
         else:
             ds = xr.open_dataset(path, engine="scipy", chunks=None, drop_variables=drop_variables)
         for name, variable in ds.variables.items():
-            if name not in ds.indexes and variable.ndim and not variable._in_memory:
-                guarded = indexing.LazilyIndexedArray(Guarded(variable._data, f"{path}: {name}"))
+            if name not in ds.indexes and variable.ndim and not in_memory(variable):
+                guarded = LazilyIndexedArray(Guarded(data_of(variable), f"{path}: {name}"))
                 wrapped = xr.Variable(variable.dims, guarded, variable.attrs, variable.encoding)
                 ds = ds.assign_coords({name: wrapped}) if name in ds.coords else ds.assign({name: wrapped})
         return ds

@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from mmfields._compat import in_memory
+
 
 def read_through(ds: xr.Dataset) -> None:
     """Read every number that is not in memory, chunk by chunk on the current Dask scheduler, and keep none.
@@ -18,7 +20,7 @@ def read_through(ds: xr.Dataset) -> None:
 
     tasks = []
     for variable in ds.variables.values():
-        if variable.chunks is None and not variable._in_memory:
+        if variable.chunks is None and not in_memory(variable):
             variable = variable.chunk(variable.encoding.get("preferred_chunks", {}))
         if variable.chunks is not None:
             ones = tuple((1,) * len(sizes) for sizes in variable.chunks)

@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 from xarray.backends import BackendEntrypoint
 
+from mmfields._compat import read_at
 from mmfields.conventions import SPATIAL, SnapshotError
 from mmfields.io._lazy import Files, RawBlocks
 from mmfields.io._mesh import Layout, Mosaic, check_boxes
@@ -83,7 +84,7 @@ class _Reader:
 
     def bytes(self, offset: int, count: int) -> bytes:
         """So many bytes at an offset, all of which the file has."""
-        return os.pread(self.descriptor, count, offset)
+        return read_at(self.descriptor, count, offset)
 
     def line(self) -> str:
         chunk = self.bytes(self.offset, min(LONGEST_LINE, self.size - self.offset))

@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 from xarray.backends import BackendEntrypoint
 
+from mmfields._compat import read_at
 from mmfields.conventions import SnapshotError
 from mmfields.io._lazy import Files, RawBlocks, read_pieces
 from mmfields.io._mesh import Mosaic, Tree, check_extents
@@ -202,8 +203,8 @@ class PegasusBackend(BackendEntrypoint):
         offsets = range(header["start"], header["start"] + header["blocks"] * stride, stride)
 
         def headers(descriptor: int) -> tuple[bytes, tuple]:
-            time, _, rest = os.pread(descriptor, header["start"], 0).partition(b"\n")
-            blocks = [os.pread(descriptor, BLOCK_HEADER, offset) for offset in offsets]
+            time, _, rest = read_at(descriptor, header["start"], 0).partition(b"\n")
+            blocks = [read_at(descriptor, BLOCK_HEADER, offset) for offset in offsets]
             return time, (os.fstat(descriptor).st_size, rest, blocks)
 
         with Files() as files:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
+from mmfields._compat import graph_of, locks
 from mmfields.cluster.client import client_in_force
 from mmfields.cluster.progress import bars
 from mmfields.conventions import ArgumentError, SnapshotError, require_plain_data, unit_carried, warn
@@ -272,10 +273,7 @@ def _only_writer(path: str) -> Iterator[bool]:
 
 def _locked(place: str, path: str) -> tuple[int, bool]:
     """Descriptor of a file, and whether it is locked; where that is not possible there is a warning."""
-    try:
-        import fcntl
-    except ImportError:
-        fcntl = None
+    fcntl = locks()
     while True:
         descriptor = os.open(place, os.O_RDWR | os.O_CREAT, 0o644)
         try:
@@ -430,14 +428,9 @@ def _together(arrays: list) -> list[np.ndarray]:
 
     Each array optimized on its own would be fused with what it shares with the others, and that computed for each.
     """
-    import dask.array as da
     from dask.delayed import Delayed
-    from dask.highlevelgraph import HighLevelGraph
 
-    graph = HighLevelGraph.merge(*(array.__dask_graph__() for array in arrays))
-    graph = HighLevelGraph.from_collections(
-        "store", da.Array.__dask_optimize__(graph, [a.__dask_keys__() for a in arrays])
-    )
+    graph = graph_of("store", arrays)
     found = []
     for array in arrays:
         blocks = np.empty(array.numblocks, object)
