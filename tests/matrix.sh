@@ -2,12 +2,17 @@
 # Run a stated subset of the tests on every Python that is found: on 3.11 with the lowest versions that pyproject.toml
 # declares, on 3.11 to 3.14 with the newest, as far as numba allows.  What is skipped is said at the end.
 #
-#     tests/matrix.sh [FOLDER]        the environments lie in FOLDER, by default .matrix, and are used again
+#     tests/matrix.sh [FOLDER [TRIAL ...]]
+#
+# The environments lie in FOLDER, by default .matrix, and are used again.  A TRIAL is one such as 3.11-lowest or
+# 3.13-newest; all by default.
 #
 # Interpreters are those on PATH and below PYENV_ROOT; pip finds packages as it is configured.
 set -u
 cd "$(dirname "$0")/.."
 folder=${1:-.matrix}
+trials=("${@:2}")
+((${#trials[@]})) || trials=(3.11-lowest 3.11-newest 3.12-newest 3.13-newest 3.14-newest)
 mkdir -p "$folder"
 
 # Kernels, stores, readers of every format, tracing, and what is private of other libraries: minutes, not the whole.
@@ -69,9 +74,8 @@ trial() {  # Python, "lowest" or "newest"
     "$env/bin/python" -m pytest -q -m "not slow" "${subset[@]}" || failed+=("$name")
 }
 
-trial 3.11 lowest
-for version in 3.11 3.12 3.13 3.14; do
-    trial "$version" newest
+for each in "${trials[@]}"; do
+    trial "${each%-*}" "${each#*-}"
 done
 
 echo
