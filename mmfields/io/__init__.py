@@ -1,4 +1,21 @@
-"""Snapshots in and out: one xarray engine per code or format, and the resumable store."""
+"""Snapshots in and out: one xarray engine per code or format, and the resumable store.
+
+What is detected of a damaged file depends on what its format says.  Every format is held against its own length, so
+that what is cut off, and bytes that were inserted or lost among its numbers, are refused:
+
+- ``pegasus``, ``athenak``, ``athena_bin``, ``vpic``, ``pluto`` and ``amrex``: by the sizes that the header states,
+  which must make the length of the file to the byte; blocks by their own headers; of ``amrex`` and ADIOS2 also numbers,
+  by the extremes that are stated.
+- VTK: by the lines between the variables.  A byte lost in the last variable of a file that ends with an empty line
+  cannot be told.
+- HDF5 (``athdf``, ``openpmd``, ``jhtdb``, ``entity``, ``tristan``, ``osiris``, netCDF): by the end that the file states
+  and the places of all data; numbers only where the file has checksums (:mod:`mmfields.io._hdf5`).
+- zarr: by the names and the checksums of chunks (:mod:`mmfields.io._chunks`).
+
+No format but those with checksums or extremes can tell one number from another, and none tells a digit that was
+changed, lost or put in where a number is written as text: times and limits in the headers of NBF, VTK and AMReX, the
+tables ``dbl.out`` and ``grid.out`` of PLUTO, and histories, whose lines are held against the number of columns.
+"""
 
 import os
 from collections.abc import Iterable, Mapping

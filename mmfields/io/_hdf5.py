@@ -2,10 +2,10 @@
 
 What is checked, and what it costs:
 
-- At opening, by the structures of the file alone: links, data in other files, shapes and types; that each chunk of each
-  dataset is there once, inside the file, and none lies over another one, of its own dataset or of any other that is
-  read with it (two visits per chunk: 10⁵ chunks take two seconds); that the heaps of strings have an end (a pass
-  over all bytes of the file that are no data).
+- At opening, by the structures of the file alone: that the file is as long as it says; links, data in other files,
+  shapes and types; that each chunk of each dataset is there once, inside the file, and none lies over another one, of
+  its own dataset or of any other that is read with it (two visits per chunk: 10⁵ chunks take two seconds); that the
+  heaps of strings have an end (a pass over all bytes of the file that are no data).
 - At reading: that chunks which hold nothing but the fill value are in the file (for those chunks alone, read again).
 - With ``open_snapshot(..., verify=True)``: that every number can be read, which is a pass over the data, and unpacks
   them and holds them against the checksums that the file has (Fletcher).
@@ -109,11 +109,31 @@ def examined(path: str) -> "Iterator[h5py.File]":
     token = _places.set({})
     try:
         with opened(path) as file:
+            _require_end(file)
             _require_heaps(file)
             yield file
             _require_apart(path, _places.get() or {})
     finally:
         _places.reset(token)
+
+
+def _require_end(file: "h5py.File") -> None:
+    """The file ends where its first block says.
+
+    HDF5 itself refuses one that is shorter.  In a longer one bytes may have been put in, behind which all has moved.
+    """
+    size = os.path.getsize(file.filename)
+    with open(file.filename, "rb") as handle:
+        head = handle.read(64)
+    old = head[8] < 2
+    width = head[13] if old else head[9]
+    at = 24 + 4 * (head[8] == 1) + 2 * width if old else 12 + 2 * width
+    end = int.from_bytes(head[at : at + width], "little")
+    if not file.userblock_size and width in (4, 8) and size > end:
+        raise SnapshotError(
+            f"{file.filename}: it has {size} bytes and says that it ends at {end}: bytes were inserted, copy it again; "
+            f"or appended, then cut a copy (truncate -s {end})"
+        )
 
 
 def _note(node: "h5py.Dataset", extents: Any) -> None:

@@ -154,22 +154,23 @@ class _Vtk:
     """Walks a VTK file by computed offsets."""
 
     def __init__(self, path: str) -> None:
-        self.path, self.size, self.offset = path, os.path.getsize(path), 0
+        self.path, self.size, self.offset, self.behind_numbers = path, os.path.getsize(path), 0, False
 
     def expect(self, pattern: str) -> re.Match:
-        """The next line that is not empty, which must be of a pattern."""
+        """The next line that is not empty, which must be of a pattern; behind numbers there is an empty one."""
         chunk = read_bytes(self.path, self.offset, min(LONGEST_LINE, self.size - self.offset))
         begin = len(chunk) - len(chunk.lstrip(b"\n"))
         end = chunk.find(b"\n", begin)
         match = re.fullmatch(pattern, chunk[begin:end].decode("ascii", "replace").strip())
-        if end < 0 or begin > 2 or not match:
+        if end < 0 or not self.behind_numbers <= begin <= 2 or not match:
             found = chunk[begin : begin + 60]
             raise SnapshotError(f"{self.path}: expected {pattern!r} at offset {self.offset}, found {found!r}")
-        self.offset += end + 1
+        self.offset, self.behind_numbers = self.offset + end + 1, False
         return match
 
     def skip(self, count: int) -> int:
         """Where so many bytes of numbers begin, which must be in the file."""
+        self.behind_numbers = True
         begin, self.offset = self.offset, self.offset + count
         if self.offset > self.size:
             raise SnapshotError(f"{self.path}: {count} bytes at {begin} end after the file, which is cut or damaged")
