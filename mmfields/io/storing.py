@@ -375,10 +375,18 @@ def _same_structure(ds: xr.Dataset, path: str) -> bool:
     try:
         _template(ds, temporary)
         lazy = {str(name) for name, variable in ds.variables.items() if variable.chunks is not None}
-        here, there = (xr.open_zarr(place, chunks=None, consolidated=False) for place in (temporary, path))
+        here, there = (_described(place) for place in (temporary, path))
         return same_structure(here, there, lazy)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _described(path: str) -> xr.Dataset:
+    """What a store says that it holds; its metadata may lie in one place or in many."""
+    import zarr
+
+    together = zarr.open_group(path, mode="r").metadata.consolidated_metadata is not None
+    return xr.open_zarr(path, chunks=None, consolidated=together)
 
 
 def _fill(ds: xr.Dataset, path: str, progress: bool, *, alone: bool) -> None:
