@@ -38,13 +38,14 @@ interpreter() {  # of a version such as 3.12; nothing where there is none
     done
 }
 
-lowest() {  # requirements of the package, each at the lowest version that it allows
+lowest() {  # requirements of the package, each at the lowest version that it allows; of most the last patch of it
     "$1" - <<'PYTHON'
 import re, tomllib
 project = tomllib.load(open("pyproject.toml", "rb"))["project"]
 for text in project["dependencies"]:
     name, least = re.match(r"([\w.\[\]-]+)>=([\d.]+)", text).groups()
-    print(f"{name}=={least}.*" if least.count(".") < 2 else f"{name}=={least}")
+    exact = least.count(".") == 2 or re.match("xarray|dask|distributed|zarr", name)
+    print(f"{name}=={least}" if exact else f"{name}=={least}.*")
 PYTHON
 }
 

@@ -321,6 +321,7 @@ def _require_store(path: str) -> None:
 
 def _template(ds: xr.Dataset, path: str) -> None:
     """Metadata, coordinates and eager variables of the store; no chunk of a Dask array."""
+    import zarr
     from zarr.codecs import ZstdCodec
 
     encoding: dict[Any, dict] = {}
@@ -331,7 +332,8 @@ def _template(ds: xr.Dataset, path: str) -> None:
     with warnings.catch_warnings():
         # zarr says of every consolidated store that other libraries may not know the consolidation
         warnings.filterwarnings("ignore", message="Consolidated metadata")
-        ds.to_zarr(path, mode="w", compute=False, consolidated=True, zarr_format=3, encoding=encoding)
+        with zarr.config.set({"array.write_empty_chunks": True}):  # else nothing tells zeros from what was lost
+            ds.to_zarr(path, mode="w", compute=False, consolidated=True, zarr_format=3, encoding=encoding)
     # the consolidated metadata come in the order of a directory listing, which is anybody's guess
     root = os.path.join(path, "zarr.json")
     with open(root) as file:

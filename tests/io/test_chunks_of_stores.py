@@ -92,6 +92,14 @@ def test_the_only_chunk_of_a_number_and_none_of_nothing(tmp_path):
         mm.open_snapshot(tmp_path / "a.zarr")
 
 
+def test_zeros_in_memory_are_no_lost_chunks(tmp_path):
+    """Which zarr leaves out, where they are what it fills in."""
+    ds = snapshot().chunk(x=3).assign_coords(time=0.0, count=("x", np.zeros(6, int)), flag=("y", np.zeros(5, bool)))
+    for _ in range(2):
+        mm.store(ds, tmp_path / "a.zarr", progress=False)
+        xr.testing.assert_equal(load(tmp_path / "a.zarr"), ds.compute())
+
+
 def test_names_of_objects_behind_a_url(tmp_path):
     fsspec = pytest.importorskip("fsspec")
     foreign(tmp_path / "a.zarr", *ENCODINGS["v2 . in 3"])
