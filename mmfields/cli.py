@@ -62,8 +62,8 @@ def _cluster(address: str) -> Iterator[None]:
 
     from distributed import Client, KilledWorker
 
-    for name in ("distributed.client", "distributed.core"):  # what these log of a loss is said below
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    for part in ("client", "core"):  # what these log of a loss is said below
+        logging.getLogger(f"distributed.{part}").setLevel(logging.CRITICAL)
     try:
         client = Client(address, timeout="10s")
     except (OSError, ValueError) as error:

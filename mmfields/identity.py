@@ -24,7 +24,8 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from xarray.core.indexing import PandasIndexingAdapter
+
+from mmfields._compat import PandasIndexingAdapter, data_of, file_of, zarr_of
 
 UNKNOWN = "?"
 # Attrs that tell how data came about, and do not belong to their identity.
@@ -113,7 +114,7 @@ def _identity(value: Any) -> str:
 
 
 def _variable(variable: xr.Variable, known: dict[str, str]) -> str:
-    data = array_identity(variable._data, known)
+    data = array_identity(data_of(variable), known)
     return digest("Variable", repr(variable.dims), str(variable.dtype), data, _attrs_identity(variable.attrs))
 
 
@@ -417,13 +418,13 @@ def _of_file(array: Any, paths: list[str]) -> Iterable[str]:
 
 def _of_store(array: Any, paths: list[str]) -> Iterable[str]:
     """An array of xarray's own stores, of zarr or of h5py."""
-    zarr = getattr(array, "_array", array)
+    zarr = zarr_of(array)
     if hasattr(getattr(zarr, "store", None), "root"):
         paths.append(os.path.join(os.path.abspath(zarr.store.root), zarr.path))
         return "zarr", stamp(paths[-1])
     name = getattr(array, "variable_name", None) or getattr(array, "name", None)
     store = getattr(array, "datastore", None)
-    file = getattr(store, "_filename", None) or getattr(getattr(store, "_manager", None), "_args", [None])[0]
+    file = file_of(store)
     if file is None:  # h5py's
         file = getattr(getattr(array, "file", None), "filename", None)
     if not isinstance(file, str | os.PathLike) or name is None:
@@ -460,7 +461,7 @@ def _arrays_in_files(ds: Any) -> Iterator[Any]:
     coords = [] if isinstance(ds, xr.Dataset) else [coord.variable for coord in ds.coords.values()]
     variables = ds.variables.values() if isinstance(ds, xr.Dataset) else [ds.variable, *coords]
     seen: set[int] = set()
-    for data in (variable._data for variable in variables):
+    for data in (data_of(variable) for variable in variables):
         layers = getattr(data.__dask_graph__(), "layers", {}) if is_dask(data) else {}
         held = [_original(n, layer) for n, layer in layers.items() if n.startswith("original-")]
         for array in held if is_dask(data) else [data]:

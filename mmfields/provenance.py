@@ -16,6 +16,7 @@ import numpy as np
 import xarray as xr
 
 from mmfields import __version__
+from mmfields._compat import data_of, meta_of
 from mmfields.identity import ATTRS, MADE, digest, files_of, identity, is_dask, is_quantity, made
 
 __all__ = ["ATTRS", "described", "provenance", "show_versions", "source_of", "verb"]
@@ -67,7 +68,7 @@ class _Call:
         arrays = [v for v in _leaves(given.values()) if _is_array(v)]
         fields_on_no_grid = [v.label() for v in given.values() if hasattr(v, "kernel_form")]
         self.attrs = described(inputs, f"{name}({line})", fields_on_no_grid or [MEMORY if arrays else name])
-        self.given = {v._data.name for data in inputs for v in _variables(data) if is_dask(v._data)}
+        self.given = {data_of(v).name for data in inputs for v in _variables(data) if is_dask(data_of(v))}
         bound.apply_defaults()
         used = {key: value for key, value in _flat(bound).items() if key not in HOW}
         self.identity = digest(name, identity(used))
@@ -166,7 +167,7 @@ def provenance(sources: Iterable[str], history: Iterable[str]) -> dict[str, str]
 def _recorded(result: Any, call: _Call, place: str = "") -> Any:
     """A result with its attrs, its Dask arrays named by their identity; tuples and mappings item by item."""
     if isinstance(result, xr.Dataset):
-        named = {n: _name_variable(v, call, place, str(n)) for n, v in result.variables.items() if is_dask(v._data)}
+        named = {n: _name_variable(v, call, place, str(n)) for n, v in result.variables.items() if is_dask(data_of(v))}
         coords = {n: v for n, v in named.items() if n in result.coords}
         result = result.assign_coords(coords) if coords else result
         data = {n: v for n, v in named.items() if n not in coords}
@@ -176,7 +177,7 @@ def _recorded(result: Any, call: _Call, place: str = "") -> Any:
         coords = {
             n: _name_variable(c.variable, call, place, str(n)) for n, c in result.coords.items() if is_dask(c.data)
         }
-        result = result.copy(deep=False, data=variable._data)
+        result = result.copy(deep=False, data=data_of(variable))
         return (result.assign_coords(coords) if coords else result).assign_attrs(call.story(result))
     if is_dataclass(result) and isinstance(getattr(result, "modes", None), xr.Dataset):  # waves on no grid
         return replace(result, modes=result.modes.assign_attrs(call.story(result.modes)))
@@ -189,7 +190,7 @@ def _recorded(result: Any, call: _Call, place: str = "") -> Any:
 
 def _name_variable(variable: xr.Variable, call: _Call, place: str, name: str) -> xr.Variable:
     """A variable whose Dask array tells its identity: by its name, or in this process where it has many blocks."""
-    array = variable._data
+    array = data_of(variable)
     if not is_dask(array) or MADE.fullmatch(array.name) or array.name in call.given:
         return variable  # or handed through as it came
     own = digest(call.identity, place, name, str(array.dtype))
@@ -206,7 +207,7 @@ def _renamed(array: Any, name: str) -> Any:
     import dask.array as da
 
     axes = tuple(range(array.ndim))
-    return da.blockwise(_same, axes, array, axes, name=name, dtype=array.dtype, meta=array._meta)
+    return da.blockwise(_same, axes, array, axes, name=name, dtype=array.dtype, meta=meta_of(array))
 
 
 def _same(block: Any) -> Any:

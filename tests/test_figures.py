@@ -2,6 +2,7 @@
 
 import json
 import os
+from functools import partial
 
 import matplotlib
 import numpy as np
@@ -11,6 +12,7 @@ import xarray as xr
 import mmfields as mm
 from mmfields import paper
 from mmfields.io.storing import MARKER
+from mmfields.paper import fig4
 
 matplotlib.use("Agg")
 
@@ -92,12 +94,28 @@ def test_a_part_that_is_there_is_not_computed_again(tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise AssertionError("computed again")
 
-    monkeypatch.setattr("mmfields.paper.fig4.traced", refuse)
-    monkeypatch.setattr("mmfields.paper.fig4.patches", refuse)
+    monkeypatch.setattr("mmfields.samples.load", refuse)
     again = paper.compute("fig4", tmp_path, reduced=True)
     assert first.keys() == again.keys()
     for name, ds in first.items():
         xr.testing.assert_identical(ds, again[name])
+
+
+def test_a_part_of_other_arguments_is_refused(tmp_path, monkeypatch):
+    """As a part was left by an earlier version, whose figure had other energies or fewer particles."""
+    small = {"orbits": partial(fig4.traced, count=8, distance=5.0)}
+    monkeypatch.setattr(fig4, "parts", lambda reduced: small)
+    first = paper.compute("fig4", tmp_path, reduced=True)
+    (tmp_path / "orbits.json").unlink()  # of a directory that does not say by which call a part was made
+    xr.testing.assert_identical(first["orbits"], paper.compute("fig4", tmp_path, reduced=True)["orbits"])
+    small["orbits"] = partial(fig4.traced, count=8, distance=5.25)
+    with pytest.raises(mm.SnapshotError, match="already holds other data"):
+        paper.compute("fig4", tmp_path, reduced=True)
+    small["orbits"] = partial(fig4.traced, count=8, distance=5.0)
+    chunk = next(p for p in (tmp_path / "orbits.zarr" / "x" / "c").rglob("*") if p.is_file())
+    chunk.rename(chunk.with_name("renamed"))
+    again = paper.compute("fig4", tmp_path, reduced=True)
+    xr.testing.assert_identical(first["orbits"], again["orbits"])
 
 
 def test_an_interrupted_part_is_completed(tmp_path):

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from mmfields._compat import locks
 from mmfields.cluster.client import outliving_scratch, scratch
 from mmfields.errors import SnapshotError
 
@@ -33,7 +34,10 @@ def create(size: int, dtype: Any, folder: str | None = None) -> str:
         raise _no_room(folder, size, dtype, error) from error
     with os.fdopen(handle, "wb") as file:
         try:
-            os.posix_fallocate(file.fileno(), 0, size * np.dtype(dtype).itemsize)
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, size * np.dtype(dtype).itemsize)
+            else:  # a system that cannot promise the room
+                file.truncate(size * np.dtype(dtype).itemsize)
         except OSError as error:
             forget(path)
             raise _no_room(folder, size, dtype, error) from error
@@ -57,15 +61,6 @@ def _remove_abandoned(folder: str) -> None:
                 with path.open("rb") as file:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     path.unlink()
-
-
-def locks() -> Any:
-    """The module of file locks, None on systems without one."""
-    try:
-        import fcntl
-    except ImportError:
-        return None
-    return fcntl
 
 
 def owner() -> str:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from mmfields._compat import data_of
 from mmfields.conventions.numbers import unit_carried
 from mmfields.conventions.vocabulary import SPATIAL
 from mmfields.errors import ArgumentError, SnapshotError
@@ -45,7 +46,7 @@ def require_plain_data(ds: xr.Dataset | xr.DataArray) -> None:
     require_unpacked(ds)
     arrays = ds.variables if isinstance(ds, xr.Dataset) else {ds.name: ds.variable, **ds.coords}
     for name, array in arrays.items():
-        data = getattr(array, "variable", array)._data  # .data would read what a file holds
+        data = data_of(getattr(array, "variable", array))
         if (unit := unit_carried(data)) is not None:
             raise SnapshotError(
                 f"{name} is a Quantity in {unit}: plain numbers with attrs['units'] are needed, as "

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mmfields._compat import all_chunks, meta_of
 from mmfields.cluster.client import client_in_force, workers_in_force
 from mmfields.conventions import SPATIAL, SnapshotError
 
@@ -133,7 +134,7 @@ def finite(array: Any, name: str, before: str = "a Fourier transform") -> Any:
     """The same NumPy or Dask array; one that is not finite is refused, when its blocks are computed if it is lazy."""
     if not hasattr(array, "dask"):
         return _finite(array, name, before)
-    return array.map_blocks(_finite, name, before, dtype=array.dtype, meta=array._meta)
+    return array.map_blocks(_finite, name, before, dtype=array.dtype, meta=meta_of(array))
 
 
 def _finite(block: np.ndarray, name: str, before: str, block_info: Any = None) -> np.ndarray:
@@ -479,7 +480,7 @@ def forward_modes(array: Any, rank: int, name: str, *, level: Any = None, size: 
     plan = plan._replace(lead=_narrowed(array, plan))
     if plan.slab:
         spectrum = _pencils(array, name, plan, *levels)
-        options = {"dtype": spectrum.dtype, "meta": spectrum._meta}
+        options = {"dtype": spectrum.dtype, "meta": meta_of(spectrum)}
         return spectrum.map_blocks(_along_first, axis=len(plan.lead), inverse=False, **options)
     whole = array.rechunk((*plan.lead, *plan.shape))
     kind = np.result_type(kind, np.complex64)
@@ -516,14 +517,12 @@ def _forward_in_memory(
 
 def _narrowed(array: Any, plan: _Plan) -> tuple[Any, ...]:
     """Chunks of the axes that are not transformed: as they are, or so small that a block keeps its size."""
-    from dask.array.core import normalize_chunks
-
     row = array.dtype.itemsize * max(1, plan.slab or plan.shape[0]) * math.prod(plan.shape[1:])
     rows = max(1, max(2 * BLOCK_BYTES, array.nbytes // (2 * MOST_BLOCKS_OF_PEERS)) // row)
     if not plan.lead or math.prod(max(c) for c in plan.lead) <= rows:
         return plan.lead
     sizes = array.shape[: len(plan.lead)]
-    return normalize_chunks("auto", sizes, limit=rows, dtype=np.dtype(np.int8), previous_chunks=plan.lead)
+    return all_chunks("auto", sizes, np.dtype(np.int8), limit=rows, previous_chunks=plan.lead)
 
 
 def backward_modes(array: Any, shape: Sequence[int], chunks: Sequence[Any], *, overwrite: bool = False) -> Any:
@@ -543,7 +542,7 @@ def backward_modes(array: Any, shape: Sequence[int], chunks: Sequence[Any], *, o
     plan = _plan(np.empty(0, array.dtype).real.dtype, chunks, rank)
     if plan.slab:
         pencils = _rechunk(array, (*lead, shape[0], *plan.pencil), plan)
-        options = {"dtype": array.dtype, "meta": array._meta}
+        options = {"dtype": array.dtype, "meta": meta_of(array)}
         out = _from_pencils(pencils.map_blocks(_along_first, axis=len(lead), inverse=True, **options), plan)
     else:
         out = _inverse(array.rechunk((*lead, *array.shape[-rank:])), len(lead), shape)

@@ -1,4 +1,21 @@
-"""Snapshots in and out: one xarray engine per code or format, and the resumable store."""
+"""Snapshots in and out: one xarray engine per code or format, and the resumable store.
+
+What is detected of a damaged file depends on what its format says.  Every format is held against its own length, so
+that what is cut off, and bytes that were inserted or lost among its numbers, are refused:
+
+- ``pegasus``, ``athenak``, ``athena_bin``, ``vpic``, ``pluto`` and ``amrex``: by the sizes that the header states,
+  which must make the length of the file to the byte; blocks by their own headers; of ``amrex`` and ADIOS2 also numbers,
+  by the extremes that are stated.
+- VTK: by the lines between the variables.  A byte lost in the last variable of a file that ends with an empty line
+  cannot be told.
+- HDF5 (``athdf``, ``openpmd``, ``jhtdb``, ``entity``, ``tristan``, ``osiris``, netCDF): by the end that the file states
+  and the places of all data; numbers only where the file has checksums (:mod:`mmfields.io._hdf5`).
+- zarr: by the names and the checksums of chunks (:mod:`mmfields.io._chunks`).
+
+No format but those with checksums or extremes can tell one number from another, and none tells a digit that was
+changed, lost or put in where a number is written as text: times and limits in the headers of NBF, VTK and AMReX, the
+tables ``dbl.out`` and ``grid.out`` of PLUTO, and histories, whose lines are held against the number of columns.
+"""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -29,6 +46,7 @@ from mmfields.io._recognize import by_content, by_head, remedy, remedy_of_hdf5
 from mmfields.io._remote import holds, resolved
 from mmfields.io._series import file_chunks, joined, require_chunks, stacked
 from mmfields.io._snapshot import Bare, NoFields, bare, require_file
+from mmfields.io._verify import read_through
 from mmfields.io.amrex import is_of_particles, is_plotfile
 from mmfields.io.covering import from_yt
 from mmfields.io.foreign import as_snapshot, open_foreign
@@ -171,6 +189,8 @@ def open_snapshot(
     path: str | os.PathLike,
     engine: str | type[BackendEntrypoint] | None = None,
     chunks: Any = {},  # noqa: B006  the fixed signature; never mutated
+    *,
+    verify: bool = False,
     **options: Any,
 ) -> xr.Dataset:
     """Open a snapshot of any code, lazily, in the snapshot convention.
@@ -187,6 +207,10 @@ def open_snapshot(
         xarray, or a class of one, opens too; what it gives goes through :func:`as_snapshot`.
     chunks : as for :func:`xarray.open_dataset`
         ``{}``, the default, follows the chunks of the file; None gives lazily indexed NumPy arrays.
+    verify : bool
+        Read all numbers once, on the current Dask scheduler, and keep none: chunks that do not unpack, that differ from
+        their checksum, or that are not there are told now and not when they are needed.  Without it only headers are
+        read, and chunks counted.
     **options
         Options of the engine: ``boundary`` for all codes' formats, ``level``, ``staggered``,
         ``mesh``, ``frame`` … where the engine has them.  With another engine, its own, and
@@ -206,6 +230,14 @@ def open_snapshot(
     FileNotFoundError
         If there is no such file.
     """
+    ds = _opened(path, engine, chunks, options)
+    if verify:
+        read_through(ds)
+    return ds
+
+
+def _opened(path: str | os.PathLike, engine: Any, chunks: Any, options: dict[str, Any]) -> xr.Dataset:
+    """A snapshot of which only headers have been read."""
     path = plain(path)
     if is_url(path):
         path = resolved(path)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mmfields._compat import read_at
 from mmfields.io._lazy import RawBlocks, Region, Source
 
 # File of a first output: the one of another that stands for it, and how many bytes further on its numbers lie.
@@ -60,4 +61,4 @@ def pieces_of(path: str, ranges: Iterable[tuple[int, int]]) -> tuple[int, list[b
     """Size of a file, and what lies in parts of it, each begun at an offset and so many bytes long."""
     with open(path, "rb", buffering=0) as file:
         descriptor = file.fileno()
-        return os.fstat(descriptor).st_size, [os.pread(descriptor, count, begin) for begin, count in ranges]
+        return os.fstat(descriptor).st_size, [read_at(descriptor, count, begin) for begin, count in ranges]

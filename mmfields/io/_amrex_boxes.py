@@ -10,6 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from mmfields._compat import read_at
 from mmfields.conventions import SnapshotError
 from mmfields.io._lazy import Files, RawBlocks, native, read_bytes
 
@@ -201,13 +202,13 @@ def _starts(
                     sizes[name] = os.path.getsize(path) if os.path.isfile(path) else -1
                 count = math.prod(b - a + 1 for a, b in zip(*box[:2], strict=True)) * components * kinds[-1].itemsize
                 fits = 0 < count <= sizes[name] - offset - len(line)
-                if fits and os.pread(files[path], len(line), offset) == line:
+                if fits and read_at(files[path], len(line), offset) == line:
                     starts[i] = offset + len(line)
                     kinds.append(kinds[-1])
                     continue
             starts[i], stored = _fab(path, offset, boxes[i], components)
             kinds.append(stored)
-            begin = os.pread(files[path], int(starts[i]) - offset, offset).split(b")))")[0] + b")))"
+            begin = read_at(files[path], int(starts[i]) - offset, offset).split(b")))")[0] + b")))"
     return starts, kinds
 
 

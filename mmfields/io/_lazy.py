@@ -15,9 +15,15 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
-from xarray.backends.common import BackendArray
-from xarray.core import indexing
 
+from mmfields._compat import (
+    BackendArray,
+    ExplicitIndexer,
+    IndexingSupport,
+    explicit_indexing_adapter,
+    open_flags,
+    read_into,
+)
 from mmfields.conventions import SnapshotError
 from mmfields.io import _hdf5
 from mmfields.io._block_extrema import Stated, require_extrema
@@ -43,8 +49,8 @@ class LazyArray(BackendArray):
         self.shape = source.shape
         self.dtype = source.dtype
 
-    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
-        return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.BASIC, self._read)
+    def __getitem__(self, key: ExplicitIndexer) -> Any:
+        return explicit_indexing_adapter(key, self.shape, IndexingSupport.BASIC, self._read)
 
     def _read(self, key: tuple) -> np.ndarray:
         region, pick = [], []
@@ -94,7 +100,7 @@ class Files(dict):
     def __missing__(self, path: str) -> int:
         if len(self) == self.MOST:
             self.__exit__()
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe would never open
+        descriptor = os.open(path, open_flags())
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
             raise SnapshotError(f"{path} is no file, but a pipe, a device or a directory; copy its content to a file")
@@ -132,7 +138,7 @@ def _read_into(descriptor: int, path: str, offset: int, view: memoryview) -> mem
     """Fill `view` from an open file."""
     done = 0
     while done < len(view):
-        got = os.preadv(descriptor, [view[done:]], offset + done)
+        got = read_into(descriptor, view[done:], offset + done)
         if not got:
             raise SnapshotError(
                 f"{path}: {len(view) - done} bytes missing at offset {offset + done}: the file is truncated; "
@@ -237,7 +243,7 @@ class RawBlocks:
                 size = min(step, len(out) - index) * row
                 parts = [view[at : at + size] for at in range(0, len(blocks) * size, size)]
                 for path, begin, part in zip(paths, first, parts, strict=True):
-                    if os.preadv(files[path], [part], begin + index * row) < size:
+                    if read_into(files[path], part, begin + index * row) < size:
                         _read_into(files[path], path, begin + index * row, part)
                 values = np.frombuffer(view[: len(blocks) * size], self.stored)[self.component :: self.components]
                 out[index : index + step] = values.reshape(len(blocks), -1, *shape).transpose(inward)

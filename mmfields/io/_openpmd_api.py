@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from mmfields._compat import after_fork
 from mmfields.conventions import SnapshotError
 from mmfields.io import _openpmd_process
 from mmfields.io._block_extrema import require_extrema
@@ -115,7 +116,7 @@ def _forget() -> None:
     _lock, _process = threading.Lock(), None
 
 
-os.register_at_fork(after_in_child=_forget)
+after_fork(_forget)
 
 
 def ask(path: str, size: int = 0, **request: Any) -> tuple[dict[str, Any], np.ndarray]:

@@ -1,19 +1,27 @@
 """Zarr stores and netCDF files in the convention, whose faults come out as SnapshotError when they are read, too."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from xarray.backends import BackendEntrypoint
-from xarray.backends.common import BackendArray
-from xarray.core import indexing
 
+from mmfields._compat import (
+    BackendArray,
+    BasicIndexer,
+    ExplicitIndexer,
+    IndexingSupport,
+    LazilyIndexedArray,
+    data_of,
+    explicit_indexing_adapter,
+    in_memory,
+)
 from mmfields.conventions import SnapshotError
 from mmfields.io import _hdf5
 from mmfields.io._paths import is_url
-from mmfields.io._remote import chunk_counts
+from mmfields.io._remote import chunk_names
 from mmfields.io.virtual import is_references, open_references
 
 # netCDF's dimensions without coordinates are datasets that nobody writes.
@@ -27,12 +35,14 @@ class Guarded(BackendArray):
         self.array, self.where = array, where
         self.shape, self.dtype = array.shape, array.dtype
 
-    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
-        return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.BASIC, self._read)
+    def __getitem__(self, key: ExplicitIndexer) -> Any:
+        return explicit_indexing_adapter(key, self.shape, IndexingSupport.BASIC, self._read)
 
     def _read(self, key: tuple) -> np.ndarray:
         try:
-            return np.asarray(self.array[indexing.BasicIndexer(key)])
+            return np.asarray(self.array[BasicIndexer(key)])
+        except SnapshotError as error:
+            raise SnapshotError(f"{self.where}: {error}; copy or write the file again") from error
         except Exception as error:
             advice = _hdf5.advice(error) or "it is damaged, copy or write it again"
             raise SnapshotError(f"{self.where} cannot be read ({type(error).__name__}: {error}); {advice}") from error
@@ -47,14 +57,10 @@ class OwnBackend(BackendEntrypoint):
     def open_dataset(self, filename_or_obj: Any, *, drop_variables: str | Iterable[str] | None = None) -> xr.Dataset:
         """Open a zarr directory or a netCDF file; the caller reports what goes wrong."""
         path = os.fspath(filename_or_obj)
-        if is_url(path):
-            _require_counted(path, chunk_counts(path))
-            ds = xr.open_dataset(path, engine="zarr", chunks=None, drop_variables=drop_variables)
-        elif is_references(path):
+        if not is_url(path) and is_references(path):
             ds = open_references(path, drop_variables)
-        elif os.path.isdir(path):
-            _require_zarr_chunks(path)
-            ds = xr.open_dataset(path, engine="zarr", chunks=None, drop_variables=drop_variables)
+        elif is_url(path) or os.path.isdir(path):
+            ds = _open_zarr(path, drop_variables)
         elif _hdf5.is_hdf5(path):
             with _hdf5.examined(path) as file:
                 _require_own_data(file)
@@ -62,8 +68,8 @@ class OwnBackend(BackendEntrypoint):
         else:
             ds = xr.open_dataset(path, engine="scipy", chunks=None, drop_variables=drop_variables)
         for name, variable in ds.variables.items():
-            if name not in ds.indexes and variable.ndim and not variable._in_memory:
-                guarded = indexing.LazilyIndexedArray(Guarded(variable._data, f"{path}: {name}"))
+            if name not in ds.indexes and variable.ndim and not in_memory(variable):
+                guarded = LazilyIndexedArray(Guarded(data_of(variable), f"{path}: {name}"))
                 wrapped = xr.Variable(variable.dims, guarded, variable.attrs, variable.encoding)
                 ds = ds.assign_coords({name: wrapped}) if name in ds.coords else ds.assign({name: wrapped})
         return ds
@@ -88,34 +94,14 @@ def _require_own_data(group: Any) -> None:
                 _hdf5.dataset(group, name)
 
 
-def _require_zarr_chunks(path: str) -> None:
-    """Every chunk of every array is a file of its own below the store: zarr would give fill values for lost ones."""
-    counts: dict[str, int] = {}
-    for folder, folders, files in os.walk(path):
-        for name in (*files, *folders):
-            place = os.path.join(folder, name)
-            if os.path.islink(place) or not (os.path.isfile(place) or os.path.isdir(place)):
-                raise SnapshotError(
-                    f"{place} is a link, a pipe or a device, which is not followed; copy the store whole"
-                )
-        array = os.path.relpath(folder, path).split(os.sep)[0]
-        counts[array] = counts.get(array, 0) + sum(f not in ("zarr.json", ".zarray", ".zattrs") for f in files)
-    _require_counted(path, counts)
-
-
-def _require_counted(path: str, counts: Mapping[str, int]) -> None:
-    """The arrays of a store have as many chunks as were found there."""
+def _open_zarr(path: str, drop_variables: str | Iterable[str] | None) -> xr.Dataset:
+    """A zarr store whose chunks are all there; their sizes are looked at before they are unpacked."""
     import zarr
 
-    store = zarr.open_group(path, mode="r")
-    for name, array in store.arrays():
-        if getattr(array, "shards", None) is not None:
-            continue
-        found = counts.get(name, 0)
-        if found < array.nchunks:
-            raise SnapshotError(
-                f"{array.nchunks - found} of {array.nchunks} chunks of {name} are missing: copy the store again; if "
-                "they were left out as empty on purpose, open it with xarray.open_zarr"
-            )
-        if int(np.prod(array.chunks, dtype=object)) > max(8 * array.size, _hdf5.MOST_OF_CHUNK):
-            raise SnapshotError(f"chunks of {array.chunks} for a shape of {array.shape} of {name}: it is damaged")
+    from mmfields.io._chunks import bounded, names_below, require_chunks
+
+    names = chunk_names(path) if is_url(path) else names_below(path)
+    group = zarr.open_group(path, mode="r")
+    require_chunks(group, names)
+    found = {"consolidated": group.metadata.consolidated_metadata is not None, "drop_variables": drop_variables}
+    return xr.open_dataset(bounded(group), engine="zarr", chunks=None, **found)

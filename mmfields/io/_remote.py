@@ -81,14 +81,14 @@ def matches(pattern: str) -> list[str]:
     return found
 
 
-def chunk_counts(url: str) -> dict[str, int]:
-    """How many chunks of each array a store holds."""
+def chunk_names(url: str) -> dict[str, set[str]]:
+    """Names of the objects below each array of a store."""
     fs, root = _filesystem(url)
-    counts: dict[str, int] = {}
+    names: dict[str, set[str]] = {}
     for path in fs.find(root):
         array, _, name = path[len(root) :].strip("/").partition("/")
-        counts[array] = counts.get(array, 0) + (bool(name) and name not in ("zarr.json", ".zarray", ".zattrs"))
-    return counts
+        names.setdefault(array, set()).add(name)
+    return names
 
 
 def holds(url: str, name: str) -> bool:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from dask.base import tokenize
-from xarray.core import indexing
 
+from mmfields._compat import LazilyIndexedArray, data_of
 from mmfields.conventions import SPATIAL, ArgumentError, SnapshotError, stated_unit
 from mmfields.io._alike import AlikeStack, Moves, in_file
 from mmfields.io._lazy import LazyArray, Stack
@@ -63,7 +63,7 @@ class _Member:
         axes = {dim: found[dim].values for dim in found.dims if dim != "time" and dim in found.coords}
         times = np.atleast_1d(found["time"].values) if "time" in found.dims else _stamps(found.attrs)
         whole = "time" not in found.dims
-        sources = {n: getattr(v.variable._data, "array", None) for n, v in found.data_vars.items()} if whole else {}
+        sources = {n: getattr(data_of(v.variable), "array", None) for n, v in found.data_vars.items()} if whole else {}
         sources = {name: getattr(array, "source", None) for name, array in sources.items()}
         return cls(path, times, variables, axes, found.attrs, sources)
 
@@ -89,7 +89,7 @@ def stacked(opened: list[tuple[str, xr.Dataset | Bare | Alike]], chunks: Any) ->
     for name, variable in first.data_vars.items():
         stack = _stack(members, name)
         preferred = {"time": 1, **variable.encoding["preferred_chunks"]}
-        data = indexing.LazilyIndexedArray(LazyArray(stack))
+        data = LazilyIndexedArray(LazyArray(stack))
         variables[name] = xr.Variable(("time", *variable.dims), data, variable.attrs, {"preferred_chunks": preferred})
     own = {key: value for key, value in first.attrs.items() if key not in ("time", *ATTRS)}
     attrs = {key: value for key, value in own.items() if all(m.attrs.get(key) == value for m in members)}

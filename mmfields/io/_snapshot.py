@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from xarray.core import indexing
 
+from mmfields._compat import LazilyIndexedArray
 from mmfields.conventions import (
     LONG_NAMES,
     SPATIAL,
@@ -196,7 +196,7 @@ def build(
         notes = {"units": item.units, "long_name": LONG_NAMES.get(name, item.code_name)}
         if item.units == "1":
             notes["normalization"] = item.normalization
-        data = indexing.LazilyIndexedArray(LazyArray(item.source))
+        data = LazilyIndexedArray(LazyArray(item.source))
         encoding = {"preferred_chunks": {d: axes[d].chunk if d in axes else 1 for d in item.dims}}
         variables[name] = xr.Variable(item.dims, data, {**notes, "code_name": item.code_name, **item.attrs}, encoding)
     coords = {}

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from mmfields._compat import read_at
 from mmfields.conventions import SnapshotError
 
 LONGEST_LINE = 1 << 16
@@ -27,7 +28,7 @@ class Walker:
 
     def bytes(self, offset: int, count: int) -> bytes:
         """So many bytes at an offset, all of which the file has."""
-        return os.pread(self._file.fileno(), count, offset)
+        return read_at(self._file.fileno(), count, offset)
 
     def line(self) -> str:
         """The rest of the line."""

@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 from xarray.backends import BackendEntrypoint
 
+from mmfields._compat import data_of, in_memory
 from mmfields.conventions import (
     LONG_NAMES,
     SPATIAL,
@@ -181,7 +182,7 @@ def _dataset(ds: Any) -> xr.Dataset:
 def _plain(ds: xr.Dataset) -> xr.Dataset:
     """Arrays of pint without their units, which go into attrs; packed ones are refused."""
     require_unpacked(ds)
-    if not any(unit_carried(v._data) is not None for v in ds.variables.values()):
+    if not any(unit_carried(data_of(v)) is not None for v in ds.variables.values()):
         return ds
     try:
         import pint_xarray  # noqa: F401  it makes ds.pint
@@ -389,7 +390,7 @@ def _centred(reading: _Reading, out: xr.Dataset, edges: Mapping[str, str], stagg
     found, kept, losses = {}, {}, dict.fromkeys(SPATIAL, (0, 0))
     for name, target in reading.names.items():
         variable = reading.ds[name].variable
-        variable = xr.Variable([turn[d] for d in variable.dims], variable._data, variable.attrs, variable.encoding)
+        variable = xr.Variable([turn[d] for d in variable.dims], data_of(variable), variable.attrs, variable.encoding)
         shifts = _shifts(reading, name, out, EPOCH_SHIFTS.get(plain_name(name)[-2:], "") if epoch else "")
         if shifts and staggered:
             kept[f"{target}_f"] = _as_stored(variable, shifts, out)
@@ -441,7 +442,7 @@ def _side(ds: xr.Dataset, dim: Hashable, axis: str, out: xr.Dataset) -> str:
 
 def _lazy(variable: xr.Variable) -> xr.Variable:
     """The variable in chunks of its file, so that arithmetic does not read it."""
-    if variable._in_memory or variable.chunks is not None:
+    if in_memory(variable) or variable.chunks is not None:
         return variable
     chunks = variable.encoding.get("preferred_chunks", {})
     return variable.chunk({d: chunks.get(d, "auto") for d in variable.dims})
@@ -470,7 +471,7 @@ def _as_stored(variable: xr.Variable, shifts: Mapping[str, str], out: xr.Dataset
         places = first + width * np.arange(variable.sizes[axis])
         coords[f"{axis}_f"] = (f"{axis}_f", places, {"spacing": width, "long_name": f"{axis} (edges)"})
     own = [f"{d}_f" if d in shifts else d for d in variable.dims]
-    return xr.Variable(own, variable._data, variable.attrs, variable.encoding), coords
+    return xr.Variable(own, data_of(variable), variable.attrs, variable.encoding), coords
 
 
 # --- units and attrs --------------------------------------------------------------------------

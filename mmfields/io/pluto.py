@@ -160,6 +160,7 @@ def _vtk_header(reader: Walker, axes: Mapping[str, Axis]) -> int:
     if points.startswith("FIELD"):  # the time, for VisIt
         reader.expect("TIME 1 1 double")
         reader.skip(1, np.dtype("f8"))
+        reader.newline()
         points = reader.expect(r"DIMENSIONS \d+ \d+ \d+")[0]
     wanted = [axes[d].cells + 1 if d in axes else 1 for d in SPATIAL]
     if points.split()[1:] != list(map(str, wanted)):
@@ -167,6 +168,7 @@ def _vtk_header(reader: Walker, axes: Mapping[str, Axis]) -> int:
     for dim, count in zip(SPATIAL, wanted, strict=True):
         reader.expect(f"{dim.upper()}_COORDINATES {count} float")
         edges = reader.numbers(count, REAL)
+        reader.newline()
         if dim in axes and not np.allclose(edges[[0, -1]], _limits(axes[dim]), rtol=1e-6, atol=1e-3 * axes[dim].width):
             raise SnapshotError(f"{path}: coordinates along {dim} are not those of grid.out; they are of two runs")
     cells = int(np.prod([n for n in (n - 1 for n in wanted) if n]))
@@ -185,6 +187,7 @@ def _vtk_sources(path: str, axes: Mapping[str, Axis]) -> dict[str, Source]:
                 reader.expect("LOOKUP_TABLE default")
             count = 3 if kind == "VECTORS" else 1
             begin = np.array([reader.skip(cells * count, REAL)])
+            reader.newline()
             for i in range(count):
                 blocks = RawBlocks((path,), np.zeros(1, np.int32), begin, np.array([shape]), REAL, count, i)
                 own = _component(name, i) if count > 1 else name

@@ -6,20 +6,21 @@ import os
 import shutil
 import uuid
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
 
+from mmfields._compat import graph_of, locks
 from mmfields.cluster.client import client_in_force
 from mmfields.cluster.progress import bars
 from mmfields.conventions import ArgumentError, SnapshotError, require_plain_data, unit_carried, warn
 from mmfields.identity import UNKNOWN, files_of, identity
-from mmfields.io._difference import difference
+from mmfields.io._difference import difference, same_structure
 from mmfields.io._paths import is_url, plain
-from mmfields.provenance import ATTRS, provenance, source_of
+from mmfields.provenance import provenance, source_of
 
 # Lies in a store until its last chunk is written.
 MARKER = ".mmfields-incomplete"
@@ -31,6 +32,14 @@ RESUMES = ("identity", "structure")
 def is_incomplete(path: str | os.PathLike) -> bool:
     """Whether a store at `path` was begun and not finished."""
     return os.path.exists(os.path.join(os.fspath(path), MARKER))
+
+
+def is_whole(path: str | os.PathLike) -> bool:
+    """Whether there is a finished store at `path` that has all its chunks."""
+    from mmfields.io._chunks import lost
+
+    path = os.fspath(path)
+    return os.path.exists(os.path.join(path, "zarr.json")) and not is_incomplete(path) and not lost(path)
 
 
 def store(
@@ -46,10 +55,12 @@ def store(
     Every chunk appears in the store whole or not at all.  A store records the identity of what it holds: the
     functions of mmfields that made it with their arguments, and the files (path, size, time of modification) or
     arrays that they read.  A second call with the same data computes only what is missing, on whatever scheduler and
-    in whatever chunks, and the result equals an undisturbed run byte for byte.  A call with anything else is refused,
+    in whatever chunks, and the result equals an undisturbed run byte for byte; so it does for chunks that a finished
+    store has lost.  A call with anything else is refused,
     whether the store is finished or not.  (Operations of your own in between, such as ``isel`` or ``mean``, are told
     apart by the graphs of Dask, which also know the chunks: with other chunks, or loaded into memory, they count as
-    other data.)
+    other data, and may do so under another version of Dask.  All else resumes under any version of zarr, xarray and
+    Dask that mmfields runs with.)
 
     Parameters
     ----------
@@ -87,11 +98,12 @@ def store(
     _require_readable(ds, path)
     record = _record(ds)
     ds = ds.drop_encoding()
-    if not overwrite and os.path.exists(path) and not is_incomplete(path):
-        _resumed(ds, path, record, resume)
-        return xr.open_zarr(path)
     try:
-        with _only_writer(path):
+        if not overwrite and os.path.exists(path) and not is_incomplete(path):
+            _resumed(ds, path, record, resume)
+            if is_whole(path):
+                return xr.open_zarr(path)
+        with _only_writer(path) as alone:
             if overwrite and os.path.lexists(path):
                 _require_store(path)
                 remove(path)
@@ -99,10 +111,11 @@ def store(
                 ds = _even_chunks(ds)
                 _begin(ds, path, record)
             else:
+                _reopen(path)
                 ds = _resumed(ds, path, record, resume)
             if is_incomplete(path):
-                _fill(ds, path, progress)
-                os.remove(os.path.join(path, MARKER))
+                _fill(ds, path, progress, alone=alone)
+                _end(path)
     except OSError as error:
         raise SnapshotError(
             f"{path}: cannot be written ({error.strerror or error}); mend that and run again, it resumes"
@@ -215,34 +228,60 @@ def _uneven(variable: xr.Variable) -> bool:
     return any(len(set(sizes[:-1])) > 1 or sizes[-1] > sizes[0] for sizes in variable.chunks or ())
 
 
+def _reopen(path: str) -> None:
+    """Mark a finished store that has lost chunks as one to be finished."""
+    from mmfields.io._chunks import lost
+
+    if os.path.exists(os.path.join(path, "zarr.json")) and not is_incomplete(path) and lost(path):
+        _mark(path)
+
+
+def _end(path: str) -> None:
+    """Mark a store as finished, which has all its chunks."""
+    from mmfields.io._chunks import lost
+
+    if missing := lost(path):
+        name, keys = next(iter(missing.items()))
+        raise SnapshotError(
+            f"{path}: {len(keys)} chunks of {name}, which is in memory and was written at the beginning, are lost, "
+            f"first {keys[0]!r}: give overwrite=True"
+        )
+    with suppress(FileNotFoundError):  # of one that another run without locks has finished
+        os.remove(os.path.join(path, MARKER))
+
+
 @contextmanager
-def _only_writer(path: str) -> Iterator[None]:
-    """Hold the right to write a store; the system gives it back when the process ends, however it ends."""
-    try:
-        import fcntl
-    except ImportError:  # a system without these locks
-        yield
-        return
+def _only_writer(path: str) -> Iterator[bool]:
+    """Hold the right to write a store; the system gives it back when the process ends, however it ends.
+
+    True where it is certain that nobody else has it.
+    """
     folder, name = os.path.split(path)
     os.makedirs(folder, exist_ok=True)
     place = os.path.join(folder, f".{name}.lock")
-    descriptor = _locked(place, path, fcntl)
+    descriptor, alone = _locked(place, path)
     try:
-        yield
+        yield alone
     finally:
+        if os.name != "posix":  # which does not remove what is open
+            os.close(descriptor)
         with suppress(FileNotFoundError):
             os.remove(place)
-        os.close(descriptor)
+        if os.name == "posix":
+            os.close(descriptor)
 
 
-def _locked(place: str, path: str, fcntl: Any) -> int:
-    """Descriptor of a locked file; where the file system has no locks there is a warning."""
+def _locked(place: str, path: str) -> tuple[int, bool]:
+    """Descriptor of a file, and whether it is locked; where that is not possible there is a warning."""
+    fcntl = locks()
     while True:
         descriptor = os.open(place, os.O_RDWR | os.O_CREAT, 0o644)
         try:
+            if fcntl is None:
+                raise OSError(errno.ENOSYS, "no locks")
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.path.exists(place) and os.path.samestat(os.fstat(descriptor), os.stat(place)):
-                return descriptor  # not one that its holder has removed in between
+                return descriptor, True  # not one that its holder has removed in between
         except BlockingIOError:
             os.close(descriptor)
             raise SnapshotError(
@@ -253,7 +292,7 @@ def _locked(place: str, path: str, fcntl: Any) -> int:
                 os.close(descriptor)
                 raise
             warn(f"the file system of {path} has no locks: see to it that no two runs write this store at once")
-            return descriptor
+            return descriptor, False
         os.close(descriptor)
 
 
@@ -282,6 +321,7 @@ def _require_store(path: str) -> None:
 
 def _template(ds: xr.Dataset, path: str) -> None:
     """Metadata, coordinates and eager variables of the store; no chunk of a Dask array."""
+    import zarr
     from zarr.codecs import ZstdCodec
 
     encoding: dict[Any, dict] = {}
@@ -292,7 +332,8 @@ def _template(ds: xr.Dataset, path: str) -> None:
     with warnings.catch_warnings():
         # zarr says of every consolidated store that other libraries may not know the consolidation
         warnings.filterwarnings("ignore", message="Consolidated metadata")
-        ds.to_zarr(path, mode="w", compute=False, consolidated=True, zarr_format=3, encoding=encoding)
+        with zarr.config.set({"array.write_empty_chunks": True}):  # else nothing tells zeros from what was lost
+            ds.to_zarr(path, mode="w", compute=False, consolidated=True, zarr_format=3, encoding=encoding)
     # the consolidated metadata come in the order of a directory listing, which is anybody's guess
     root = os.path.join(path, "zarr.json")
     with open(root) as file:
@@ -302,6 +343,11 @@ def _template(ds: xr.Dataset, path: str) -> None:
     described["consolidated_metadata"]["metadata"] = {name: members[name] for name in order}
     with open(root, "w") as file:
         json.dump(described, file, indent=2)
+
+
+def _mark(path: str) -> None:
+    with open(os.path.join(path, MARKER), "w") as file:
+        file.write("being written by mmfields; run mm.store again to finish it\n")
 
 
 def _begin(ds: xr.Dataset, path: str, record: Mapping[str, Any]) -> None:
@@ -316,8 +362,7 @@ def _begin(ds: xr.Dataset, path: str, record: Mapping[str, Any]) -> None:
         _template(ds, temporary)
         with open(os.path.join(temporary, RECORD), "w") as file:
             json.dump(record, file, indent=2)
-        with open(os.path.join(temporary, MARKER), "w") as file:
-            file.write("being written by mmfields; run mm.store again to finish it\n")
+        _mark(temporary)
         os.rename(temporary, path)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -325,59 +370,67 @@ def _begin(ds: xr.Dataset, path: str, record: Mapping[str, Any]) -> None:
 
 
 def _same_structure(ds: xr.Dataset, path: str) -> bool:
-    """Whether the store at `path` was begun from a dataset of this structure."""
+    """Whether the store at `path` was begun from a dataset of this structure, by whatever versions of the libraries."""
     _require_store(path)
     folder, name = os.path.split(path)
     temporary = os.path.join(folder, f".{name}.{uuid.uuid4().hex}.begun")
     try:
         _template(ds, temporary)
-        chunked = {str(name) for name, variable in ds.variables.items() if variable.chunks is not None}
-        return _described(temporary, chunked) == _described(path, chunked)
+        lazy = {str(name) for name, variable in ds.variables.items() if variable.chunks is not None}
+        here, there = (_described(place) for place in (temporary, path))
+        return same_structure(here, there, lazy)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _described(path: str, chunked: set[str]) -> dict[str, bytes]:
-    """Every file of a store but the chunks of Dask arrays and what says how it came about."""
-    found = {}
-    for folder, _, files in os.walk(path):
-        relative = os.path.relpath(folder, path)
-        for file in files:
-            if file in (MARKER, RECORD) or file.endswith(".partial"):
-                continue
-            if relative.split(os.sep)[0] in chunked and file != "zarr.json":
-                continue
-            with open(os.path.join(folder, file), "rb") as handle:
-                content = handle.read()
-            found[os.path.join(relative, file)] = _without_story(content) if file == "zarr.json" else content
-    return found
+def _described(path: str) -> xr.Dataset:
+    """What a store says that it holds; its metadata may lie in one place or in many."""
+    import zarr
+
+    together = zarr.open_group(path, mode="r").metadata.consolidated_metadata is not None
+    return xr.open_zarr(path, chunks=None, consolidated=together)
 
 
-def _without_story(content: bytes) -> bytes:
-    """Metadata without the attrs that say how the data came about."""
-    return json.dumps(
-        json.loads(content, object_hook=lambda found: {k: v for k, v in found.items() if k not in ATTRS})
-    ).encode()
-
-
-def _fill(ds: xr.Dataset, path: str, progress: bool) -> None:
-    """Compute and write the chunks that are not there yet."""
+def _fill(ds: xr.Dataset, path: str, progress: bool, *, alone: bool) -> None:
+    """Compute and write the chunks that are not there yet; what a kill left half-written goes, if `alone`."""
     import dask
 
-    for folder, _, files in os.walk(path):  # what a kill left half-written
-        for file in files:
+    from mmfields.io._chunks import names_below
+
+    names = names_below(path)
+    for array in names if alone else ():
+        for file in names[array]:
             if file.endswith(".partial"):
-                os.remove(os.path.join(folder, file))
+                os.remove(os.path.join(path, array, file))
     write = dask.delayed(_write, pure=False)
     tasks = []
     chunked = {name: variable for name, variable in ds.variables.items() if variable.chunks is not None}
     keys = _together([variable.data for variable in chunked.values()])
+    belongs = _stamp(path)
     for (name, variable), blocks in zip(chunked.items(), keys, strict=True):
+        key = _keys(path, str(name))
+        there = names.get(str(name), set())
         for index, corner in _blocks(variable.chunks):
-            if not os.path.exists(os.path.join(path, str(name), "c", *map(str, index))):
-                tasks.append(write(blocks[index], path, str(name), corner))
+            if key(index) not in there:
+                tasks.append(write(blocks[index], path, str(name), corner, belongs))
     if tasks:
         _compute(tasks, progress)
+
+
+def _keys(path: str, name: str) -> Callable[[tuple[int, ...]], str]:
+    """What gives the name of a chunk of an array in a store, as the array encodes it."""
+    import zarr
+
+    return zarr.open_array(os.path.join(path, name), mode="r").metadata.encode_chunk_key
+
+
+def _stamp(path: str) -> str:
+    """What a store says that it holds, by which a task knows whether it is still the store that it writes to."""
+    try:
+        with open(os.path.join(path, RECORD)) as file:
+            return str(json.load(file).get("identity", ""))
+    except (OSError, ValueError):
+        return ""
 
 
 def _together(arrays: list) -> list[np.ndarray]:
@@ -385,14 +438,9 @@ def _together(arrays: list) -> list[np.ndarray]:
 
     Each array optimized on its own would be fused with what it shares with the others, and that computed for each.
     """
-    import dask.array as da
     from dask.delayed import Delayed
-    from dask.highlevelgraph import HighLevelGraph
 
-    graph = HighLevelGraph.merge(*(array.__dask_graph__() for array in arrays))
-    graph = HighLevelGraph.from_collections(
-        "store", da.Array.__dask_optimize__(graph, [a.__dask_keys__() for a in arrays])
-    )
+    graph = graph_of("store", arrays)
     found = []
     for array in arrays:
         blocks = np.empty(array.numblocks, object)
@@ -409,10 +457,15 @@ def _blocks(chunks: tuple[tuple[int, ...], ...]) -> Iterator[tuple[tuple[int, ..
         yield index, tuple(int(s[i]) for s, i in zip(starts, index, strict=True))
 
 
-def _write(block: Any, path: str, name: str, corner: tuple[int, ...]) -> None:
-    """Write one chunk; zarr's local store puts the file in place in one step."""
+def _write(block: Any, path: str, name: str, corner: tuple[int, ...], belongs: str) -> None:
+    """Write one chunk; zarr's local store puts the file in place in one step.
+
+    A worker may outlive the call that it works for: it leaves a store alone that holds something else by then.
+    """
     import zarr
 
+    if _stamp(path) != belongs:
+        raise SnapshotError(f"{path} was replaced by another call of mm.store while this one wrote to it")
     block = np.asarray(block)
     with zarr.config.set({"array.write_empty_chunks": True}):
         array = zarr.open_array(os.path.join(path, name), mode="r+")

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from mmfields._compat import data_of
 from mmfields.conventions import ArgumentError, SnapshotError
 from mmfields.io._alike import AlikeStack
 from mmfields.io._lazy import LazyArray, Part, RawBlocks, Single, Stack
@@ -142,7 +143,7 @@ def written(ds: xr.Dataset, out: Any) -> None:
 
 def _source(variable: xr.Variable) -> Any:
     """The source behind a variable that was not read."""
-    array = getattr(variable._data, "array", None)
+    array = getattr(data_of(variable), "array", None)
     return array.source if isinstance(array, LazyArray) else None
 
 

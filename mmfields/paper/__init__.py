@@ -13,10 +13,12 @@ from types import ModuleType
 
 import xarray as xr
 
+from mmfields import __version__
 from mmfields.conventions import ArgumentError, SnapshotError
+from mmfields.identity import digest, identity
 from mmfields.io import store
 from mmfields.io._paths import folder
-from mmfields.io.storing import is_incomplete
+from mmfields.io.storing import is_whole
 
 FIGURES = ("fig1", "fig2", "fig3", "fig4", "fig5")
 
@@ -54,8 +56,8 @@ def compute(
     ----------
     name : {"fig1", "fig2", "fig3", "fig4", "fig5"}
     out : path, optional
-        Directory for one zarr store per part; run again after an interruption, what is there is not computed again.
-        In memory by default.
+        Directory for one zarr store per part; run again after an interruption, what is there is not computed again,
+        and what is there of other arguments is refused.  In memory by default.
     reduced : bool
         Fewer particles, energies and shorter paths: less than a minute.
     progress : bool
@@ -94,10 +96,24 @@ def _claim(folder: Path, what: dict[str, object]) -> None:
 
 
 def _stored(build: Callable[[], xr.Dataset], path: Path, progress: bool) -> xr.Dataset:
-    """A part from its store, completed first where that is needed."""
-    if path.exists() and not is_incomplete(path):
+    """A part from its store, which is completed first where that is needed, and refused if it holds something else.
+
+    What was made by the same call of the same code is not built again, as some parts compute while they are built.
+    """
+    mark = path.with_suffix(".json")
+    call = json.dumps({"call": _call(build)}) + "\n"
+    if mark.exists() and mark.read_text() == call and is_whole(path):
         return xr.open_zarr(path).compute()
-    return store(build(), path, progress=progress).compute()
+    mark.unlink(missing_ok=True)
+    found = store(build(), path, progress=progress).compute()
+    mark.write_text(call)
+    return found
+
+
+def _call(build: Callable[[], xr.Dataset]) -> str:
+    """Identity of a function with its arguments, and of the code of the figures."""
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    return digest(identity(build), __version__, *(source.read_text() for source in sources))
 
 
 def run(name: str, out: str | os.PathLike, *, reduced: bool = False, progress: bool = True) -> dict[str, float]:

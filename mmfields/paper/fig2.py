@@ -54,7 +54,7 @@ def parts(reduced: bool = False) -> dict[str, Callable[[], xr.Dataset]]:
     fields = snapshots()
     scales = measured(fields)
     l_mm = float(scales["l_perp"].sel(field="late"))
-    work: dict[str, Callable[[], xr.Dataset]] = {"scales": lambda: scales}
+    work: dict[str, Callable[[], xr.Dataset]] = {"scales": scales.copy}
     for name, field in fields.items():
         strength = float(scales["dB_over_B0"].sel(field=name))
         for ratio in SMALL[name] if reduced else RATIOS[: FEWER[name]]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from mmfields._compat import meta_of
 from mmfields.conventions import SPATIAL, require_direction, require_periodic, require_real, wavenumber_attrs, widened
 from mmfields.errors import ArgumentError, SnapshotError
 from mmfields.fourier.transform import forward_modes, level_of, wavenumbers, waves_of
@@ -273,7 +274,7 @@ def weigh_modes(spectrum: Any, along: Any, bins: Bins, work: Callable[..., None]
         *_chunked_numbers(numbers, spectrum.chunks[lead:]),
         concatenate=True,
         dtype=spectrum.dtype,
-        meta=spectrum._meta,
+        meta=meta_of(spectrum),
         **options,
     )
 

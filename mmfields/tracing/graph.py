@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from mmfields._compat import with_tasks
 from mmfields.cluster.stopping import hear_interrupts
 from mmfields.tracing.blocks import particles_at_once
 from mmfields.tracing.ensemble import Ensemble, start_of
@@ -90,10 +91,4 @@ def _apart(array: Any) -> Any:
     A cluster runs those on all its workers, and what needs them where they are; tasks that need nothing but the
     field would all be sent to the worker that holds it.
     """
-    import dask.array as da
-    from dask.highlevelgraph import HighLevelGraph
-
-    name = f"apart-{array.name}"
-    tasks = {(name, *index): (np.copy, (array.name, *index)) for index in np.ndindex(*array.numblocks)}
-    graph = HighLevelGraph.from_collections(name, tasks, [array])
-    return da.Array(graph, name, array.chunks, meta=array._meta)
+    return with_tasks(array, "apart", np.copy)

@@ -8,9 +8,10 @@ from tempfile import gettempdir
 from typing import Any
 from uuid import uuid4
 
+from mmfields._compat import host_of, locks, under_other_keys
 from mmfields.cluster.client import scratch
 from mmfields.cluster.progress import tell
-from mmfields.cluster.shared import locks, owner
+from mmfields.cluster.shared import owner
 from mmfields.cluster.stopping import StoppedError
 from mmfields.conventions import SnapshotError
 
@@ -73,10 +74,8 @@ class There:
     """The workers of this host."""
 
     def __init__(self, client: Any, worker: Any, task: Any) -> None:
-        from distributed.comm import get_address_host
-
         self.client, self.worker, self.task = client, worker, task
-        self.host = get_address_host(worker.address)
+        self.host = host_of(worker.address)
 
     def check(self) -> None:
         """Stop if what this is for has been cancelled."""
@@ -103,7 +102,6 @@ def under_own_keys(tasks: Sequence[Any]) -> list[Any]:
     Both graphs are optimized on their own, and a scheduler takes one key for one task.  What workers exchange among
     each other keeps its keys, by which they know it.
     """
-    from dask._task_spec import convert_legacy_graph
     from dask.delayed import Delayed
 
     graph: dict[Any, Any] = {}
@@ -114,6 +112,5 @@ def under_own_keys(tasks: Sequence[Any]) -> list[Any]:
     own, mark = {}, uuid4().hex
     for key in graph:
         own[key] = (f"{key[0]}-{mark}", *key[1:]) if isinstance(key, tuple) else f"{key}-{mark}"
-    nodes = convert_legacy_graph(graph)
-    renamed = {own[key]: node.substitute(own, key=own[key]) for key, node in nodes.items()}
+    renamed = under_other_keys(graph, own)
     return [Delayed(own[task.key], renamed) for task in tasks]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from mmfields._compat import all_chunks
 from mmfields.conventions import SPATIAL, require_number, require_vector, require_whole, unit_vector
 from mmfields.errors import ArgumentError, MmfieldsWarning
 from mmfields.fourier.transform import backward_modes, wavenumbers
@@ -373,13 +374,11 @@ def chunks_of(chunks: Any, sizes: Mapping[str, int]) -> tuple[tuple[int, ...], .
     ArgumentError
         If they are none, or name another axis.
     """
-    from dask.array.core import normalize_chunks
-
     if isinstance(chunks, Mapping) and (unknown := set(chunks) - set(sizes)):
         raise ArgumentError(f"chunks name axes {sorted(map(str, unknown))}, the field has {list(sizes)}")
     given = tuple(chunks.get(d, -1) for d in sizes) if isinstance(chunks, Mapping) else chunks
     try:
-        found = normalize_chunks(given, tuple(sizes.values()), dtype=np.float64)
+        found = all_chunks(given, tuple(sizes.values()), np.float64)
         if min(min(c) for c in found) < 1:
             raise ValueError("they are not positive")
         return found

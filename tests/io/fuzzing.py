@@ -23,6 +23,7 @@ import mmfields as mm
 
 LIMIT_KB = 200 * 1024
 EXTREMES = (0, 1, 0xFF, 0x7FFFFFFF, 0xFFFFFFFF, 0x7FFFFFFFFFFFFFFF, 0xFFFFFFFFFFFFFFFF)
+RUNS = (1, 2, 4, 8, 512, 4096)  # bytes that are put in or lost
 NUMBERS = (b"0", b"-1", b"2147483647", b"9223372036854775807", b"1e999", b"nan", b"99999999999999999999")
 
 
@@ -32,7 +33,7 @@ def damaged(raw: bytes, number: int) -> bytes:
     out = bytearray(raw)
     # most of what a reader can trip over lies in front
     place = draw.randrange(min(len(out), 4096) if draw.random() < 0.7 else len(out))
-    kind = draw.choice(("flip", "flip", "flips", "cut", "extreme", "digits", "swap", "insert", "zeros"))
+    kind = draw.choice(("flip", "flip", "flips", "cut", "extreme", "digits", "swap", "insert", "delete", "zeros"))
     if kind == "flip":
         out[place] ^= 1 << draw.randrange(8)
     elif kind == "flips":
@@ -55,7 +56,9 @@ def damaged(raw: bytes, number: int) -> bytes:
         a, b = out[place : place + width], out[other : other + width]
         out[place : place + len(b)], out[other : other + len(a)] = b, a
     elif kind == "insert":
-        out[place:place] = draw.randbytes(draw.randrange(1, 9))
+        out[place:place] = draw.choice((draw.randbytes(draw.randrange(1, 9)), out[place : place + draw.choice(RUNS)]))
+    elif kind == "delete":
+        del out[place : place + draw.choice(RUNS)]
     else:
         out[place : place + draw.choice((4, 16, 64))] = b"\0" * draw.choice((4, 16, 64))
     return bytes(out)

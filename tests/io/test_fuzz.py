@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import subprocess
 import sys
 import tarfile
@@ -11,6 +12,7 @@ from pathlib import Path
 import code_builders
 import numpy as np
 import pytest
+from fuzzing import copied, opened
 
 import mmfields as mm
 
@@ -114,6 +116,29 @@ def adios_attacks(adios):
 def guided_attacks(shared, pool):
     pytest.importorskip("atheris", reason="atheris is not installed")
     return {name: pool.submit(guided, shared / "data" / name, FILES[name], COUNT) for name in GUIDED}
+
+
+# Of text, in which a digit more or less makes another number.
+TEXT = (".hst", ".out", "Header", "Cell_H", "param.001")
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if not name.endswith(TEXT)])
+def test_bytes_put_in_or_lost_among_numbers_are_told(name, shared, tmp_path):
+    """All that lies behind them has moved: other numbers would come out, and none of them would look odd."""
+    copy, path = copied(shared / "data" / name, FILES[name], tmp_path / "copy")
+    draw, raw, whole = random.Random(5), copy.read_bytes(), opened(path)
+    for run in (1, 4, 8, 512):
+        place = draw.randrange(len(raw) // 4, len(raw) // 2)
+        for changed in (
+            raw[:place] + raw[place : place + run] + raw[place:],
+            raw[:place] + bytes(run) + raw[place:],
+            raw[:place] + raw[place + run :],
+        ):
+            copy.write_bytes(changed)
+            try:
+                assert opened(path).identical(whole), f"{run} bytes at {place}"
+            except mm.SnapshotError as error:
+                assert str(tmp_path) in str(error)
 
 
 @pytest.mark.slow

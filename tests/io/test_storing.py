@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -251,3 +252,119 @@ def test_progress_shows_in_a_terminal_and_in_a_notebook_and_nowhere_else(tmp_pat
     notebook = nbformat.v4.new_notebook(cells=[cell])
     NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
     assert "24/24" in str(notebook.cells[0].outputs)
+
+
+def test_chunks_that_a_finished_store_has_lost_are_computed_again(tmp_path):
+    path = tmp_path / "a.zarr"
+    mm.store(dataset(), path, progress=False)
+    want = tree(path)
+    chunk = path / "By" / "c" / "1" / "0" / "1"
+    chunk.rename(chunk.with_name(".DS_Store"))
+    kept = {p: p.stat().st_mtime_ns for p in (path / "By").rglob("c/*/*/*") if p.name != ".DS_Store"}
+    mm.store(dataset(), path, progress=False)
+    (chunk.with_name(".DS_Store")).unlink()
+    assert tree(path) == want
+    assert {p: p.stat().st_mtime_ns for p in kept} == kept, "a chunk that was there was written again"
+    (path / "x" / "c" / "0").unlink()  # in memory, and no Dask array
+    with pytest.raises(mm.SnapshotError, match=r"1 chunks of x.*overwrite=True"):
+        mm.store(dataset(), path, progress=False)
+    mm.store(dataset(), path, overwrite=True, progress=False)
+    assert tree(path) == want
+
+
+def as_another_version_writes(path):
+    """The metadata laid out otherwise and in another order, and coordinates packed otherwise."""
+    import json
+
+    import numcodecs
+
+    for file in path.rglob("zarr.json"):
+        found = json.loads(file.read_text())
+        found.pop("storage_transformers", None)  # which may be left out
+        file.write_text(json.dumps(dict(sorted(found.items())), indent=7))
+    for name in "xyz":
+        chunk = path / name / "c" / "0"
+        chunk.write_bytes(numcodecs.Zstd(level=9, checksum=True).encode(numcodecs.Zstd().decode(chunk.read_bytes())))
+
+
+@pytest.mark.parametrize("resume", ["identity", "structure"])
+def test_a_store_that_was_begun_by_another_version_of_zarr_resumes(tmp_path, resume):
+    path = tmp_path / "a.zarr"
+    mm.store(dataset(), path, progress=False)
+    (path / MARKER).write_text("")
+    chunk = path / "By" / "c" / "1" / "0" / "1"
+    chunk.unlink()
+    as_another_version_writes(path)
+    done = mm.store(dataset(), path, progress=False, resume=resume)
+    xr.testing.assert_identical(done.compute(), dataset().compute())
+    (path / MARKER).write_text("")
+    for other in (dataset(seed=3), dataset().isel(x=slice(5)), dataset().assign_coords(x=np.arange(6.0))):
+        with pytest.raises(mm.SnapshotError, match="already holds other data"):
+            mm.store(other, path, progress=False, resume=resume)
+
+
+def test_a_task_that_outlives_its_call_leaves_another_store_alone(tmp_path):
+    """A worker that goes on after its client was killed, while the store is made anew of other data."""
+    import threading
+
+    path, begun, go = tmp_path / "a.zarr", threading.Event(), threading.Event()
+
+    def late(block):
+        begun.set()
+        assert go.wait(60)
+        return block
+
+    ds = xr.Dataset({"a": ("x", da.full(4, 1.0, chunks=4).map_blocks(late, dtype=float, meta=np.empty(0)))})
+    said = []
+
+    def first():
+        try:
+            mm.store(ds, path, progress=False, resume="structure")
+        except mm.SnapshotError as error:
+            said.append(str(error))
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    assert begun.wait(60)
+    with pytest.raises(mm.SnapshotError, match="is being written by another call"):
+        mm.store(ds, path, progress=False, resume="structure")
+    (tmp_path / ".a.zarr.lock").unlink()  # as when the call is killed and its worker is not
+    other = xr.Dataset({"a": ("x", da.full(4, 2.0, chunks=4))})
+    mm.store(other, path, overwrite=True, progress=False)
+    go.set()
+    thread.join(60)
+    assert len(said) == 1 and "was replaced by another call" in said[0]
+    assert xr.open_zarr(path).a.values.tolist() == [2.0] * 4
+
+
+def test_two_runs_without_locks_do_each_other_no_harm(tmp_path, monkeypatch):
+    """Of the same data, at once: both end, and the store is whole."""
+    import threading
+
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    both, path = threading.Barrier(2, timeout=60), tmp_path / "a.zarr"
+    with pytest.warns(mm.MmfieldsWarning, match="has no locks"):
+        mm.store(dataset(), path, progress=False)
+    want = tree(path)
+    (path / MARKER).write_text("")
+    shutil.rmtree(path / "By" / "c")
+    (path / "Bz" / "c.0123.partial").write_text("of the other")
+    faults = []
+
+    def write():
+        both.wait()
+        try:
+            mm.store(dataset(), path, progress=False)
+        except Exception as error:
+            faults.append(error)
+
+    with pytest.warns(mm.MmfieldsWarning, match="has no locks"):
+        threads = [threading.Thread(target=write) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+    assert not faults
+    assert (path / "Bz" / "c.0123.partial").read_text() == "of the other"
+    (path / "Bz" / "c.0123.partial").unlink()
+    assert tree(path) == want
