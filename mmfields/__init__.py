@@ -43,6 +43,7 @@ _NAMES = {
     "open_series": "io",
     "store": "io",
     "trace": "tracing",
+    "field_lines": "tracing",
     "report": "reporting",
 }
 
