@@ -18,6 +18,7 @@ _MODULES = (
     "faraday",
     "fourier",
     "io",
+    "lines",
     "paper",
     "particles",
     "plot",

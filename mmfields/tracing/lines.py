@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from mmfields.conventions import (
+    FIELD_LINES,
     SPATIAL,
     ArgumentError,
     SnapshotError,
@@ -27,8 +28,9 @@ from mmfields.tracing.task import Task
 from mmfields.turbulence import Synthetic
 from mmfields.units import LENGTH, carried, plain, require_same_units
 
-KIND = "field lines"
 INTERPOLATIONS = ("linear", "cubic", "faces")
+# Attrs of seeds: how neighbours were displaced.
+HANDED_ON = ("normal", "distance")
 # Lines of a task by default, and tasks by default at most.
 LINES, MOST_TASKS = 128, 1000
 # Powers of the root of x⁴ = x + 1: their multiples modulo one fill the unit cube more evenly than random numbers.
@@ -185,7 +187,8 @@ def _lines(
     result = result.assign(Sampled(field, how, source.geometry).along(result, sample)) if sample else result
     for name, value in source.means.items():
         result[name] = value.drop_attrs()
-    notes = {"kind": KIND, "interpolation": how, "step": float(step), **said}
+    handed = {k: v for k, v in getattr(seeds, "attrs", {}).items() if k in HANDED_ON}
+    notes = {**handed, "kind": FIELD_LINES, "interpolation": how, "step": float(step), **said}
     walls = {f"boundary_{d}": kind for d, kind in source.walls.items()}
     return _same_as_before(result, done, notes).assign_attrs(walls)
 
@@ -205,7 +208,7 @@ def _check_step(source: Source, step: np.ndarray, length: float) -> dict[str, st
 
 def _seeds(field: Any, seeds: Any) -> tuple[Any, xr.Dataset | None]:
     """Seeds as a Dataset of what the kernel takes, or of both sides where there are lines to go on with; and these."""
-    if isinstance(seeds, xr.Dataset) and seeds.attrs.get("kind") == KIND and "path" in seeds.dims:
+    if isinstance(seeds, xr.Dataset) and seeds.attrs.get("kind") == FIELD_LINES and "path" in seeds.dims:
         return _ends(seeds), seeds
     if isinstance(seeds, int | np.integer) and not isinstance(seeds, bool | np.bool_):
         if seeds < 1:

@@ -1,0 +1,6 @@
+"""What the lines of a field say: how neighbours part, where they are squashed, and what traps along them."""
+
+from mmfields.lines.neighbours import separation, squashing
+from mmfields.lines.seeds import neighbours, plane
+
+__all__ = ["neighbours", "plane", "separation", "squashing"]
