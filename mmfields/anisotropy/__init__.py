@@ -1,5 +1,6 @@
 """What a mirror- or firehose-unstable plasma is asked: scales, structure functions, pressures and patches."""
 
+from mmfields.anisotropy.bends import bends, curvature_slope, intermittency
 from mmfields.anisotropy.elongation import scale_anisotropy
 from mmfields.anisotropy.increments import structure_function
 from mmfields.anisotropy.lengths import LENGTHS, STRENGTHS, WAVENUMBERS, fluctuation, scales
@@ -10,10 +11,13 @@ __all__ = [
     "LENGTHS",
     "STRENGTHS",
     "WAVENUMBERS",
+    "bends",
     "brazil",
     "compression",
     "curvature",
+    "curvature_slope",
     "fluctuation",
+    "intermittency",
     "patches",
     "pressure",
     "pressure_tensor",
