@@ -2,5 +2,6 @@
 
 from mmfields.lines.neighbours import separation, squashing
 from mmfields.lines.seeds import neighbours, plane
+from mmfields.lines.wells import sequence, trapped, wells
 
-__all__ = ["neighbours", "plane", "separation", "squashing"]
+__all__ = ["neighbours", "plane", "separation", "sequence", "squashing", "trapped", "wells"]
