@@ -53,7 +53,8 @@ def longitudinal(
     -------
     xarray.Dataset
         Over ``axis`` and ``lag`` [cells]: ``LL``, ``TT``, ``LLL``, ``LTT``, ``flux``, each with ``…_error``, and the
-        coordinate ``l`` [length unit]; where cells are cubes the mean over directions is ``.mean("axis")``.  ``rate`` is -3/4 flux/l, the ε of the 4/3 law, with ``rate_error``.
+        coordinate ``l`` [length unit]; where cells are cubes the mean over directions is ``.mean("axis")``.  ``rate``
+        is -3/4 flux/l, the ε of the 4/3 law, with ``rate_error``.
 
     Raises
     ------
