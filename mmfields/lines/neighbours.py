@@ -73,7 +73,8 @@ def separation(lines: xr.Dataset) -> xr.Dataset:
     square = distance**2
     result = {"mean_square": _mean(square), "logarithm": _mean(growth)}
     way = own["path"] - own["path"][0]
-    rate = growth / way.where(way > 0)
+    later = {"path": slice(1, None)}
+    rate = [value.reindex(path=way["path"]) for value in _mean(growth.isel(later) / way.isel(later))]
     mean = result.pop("mean_square")
     out = xr.Dataset(
         {
@@ -81,8 +82,8 @@ def separation(lines: xr.Dataset) -> xr.Dataset:
             "separation_error": mean[1] / (2 * mean[0] ** 0.5),
             "logarithm": result["logarithm"][0],
             "logarithm_error": result["logarithm"][1],
-            "lyapunov": _mean(rate)[0],
-            "lyapunov_error": _mean(rate)[1],
+            "lyapunov": rate[0],
+            "lyapunov_error": rate[1],
         }
     )
     change = mean[0].differentiate("path")

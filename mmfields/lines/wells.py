@@ -182,8 +182,8 @@ def sequence(
     """Patches in the order in which each line meets them: their share of the way, and κ along the line (Eqs. 10-11).
 
     Along a line scattering rates add up by the way, so that 1/κ = f/κ_in + (1 - f)/κ_out holds with the share f of
-    the way within patches.  That share need not be the one by volume: lines of the same arc length visit weak fields
-    more often than the volume has them.
+    the way within patches.  That share need not be the one by volume: where flux is conserved lines run through a part
+    of the volume in proportion to its |B|, so that they meet strong fields more often.
 
     Parameters
     ----------

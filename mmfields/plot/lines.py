@@ -34,6 +34,7 @@ def field_lines(lines: xr.Dataset, ax: "Axes | None" = None, *, colour: str = "B
     ArgumentError, SnapshotError
         If these are no lines of one snapshot, the variable is not along them, or the axes are flat.
     """
+    from matplotlib.ticker import MaxNLocator
     from mpl_toolkits.mplot3d.art3d import Line3DCollection
 
     require_drawable(lines, "mm.field_lines", *SPATIAL, "alive", "path")
@@ -53,14 +54,16 @@ def field_lines(lines: xr.Dataset, ax: "Axes | None" = None, *, colour: str = "B
     drawn = Line3DCollection(both[there], cmap="viridis", linewidths=0.9, rasterized=True)
     drawn.set_array(((values[:, 1:] + values[:, :-1]) / 2)[there])
     ax.add_collection3d(drawn)
+    spans = np.ptp(points.reshape(-1, 3), axis=0)
+    widest = max(spans.max(), 1e-300)
     for i, d in enumerate(SPATIAL):
         low, high = points[..., i].min(), points[..., i].max()
-        middle = 0.01 * max(np.ptp(points.reshape(-1, 3), axis=0).max(), 1e-300)
-        getattr(ax, f"set_{d}lim")(low - middle, high + middle)
+        getattr(ax, f"set_{d}lim")(low - 0.01 * widest, high + 0.01 * widest)
         getattr(ax, f"set_{d}label")(f"${d}${unit_label(lines[d])}")
+        getattr(ax, f"{d}axis").set_major_locator(MaxNLocator(max(2, round(5 * spans[i] / widest))))
     ax.set_aspect("equal")
     label = "$|B|$" if colour == "B" else colour
-    ax.figure.colorbar(drawn, ax=ax, shrink=0.7, label=f"{label}{unit_label(lines[colour])}")
+    ax.figure.colorbar(drawn, ax=ax, shrink=0.7, pad=0.12, label=f"{label}{unit_label(lines[colour])}")
     return [drawn]
 
 

@@ -9,13 +9,17 @@ from mmfields.transport.reading import alive, check, own_path
 from mmfields.transport.statistics import ratio_error
 from mmfields.units import length_attrs
 
+# What is counted of a particle before the histograms of its stays.
+COUNTS = 9
+
 
 @verb
 def trapping(trajectories: xr.Dataset, *, average: int = 1, tolerance: float = 0.2, bins: int = 24) -> xr.Dataset:
     """Reversals of μ, residence between them, jumps of the magnetic moment, and the share of the way that is trapped.
 
     A stay is the way between two reversals.  It is trapped where the magnetic moment M = (1 - μ²)/B at both of them is
-    the same within the tolerance: mirrors turned the particle round.  Where M jumps, scattering did.
+    the same within the tolerance: mirrors turned the particle round.  Where M jumps, scattering did.  Since μ is 0 at a
+    reversal, M is 1/B there, and agrees by chance too: in an even field always.
 
     Parameters
     ----------
@@ -33,9 +37,11 @@ def trapping(trajectories: xr.Dataset, *, average: int = 1, tolerance: float = 0
     -------
     xarray.Dataset
         Over (``gyroradius``,): ``reversal_rate`` per path, ``trapped_fraction`` of the way between the first and the
-        last reversals, each with ``…_error`` from the scatter between particles; ``moment_jump``, the root of the mean
-        square of Δ ln M from one reversal to the next, and ``residence``, the mean length of trapped stays in a row;
-        over ``stay`` too: ``survival``, the share of the stays that are longer, and ``trapped_survival`` of those that
+        last reversals, each with ``…_error`` from the scatter between particles; ``trapped_by_chance``, what that share
+        would be of reversals in a random order, with ln M of Gaussian distribution; ``moment_jump``, the root of the
+        mean square of Δ ln M from one reversal to the next; ``moment_memory``, the correlation of ln M between these,
+        1 in wells and 0 where every reversal is one of scattering; and ``residence``, the mean length of trapped stays
+        in a row; over ``stay`` too: ``survival``, the share of the stays that are longer, and ``trapped_survival`` of those that
         are trapped in a row.
 
     Raises
@@ -62,7 +68,7 @@ def trapping(trajectories: xr.Dataset, *, average: int = 1, tolerance: float = 0
     stays = np.geomspace(float(np.diff(path).min()), float(path[-1] - path[0]), bins)
     there = alive(trajectories)
     there = xr.ones_like(trajectories["mu"], bool) if there is None else there
-    columns = 6 + 2 * (bins + 1)
+    columns = COUNTS + 2 * (bins + 1)
     sums = xr.apply_ufunc(
         _trapping,
         trajectories["mu"],
@@ -77,20 +83,28 @@ def trapping(trajectories: xr.Dataset, *, average: int = 1, tolerance: float = 0
         output_dtypes=[np.float64],
         dask_gufunc_kwargs={"allow_rechunk": True, "output_sizes": {"number": columns}},
     )
-    return _labelled(trajectories, sums, stays)
+    return _labelled(trajectories, sums, stays, float(tolerance))
 
 
-def _labelled(tr: xr.Dataset, sums: xr.DataArray, stays: np.ndarray) -> xr.Dataset:
+def _labelled(tr: xr.Dataset, sums: xr.DataArray, stays: np.ndarray, tolerance: float) -> xr.Dataset:
     """Means over particles of what was counted of each."""
-    total, reversals, between, held, squares, spells = (sums.isel(number=i) for i in range(6))
+    total, reversals, between, held, squares, spells, levels, level, level2 = (
+        sums.isel(number=i) for i in range(COUNTS)
+    )
     rate, rate_error = ratio_error(reversals, total)
     share, share_error = ratio_error(held, between)
     jumps = (reversals - 1).clip(min=0.0).sum("particle")
     jump = (squares.sum("particle") / jumps.where(jumps > 0)) ** 0.5
+    known = levels.sum("particle").where(levels.sum("particle") > 1)
+    spread = (level2.sum("particle") / known - (level.sum("particle") / known) ** 2).clip(min=0.0)
+    memory = 1 - jump**2 / (2 * spread.where(spread > 0))
+    chance = xr.apply_ufunc(
+        _chance, spread, kwargs={"tolerance": tolerance}, dask="parallelized", output_dtypes=[float]
+    )
     residence = held.sum("particle") / spells.sum("particle").where(spells.sum("particle") > 0)
     n = len(stays) + 1
     longer = []
-    for first in (6, 6 + n):
+    for first in (COUNTS, COUNTS + n):
         counts = sums.isel(number=slice(first, first + n)).sum("particle")
         above = counts.isel(number=slice(None, None, -1)).cumsum("number").isel(number=slice(None, None, -1))
         whole = counts.sum("number")
@@ -104,6 +118,8 @@ def _labelled(tr: xr.Dataset, sums: xr.DataArray, stays: np.ndarray) -> xr.Datas
             "trapped_fraction_error": share_error.assign_attrs(
                 units="1", long_name="standard error of trapped_fraction"
             ),
+            "trapped_by_chance": chance.assign_attrs(units="1", long_name="trapped_fraction of a random order"),
+            "moment_memory": memory.assign_attrs(units="1", long_name="correlation of ln M between reversals"),
             "moment_jump": jump.assign_attrs(units="1", long_name="rms jump of ln M between reversals"),
             "residence": residence.assign_attrs(length, long_name="mean length of trapped stays in a row"),
             "survival": longer[0].assign_attrs(units="1", long_name="share of the stays that are longer"),
@@ -113,11 +129,19 @@ def _labelled(tr: xr.Dataset, sums: xr.DataArray, stays: np.ndarray) -> xr.Datas
     )
 
 
+def _chance(spread: np.ndarray, *, tolerance: float) -> np.ndarray:
+    """How often two numbers of a Gaussian distribution differ by no more than the tolerance."""
+    from scipy.special import erf
+
+    with np.errstate(divide="ignore"):
+        return erf(tolerance / (2 * np.sqrt(spread)))
+
+
 def _trapping(
     mu: np.ndarray, size: np.ndarray, alive: np.ndarray, way: np.ndarray, *, average: int, tolerance: float, stays
 ) -> np.ndarray:
     """Of one particle: way, reversals, way between these, trapped way, squares of jumps, spells; and histograms."""
-    out = np.zeros(6 + 2 * (len(stays) + 1))
+    out = np.zeros(COUNTS + 2 * (len(stays) + 1))
     own = alive & np.isfinite(mu)
     mu, way = mu[own], way[own]
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -137,6 +161,8 @@ def _trapping(
     turn = way[before] + part * (way[before + 1] - way[before])
     with np.errstate(divide="ignore"):
         level = np.log(moment[before] + part * (moment[before + 1] - moment[before]))
+    finite = level[np.isfinite(level)]
+    out[6:9] = len(finite), finite.sum(), finite @ finite
     length, jump = np.diff(turn), np.diff(level)
     out[2], out[4] = turn[-1] - turn[0], np.nansum(jump**2)
     held = np.abs(jump) <= tolerance
@@ -145,6 +171,6 @@ def _trapping(
     begins, ends = edges[::2], edges[1::2]
     out[5] = len(begins)
     n = len(stays) + 1
-    out[6 : 6 + n] = np.bincount(np.searchsorted(stays, length), minlength=n)
-    out[6 + n :] = np.bincount(np.searchsorted(stays, turn[ends] - turn[begins]), minlength=n)
+    out[COUNTS : COUNTS + n] = np.bincount(np.searchsorted(stays, length), minlength=n)
+    out[COUNTS + n :] = np.bincount(np.searchsorted(stays, turn[ends] - turn[begins]), minlength=n)
     return out

@@ -114,6 +114,18 @@ def test_jumps_of_the_moment_end_a_stay():
     assert float(found["residence"]) == pytest.approx((turns[-1] - turns[0] - np.pi) / 2, rel=1e-3)
 
 
+def test_reversals_in_a_random_order_have_no_memory_and_agree_by_chance():
+    rng = np.random.default_rng(6)
+    s = np.arange(0, 4000 * np.pi, 0.05)
+    level = 0.5 * rng.normal(size=4001)[np.rint(s / np.pi - 0.5).astype(int)]
+    mu = 0.3 * np.cos(s)
+    found = mm.transport.trapping(orbit(mu, (1 - mu**2) * np.exp(level), s), tolerance=0.2)
+    assert abs(float(found["moment_memory"])) < 0.05
+    assert float(found["trapped_fraction"]) == pytest.approx(float(found["trapped_by_chance"]), abs=0.02)
+    held = mm.transport.trapping(orbit(mu, (1 - mu**2) * np.exp(np.where(s < 2000 * np.pi, 0, 1)), s), tolerance=0.2)
+    assert float(held["moment_memory"]) > 0.99
+
+
 def test_gyration_reverses_what_its_average_does_not():
     s = np.arange(0, 100.0, 0.1)
     mu = 0.2 + 0.5 * np.sin(2 * np.pi * s)  # ten saved points a gyration
