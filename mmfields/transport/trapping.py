@@ -41,8 +41,8 @@ def trapping(trajectories: xr.Dataset, *, average: int = 1, tolerance: float = 0
         would be of reversals in a random order, with ln M of Gaussian distribution; ``moment_jump``, the root of the
         mean square of Δ ln M from one reversal to the next; ``moment_memory``, the correlation of ln M between these,
         1 in wells and 0 where every reversal is one of scattering; and ``residence``, the mean length of trapped stays
-        in a row; over ``stay`` too: ``survival``, the share of the stays that are longer, and ``trapped_survival`` of those that
-        are trapped in a row.
+        in a row; over ``stay`` too: ``survival``, the share of the stays that are longer, and ``trapped_survival`` of
+        those that are trapped in a row.
 
     Raises
     ------
