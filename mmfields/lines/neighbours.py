@@ -86,7 +86,8 @@ def separation(lines: xr.Dataset) -> xr.Dataset:
             "lyapunov_error": rate[1],
         }
     )
-    change = mean[0].differentiate("path")
+    whole = mean[0] if mean[0].chunks is None else mean[0].chunk(path=-1)
+    change = whole.differentiate("path")
     out["exponent"] = (change * way / mean[0]).where(way > 0)
     out["diffusivity"] = change / 4
     out["count"] = distance.count("particle").min("pair")

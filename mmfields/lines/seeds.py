@@ -52,8 +52,8 @@ def plane(
     --------
     >>> import mmfields as mm
     >>> seeds = mm.lines.plane(mm.samples.load("mhd_turbulence"), normal="z", shape=(16, 8))
-    >>> dict(seeds.sizes)
-    {'v': 8, 'u': 16}
+    >>> seeds["x"].shape
+    (8, 16)
     """
     limits = dict.fromkeys(SPATIAL, (0.0, 1.0)) | box(field)
     if normal not in SPATIAL:

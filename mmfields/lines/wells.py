@@ -53,7 +53,7 @@ def wells(lines: xr.Dataset, *, least: float = 1.01, most: int = 32) -> xr.Datas
     Examples
     --------
     >>> import mmfields as mm
-    >>> ds = mm.samples.load("micromirrors")
+    >>> ds = mm.samples.load("micromirrors").isel(time=-1)
     >>> found = mm.lines.wells(mm.field_lines(ds, 20, length=30.0, step=0.5, save=60))
     >>> bool((found["B_peak"].max() > found["B_min"].min()))
     True
@@ -134,7 +134,7 @@ def trapped(lines: xr.Dataset) -> xr.Dataset:
     Examples
     --------
     >>> import mmfields as mm
-    >>> ds = mm.samples.load("micromirrors")
+    >>> ds = mm.samples.load("micromirrors").isel(time=-1)
     >>> held = mm.lines.trapped(mm.field_lines(ds, 20, length=30.0, step=0.5, save=30))["trapped"]
     >>> bool(held[0] == 0) and bool((held.diff("path") >= 0).all())
     True
@@ -211,7 +211,7 @@ def sequence(
     Examples
     --------
     >>> import mmfields as mm
-    >>> ds = mm.samples.load("micromirrors")
+    >>> ds = mm.samples.load("micromirrors").isel(time=-1)
     >>> ds["strong"] = ((ds["Bx"] ** 2 + ds["By"] ** 2 + ds["Bz"] ** 2) ** 0.5 > 1.1).astype(float)
     >>> lines = mm.field_lines(ds, 20, length=30.0, step=0.5, sample=["strong"])
     >>> bool(mm.lines.sequence(lines, "strong", inside=0.1, outside=1.0)["kappa_all"] < 1)

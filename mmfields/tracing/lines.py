@@ -113,9 +113,9 @@ def field_lines(
     --------
     >>> import mmfields as mm
     >>> ds = mm.samples.load("mhd_turbulence")
-    >>> lines = mm.field_lines(ds, 64, length=100.0, step=0.5)
-    >>> dict(lines.sizes)
-    {'line': 64, 'path': 201}
+    >>> lines = mm.field_lines(ds, 64, length=2.0, step=0.005)
+    >>> lines["x"].sizes["path"]
+    201
     """
     if interpolation not in INTERPOLATIONS:
         raise ArgumentError(f"interpolation={interpolation!r}: one of {', '.join(INTERPOLATIONS)} is needed")

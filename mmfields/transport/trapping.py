@@ -52,7 +52,7 @@ def trapping(trajectories: xr.Dataset, *, average: int = 1, tolerance: float = 0
     Examples
     --------
     >>> import mmfields as mm
-    >>> ds = mm.samples.load("micromirrors")
+    >>> ds = mm.samples.load("micromirrors").isel(time=-1)
     >>> p = mm.particles.isotropic(64, gyroradius=3.0, seed=1, field=ds)
     >>> tr = mm.trace(ds, p, step=0.3, distance=300.0, save=600)
     >>> bool(mm.transport.trapping(tr, average=8)["reversal_rate"] > 0)

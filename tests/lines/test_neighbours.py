@@ -57,6 +57,21 @@ def test_a_map_of_q_is_lazy_over_its_plane(no_compute):
     seeds = mm.lines.neighbours(mm.lines.plane(ds, shape=(3, 4)), distance=1e-4)
     q = mm.lines.squashing(mm.field_lines(ds, seeds, length=2.0, step=0.5, save=2))
     assert q.dims == ("v", "u", "path") and q.shape == (4, 3, 3) and q.chunks is not None
+    near = mm.lines.separation(mm.field_lines(ds, seeds, length=2.0, step=0.5, save=2))
+    assert near["lyapunov"].chunks is not None
+
+
+def test_separation_and_squashing_do_not_depend_on_chunks():
+    ds = linear([[0.05, 0.1, 0], [0.02, -0.05, 0], [0, 0, 0]])
+    seeds = mm.lines.neighbours(mm.lines.plane(ds, shape=(3, 4)), distance=1e-4)
+    options = {"length": 2.0, "step": 0.5, "save": 4}
+    whole = mm.field_lines(ds, seeds, **options).compute()
+    parts = mm.field_lines(ds.chunk({"x": 5, "z": 7}), seeds.chunk({"v": 2, "u": 2}), **options)
+    xr.testing.assert_identical(
+        mm.lines.squashing(parts).compute().drop_attrs(), mm.lines.squashing(whole).drop_attrs()
+    )
+    near = (mm.lines.separation(lines).drop_attrs() for lines in (parts, whole))
+    xr.testing.assert_allclose(next(near).compute(), next(near), rtol=1e-9)
 
 
 def test_lyapunov_exponent_of_an_x_point_is_its_gradient():
