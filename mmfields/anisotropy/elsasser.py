@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from mmfields.anisotropy.plasma import ion_mass_of
-from mmfields.conventions import SPATIAL, SnapshotError, components, mean, spatial_dims, unit_attrs
+from mmfields.conventions import SPATIAL, SnapshotError, components, derived_units, mean, spatial_dims, unit_attrs
 from mmfields.provenance import verb
 from mmfields.spectra import power
 from mmfields.units import unit_of_variable
@@ -121,14 +121,16 @@ def cross_helicity(ds: xr.Dataset, *, ion_mass: Any = "proton") -> xr.Dataset:
         (flow, list(flow.data_vars)), (z, [f"b{d}" for d in SPATIAL]),
     )]  # fmt: skip
     p, m, u, b = squares
-    unit = {"units": "1"}
+    unit, first = {"units": "1"}, ds[components(ds, "u")[0]]
+    square = derived_units((first, 2))
+    density = derived_units((first, 2), (ds[dims[0]], 1), ("rad", -1))
     spectrum, sigma = (plus - minus) / 2, (plus - minus) / (plus + minus)
     return xr.Dataset(
         {
-            "cross_helicity": ((p - m) / 4).assign_attrs(long_name="<u.b> of the fluctuations"),
+            "cross_helicity": ((p - m) / 4).assign_attrs(square, long_name="<u.b> of the fluctuations"),
             "normalized": ((p - m) / (p + m)).assign_attrs(unit, long_name="normalized cross helicity"),
             "residual": ((u - b) / (u + b)).assign_attrs(unit, long_name="normalized residual energy"),
-            "spectrum": spectrum.drop_attrs(deep=False).assign_attrs(long_name="cross helicity by wavenumber"),
+            "spectrum": spectrum.drop_attrs(deep=False).assign_attrs(density, long_name="cross helicity by wavenumber"),
             "sigma_c": sigma.drop_attrs(deep=False).assign_attrs(unit, long_name="normalized cross helicity"),
         }
     )

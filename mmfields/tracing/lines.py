@@ -186,7 +186,7 @@ def _lines(
     result = _joined(pieces, source)
     result = result.assign(Sampled(field, how, source.geometry).along(result, sample)) if sample else result
     for name, value in source.means.items():
-        result[name] = value.drop_attrs()
+        result[name] = value.drop_attrs().assign_attrs(source.strength)
     handed = {k: v for k, v in getattr(seeds, "attrs", {}).items() if k in HANDED_ON}
     notes = {**handed, "kind": FIELD_LINES, "interpolation": how, "step": float(step), **said}
     walls = {f"boundary_{d}": kind for d, kind in source.walls.items()}
