@@ -75,7 +75,7 @@ def field_lines(
         So many points spread evenly over the box; points x, y, z [the field's length unit] or a Quantity; ``x y z``
         over any dims, such as particles or a plane, lazy where they are, each of whose chunks is a task; or what this
         function has given, lines that are to be continued: the result then holds all of them, and is that of a run
-        without a break, to the bit.
+        without a break, to the bit where the saved arc lengths are the same.
     length : float or astropy Quantity
         Arc length in each direction, from the seed.
     step : float or astropy Quantity
