@@ -40,3 +40,10 @@ def test_a_map_of_q_shows_it_over_its_plane():
         mm.plot.squashing(q.isel(u=0))
     with pytest.raises(mm.ArgumentError, match="colour"):
         mm.plot.field_lines(mm.field_lines(ds, 2, length=1.0, step=0.5), colour="nothing")
+
+
+def test_diffusion_of_lines_is_drawn_as_a_length():
+    field = mm.turbulence.plane_waves(32, k_min=1.0, k_max=10.0, seed=1)
+    kappa = mm.transport.running_diffusion(mm.field_lines(field, 40, length=8.0, step=0.1, save=8).compute())
+    (line, *_) = mm.plot.running_diffusion(kappa)
+    assert line.get_label() == "$D$" and "field lines" in line.axes.get_ylabel()
