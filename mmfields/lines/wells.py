@@ -183,7 +183,8 @@ def sequence(
 
     Along a line scattering rates add up by the way, so that 1/κ = f/κ_in + (1 - f)/κ_out holds with the share f of
     the way within patches.  That share need not be the one by volume: where flux is conserved lines run through a part
-    of the volume in proportion to its |B|, so that they meet strong fields more often.
+    of the volume in proportion to its |B|, so that they meet strong fields more often.  For particles that are tied to
+    the tube of a line, whose section goes as 1/B, both flux and content count: κ = s² / (∫ B/κ ds ∫ ds/B).
 
     Parameters
     ----------
@@ -201,7 +202,7 @@ def sequence(
     xarray.Dataset
         Of each line: ``fraction`` of its way in patches, ``crossings`` of their edges, ``chord_in`` and ``chord_out``,
         the mean ways within and between them; ``mean_fraction`` of all lines with ``mean_fraction_error``; with both κ
-        ``kappa`` of each line and ``kappa_all`` of all of them as one.
+        ``kappa`` of each line, ``kappa_all`` of all of them as one, and ``kappa_tube`` of the tube of each.
 
     Raises
     ------
@@ -222,16 +223,17 @@ def sequence(
         raise SnapshotError(f"{name!r} is not along the lines: mm.field_lines(..., sample=[{name!r}])")
     if (inside is None) != (outside is None):
         raise ArgumentError("inside and outside are needed together: kappa within patches and between them")
-    fraction, crossings, way = xr.apply_ufunc(
+    fraction, crossings, way, strong, weak, content = xr.apply_ufunc(
         _sequence,
         lines["path"].drop_attrs().reset_coords(drop=True),
         lines[name],
         lines["alive"],
-        input_core_dims=[["path"]] * 3,
-        output_core_dims=[[]] * 3,
+        lines["B"],
+        input_core_dims=[["path"]] * 4,
+        output_core_dims=[[]] * 6,
         kwargs={"level": require_number(level, "level")},
         dask="parallelized",
-        output_dtypes=[np.float64] * 3,
+        output_dtypes=[np.float64] * 6,
         dask_gufunc_kwargs={"allow_rechunk": True},
     )
     dims = [d for d in fraction.dims if d != "time"]
@@ -254,6 +256,8 @@ def sequence(
             raise ArgumentError(f"inside={inside!r}, outside={outside!r}: positive coefficients are needed")
         for label, share in (("kappa", fraction), ("kappa_all", mean)):
             out[label] = 1 / (share / ends[0] + (1 - share) / ends[1])
+        out["kappa_tube"] = 1 / ((strong / ends[0] + weak / ends[1]) * content)
+        for label in ("kappa", "kappa_all", "kappa_tube"):
             out[label].attrs = {
                 "long_name": "kappa along the line, Eq. 11",
                 "note": "in the unit of its ends",
@@ -261,13 +265,18 @@ def sequence(
     return xr.Dataset(out)
 
 
-def _sequence(path: np.ndarray, mask: np.ndarray, alive: np.ndarray, *, level: float):
-    """Share of the way above a level, crossings of it, and the way, along lines (…, path); linear in between."""
-    steps = np.diff(path)
-    there = alive[..., 1:] & alive[..., :-1]
+def _sequence(path: np.ndarray, mask: np.ndarray, alive: np.ndarray, size: np.ndarray, *, level: float):
+    """Along lines (…, path), linear in between: share of the way above a level, crossings of it, the way; and means.
+
+    These are of |B| where it is above the level and where it is not, and of 1/|B|.
+    """
     low, high = mask[..., :-1] - level, mask[..., 1:] - level
     crossed = (low >= 0) != (high >= 0)
+    steps = np.diff(path) * (alive[..., 1:] & alive[..., :-1])
     with np.errstate(divide="ignore", invalid="ignore"):
         part = np.where(crossed, np.maximum(low, high) / np.abs(high - low), (low >= 0) * 1.0)
-        way = (there * steps).sum(axis=-1)
-        return (there * part * steps).sum(axis=-1) / way, (crossed & there).sum(axis=-1) * 1.0, way
+        way = steps.sum(axis=-1)
+        middle = (size[..., 1:] + size[..., :-1]) / 2
+        sums = part, part * middle, (1 - part) * middle, 1 / middle
+        share, strong, weak, content = ((s * steps).sum(axis=-1) / way for s in sums)
+    return share, (crossed & (steps > 0)).sum(axis=-1) * 1.0, way, strong, weak, content

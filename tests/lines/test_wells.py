@@ -70,6 +70,18 @@ def test_patches_along_lines_are_layers_in_series():
         mm.lines.sequence(lines, "nothing")
 
 
+def test_kappa_of_a_tube_is_that_of_its_steady_flux_and_content():
+    """Rays in a tube of section 1/B: the flux is -κ n'/B, and what it holds n/B."""
+    field = bottle(n=512, depth=0.4)
+    marked = field.assign(strong=(field["Bx"] > 1.2).astype(float))
+    lines = mm.field_lines(marked, [[64.0, 0, 0]], length=64.0, step=0.05, save=1280, sample=["strong"])
+    found = mm.lines.sequence(lines, "strong", inside=0.1, outside=2.0).compute()
+    b = 1 + 0.4 * np.cos(np.linspace(0, 2 * np.pi, 100_000, endpoint=False))
+    expected = 1 / (np.mean(b / np.where(b > 1.2, 0.1, 2.0)) * np.mean(1 / b))
+    assert float(found["kappa_tube"][0]) == pytest.approx(expected, rel=0.02)
+    assert expected < 0.9 * float(found["kappa"][0])
+
+
 def test_nothing_is_computed_at_the_call(no_compute):
     lines = mm.field_lines(bottle().chunk(x=32), 200, length=32.0, step=0.5, save=16)
     for found in (mm.lines.wells(lines), mm.lines.trapped(lines), mm.lines.sequence(lines, "B", level=1.0)):
