@@ -18,6 +18,7 @@ _MODULES = (
     "faraday",
     "fourier",
     "io",
+    "lines",
     "paper",
     "particles",
     "plot",
@@ -44,6 +45,7 @@ _NAMES = {
     "store": "io",
     "virtualize": "io",
     "trace": "tracing",
+    "field_lines": "tracing",
     "report": "reporting",
 }
 

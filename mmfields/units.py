@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import SPATIAL, ArgumentError, MmfieldsError, SnapshotError
+from mmfields.conventions import FIELD_LINES, SPATIAL, ArgumentError, MmfieldsError, SnapshotError
 
 # Attrs that say what 1 stands for, and the variables whose units they are.
 LENGTH, FIELD = "length_unit", "field_unit"
@@ -307,7 +307,9 @@ def is_coefficient(text: str) -> bool:
 
 
 def coefficient_attrs(tr: xr.Dataset) -> dict[str, str]:
-    """Attrs of a diffusion coefficient of trajectories: its unit, or what it counts where that is not known."""
+    """Attrs of a diffusion coefficient of trajectories: its unit, or what it counts; that of lines is a length."""
+    if tr.attrs.get("kind") == FIELD_LINES:
+        return {**length_attrs(tr), "of": FIELD_LINES}
     length = known_unit_of(tr, LENGTH)
     if length is not None and SPEED in tr.attrs:
         return {"units": text_of((as_quantity(tr.attrs[SPEED], SPEED, SnapshotError) * length).to("m2 / s"))}

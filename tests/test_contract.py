@@ -16,7 +16,7 @@ STOREYS = [
     ["cli"],
     ["reporting", "paper", "warming"],
     ["plot"],
-    ["estimators"],
+    ["estimators", "lines"],
     ["transport", "theory"],
     ["tracing"],
     ["anisotropy", "faraday"],

@@ -79,6 +79,15 @@ CALLS = {
         {"filling": 0.2}, {"threshold": 4.0},
     ]),
     "curvature": (mm.anisotropy.curvature, []),
+    "bends": (mm.anisotropy.bends, [{"gyroradius": 1.0}, {"bins": 9}, {"limits": (0.1, 1.0)}]),
+    "longitudinal": (lambda ds, of="B", **k: mm.anisotropy.longitudinal(ds, of, **k), [
+        {"of": "E"}, {"carrier": "E"}, {"lags": 3},
+    ]),
+    "helicity": (mm.spectra.helicity, [{"vector": "E"}]),
+    "field_lines": (lambda ds, seeds=5, **k: mm.field_lines(ds, seeds, **{"length": 5.0, "step": 0.5, **k}), [
+        {"seeds": 6}, {"length": 6.0}, {"step": 0.4}, {"save": 7}, {"interpolation": "cubic"}, {"sample": ["n"]},
+    ]),
+    "wells": (lambda ds, **k: mm.lines.wells(mm.field_lines(ds, 5, length=5.0, step=0.5), **k), [{"least": 2.0}]),
     "rotation_measure": (mm.faraday.rotation_measure, [
         {"los": "x"}, {"los": (1, 2, 5)}, {"density": 1 / u.cm**3}, {"density": 2 / u.cm**3}, {"redshift": 0.5},
     ]),

@@ -50,6 +50,19 @@ def second_moments(ds):
     return xr.Dataset({n: (ds.n.dims, a) for n, a in fields.items()}, ds.coords, ds.attrs)
 
 
+def flowing(ds):
+    """The snapshot with a velocity."""
+    unit = "1" if ds.Bx.attrs["units"] == "1" else "km / s"
+    rng = np.random.default_rng(4)
+    return ds.assign({f"u{d}": (ds.n.dims, rng.normal(size=ds.n.shape), {"units": unit}) for d in "xyz"})
+
+
+def lines(ds, one, **options):
+    """Lines through the middle, with their neighbours."""
+    seeds = mm.lines.neighbours(mm.lines.plane(ds, normal="x", shape=(3, 2)), distance=1e-3 * one, normal="x")
+    return mm.field_lines(ds, seeds, length=3.0 * one, step=0.3 * one, save=6, **options)
+
+
 WAVES = np.linspace(0.01, 0.05, 12)
 
 
@@ -89,6 +102,21 @@ SAME = {  # those whose results are one, whatever the units of the snapshot
     "anisotropy.patches": lambda ds, one: mm.anisotropy.patches(ds, "field", filling=0.3, largest=3),
     "anisotropy.threshold_curve": lambda ds, one: mm.anisotropy.threshold_curve(ds, thresholds=5),
     "anisotropy.brazil": lambda ds, one: mm.anisotropy.brazil(mm.anisotropy.pressure(ds)),
+    "anisotropy.bends": lambda ds, one: mm.anisotropy.bends(ds, gyroradius=0.5 * one, bins=8, subvolumes=0),
+    "anisotropy.elsasser": lambda ds, one: mm.anisotropy.elsasser(flowing(ds)),
+    "anisotropy.cross_helicity": lambda ds, one: mm.anisotropy.cross_helicity(flowing(ds)),
+    "anisotropy.longitudinal": lambda ds, one: mm.anisotropy.longitudinal(ds, "B", lags=3, subvolumes=2),
+    "spectra.helicity": lambda ds, one: mm.spectra.helicity(ds),
+    "tracing.field_lines": lambda ds, one: lines(ds, one, sample=["n"]),
+    "lines.plane": lambda ds, one: mm.lines.plane(ds, shape=(3, 2)),
+    "lines.neighbours": lambda ds, one: mm.lines.neighbours(mm.lines.plane(ds, shape=(3, 2)), distance=0.1 * one),
+    "lines.separation": lambda ds, one: mm.lines.separation(lines(ds, one)),
+    "lines.squashing": lambda ds, one: mm.lines.squashing(lines(ds, one)),
+    "lines.wells": lambda ds, one: mm.lines.wells(lines(ds, one), most=3),
+    "lines.trapped": lambda ds, one: mm.lines.trapped(lines(ds, one)),
+    "lines.sequence": lambda ds, one: mm.lines.sequence(
+        lines(ds.assign(m=(ds.n.dims, np.arange(ds.n.size).reshape(ds.n.shape) % 2)), one, sample=["m"]), "m"
+    ),
     "anisotropy.compression": lambda ds, one: mm.anisotropy.compression([0.0, 1.0]),
     "turbulence.patches": lambda ds, one: mm.turbulence.patches(ds, f_mm=0.4, size=1.3 * one, edge=1.5, seed=1),
 }
@@ -98,6 +126,13 @@ READ = {  # those whose units are read alone: their numbers rest on samples, fit
     "anisotropy.scale_anisotropy": lambda ds, one: mm.anisotropy.scale_anisotropy(
         mm.anisotropy.structure_function(ds, pairs=3000)
     ),
+    "anisotropy.curvature_slope": lambda ds, one: mm.anisotropy.curvature_slope(
+        mm.anisotropy.bends(ds, subvolumes=2), (0.1, 3.0)
+    ),
+    "anisotropy.intermittency": lambda ds, one: mm.anisotropy.intermittency(
+        mm.anisotropy.structure_function(ds, order=[2, 4], pairs=3000)
+    ),
+    "transport.trapping": lambda ds, one: mm.transport.trapping(orbits(ds)),
     "anisotropy.pressure_tensor": lambda ds, one: mm.anisotropy.pressure_tensor(
         second_moments(ds), density=ds.n, species="ions"
     ),
@@ -156,12 +191,17 @@ NONE = {
     },
     "turbulence": {"NestedGrids", "PlaneWaves", "bend_over", "correlation_length"},
     "tracing": set(),
+    "lines": set(),
     "transport": {"PREFACTOR", "UNITS_NOTE"},
     "estimators": {"LSTMDiffusion", "features"},
 }  # fmt: skip
 
 # What the last line of the history is where it is not the name.
-CALLED = {"tracing.trace": "trace", "turbulence.Synthetic": "turbulence.to_dataset"}
+CALLED = {
+    "tracing.trace": "trace",
+    "tracing.field_lines": "field_lines",
+    "turbulence.Synthetic": "turbulence.to_dataset",
+}
 CALLED |= {"turbulence.nested_grids": "turbulence.to_dataset"}
 
 

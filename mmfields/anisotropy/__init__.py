@@ -1,19 +1,28 @@
 """What a mirror- or firehose-unstable plasma is asked: scales, structure functions, pressures and patches."""
 
+from mmfields.anisotropy.bends import bends, curvature_slope, intermittency
 from mmfields.anisotropy.elongation import scale_anisotropy
+from mmfields.anisotropy.elsasser import cross_helicity, elsasser
 from mmfields.anisotropy.increments import structure_function
 from mmfields.anisotropy.lengths import LENGTHS, STRENGTHS, WAVENUMBERS, fluctuation, scales
 from mmfields.anisotropy.plasma import brazil, compression, curvature, pressure, pressure_tensor
 from mmfields.anisotropy.regions import patches, threshold_curve
+from mmfields.anisotropy.signed import longitudinal
 
 __all__ = [
     "LENGTHS",
     "STRENGTHS",
     "WAVENUMBERS",
+    "bends",
     "brazil",
     "compression",
+    "cross_helicity",
     "curvature",
+    "curvature_slope",
+    "elsasser",
     "fluctuation",
+    "intermittency",
+    "longitudinal",
     "patches",
     "pressure",
     "pressure_tensor",

@@ -159,7 +159,7 @@ def _alfven_speed(ds: xr.Dataset, names: Sequence[str], ion_mass: Any) -> dict[s
     stated = [ds[n].attrs.get("units", "1") not in ("1", "") for n in (names[0], density)]
     if all(stated):
         b, n = unit_of_variable(ds, names[0]), unit_of_variable(ds, density)
-        mass = 1.0 if density == "rho" else _mass(ion_mass)
+        mass = 1.0 if density == "rho" else ion_mass_of(ion_mass)
         try:
             scale = float((b.to("T") / np.sqrt(constants.mu0 * mass * n)).to_value("m / s"))
         except u.UnitsError as error:
@@ -214,7 +214,7 @@ def pressure_tensor(moments: xr.Dataset, *, density: xr.DataArray, species: str,
     pairs = {f"P{i}{j}": f"u{i}{j}_{species}" for i in SPATIAL for j in SPATIAL if i <= j}
     if not (found := {p: name for p, name in pairs.items() if name in moments}):
         raise SnapshotError(f"no second moments {pairs['Pxx']} among {list(moments.data_vars)}")
-    energy = float((_mass(mass) * constants.c**2).to_value("J"))
+    energy = float((ion_mass_of(mass) * constants.c**2).to_value("J"))
     charge, light = float(constants.e.si.value), float(constants.c.value)
     flow = {}
     for d in SPATIAL:
@@ -307,7 +307,7 @@ def _positive(name: str, edges: Any) -> np.ndarray:
     return found
 
 
-def _mass(given: Any) -> Any:
+def ion_mass_of(given: Any) -> Any:
     """Mass of a particle by its name or as a quantity."""
     from astropy import constants
     from astropy import units as u

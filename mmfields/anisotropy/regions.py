@@ -197,17 +197,17 @@ def _criterion(ds, kind, threshold, quantile, filling, smoothing, direction) -> 
             float(value),
         )
     names = components(ds)
-    strength = _strength(ds, names)
+    size = strength(ds, names)
     if kind == "field":
-        return strength, (name, float(value))
-    ratio = (abs(fluctuation(ds, direction=direction)) / strength).assign_attrs(units="1")
+        return size, (name, float(value))
+    ratio = (abs(fluctuation(ds, direction=direction)) / size).assign_attrs(units="1")
     if smoothing is not None:
         wide = ds[[names[0]]].assign({names[0]: ratio.transpose(*ds[names[0]].dims)})
         ratio = fourier_filter(wide, gaussian(smoothing))[names[0]]
     return ratio, (name, float(value))
 
 
-def _strength(ds: xr.Dataset, names: Sequence[str]) -> xr.DataArray:
+def strength(ds: xr.Dataset, names: Sequence[str]) -> xr.DataArray:
     """|B|, whose components are finite."""
     parts = [as_real(ds[n]) for n in names]
     parts = [p.copy(data=finite(p.data, str(p.name), "patches are looked for")) for p in parts]

@@ -41,5 +41,5 @@ from mmfields.conventions.numbers import (
     saved_lengths,
     unit_carried,
 )
-from mmfields.conventions.vocabulary import BOUNDARIES, LONG_NAMES, MEAN_FIELD_FLOOR, SPATIAL
+from mmfields.conventions.vocabulary import BOUNDARIES, FIELD_LINES, LONG_NAMES, MEAN_FIELD_FLOOR, SPATIAL
 from mmfields.errors import ArgumentError, MmfieldsError, MmfieldsWarning, SnapshotError, warn

@@ -6,6 +6,9 @@ BOUNDARIES = ("periodic", "open", "reflecting")
 # Below this ratio of |<B>| to B_rms a field has no mean direction worth the name.
 MEAN_FIELD_FLOOR = 1e-3
 
+# Attr ``kind`` of what mm.field_lines gives, and ``of`` of coefficients that follow from it.
+FIELD_LINES = "field lines"
+
 LONG_NAMES = {
     **{f"B{i}": f"magnetic field along {i}" for i in SPATIAL},
     **{f"E{i}": f"electric field along {i}" for i in SPATIAL},

@@ -4,6 +4,7 @@ from mmfields.plot.anisotropy import brazil, scale_anisotropy, structure_functio
 from mmfields.plot.base import COLOURS
 from mmfields.plot.faraday import depolarization, expected_angles, rotation_measure_pdf, rotation_measure_structure
 from mmfields.plot.fields import compare, rotation_measure, slices
+from mmfields.plot.lines import field_lines, squashing
 from mmfields.plot.solid import cube, orbits, solid_engine
 from mmfields.plot.spectra import spectrum, spectrum2d
 from mmfields.plot.transport import diffusion, running_diffusion
@@ -16,6 +17,7 @@ __all__ = [
     "depolarization",
     "diffusion",
     "expected_angles",
+    "field_lines",
     "orbits",
     "rotation_measure",
     "rotation_measure_pdf",
@@ -26,6 +28,7 @@ __all__ = [
     "solid_engine",
     "spectrum",
     "spectrum2d",
+    "squashing",
     "structure_function",
     "threshold_curve",
 ]

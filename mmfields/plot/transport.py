@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import SnapshotError
+from mmfields.conventions import FIELD_LINES, SnapshotError
 from mmfields.plot.base import COLOURS, new_axes, require_drawable
 from mmfields.theory import Medium, kappa_micromirror, kappa_perpendicular
 from mmfields.transport import physical
@@ -50,6 +50,7 @@ def running_diffusion(
     if plateau is not None:
         require_drawable(plateau, "mm.transport.diffusion", "window_start", *each, dims=("gyroradius",))
     ax = ax or new_axes()
+    of_lines = kappa[names[0]].attrs.get("of") == FIELD_LINES
     kappa, known = _in_physical_units(kappa.compute())
     plateau = _in_physical_units(plateau.compute())[0] if plateau is not None else None
     if "gyroradius" not in kappa.dims:
@@ -64,7 +65,7 @@ def running_diffusion(
         for name, style in zip(shown, ("-", "--", ":"), strict=False):
             colour = COLOURS[g % len(COLOURS)]
             what = f"{float(row['energy']):.3g} {row['energy'].attrs['units']}" if known else f"$r_g$ = {radius:.3g}"
-            label = f"{_kappa_label(name)}, {what}"
+            label = _line_label(name) if of_lines else f"{_kappa_label(name)}, {what}"
             artists += ax.plot(length, row[name], style, color=colour, label=label)
             low, high = row[name] - row[f"{name}_error"], row[name] + row[f"{name}_error"]
             artists.append(ax.fill_between(length, low, high, color=colour, alpha=0.25, linewidth=0))
@@ -77,6 +78,8 @@ def running_diffusion(
     ax.set(xscale="log", yscale="log")
     ax.set_xlabel(f"path length $s$ [{_length_name(kappa)}]")
     ax.set_ylabel(r"$\kappa(s)$ [cm$^2$ s$^{-1}$]" if known else rf"$\kappa(s)$ [$v$ × {_length_name(kappa)}]")
+    if of_lines:
+        ax.set_ylabel(rf"$D(s)$ of field lines [{_length_name(kappa)}]")
     ax.legend(fontsize=8)
     return artists
 
@@ -196,6 +199,10 @@ def _laws_of(medium: Medium, mass: str | None) -> dict[str, Callable[[Any], Any]
         r"$\kappa_{mm}$, Eq. 5": along,
         r"$\kappa_\perp$, Eq. 6": lambda energy: kappa_perpendicular(medium) * of_momentum(energy)[1],
     }
+
+
+def _line_label(name: str) -> str:
+    return _kappa_label(name).replace(r"\kappa", "D")
 
 
 def _kappa_label(name: str) -> str:

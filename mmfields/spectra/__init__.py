@@ -6,6 +6,8 @@ import numpy as np
 import xarray as xr
 
 from mmfields.conventions import (
+    SPATIAL,
+    components,
     derived_units,
     mean_direction,
     require_one_unit,
@@ -16,6 +18,7 @@ from mmfields.conventions import (
     wavenumber_attrs,
 )
 from mmfields.errors import ArgumentError, SnapshotError
+from mmfields.fourier import vector_potential
 from mmfields.fourier.transform import wavenumbers
 from mmfields.provenance import verb
 from mmfields.spectra.bins import Bins, binned, fields_of, half_weights, window_power
@@ -27,6 +30,7 @@ __all__ = [
     "correlation",
     "cross",
     "field_count",
+    "helicity",
     "integral_scale",
     "power",
     "power2d",
@@ -212,6 +216,55 @@ def coherence(ds: xr.Dataset, first: str, second: str) -> xr.DataArray:
     result = abs(both) ** 2 / (power(ds, [first]) * power(ds, [second]))
     result = result.rename("coherence").drop_attrs(deep=False)
     return result.assign_attrs(long_name=f"squared coherence of {first} and {second}", units="1")
+
+
+@verb
+def helicity(ds: xr.Dataset, vector: str = "B") -> xr.Dataset:
+    """Helicity spectrum H(k) of a solenoidal vector, with its potential in the Coulomb gauge.
+
+    |H(k)| is at most 2 E(k)/k, which a Beltrami field ∇×B = ±kB reaches.  In a periodic box with a mean field it is the
+    helicity of the fluctuation that is meant, which does not depend on the gauge.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Periodic snapshot; lazy where it is.
+    vector : str
+        Letter of the vector: with ``u`` its curl is replaced by u and u by its potential.
+
+    Returns
+    -------
+    xarray.Dataset
+        Over ``k`` as :func:`mmfields.spectra.power`: ``helicity``, whose sum times ``k_width`` is ⟨A·B⟩, and
+        ``relative``, k H / 2E, from -1 to 1.
+
+    Raises
+    ------
+    ArgumentError, SnapshotError
+        As :func:`mmfields.spectra.power` and :func:`mmfields.fourier.vector_potential`.
+
+    Examples
+    --------
+    >>> import mmfields as mm
+    >>> found = mm.spectra.helicity(mm.samples.load("mhd_turbulence"))
+    >>> bool((abs(found["relative"].isel(k=slice(1, None))) <= 1.1).all())
+    True
+    """
+    names = list(components(ds, vector))
+    both = ds[names].assign(vector_potential(ds[names], vector))
+    bins = Bins(both)
+    pairs = zip(fields_of(both, [f"A{d}" for d in SPATIAL]), fields_of(both, names), strict=True)
+    total = bins.shells(2 * binned(list(pairs), bins, None) / bins.width)
+    energy = power(ds, names)
+    relative = energy["k"] * total / (2 * energy.where(energy > 0))
+    unit = derived_units((ds[names[0]], 2), (ds[spatial_dims(ds)[0]], 2), ("rad", -1))
+    return xr.Dataset(
+        {
+            "helicity": total.drop_attrs(deep=False).assign_attrs(long_name=f"helicity of {vector}", **unit),
+            "relative": relative.drop_attrs(deep=False).assign_attrs(long_name="k H / 2E", units="1"),
+        },
+        attrs={"normalization": "sum of H times bin widths is <A.B>, k = 0 left out"},
+    )
 
 
 @verb

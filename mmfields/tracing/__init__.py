@@ -1,4 +1,4 @@
-"""Field and particles to trajectories, lazily: ``mm.trace``."""
+"""Field and particles to trajectories, lazily: ``mm.trace``; and seeds to field lines, ``mm.field_lines``."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,6 +14,7 @@ from mmfields.scattering import Scattering
 from mmfields.tracing.ensemble import Ensemble, read
 from mmfields.tracing.fields import Source, of_snapshot, of_synthetic, sparse
 from mmfields.tracing.graph import saved_points
+from mmfields.tracing.lines import field_lines
 from mmfields.tracing.rules import (
     PUSHERS,
     Rule,
@@ -28,7 +29,7 @@ from mmfields.tracing.trajectories import labelled
 from mmfields.turbulence import Synthetic
 from mmfields.units import LENGTH, carried, plain, require_same_units
 
-__all__ = ["trace"]
+__all__ = ["field_lines", "trace"]
 
 
 @verb

@@ -40,7 +40,7 @@ def saved_points(source: Source, ensemble: Ensemble, longest: np.ndarray, task: 
         per_task = _per_task(ensemble) if source.plan is None else particles_at_once(bytes_each)
     return da.blockwise(
         *(run, "gps", source.data, None, source.electric, None, source.mask, None),
-        *(_apart(_particles(start_of(ensemble, longest), (abreast, per_task))), "gp"),
+        *(apart(_particles(start_of(ensemble, longest), (abreast, per_task))), "gp"),
         *(da.asarray(1.0 if ensemble.reference.ndim else ensemble.reference.data), ""),
         task=task,
         new_axes={"s": len(task.path)},
@@ -85,7 +85,7 @@ def _joined(*parts: np.ndarray, names: list[str]) -> np.ndarray:
     return out
 
 
-def _apart(array: Any) -> Any:
+def apart(array: Any) -> Any:
     """The same array, each of its blocks a task of its own.
 
     A cluster runs those on all its workers, and what needs them where they are; tasks that need nothing but the

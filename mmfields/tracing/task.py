@@ -238,12 +238,12 @@ def ready(particles: np.ndarray, reference: float, task: Task) -> np.ndarray:
             f"particle {bad} of a block has a direction of length {lengths[bad]:g}: unit vectors are needed, divide "
             "vx, vy, vz by it"
         )
-    _check_places(first[:, :3], own["alive"] > 0, task)
+    check_places(first[:, :3], own["alive"] > 0, task)
     _check_reach(own, task)
     return own
 
 
-def _check_places(position: np.ndarray, alive: np.ndarray, task: Task) -> None:
+def check_places(position: np.ndarray, alive: np.ndarray, task: Task) -> None:
     """Refuse starts outside walls, or too far for the cells to be told apart."""
     box = task.geometry
     walled = np.array(box.walls) != Wall.PERIODIC

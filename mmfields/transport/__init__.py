@@ -9,6 +9,7 @@ from mmfields.transport.leaving import escape
 from mmfields.transport.physical import physical
 from mmfields.transport.pitch import parallel_from_mu, pitch_angle_diffusion
 from mmfields.transport.statistics import PREFACTOR, UNITS_NOTE
+from mmfields.transport.trapping import trapping
 from mmfields.transport.velocity import green_kubo, tensor
 
 __all__ = [
@@ -24,4 +25,5 @@ __all__ = [
     "pitch_angle_diffusion",
     "running_diffusion",
     "tensor",
+    "trapping",
 ]

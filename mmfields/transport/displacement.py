@@ -5,9 +5,18 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import SPATIAL, ArgumentError, SnapshotError, require_number, require_whole, warn
+from mmfields.conventions import FIELD_LINES, SPATIAL, ArgumentError, SnapshotError, require_number, require_whole, warn
 from mmfields.provenance import verb
-from mmfields.transport.reading import alive, along, check, left_fraction, own_lengths, strength, warn_of_survivors
+from mmfields.transport.reading import (
+    alive,
+    along,
+    as_particles,
+    check,
+    left_fraction,
+    own_lengths,
+    strength,
+    warn_of_survivors,
+)
 from mmfields.transport.statistics import finite_run, labelled, mean_and_error, without_drift
 
 # Off 1 by more than this, an exponent is of no plateau.
@@ -28,7 +37,8 @@ def running_diffusion(
     ----------
     trajectories : xarray.Dataset
         From ``mm.trace``.  Displacements count from the first saved point; particles that have
-        left the box are left out from then on.
+        left the box are left out from then on.  Or from ``mm.field_lines``: the coefficients are then those of the
+        lines, ⟨Δx²⟩/2s in lengths, and each line counts twice, both ways from its seed.
     direction : str or three numbers, optional
         What parallel means; the mean field of the box by default.
     frame : {"mean", "local"}
@@ -55,6 +65,7 @@ def running_diffusion(
     ArgumentError, SnapshotError
         If there are fewer than two saved points or two particles, or no local field for ``local``.
     """
+    trajectories = as_particles(trajectories)
     squares, length = _squares(trajectories, direction, frame, drift)
     direction = "z" if frame == "local" else direction  # along and across exist without a mean field
     return mean_and_error(squares / length, trajectories, "running", direction)
@@ -77,7 +88,8 @@ def diffusion(
     Parameters
     ----------
     trajectories : xarray.Dataset
-        From ``mm.trace``.
+        From ``mm.trace``, or ``mm.field_lines``: see :func:`running_diffusion`.  Lines along a mean field diffuse
+        across it alone, and have no ``too_short`` and no ``bias``.
     window : float
         The plateau is taken from this fraction of the path on.
     direction, frame, drift
@@ -106,10 +118,11 @@ def diffusion(
     MmfieldsWarning
         Where the trajectories are in memory: if particles have left, the run is too short, or there is no plateau.
     """
+    trajectories = as_particles(trajectories)
     squares, length = _windowed(trajectories, window, direction, frame, drift)
     direction = "z" if frame == "local" else direction
     result = mean_and_error((squares / length).mean("path"), trajectories, "plateau", direction)
-    path = squares["path"] - trajectories["path"][0]
+    path = (squares["path"] - trajectories["path"][0]).assign_attrs(trajectories["path"].attrs)
     for name in ("kappa", "kappa_par", "kappa_perp"):
         exponent = name.replace("kappa", "exponent")
         several = squares[name].count("particle") > 1
@@ -120,6 +133,8 @@ def diffusion(
             "long_name": f"a of the displacements behind {name}, proportional to s^a",
             "units": "1",
         }
+    if trajectories.attrs.get("kind") == FIELD_LINES:
+        return _of_lines(result, path, window)
     result["too_short"] = (result["exponent"] > _of_one_free_path(path)).assign_attrs(
         long_name="the displacements grow as in a run shorter than a mean free path, so they cannot have diffused",
         units="1",
@@ -127,13 +142,34 @@ def diffusion(
     result["bias"] = _bias(result, length)
     if (share := left_fraction(trajectories)) is not None:
         result["left_fraction"] = share
+    warn_of_survivors(share, "kappa")
+    _warn_of_no_plateau(result)
+    return _with_window(result, path, window)
+
+
+def _with_window(result: xr.Dataset, path: xr.DataArray, window: float) -> xr.Dataset:
+    """From where to where the plateau was taken."""
     result.attrs["window_from"] = float(window)
     result.attrs["window_rule"] = "the last part of the path, from this fraction of it on"
     for name, place in (("window_start", 0), ("window_end", -1)):
-        notes = {**trajectories["path"].attrs, "long_name": f"{name.split('_')[1]} of the plateau's window"}
+        notes = {**path.attrs, "long_name": f"{name.split('_')[1]} of the plateau's window"}
         result[name] = ((), float(path[place]), notes)
-    warn_of_survivors(share, "kappa")
-    _warn_of_no_plateau(result)
+    return result
+
+
+def _of_lines(result: xr.Dataset, path: xr.DataArray, window: float) -> xr.Dataset:
+    """What is said of lines, which go straight along a mean field and wander across it, or wander in all directions."""
+    result = _with_window(result.assign_attrs(of=FIELD_LINES), path, window)
+    if any(v.chunks is not None for v in result.variables.values()):
+        return result
+    directed = bool(result["kappa_perp"].notnull().all())
+    name, axes = ("exponent_perp", 2) if directed else ("exponent", 3)
+    noise = (2 / (axes * result["count"].clip(min=1))) ** 0.5 / np.log(2)
+    if (off := abs(result[name] - 1) > PLATEAU + 2 * noise).any():
+        warn(
+            f"no plateau: {name} {float(result[name].where(off).max()):.3g}, where lines that diffuse have 1 (below: "
+            "confined to islands or surfaces, above: straight over so short a way)"
+        )
     return result
 
 
@@ -267,6 +303,7 @@ def bootstrap(
     ArgumentError, SnapshotError
         If `over` is no dim with at least two entries, or the window is too narrow.
     """
+    trajectories = as_particles(trajectories)
     check(trajectories)
     require_whole(samples, "samples", 2), require_whole(seed, "seed", 0)
     if trajectories.sizes.get(over, 0) < 2 or over in ("path", "gyroradius"):
@@ -325,6 +362,7 @@ def displacements(trajectories: xr.Dataset, *, direction: str | Sequence[float] 
     ArgumentError, SnapshotError
         As :func:`running_diffusion`.
     """
+    trajectories = as_particles(trajectories)
     squares, _ = _squares(trajectories, direction)
     result = {}
     for name in ("kappa_par", *(f"kappa_{d}{d}" for d in SPATIAL)):

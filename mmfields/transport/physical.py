@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import ArgumentError, SnapshotError
+from mmfields.conventions import FIELD_LINES, ArgumentError, SnapshotError
 from mmfields.provenance import verb
 from mmfields.units import FAST, LENGTH, SPEED, as_quantity, is_coefficient, speed_of, unit_of
 
@@ -53,6 +53,8 @@ def _converted(array: xr.DataArray, data: xr.Dataset | xr.DataArray, length_unit
     from astropy import units as u
 
     own = {key: value for source in (data, array) for key, value in source.attrs.items()}
+    if array.attrs.get("of") == FIELD_LINES:
+        raise SnapshotError(f"{array.name} is of field lines, a length: multiply it by a speed")
     _require_own_speeds(array)
     stated = array.attrs.get("units", "1")
     if is_coefficient(stated) and not _of_another_speed(array, own, stated):

@@ -6,9 +6,31 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import MEAN_FIELD_FLOOR, SPATIAL, SnapshotError, unit_vector, warn
+from mmfields.conventions import FIELD_LINES, MEAN_FIELD_FLOOR, SPATIAL, SnapshotError, unit_vector, warn
 
 SURVIVORS = "of the particles that were still in the box, a biased sample: mm.transport.escape says how they left"
+
+
+def as_particles(tr: xr.Dataset) -> xr.Dataset:
+    """Field lines as trajectories over ``particle`` that begin at the seeds, those against the field too.
+
+    Trajectories of particles are given back as they are.
+    """
+    if not isinstance(tr, xr.Dataset) or tr.attrs.get("kind") != FIELD_LINES or "path" not in tr.dims:
+        return tr
+    path = tr["path"].values
+    forward, backward = tr.isel(path=path >= 0), tr.isel(path=path <= 0).isel(path=slice(None, None, -1))
+    backward = backward.assign_coords(path=-backward["path"]).drop_attrs()
+    halves = [half.drop_attrs() for half in (forward, backward) if half.sizes["path"] > 1]
+    if len(halves) == 2 and not np.array_equal(halves[0]["path"], halves[1]["path"]):
+        raise SnapshotError("the lines are not saved alike on both sides of their seeds: select one, path >= 0 or <= 0")
+    pointwise = [n for n in tr.data_vars if "path" in tr[n].dims]
+    joined = xr.concat([half[pointwise] for half in halves], "side", coords="minimal", compat="override")
+    dims = ["side", *(d for d in tr["x"].dims if d not in ("path", "time", "pair"))]
+    stacked = joined.stack(particle=dims, create_index=False)
+    stacked = stacked.assign({n: tr[n] for n in tr.data_vars if set(tr[n].dims) <= {"time"}})
+    stacked["path"].attrs = tr["path"].attrs
+    return stacked.assign_attrs(tr.attrs)
 
 
 def check(tr: xr.Dataset, *more: str) -> None:
