@@ -292,7 +292,8 @@ class _Moments:
         none = np.empty((*fields[0].shape[:2], 0), fields[0].dtype)
         wide = np.zeros(4)
         wide[: len(level)] = level
-        add_moments(*(np.ascontiguousarray(f) for f in (*fields, none)[:4]), wide, along, *edges, out)
+        parts = tuple(np.ascontiguousarray(f) for f in (*fields, none)[:4])
+        add_moments(parts, wide, along, tuple(edges), out)
         if not np.isfinite(out).all():
             name = next((n for n, f in zip(self.names, fields, strict=True) if not np.isfinite(f).all()), "B")
             raise SnapshotError(f"{name} is not finite: fill it before its moments are taken")
@@ -313,7 +314,7 @@ def _products_of(spectrum: Any, par: Any, cuts: Any, bins: Bins, *, groups: int)
 def _products(fields: list[np.ndarray], _: Any, edges: list[np.ndarray], out: np.ndarray) -> None:
     from mmfields.kernels.moments import add_products
 
-    add_products(*(np.ascontiguousarray(f) for f in fields), *edges, out)
+    add_products(*(np.ascontiguousarray(f) for f in fields), tuple(edges), out)
 
 
 def _factors(moments: np.ndarray) -> np.ndarray:
