@@ -5,7 +5,7 @@ from math import sqrt
 
 import numpy as np
 
-from mmfields.kernels._jit import entry, kernel
+from mmfields.kernels._jit import entry, kernel, part
 
 # A mode on the edge of two bins belongs to the upper one, whatever the last bits of its wavenumber.
 TIE = 1e-6
@@ -50,7 +50,7 @@ def add_row(values, first, second, share, out):
         out[first[m], second[m]] += share * values[m]
 
 
-@kernel()
+@part()
 def add_annuli(values, i, j, modes, along, bins, out):
     """Add a row of modes to bins of k_perp and |k_par|, shared among the signs of its Nyquist wavenumbers."""
     k2, last = modes.k2, modes.k2.size - 1
@@ -70,7 +70,7 @@ def add_annuli(values, i, j, modes, along, bins, out):
                 add_row(values[plain:], bins.first, bins.second, 0.5 * share, out)
 
 
-@kernel()
+@part()
 def add_values(values, i, j, modes, along, two_dimensional, bins, out):
     """Add a row of modes to bins of k_perp and |k_par|, or of |k|; k = 0 is left out."""
     ki, kj, k2 = modes.k0[i], modes.k1[j], modes.k2

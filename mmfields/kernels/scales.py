@@ -191,11 +191,11 @@ def add_spread(spectra, modes, weight, along, factor, scales, out):
     """
     a, total, density = spectra
     weights, none = np.ones((5, weight.size)), np.empty(0)
+    each = (scales[0], scales[1], Scale(False, none, 0.0), Scale(True, none, 0.0))
     for i in range(modes.k0.size):
         for j in range(modes.k1.size):
-            for c in range(2):
-                weights_of_row(i, j, modes, along, scales[c], weights[1 + c])
-                weights_of_row(i, j, modes, along, Scale(c == 1, none, 0.0), weights[3 + c])
+            for c in range(4):
+                weights_of_row(i, j, modes, along, each[c], weights[1 + c])
             first = 1 if modes.k0[i] == 0.0 and modes.k1[j] == 0.0 and modes.k2[0] == 0.0 else 0
             mine, all_, own = a[i, j, first:] * factor[0], total[i, j, first:] * factor[0] ** 2, density[i, j]
             own = own[first:] * factor[1] if own.size > 0 else own * factor[1]
