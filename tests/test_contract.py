@@ -169,6 +169,19 @@ def test_public_functions_are_documented_and_typed():
                     assert all(a.annotation for a in node.args.args + node.args.kwonlyargs), where
 
 
+def test_functions_have_at_most_eight_parameters():
+    """In the rooms of the kernels and of tracing; more than eight belong together in a tuple that has a name."""
+    many = set()
+    for path in [p for room in ("kernels", "tracing") for p in sorted((PACKAGE / room).rglob("*.py"))]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+                given = node.args
+                names = [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]
+                if len([name for name in names if name]) > 8:
+                    many.add((str(path.relative_to(PACKAGE)), getattr(node, "name", "lambda")))
+    assert many == {("tracing/__init__.py", "trace")}
+
+
 def test_kernels_run_interpreted():
     """The physics tests of the kernels pass without the compiler."""
     here = Path(__file__).parent

@@ -570,7 +570,7 @@ def _add_parts(fields: list[np.ndarray], _: Any, edges: list[np.ndarray], out: n
     from mmfields.kernels.moments import add_products
 
     field = np.ascontiguousarray(fields[0])
-    add_products(field, field, *edges, out)
+    add_products(field, field, tuple(edges), out)
 
 
 def _long_waves(parts: np.ndarray, plan: _Plan) -> np.ndarray:

@@ -26,6 +26,7 @@ from mmfields.conventions import (
     wavenumber_attrs,
 )
 from mmfields.fourier.transform import backward_modes, finite, forward_modes, level_of
+from mmfields.kernels.modes import Modes
 from mmfields.provenance import verb
 from mmfields.spectra import area_to_first_zero
 from mmfields.spectra.bins import Bins, sum_modes, weigh_modes
@@ -291,7 +292,8 @@ class _Moments:
         none = np.empty((*fields[0].shape[:2], 0), fields[0].dtype)
         wide = np.zeros(4)
         wide[: len(level)] = level
-        add_moments(*(np.ascontiguousarray(f) for f in (*fields, none)[:4]), wide, along, *edges, out)
+        parts = tuple(np.ascontiguousarray(f) for f in (*fields, none)[:4])
+        add_moments(parts, wide, along, tuple(edges), out)
         if not np.isfinite(out).all():
             name = next((n for n, f in zip(self.names, fields, strict=True) if not np.isfinite(f).all()), "B")
             raise SnapshotError(f"{name} is not finite: fill it before its moments are taken")
@@ -312,7 +314,7 @@ def _products_of(spectrum: Any, par: Any, cuts: Any, bins: Bins, *, groups: int)
 def _products(fields: list[np.ndarray], _: Any, edges: list[np.ndarray], out: np.ndarray) -> None:
     from mmfields.kernels.moments import add_products
 
-    add_products(*(np.ascontiguousarray(f) for f in fields), *edges, out)
+    add_products(*(np.ascontiguousarray(f) for f in fields), tuple(edges), out)
 
 
 def _factors(moments: np.ndarray) -> np.ndarray:
@@ -338,10 +340,10 @@ class _Correlation:
 
     cells: float
 
-    def __call__(self, spectrum: np.ndarray, *numbers: np.ndarray, out: np.ndarray) -> None:
+    def __call__(self, spectrum: np.ndarray, modes: Modes, _: Any, further: np.ndarray, out: np.ndarray) -> None:
         from mmfields.kernels.scales import normalized_power
 
-        normalized_power(spectrum, *numbers[:3], self.cells * numbers[-1][0] ** 2, out)
+        normalized_power(spectrum, modes, self.cells * further[0] ** 2, out)
 
 
 def _add_powers(fields: list[np.ndarray], _: Any, edges: list[np.ndarray], out: np.ndarray) -> None:
@@ -381,16 +383,14 @@ def _power_of(spectrum: Any) -> Any:
 class _Spread:
     """Add what the scatter of the scales needs; its further numbers are the two cut-offs and the two factors."""
 
-    def __call__(self, spectra: Sequence[np.ndarray], *numbers: np.ndarray, out: np.ndarray) -> None:
+    def __call__(self, spectra: Sequence[np.ndarray], modes: Modes, *numbers: np.ndarray, out: np.ndarray) -> None:
         from mmfields.kernels.scales import add_spread
 
         *grid, further = numbers
-        highest = float(np.sqrt(sum((c**2).max() for c in grid[:3])))
-        both = [_partial_integrals(float(np.nan_to_num(further[i])), highest, across=i == 1) for i in range(2)]
-        tables, steps = tuple(t for t, _ in both), np.array([s for _, s in both])
+        both = tuple(_partial_integrals(further[i], modes, across=i == 1) for i in range(2))
         none = np.empty((*spectra[0].shape[:2], 0), spectra[0].dtype)
-        parts = [np.ascontiguousarray(s) for s in (*spectra, none)[:3]]
-        add_spread(*parts, *grid, further[2:], tables, steps, out)
+        parts = tuple(np.ascontiguousarray(s) for s in (*spectra, none)[:3])
+        add_spread(parts, modes, *grid, further[2:], both, out)
 
 
 def _fine(bins: Bins) -> float:
@@ -409,7 +409,7 @@ class _Lines:
 
     width: float
 
-    def __call__(self, spectra: Sequence[np.ndarray], *numbers: np.ndarray, out: np.ndarray) -> None:
+    def __call__(self, spectra: Sequence[np.ndarray], *numbers: Any, out: np.ndarray) -> None:
         from mmfields.kernels.scales import power_on_lines
 
         power_on_lines(spectra[0], *numbers, self.width, out)
@@ -497,29 +497,33 @@ class _Density:
     scale: bool
     across: bool
 
-    def __call__(self, spectrum: np.ndarray, *numbers: np.ndarray, out: np.ndarray) -> None:
-        from mmfields.kernels.scales import weigh_density
+    def __call__(
+        self, spectrum: np.ndarray, modes: Modes, along: np.ndarray, cuts: np.ndarray, out: np.ndarray
+    ) -> None:
+        from mmfields.kernels.scales import Scale, weigh_density
 
-        *k, along, cuts = numbers
-        cut = float(np.nan_to_num(cuts[int(self.across)]))
-        highest = float(np.sqrt(sum((c**2).max() for c in k[:3])))
-        table, steps = _partial_integrals(cut, highest, across=self.across) if self.scale else (np.empty(0), 0.0)
-        weigh_density(spectrum, *k, along, self.across, table, steps, out)
+        scale = Scale(self.across, np.empty(0), 0.0)
+        if self.scale:
+            scale = _partial_integrals(cuts[int(self.across)], modes, across=self.across)
+        weigh_density(spectrum, modes, along, scale, out)
 
 
 def _chunks(array: Any, rank: int) -> tuple[Any, ...]:
     return array.chunks[-rank:] if hasattr(array, "dask") else ()
 
 
-def _partial_integrals(cut: float, highest: float, *, across: bool) -> tuple[np.ndarray, float]:
-    """Integral of cos(k r), or J0(k r), over r from 0 to the cut-off: table against k, and entries per unit of k."""
-    step = 0.02
+def _partial_integrals(cut: float, modes: Modes, *, across: bool) -> Any:
+    """Integral of cos(k r), or J0(k r), over r from 0 to the cut-off, as the kernels' `Scale`."""
+    from mmfields.kernels.scales import Scale
+
+    step, cut = 0.02, float(np.nan_to_num(cut))
+    highest = float(np.sqrt(sum((k**2).max() for k in modes[:3])))
     x = np.arange(0.0, highest * cut + 3 * step, step)
     if not across:
-        return cut * np.sinc(x / np.pi), cut / step
+        return Scale(across, cut * np.sinc(x / np.pi), cut / step)
     values = _bessel(x)
     whole = np.concatenate([[0.0], np.cumsum(values[1:] + values[:-1]) * step / 2])
-    return cut * np.divide(whole, x, out=np.ones_like(x), where=x > 0), cut / step
+    return Scale(across, cut * np.divide(whole, x, out=np.ones_like(x), where=x > 0), cut / step)
 
 
 def _values(exact: np.ndarray, level: np.ndarray, moments: np.ndarray, *sums: np.ndarray, count: int) -> np.ndarray:

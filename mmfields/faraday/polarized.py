@@ -371,7 +371,7 @@ def _add_block(seen: np.ndarray, *arrays: np.ndarray, emitter: _Emitter, threads
     arrays
         Fields of the block and its places.
     """
-    from mmfields.kernels.faraday import polarized
+    from mmfields.kernels.faraday import Cells, Seen, polarized
 
     *fields, places = arrays
     shape, many = fields[0].shape[1:], len(emitter.waves)
@@ -383,8 +383,8 @@ def _add_block(seen: np.ndarray, *arrays: np.ndarray, emitter: _Emitter, threads
         cells = emitter.cells([f[part] for f in fields], places[part])
 
         def rows(own: slice, cells=cells) -> int:
-            few = [c if c.size == 1 else c[:, own] for c in cells]
-            polarized(*few, emitter.waves, running[own], deepest[own], real[:, own], imaginary[:, own])
+            few = Cells(*(c if c.size == 1 else c[:, own] for c in cells))
+            polarized(few, emitter.waves, Seen(running[own], deepest[own], real[:, own], imaginary[:, own]))
             return 0
 
         shared(rows, flat[0], threads)

@@ -11,6 +11,7 @@ import xarray as xr
 
 from mmfields.conventions import SPATIAL, ArgumentError, require_direction, unit_carried
 from mmfields.fourier.transform import Waves
+from mmfields.kernels.modes import modes_of
 from mmfields.units import LENGTH, plain
 
 EDGES = ("sharp", "gaussian", "butterworth", "cosine")
@@ -266,15 +267,19 @@ class _Band:
     width: float | None
     order: int
 
-    def _arguments(self) -> tuple[np.ndarray, int, float, int]:
-        return np.array(self.limits, float), EDGES.index(self.edge), float(self.width or 1.0), self.order
+    def _numbers(self) -> Any:
+        """The same for kernels."""
+        from mmfields.kernels.transfer import Band
+
+        limits = tuple((float(low), float(high)) for low, high in self.limits)
+        return Band(limits, EDGES.index(self.edge), float(self.width or 1.0), self.order)
 
     def __call__(self, k_par: np.ndarray, k_perp: np.ndarray) -> np.ndarray:
         from mmfields.kernels.transfer import band_values
 
         par, perp = np.broadcast_arrays(np.asarray(k_par, float), np.asarray(k_perp, float))
         out = np.empty(par.size)
-        band_values(np.ravel(par), np.ravel(perp), *self._arguments(), out)
+        band_values(np.ravel(par), np.ravel(perp), self._numbers(), out)
         return out.reshape(par.shape)
 
     def weigh(self, spectrum: np.ndarray, waves: Waves, direction: np.ndarray, mean: float, complement: bool) -> None:
@@ -282,11 +287,9 @@ class _Band:
         from mmfields.kernels.transfer import weigh
 
         missing = 3 - spectrum.ndim
-        k = [*[np.zeros(1)] * missing, *(np.ascontiguousarray(c.ravel()) for c in waves.k)]
-        nyquist = [*[np.zeros(1, bool)] * missing, *(np.ascontiguousarray(n.ravel()) for n in waves.nyquist)]
         along = np.array([0.0] * missing + [direction[SPATIAL.index(d)] for d in waves.dims])
         block = spectrum.reshape((1,) * missing + spectrum.shape)
-        weigh(block, *k, *nyquist, along, *self._arguments(), float(mean), complement, block.real.dtype.type(1))
+        weigh(block, modes_of(waves.k, waves.nyquist), along, self._numbers(), float(mean), complement)
 
 
 def band(

@@ -1,13 +1,17 @@
 """Sums of mode power over bins of wavenumber."""
 
+from collections import namedtuple
 from math import sqrt
 
 import numpy as np
 
-from mmfields.kernels._jit import entry, kernel
+from mmfields.kernels._jit import entry, kernel, part
 
 # A mode on the edge of two bins belongs to the upper one, whatever the last bits of its wavenumber.
 TIE = 1e-6
+
+# Bins per wavenumber, the last bin, and the places of a row of modes among the bins: of |k|, or of k_perp and |k_par|.
+Bins = namedtuple("Bins", "inverse top first second")
 
 
 @kernel()
@@ -19,8 +23,9 @@ def shells_of_row(k2, square, inverse, top, first):
 
 
 @kernel()
-def annuli_of_row(k2, square, parallel, along2, inverse, top, first, second):
+def annuli_of_row(k2, square, parallel, along2, bins):
     """Bins of k_perp and |k_par| of one row of modes, `square` and `parallel` the rest of k^2 and k_par."""
+    inverse, top, first, second = bins
     for m in range(k2.size):
         k_par = abs(parallel + k2[m] * along2)
         total = square + k2[m] * k2[m]
@@ -45,29 +50,47 @@ def add_row(values, first, second, share, out):
         out[first[m], second[m]] += share * values[m]
 
 
-@kernel()
-def add_annuli(values, ki, kj, k2, ni, nj, nyquist, along, inverse, top, first, second, out):
-    """Add a row of modes to bins of k_perp and |k_par|, shared among the signs of its Nyquist wavenumbers.
-
-    `nyquist` says whether the last of `k2` is one.
-    """
-    plain = k2.size - 1 if nyquist else k2.size
+@part()
+def add_annuli(values, i, j, modes, along, bins, out):
+    """Add a row of modes to bins of k_perp and |k_par|, shared among the signs of its Nyquist wavenumbers."""
+    k2, last = modes.k2, modes.k2.size - 1
+    plain = last if modes.n2[last] else k2.size
+    ki, kj = modes.k0[i], modes.k1[j]
     square = ki * ki + kj * kj
-    signs0, signs1 = (2 if ni else 1), (2 if nj else 1)
+    signs0, signs1 = (2 if modes.n0[i] else 1), (2 if modes.n1[j] else 1)
     share = 1.0 / (signs0 * signs1)
     for r in range(signs0):
         for s in range(signs1):
             parallel = ki * along[0] * (1 - 2 * r) + kj * along[1] * (1 - 2 * s)
-            annuli_of_row(k2[:plain], square, parallel, along[2], inverse, top, first, second)
-            add_row(values[:plain], first, second, share, out)
-            for t in range(2 if nyquist else 0):
+            annuli_of_row(k2[:plain], square, parallel, along[2], bins)
+            add_row(values[:plain], bins.first, bins.second, share, out)
+            for t in range(2 if plain == last else 0):
                 slope = along[2] * (1 - 2 * t)
-                annuli_of_row(k2[plain:], square, parallel, slope, inverse, top, first, second)
-                add_row(values[plain:], first, second, 0.5 * share, out)
+                annuli_of_row(k2[plain:], square, parallel, slope, bins)
+                add_row(values[plain:], bins.first, bins.second, 0.5 * share, out)
+
+
+@part()
+def add_values(values, i, j, modes, along, two_dimensional, bins, out):
+    """Add a row of modes to bins of k_perp and |k_par|, or of |k|; k = 0 is left out."""
+    ki, kj, k2 = modes.k0[i], modes.k1[j], modes.k2
+    if ki == 0.0 and kj == 0.0 and k2[0] == 0.0:
+        values[0] = 0.0
+    if two_dimensional:
+        add_annuli(values, i, j, modes, along, bins, out)
+    else:
+        shells_of_row(k2, ki * ki + kj * kj, bins.inverse, bins.top, bins.first)
+        add_row(values, bins.first, bins.second, 1.0, out)
+
+
+@kernel()
+def bins_of_row(n, width, out):
+    """Room for the bins of a row of n modes."""
+    return Bins(1.0 / width, np.int32(out.shape[0] - 1), np.empty(n, np.int32), np.zeros(n, np.int32))
 
 
 @entry()
-def bin_modes(a, b, k0, k1, k2, n0, n1, n2, weight, along, width, two_dimensional, out):
+def bin_modes(a, b, modes, weight, along, width, two_dimensional, out):
     """Add the real part of weight a conj(b) of every mode to its bin; k = 0 is left out.
 
     The imaginary parts of k and -k cancel.  A Nyquist wavenumber stands for both signs, and its modes are
@@ -77,10 +100,7 @@ def bin_modes(a, b, k0, k1, k2, n0, n1, n2, weight, along, width, two_dimensiona
     ----------
     a, b : (n0, n1, n2) complex arrays
         Two spectra, the same one for a power.
-    k0, k1, k2 : float arrays
-        Wavenumbers along their axes.
-    n0, n1, n2 : bool arrays
-        Which are Nyquist wavenumbers; along the last axis none but the last.
+    modes : Modes
     weight : (n2,) float array
         How many modes each of the half axis stands for.
     along : (3,) float array
@@ -91,36 +111,19 @@ def bin_modes(a, b, k0, k1, k2, n0, n1, n2, weight, along, width, two_dimensiona
         Bins of k_perp (first) and |k_par| instead of |k|.
     out : (size, size or 1) float array
     """
-    top, inverse, n = np.int32(out.shape[0] - 1), 1.0 / width, k2.size
-    real = np.empty(n)
-    first, second = np.empty(n, np.int32), np.zeros(n, np.int32)
-    for i in range(k0.size):
-        for j in range(k1.size):
+    bins, real = bins_of_row(weight.size, width, out), np.empty(weight.size)
+    for i in range(modes.k0.size):
+        for j in range(modes.k1.size):
             products_of_row(a[i, j], b[i, j], weight, real)
-            if k0[i] == 0.0 and k1[j] == 0.0 and k2[0] == 0.0:
-                real[0] = 0.0
-            if two_dimensional:
-                last = n2[n - 1]
-                add_annuli(real, k0[i], k1[j], k2, n0[i], n1[j], last, along, inverse, top, first, second, out)
-            else:
-                shells_of_row(k2, k0[i] * k0[i] + k1[j] * k1[j], inverse, top, first)
-                add_row(real, first, second, 1.0, out)
+            add_values(real, i, j, modes, along, two_dimensional, bins, out)
 
 
 @entry()
-def count_modes(k0, k1, k2, n0, n1, n2, w0, w1, w2, along, width, two_dimensional, out):
-    """Modes of each bin of `bin_modes`, of a grid given by its wavenumbers and how many modes each stands for."""
-    top, inverse, n = np.int32(out.shape[0] - 1), 1.0 / width, k2.size
-    first, second = np.empty(n, np.int32), np.zeros(n, np.int32)
-    each = np.empty(n)
-    for i in range(k0.size):
-        for j in range(k1.size):
+def count_modes(modes, weights, along, width, two_dimensional, out):
+    """Modes of each bin of `bin_modes`; `weights` are how many each wavenumber of the three axes stands for."""
+    w0, w1, w2 = weights
+    bins, each = bins_of_row(w2.size, width, out), np.empty(w2.size)
+    for i in range(modes.k0.size):
+        for j in range(modes.k1.size):
             each[:] = w0[i] * w1[j] * w2
-            if k0[i] == 0.0 and k1[j] == 0.0 and k2[0] == 0.0:
-                each[0] = 0.0
-            if two_dimensional:
-                last = n2[n - 1]
-                add_annuli(each, k0[i], k1[j], k2, n0[i], n1[j], last, along, inverse, top, first, second, out)
-            else:
-                shells_of_row(k2, k0[i] * k0[i] + k1[j] * k1[j], inverse, top, first)
-                add_row(each, first, second, 1.0, out)
+            add_values(each, i, j, modes, along, two_dimensional, bins, out)

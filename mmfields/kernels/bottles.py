@@ -1,5 +1,7 @@
 """Magnetic bottles: the field of vector potentials A_phi = a rho exp(-rho²/2 l_perp² - x²/2 l_par²) about x."""
 
+from collections import namedtuple
+
 import numpy as np
 
 from mmfields.kernels._jit import entry, kernel
@@ -24,23 +26,17 @@ def offsets(places, centre, period, reach, cells, shifts):
     return n
 
 
-@entry()
-def add_bottles(x, y, z, period, centres, amplitudes, parallel, across, bx, by, bz):
-    """Add bottles to the field of a block.
+Bottles = namedtuple("Bottles", "period centres amplitudes parallel across")
+"""Period of the box (3,), at least twice the reach of a bottle; centres (n, 3); half the strengths (n,) of B along x in
+the middle; l_par and l_perp."""
 
-    Parameters
-    ----------
-    x, y, z : arrays
-        Cell centres of the block.
-    period : (3,) float array
-        Of the box; at least twice the reach of a bottle.
-    centres : (n, 3) float array
-    amplitudes : (n,) float array
-        Half the strength of B along x in the middle.
-    parallel, across : float
-        l_par and l_perp.
-    bx, by, bz : (z, y, x) arrays
-    """
+
+@entry()
+def add_bottles(places, bottles, field):
+    """Add bottles to the field (3, z, y, x) of a block, whose cell centres `places` are three arrays x, y, z."""
+    x, y, z = places
+    period, centres, amplitudes, parallel, across = bottles
+    bx, by, bz = field[0], field[1], field[2]
     i, j, k = np.empty(3 * x.size, np.int64), np.empty(3 * y.size, np.int64), np.empty(3 * z.size, np.int64)
     dx, dy, dz = np.empty(3 * x.size), np.empty(3 * y.size), np.empty(3 * z.size)
     ex = np.empty(3 * x.size)

@@ -1,5 +1,6 @@
 """Faraday depth and polarized emission along the first axis of blocks."""
 
+from collections import namedtuple
 from math import pi
 
 import numpy as np
@@ -40,8 +41,10 @@ def add_row(field, density, high, low):
 
 
 @kernel()
-def add_four(f0, f1, f2, f3, d0, d1, d2, d3, high, low):
+def add_four(fields, densities, high, low):
     """What four calls of :func:`add_row` do, in the same order, while the sums stay in registers."""
+    f0, f1, f2, f3 = fields
+    d0, d1, d2, d3 = densities
     bad = 0
     for m in range(f0.size):
         n0, n1, n2, n3 = np.float64(d0[m]), np.float64(d1[m]), np.float64(d2[m]), np.float64(d3[m])
@@ -98,8 +101,8 @@ def add_depth(field, density, high, low, begin, end):
                 d0, d1 = density[k, a:b], density[min(k + 1, planes - 1), a:b]
                 d2, d3 = density[min(k + 2, planes - 1), a:b], density[min(k + 3, planes - 1), a:b]
             if k + 4 <= planes:
-                f0, f1, f2, f3 = field[k, a:b], field[k + 1, a:b], field[k + 2, a:b], field[k + 3, a:b]
-                bad += add_four(f0, f1, f2, f3, d0, d1, d2, d3, h, g)
+                four = field[k, a:b], field[k + 1, a:b], field[k + 2, a:b], field[k + 3, a:b]
+                bad += add_four(four, (d0, d1, d2, d3), h, g)
                 k += 4
             else:
                 bad += add_row(field[k, a:b], d0, h, g)
@@ -202,24 +205,28 @@ def emit(phase, half, strength, real, imaginary, wave, out_real, out_imaginary):
         out_imaginary[m] = fused(value, fused(sine, real[m], cosine * imaginary[m]), out_imaginary[m])
 
 
+Cells = namedtuple("Cells", "depth strength real imaginary")
+"""Faraday depth of every cell of a block, (planes, rows, n); its emission and the direction of it as :func:`emit` takes
+them, the same or (1, 1, 1) arrays."""
+
+Seen = namedtuple("Seen", "depth deepest real imaginary")
+"""Depth of all planes and its largest size on the way, (rows, n); polarization at all wavelengths, (w, rows, n)."""
+
+
 @entry()
-def polarized(depth, strength, real, imaginary, waves, running, deepest, out_real, out_imaginary):
+def polarized(cells, waves, seen):
     """Polarized emission of a block, seen from its last plane through what lies before each cell.
 
     Parameters
     ----------
-    depth : (planes, rows, n) array
-        Faraday depth of every cell.
-    strength, real, imaginary : (planes, rows, n) arrays, or (1, 1, 1)
-        As :func:`emit` takes them.
+    cells : Cells
     waves : (w,) float array
         Wavelengths squared.
-    running : (rows, n) float array
-        Depth of all planes, added to.
-    deepest : (rows, n) float array
-        Its largest size on the way, kept up.
-    out_real, out_imaginary : (w, rows, n) float arrays
+    seen : Seen
+        Added to.
     """
+    depth, strength, real, imaginary = cells
+    running, deepest, out_real, out_imaginary = seen
     planes, rows, n = depth.shape
     phase, half = np.empty(n), np.empty(n)
     constant, plain = strength.size == 1, real.size == 1

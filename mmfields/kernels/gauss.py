@@ -26,19 +26,21 @@ def deviates(word0, word1):
 
 
 @kernel()
-def draw_row(key0, key1, start, step, line, a0, a1, b0, b1):
+def draw_row(keys, start, step, line, first, second):
     """Two complex amplitudes of variance 2 for each mode of a row, conjugate where those of -k are drawn.
 
     Parameters
     ----------
-    key0, key1 : uint32
+    keys : (2,) uint32 array
         Of the seed.
     start, step : tuples of int
         Whole wavenumbers x, y, z of the row's modes: `start` + `step` times those of `line`.
     line : (n,) int64 array
-    a0, a1, b0, b1 : (n,) float32 arrays
+    first, second : two (n,) float32 arrays each
         Real and imaginary parts, filled.
     """
+    key0, key1 = keys[0], keys[1]
+    (a0, a1), (b0, b1) = first, second
     for m in range(line.size):
         x, y, z = start[0] + step[0] * line[m], start[1] + step[1] * line[m], start[2] + step[2] * line[m]
         # of k and -k the one whose last number that is not 0 is positive
@@ -54,7 +56,7 @@ def draw_row(key0, key1, start, step, line, a0, a1, b0, b1):
 
 
 @kernel()
-def polarize_row(start, step, k, size, a0, a1, b0, b1, cx, cy, cz):
+def polarize_row(start, step, k, size, first, second, out):
     """Amplitudes of B across k from the drawn ones.
 
     Of the two directions across k one is odd in k, and the imaginary unit goes with it: what comes back is real.
@@ -65,9 +67,13 @@ def polarize_row(start, step, k, size, a0, a1, b0, b1, cx, cy, cz):
         Wavenumbers x, y, z: `start` + `step` times those of `k`.
     k, size : (n,) float arrays
         `size` is the root of the mean square of each amplitude.
-    cx, cy, cz : (n,) complex arrays
+    first, second
+        As :func:`draw_row` fills them.
+    out : three (n,) complex arrays
         Filled.
     """
+    (a0, a1), (b0, b1) = first, second
+    cx, cy, cz = out
     for m in range(k.size):
         x, y, z = start[0] + step[0] * k[m], start[1] + step[1] * k[m], start[2] + step[2] * k[m]
         square = x * x + y * y
@@ -86,8 +92,10 @@ def polarize_row(start, step, k, size, a0, a1, b0, b1, cx, cy, cz):
 
 
 @kernel()
-def poloidal_row(start, step, k, size, a0, a1, cx, cy, cz):
+def poloidal_row(start, step, k, size, first, out):
     """As `polarize_row`, of the one direction across k in the plane of k and x, from the first amplitude."""
+    a0, a1 = first
+    cx, cy, cz = out
     half = sqrt(0.5)
     for m in range(k.size):
         x, y, z = start[0] + step[0] * k[m], start[1] + step[1] * k[m], start[2] + step[2] * k[m]
@@ -101,16 +109,18 @@ def poloidal_row(start, step, k, size, a0, a1, cx, cy, cz):
 
 
 @kernel()
-def scalar_row(size, a0, a1, out):
+def scalar_row(size, first, out):
     """One field without direction, from the first amplitude."""
+    a0, a1 = first
     half = sqrt(0.5)
     for m in range(size.size):
         out[m] = complex(half * size[m] * a0[m], half * size[m] * a1[m])
 
 
 @kernel()
-def turn_row(real, imaginary, factor, turns):
+def turn_row(amplitude, factor, turns):
     """Multiply amplitudes by a complex number and a row of them, of modulus 1: from the corner to the first cell."""
+    real, imaginary = amplitude
     for m in range(real.size):
         both = factor * turns[m]
         a, b = real[m], imaginary[m]
@@ -119,13 +129,15 @@ def turn_row(real, imaginary, factor, turns):
 
 
 @entry()
-def fill(kind, key0, key1, whole, waves, turns, where, size, out):
+def fill(kind, keys, whole, waves, turns, where, size, out):
     """Modes of a block.
 
     Parameters
     ----------
     kind : int
         SOLENOIDAL, POLOIDAL or SCALAR.
+    keys : (2,) uint32 array
+        Of the seed.
     whole, waves : three arrays each
         Whole wavenumbers (int64) and wavenumbers along the block's axes.
     turns : three complex arrays
@@ -159,16 +171,16 @@ def fill(kind, key0, key1, whole, waves, turns, where, size, out):
                 p if where[0] == 2 else q if where[1] == 2 else 0.0,
             )
             line, k, s, turn = whole[2][:last], waves[2][:last], size[i, j, :last], turns[2][:last]
-            p0, p1, q0, q1 = a0[:last], a1[:last], b0[:last], b1[:last]
-            draw_row(key0, key1, start, step, line, p0, p1, q0, q1)
+            one, two = (a0[:last], a1[:last]), (b0[:last], b1[:last])
+            draw_row(keys, start, step, line, one, two)
             factor = turns[0][i] * turns[1][j]
-            turn_row(p0, p1, factor, turn)
-            turn_row(q0, q1, factor, turn)
+            turn_row(one, factor, turn)
+            turn_row(two, factor, turn)
             if kind == SCALAR:
-                scalar_row(s, p0, p1, out[0, i, j, :last])
+                scalar_row(s, one, out[0, i, j, :last])
                 continue
-            x, y, z = out[0, i, j, :last], out[1, i, j, :last], out[2, i, j, :last]
+            row = out[0, i, j, :last], out[1, i, j, :last], out[2, i, j, :last]
             if kind == POLOIDAL:
-                poloidal_row(first, slope, k, s, p0, p1, x, y, z)
+                poloidal_row(first, slope, k, s, one, row)
             else:
-                polarize_row(first, slope, k, s, p0, p1, q0, q1, x, y, z)
+                polarize_row(first, slope, k, s, one, two, row)

@@ -85,25 +85,25 @@ def moments_of_row(a, b, c, density, level, along, sums):
 
 
 @entry()
-def add_moments(a, b, c, density, level, along, edges0, edges1, edges2, out):
+def add_moments(fields, level, along, edges, out):
     """Add what the moments of a fluctuation need, box by box.
 
     Parameters
     ----------
-    a, b, c : (n0, n1, n2) arrays
-        Components of the field.
-    density : (n0, n1, n2 or 0) array
-        Empty along the last axis where there is none.
+    fields : four (n0, n1, n2) arrays
+        Components of the field, and the density, which is empty along the last axis where there is none.
     level : (4,) float array
         About the means of the three and of the density, taken out first.
     along : (3,) float array
         Direction that parallel means.
-    edges0, edges1, edges2 : (m, 3) int arrays
+    edges : three (m, 3) int arrays
         First cell, cell after the last, and number of the box along each axis.
     out : (boxes, boxes, boxes, MOMENTS) float array
         Cells; sums of the parallel fluctuation to its powers 1 to 4; of the three components; of their squares;
         of the density, of its square and of its product with the parallel fluctuation.
     """
+    a, b, c, density = fields
+    edges0, edges1, edges2 = edges
     dense = min(density.shape[2], 1)
     for e0 in edges0:
         for i in range(e0[0], e0[1]):
@@ -128,8 +128,9 @@ def product_of_row(a, b):
 
 
 @entry()
-def add_products(a, b, edges0, edges1, edges2, out):
+def add_products(a, b, edges, out):
     """Add the product of two fields, and the second, box by box: (n0, n1, n2) arrays, and (boxes, boxes, boxes, 2)."""
+    edges0, edges1, edges2 = edges
     for e0 in edges0:
         for i in range(e0[0], e0[1]):
             for e1 in edges1:

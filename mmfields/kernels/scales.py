@@ -1,5 +1,6 @@
 """Power of a spectrum on lines of k_par and k_perp, the densities that scales are means of, and their scatter."""
 
+from collections import namedtuple
 from math import sqrt
 
 import numpy as np
@@ -12,6 +13,10 @@ COLUMNS = 4
 # What `add_spread` takes of every mode: the power of the parallel fluctuation times 1, what it adds to l_par and to
 # l_perp, k_par^2 and k_perp^2; the power across; that of the density; and the product of parallel and density.
 TERMS = 8
+
+Scale = namedtuple("Scale", "across table steps")
+"""Of k_perp instead of k_par; what a mode adds to the integral scale, against its wavenumber, or an empty table for the
+wavenumber's square; entries of the table per unit of wavenumber."""
 
 
 @kernel()
@@ -45,7 +50,7 @@ def line_row(power, square, parallel, along2, k2, inverse, row, out):
 
 
 @entry()
-def power_on_lines(a, k0, k1, k2, n0, n1, n2, weight, along, width, out):
+def power_on_lines(a, modes, weight, along, width, out):
     """Add the power of every mode to lines of k_perp and |k_par|; k = 0 is left out.
 
     A Nyquist wavenumber stands for both signs, and its modes are shared among them.
@@ -54,10 +59,7 @@ def power_on_lines(a, k0, k1, k2, n0, n1, n2, weight, along, width, out):
     ----------
     a : (n0, n1, n2) complex array
         Spectrum.
-    k0, k1, k2 : float arrays
-        Wavenumbers along its axes.
-    n0, n1, n2 : bool arrays
-        Which are Nyquist wavenumbers; along the last axis none but the last.
+    modes : Modes
     weight : (n2,) float array
         How many modes each of the half axis stands for.
     along : (3,) float array
@@ -67,6 +69,7 @@ def power_on_lines(a, k0, k1, k2, n0, n1, n2, weight, along, width, out):
     out : (bins + 1, COLUMNS) float array
         The last row takes the sums of power times k_perp^2 and times k_par^2.
     """
+    k0, k1, k2, n0, n1, n2 = modes
     power, row, inverse, last = np.empty(k2.size), np.empty((2, k2.size)), 1.0 / width, k2.size - 1
     plain = last if n2[last] else k2.size
     for i in range(k0.size):
@@ -90,58 +93,55 @@ def power_on_lines(a, k0, k1, k2, n0, n1, n2, weight, along, width, out):
 
 
 @kernel()
-def density_row(across, square, parallel, along2, k2, table, steps, share, out):
+def density_row(scale, square, parallel, along2, k2, share, out):
     """Add a share of the weights of one row."""
-    last = np.float64(table.size - 2)
+    table, last = scale.table, np.float64(scale.table.size - 2)
     for m in range(k2.size):
         k_par = abs(parallel + k2[m] * along2)
         total = square + k2[m] * k2[m]
         rest = total - k_par * k_par
-        value = (rest if rest > 1e-12 * total else 0.0) if across else k_par * k_par
+        value = (rest if rest > 1e-12 * total else 0.0) if scale.across else k_par * k_par
         if table.size > 0:
-            place = min(sqrt(value) * steps, last)
+            place = min(sqrt(value) * scale.steps, last)
             n = np.uint64(place)
             value = table[n] + (table[n + np.uint64(1)] - table[n]) * (place - n)
         out[m] += share * value
 
 
 @kernel()
-def weights_of_row(ki, kj, k2, ni, nj, nyquist, along, across, table, steps, values):
+def weights_of_row(i, j, modes, along, scale, values):
     """Weights of one row of modes, shared among the signs of its Nyquist wavenumbers."""
-    plain = k2.size - 1 if nyquist else k2.size
+    ki, kj, k2, last = modes.k0[i], modes.k1[j], modes.k2, modes.k2.size - 1
+    plain = last if modes.n2[last] else k2.size
     values[:] = 0.0
     square = ki * ki + kj * kj
-    signs0, signs1 = (2 if ni else 1), (2 if nj else 1)
+    signs0, signs1 = (2 if modes.n0[i] else 1), (2 if modes.n1[j] else 1)
     share = 1.0 / (signs0 * signs1)
     for r in range(signs0):
         for s in range(signs1):
             par = ki * along[0] * (1 - 2 * r) + kj * along[1] * (1 - 2 * s)
-            density_row(across, square, par, along[2], k2[:plain], table, steps, share, values[:plain])
-            for t in range(2 if nyquist else 0):
-                slope, rest, half = along[2] * (1 - 2 * t), values[plain:], 0.5 * share
-                density_row(across, square, par, slope, k2[plain:], table, steps, half, rest)
+            density_row(scale, square, par, along[2], k2[:plain], share, values[:plain])
+            for t in range(2 if plain == last else 0):
+                slope = along[2] * (1 - 2 * t)
+                density_row(scale, square, par, slope, k2[plain:], 0.5 * share, values[plain:])
 
 
 @entry()
-def weigh_density(a, k0, k1, k2, n0, n1, n2, along, across, table, steps, out):
+def weigh_density(a, modes, along, scale, out):
     """Multiply a spectrum by what makes its product with the field a density of a scale or of k^2; k = 0 goes.
 
     Parameters
     ----------
-    a, k0, k1, k2, n0, n1, n2, along
+    a, modes, along
         As :func:`power_on_lines`.
-    across : bool
-        Of k_perp instead of k_par.
-    table : float array
-        What a mode adds to the integral scale, against its wavenumber; empty for the wavenumber's square.
-    steps : float
-        Entries of the table per unit of wavenumber.
+    scale : Scale
     out : (n0, n1, n2) complex array
     """
-    values, last = np.empty(k2.size), k2.size - 1
+    k0, k1, k2 = modes.k0, modes.k1, modes.k2
+    values = np.empty(k2.size)
     for i in range(k0.size):
         for j in range(k1.size):
-            weights_of_row(k0[i], k1[j], k2, n0[i], n1[j], n2[last], along, across, table, steps, values)
+            weights_of_row(i, j, modes, along, scale, values)
             if k0[i] == 0.0 and k1[j] == 0.0 and k2[0] == 0.0:
                 values[0] = 0.0
             for m in range(k2.size):
@@ -172,45 +172,42 @@ def spread_of_row(a, total, density, weights, many, out):
 
 
 @entry()
-def add_spread(a, total, density, k0, k1, k2, n0, n1, n2, weight, along, factor, tables, steps, out):
+def add_spread(spectra, modes, weight, along, factor, scales, out):
     """Add what the scatter of the scales of Gaussian fields needs: sums over modes of `TERMS`, and of their products.
 
     Parameters
     ----------
-    a : (n0, n1, n2) complex array
-        Spectrum of the parallel fluctuation.
-    total : (n0, n1, n2) float array
-        Power of all components of the field.
-    density : (n0, n1, n2 or 0) complex array
-        Spectrum of the density; empty along the last axis where there is none.
-    k0, k1, k2, n0, n1, n2, weight, along
+    spectra : three arrays (n0, n1, n2)
+        Spectrum of the parallel fluctuation; power of all components of the field; spectrum of the density, which is
+        empty along the last axis where there is none.
+    modes, weight, along
         As :func:`power_on_lines`.
     factor : (2,) float array
         By which the amplitudes of the field and of the density are multiplied, so that their powers are near 1.
-    tables, steps : two float arrays, two floats
-        Of l_par and l_perp, as :func:`weigh_density` takes them.
+    scales : two of Scale
+        l_par and l_perp.
     out : (1 + TERMS, TERMS) float array
         Sums of the terms; and of their products, above the diagonal and on it.
     """
-    weights, last, none = np.ones((5, k2.size)), k2.size - 1, np.empty(0)
-    for i in range(k0.size):
-        for j in range(k1.size):
-            for c in range(2):
-                row = (k0[i], k1[j], k2, n0[i], n1[j], n2[last], along, c == 1)
-                weights_of_row(*row, tables[c], steps[c], weights[1 + c])
-                weights_of_row(*row, none, 0.0, weights[3 + c])
-            first = 1 if k0[i] == 0.0 and k1[j] == 0.0 and k2[0] == 0.0 else 0
+    a, total, density = spectra
+    weights, none = np.ones((5, weight.size)), np.empty(0)
+    each = (scales[0], scales[1], Scale(False, none, 0.0), Scale(True, none, 0.0))
+    for i in range(modes.k0.size):
+        for j in range(modes.k1.size):
+            for c in range(4):
+                weights_of_row(i, j, modes, along, each[c], weights[1 + c])
+            first = 1 if modes.k0[i] == 0.0 and modes.k1[j] == 0.0 and modes.k2[0] == 0.0 else 0
             mine, all_, own = a[i, j, first:] * factor[0], total[i, j, first:] * factor[0] ** 2, density[i, j]
             own = own[first:] * factor[1] if own.size > 0 else own * factor[1]
             spread_of_row(mine, all_, own, weights[:, first:], weight[first:], out)
 
 
 @entry()
-def normalized_power(a, k0, k1, k2, factor, out):
+def normalized_power(a, modes, factor, out):
     """Power of every mode times a factor, as a spectrum; k = 0 is left out."""
-    for i in range(k0.size):
-        for j in range(k1.size):
-            for m in range(k2.size):
+    for i in range(modes.k0.size):
+        for j in range(modes.k1.size):
+            for m in range(modes.k2.size):
                 out[i, j, m] = factor * (np.float64(a[i, j, m].real) ** 2 + np.float64(a[i, j, m].imag) ** 2)
-            if k0[i] == 0.0 and k1[j] == 0.0 and k2[0] == 0.0:
+            if modes.k0[i] == 0.0 and modes.k1[j] == 0.0 and modes.k2[0] == 0.0:
                 out[i, j, 0] = 0.0

@@ -14,6 +14,7 @@ from mmfields._compat import meta_of
 from mmfields.conventions import SPATIAL, require_direction, require_periodic, require_real, wavenumber_attrs, widened
 from mmfields.errors import ArgumentError, SnapshotError
 from mmfields.fourier.transform import forward_modes, level_of, wavenumbers, waves_of
+from mmfields.kernels.modes import modes_of, rows_of
 
 
 def fields_of(ds: xr.Dataset, names: Sequence[str]) -> list[xr.DataArray]:
@@ -118,8 +119,7 @@ def _count(along: np.ndarray, *, grid: tuple, bins: tuple[float, int], flat: boo
         wavenumbers(n, w, half=flat or i == len(shape) - 1) for i, (n, w) in enumerate(zip(shape, widths, strict=True))
     ]
     weights = [half_weights(n) if len(k) < n else np.ones(n) for n, (k, _) in zip(shape, parts, strict=True)]
-    k = [*[np.zeros(1)] * missing, *(k for k, _ in parts)]
-    nyquist = [*[np.zeros(1, bool)] * missing, *(n for _, n in parts)]
+    modes = modes_of([k for k, _ in parts], [n for _, n in parts])
     weights = [*[np.ones(1)] * missing, *weights]
     out = np.zeros((*along.shape[:-1], size, 1 if flat else size))
     for index in np.ndindex(*along.shape[:-1]):
@@ -127,13 +127,11 @@ def _count(along: np.ndarray, *, grid: tuple, bins: tuple[float, int], flat: boo
 
         def rows(part: slice, direction=direction) -> np.ndarray:
             own = np.zeros(out.shape[-2:])
-            first = (k[0][part], nyquist[0][part], weights[0][part])
-            count_modes(
-                first[0], *k[1:], first[1], *nyquist[1:], first[2], *weights[1:], direction, width, not flat, own
-            )
+            few = (weights[0][part], *weights[1:])
+            count_modes(rows_of(modes, part), few, direction, width, not flat, own)
             return own
 
-        out[index] = shared(rows, len(k[0]), os.cpu_count() or 1)
+        out[index] = shared(rows, len(modes.k0), os.cpu_count() or 1)
     return out[..., 0] if flat else out
 
 
@@ -187,7 +185,7 @@ class _Add:
     width: float
     two_dimensional: bool
 
-    def __call__(self, spectra: Sequence[np.ndarray], *numbers: np.ndarray, out: np.ndarray) -> None:
+    def __call__(self, spectra: Sequence[np.ndarray], *numbers: Any, out: np.ndarray) -> None:
         from mmfields.kernels.binning import bin_modes
 
         bin_modes(spectra[0], spectra[-1], *numbers, self.width, self.two_dimensional, out)
@@ -204,8 +202,8 @@ def sum_modes(spectra: Sequence[Any], along: Any, bins: Bins, work: Callable[...
     bins : Bins
         Its grid alone is used.
     work : callable
-        Takes blocks of the spectra, of three axes; wavenumbers along them; which are Nyquist ones; how many
-        modes each stands for; the direction along them; the further numbers, if there are any; and adds to `out`.
+        Takes blocks of the spectra, of three axes; their `Modes`; how many modes each of the last axis stands for;
+        the direction along them; the further numbers, if there are any; and adds to `out`.
     size : (int, int)
         Shape of the sums.
 
@@ -249,8 +247,7 @@ def weigh_modes(spectrum: Any, along: Any, bins: Bins, work: Callable[..., None]
     bins : Bins
         Its grid alone is used.
     work : callable
-        Takes a block of three axes; wavenumbers along them; which are Nyquist ones; the direction along them;
-        the further numbers; and writes `out`.
+        Takes a block of three axes; its `Modes`; the direction along them; the further numbers; and writes `out`.
 
     Returns
     -------
@@ -318,18 +315,17 @@ def _weigh_block(
     """NumPy adaptor: for up to three axes, over leading ones; rows shared among threads."""
     rank, lead = len(dims), spectrum.shape[: spectrum.ndim - len(dims)]
     missing = 3 - rank
-    k = [*[np.zeros(1)] * missing, *numbers[:rank], *[np.zeros(1, bool)] * missing, *numbers[rank : 2 * rank]]
+    modes = modes_of(numbers[:rank], numbers[rank : 2 * rank])
     out = np.empty_like(spectrum, order="C")
     for index in np.ndindex(*lead):
         direction = np.array([0.0] * missing + [along[index][SPATIAL.index(d)] for d in dims])
         block, target = (a[index].reshape((1,) * missing + a.shape[len(lead) :]) for a in (spectrum, out))
 
         def rows(part: slice, block=block, target=target, index=index, direction=direction) -> float:
-            first, last = (k[0][part], *k[1:3]), (k[3][part], *k[4:])
-            work(block[part], *first, *last, direction, along[index][3:], out=target[part])
+            work(block[part], rows_of(modes, part), direction, along[index][3:], out=target[part])
             return 0.0
 
-        shared(rows, len(k[0]), threads)
+        shared(rows, len(modes.k0), threads)
     return out
 
 
@@ -349,7 +345,7 @@ def _sum_block(
     spectra, along, k = rest[: -2 * rank - 1], rest[-2 * rank - 1], rest[-2 * rank :]
     require_direction(along[..., :3])
     lead, missing = spectra[0].shape[: spectra[0].ndim - rank], 3 - rank
-    k = [*[np.zeros(1)] * missing, *k[:rank], *[np.zeros(1, bool)] * missing, *k[rank:]]
+    modes = modes_of(k[:rank], k[rank:])
     out = np.zeros((*lead, *size))
     for index in np.ndindex(*lead):
         direction = np.array([0.0] * missing + [along[index][SPATIAL.index(d)] for d in dims])
@@ -358,9 +354,8 @@ def _sum_block(
 
         def rows(part: slice, parts=parts, direction=direction, further=further) -> np.ndarray:
             own = np.zeros(size)
-            first, last = (k[0][part], *k[1:3]), (k[3][part], *k[4:])
-            work([p[part] for p in parts], *first, *last, weight, direction, *further, out=own)
+            work([p[part] for p in parts], rows_of(modes, part), weight, direction, *further, out=own)
             return own
 
-        out[index] = shared(rows, len(k[0]), threads)
+        out[index] = shared(rows, len(modes.k0), threads)
     return out

@@ -488,7 +488,7 @@ def _fill(
     where, form = tuple(SPATIAL.index(d) for d in grid.dims), FORMS.index(grid.form)
     whole, waves = tuple(w for w, _, _ in axes), tuple(k for _, k, _ in axes)
     turns = tuple(np.exp(0.5j * k * grid.widths[i]) for i, k in enumerate(waves))
-    fill(form, *keys, whole, waves, turns, where, size, out)
+    fill(form, keys, whole, waves, turns, where, size, out)
     return out
 
 

@@ -182,13 +182,12 @@ def _skewness_of_peaks(count: int, share: float) -> float:
 
 def _bottles_of_block(*places: np.ndarray, dims: tuple[str, ...], kind: Any, **bottles: Any) -> np.ndarray:
     """(3, …) field of a block whose cells are at these places along its dims."""
-    from mmfields.kernels.bottles import add_bottles
+    from mmfields.kernels.bottles import Bottles, add_bottles
 
     axes = dict(zip(dims, places, strict=True))
     fields = np.zeros((3, len(axes["z"]), len(axes["y"]), len(axes["x"])))
     fields[0] = 1.0
-    names = ("period", "centres", "amplitudes", "parallel", "across")
-    add_bottles(axes["x"], axes["y"], axes["z"], *(bottles[n] for n in names), *fields)
+    add_bottles((axes["x"], axes["y"], axes["z"]), Bottles(**bottles), fields)
     order = [0, *(1 + ("z", "y", "x").index(d) for d in dims)]
     return np.ascontiguousarray(fields.transpose(order)).astype(kind)
 

@@ -34,10 +34,10 @@ def wave(batch, rows, cubic):
 for kind in (np.float32, np.float64):
     found.append(np.concatenate(sums(rng.normal(size=200).astype(kind), rng.normal(size=8))))
     a, b, c, n = (rng.normal(size=(3, 5, 2 * MANY + 3)).astype(kind) for _ in range(4))
-    edges = [np.array([[0, m, 0]]) for m in a.shape]
+    edges = tuple(np.array([[0, m, 0]]) for m in a.shape)
     boxes, two, whole = np.zeros((1, 1, 1, moments.MOMENTS)), np.zeros((1, 1, 1, 2)), np.zeros(3)
-    moments.add_moments(a, b, c, n, rng.normal(size=4), rng.normal(size=3), *edges, boxes)
-    moments.add_products(a, n, *edges, two)
+    moments.add_moments((a, b, c, n), rng.normal(size=4), rng.normal(size=3), edges, boxes)
+    moments.add_products(a, n, edges, two)
     moments.add_sums(b, 0, 3, whole)
     found += [boxes, two, whole]
 batch = np.zeros(1, BATCH)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from mmfields.kernels import scales
+from mmfields.kernels.modes import Modes
 
 
 def test_power_on_lines_is_all_power():
@@ -14,7 +15,7 @@ def test_power_on_lines_is_all_power():
     nyquist = [np.array([False, False, True, False]), np.zeros(5, bool), np.array([False, False, False, True])]
     along = np.array([1.0, -2, 2]) / 3
     out = np.zeros((200, scales.COLUMNS))
-    scales.power_on_lines(spectrum, *k, *nyquist, weight, along, 0.05, out)
+    scales.power_on_lines(spectrum, Modes(*k, *nyquist), weight, along, 0.05, out)
     power = abs(spectrum) ** 2 * weight
     power[0, 0, 0] = 0
     assert out[:-1, 0].sum() == pytest.approx(power.sum())
