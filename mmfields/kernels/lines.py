@@ -15,6 +15,7 @@ from mmfields.kernels.interpolate import interpolate
 from mmfields.kernels.saved import length_of
 from mmfields.kernels.setup import Wall
 from mmfields.kernels.sums import sum_at
+from mmfields.kernels.vectors import told_to_stop
 from mmfields.kernels.waves import new_levels
 
 SEED = np.dtype(
@@ -266,10 +267,12 @@ def follow(batches, setup, data, octaves, seeds, plan, sign, out):
         run_stages(b, s, data, octaves, levels, LOOK, False)
         end_where_no_field(b, plan[0].end - plan[0].length)
         for i in range(plan.size):
+            if told_to_stop(s):
+                return
             step, begins = plan[i].step, plan[i].end - plan[i].length
             moving = set_steps(b, sign * step)
             for n in range(plan[i].count):
-                if not moving:
+                if not moving or told_to_stop(s):
                     break
                 run_stages(b, s, data, octaves, levels, BEGIN, n % 2 == 1)
                 if walled:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from mmfields.cluster.stopping import stoppable
 from mmfields.conventions import SPATIAL, SnapshotError, boundaries, unit_attrs
 from mmfields.kernels.setup import Interpolation, new_setup
 from mmfields.strength import lazily
@@ -42,7 +43,8 @@ def run_lines(field: Any, seeds: np.ndarray, *, task: Task, step: float, sign: i
     data, *octaves = field if task.interpolation >= Interpolation.WAVES else (field,)
     data, *octaves = (as_kernel_takes_it(a) for a in (data, *octaves))
     out = np.empty((flat.size, len(plan)), POINT)
-    follow(new_batch(), task.setup(data.nbytes), data, octaves_of(octaves), flat, plan, float(sign), out)
+    setup, parts = task.setup(data.nbytes), octaves_of(octaves)
+    stoppable(lambda: follow(new_batch(), setup, data, parts, flat, plan, float(sign), out), setup)
     return out.reshape(*seeds.shape, len(plan))
 
 
