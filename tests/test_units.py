@@ -173,6 +173,7 @@ READ = {  # those whose units are read alone: their numbers rest on samples, fit
         mm.transport.diffusion(orbits(ds)), **({} if ds.x.attrs["units"] != "1" else {"length_unit": "1 pc"})
     ),
     "estimators.maximum_likelihood": lambda ds, one: mm.estimators.maximum_likelihood(orbits(ds)),
+    "estimators.bayes": lambda ds, one: mm.estimators.bayes(orbits(ds), kappa=(0.1, 1000.0)),
     "estimators.mean_squared_displacement": lambda ds, one: mm.estimators.mean_squared_displacement(orbits(ds)),
     "estimators.filling_fraction": lambda ds, one: mm.estimators.filling_fraction(
         mm.estimators.maximum_likelihood(orbits(ds)).nu, inside=1.0, outside=0.01

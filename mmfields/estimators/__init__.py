@@ -1,12 +1,14 @@
-"""Diffusion coefficients of short trajectories: by maximum likelihood, by displacements, and by a recurrent network."""
+"""Diffusion coefficients of short trajectories: likelihood, Bayes' theorem, displacements, a recurrent network."""
 
 from typing import Any
 
 from mmfields.estimators.classical import filling_fraction, maximum_likelihood, mean_squared_displacement
+from mmfields.estimators.posterior import bayes
 from mmfields.estimators.training import features, two_phase
 
 __all__ = [
     "LSTMDiffusion",
+    "bayes",
     "features",
     "filling_fraction",
     "maximum_likelihood",

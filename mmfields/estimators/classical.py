@@ -182,13 +182,30 @@ def _turned(v: np.ndarray, b: np.ndarray, angle: np.ndarray) -> np.ndarray:
     return along * b + np.cos(angle) * (v - along * b) + np.sin(angle) * turned
 
 
-def _reversals(trajectories: xr.Dataset, step: float, over: list[str]) -> xr.Dataset:
-    flips = (trajectories["vx"].isel(path=slice(1, None)).drop_vars("path") !=
-             trajectories["vx"].isel(path=slice(None, -1)).drop_vars("path"))  # fmt: skip
+def reversals(trajectories: xr.Dataset, over: list[str]) -> tuple[xr.DataArray, Any]:
+    """Share of the steps over which the direction is reversed, and how many steps count.
+
+    Parameters
+    ----------
+    trajectories : xarray.Dataset
+        In one dimension, with ``vx``.
+    over : list of str
+        Dims to count over.
+
+    Returns
+    -------
+    DataArray, int or DataArray
+        Where particles leave or are reflected, numbers of each estimate.
+    """
+    vx = trajectories["vx"]
+    flips = vx.isel(path=slice(1, None)).drop_vars("path") != vx.isel(path=slice(None, -1)).drop_vars("path")
     counts, count = untouched(trajectories), int(np.prod([flips.sizes[d] for d in over]))
     flips = flips if counts is None else flips.where(counts)
-    count = count if counts is None else flips.count(over)
-    share = flips.mean(over)
+    return flips.mean(over), count if counts is None else flips.count(over)
+
+
+def _reversals(trajectories: xr.Dataset, step: float, over: list[str]) -> xr.Dataset:
+    share, count = reversals(trajectories, over)
     nu = -np.log1p(-2 * share.where(share < 0.5)) / step
     # without a reversal about one more is the limit
     spread = np.sqrt(share * (1 - share) / count).where(share > 0, 1 / count)
