@@ -1,5 +1,6 @@
 """Graphs stay small whatever the size of what they describe, and numbers hold at their ends."""
 
+import gc
 import pickle
 
 import dask.array as da
@@ -139,3 +140,24 @@ def test_overflow_is_told():
     ds, p = straight((0.6, 0.0, 0.8), strength=(0.0, 0.0, 1e308), gyroradius=1.0)
     with pytest.raises(mm.SnapshotError, match="not finite"):
         mm.trace(ds.assign(Bz=ds.Bz * 10), p, step=0.1, distance=1.0).x.compute()
+
+
+def test_a_shared_file_goes_with_the_last_that_holds_it(tmp_path):
+    """Dask may drop the first copy while another worker works on; who comes too late is told when it reads."""
+    from mmfields.cluster.shared import Mapped, create, view
+
+    path = create(5, "f8", str(tmp_path))
+    view(path, "f8", "r+")[:] = 3.0
+    first = Mapped(path, "f8")
+    second = pickle.loads(pickle.dumps(first))
+    message = pickle.dumps(first)
+    del first
+    gc.collect()
+    third = pickle.loads(message)
+    assert third.array.sum() == second.array.sum() == 15.0
+    del second, third
+    gc.collect()
+    assert not list(tmp_path.iterdir())
+    late = pickle.loads(message)
+    with pytest.raises(mm.SnapshotError, match="not on this host"):
+        late.array.sum()

@@ -167,6 +167,9 @@ READ = {  # those whose units are read alone: their numbers rest on samples, fit
     "transport.green_kubo": lambda ds, one: mm.transport.green_kubo(orbits(ds)),
     "transport.tensor": lambda ds, one: mm.transport.tensor(orbits(ds)),
     "transport.pitch_angle_diffusion": lambda ds, one: mm.transport.pitch_angle_diffusion(orbits(ds)),
+    "transport.momentum_diffusion": lambda ds, one: mm.transport.momentum_diffusion(
+        orbits(ds).pipe(lambda tr: tr.assign(momentum=xr.ones_like(tr.x)))
+    ),
     "transport.parallel_from_mu": lambda ds, one: mm.transport.parallel_from_mu(orbits(ds)),
     "transport.escape": lambda ds, one: mm.transport.escape(orbits(ds.assign_attrs(boundary_x="open"))),
     "transport.physical": lambda ds, one: mm.transport.physical(

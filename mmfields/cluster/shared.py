@@ -82,15 +82,38 @@ def view(path: str, dtype: Any, mode: str = "r") -> np.ndarray:
 
 
 class Mapped:
-    """A filled file of numbers: sent to another process as its path, and gone with the first that held it."""
+    """A filled file of numbers: sent to another process as its path, and gone with the last that holds it.
+
+    Dask drops copies of what several workers have, the first one too.
+    """
 
     def __init__(self, path: str, dtype: Any) -> None:
         self.path, self.dtype = path, np.dtype(dtype)
-        self.array, self.held = view(path, dtype), _held(path)
-        weakref.finalize(self, forget, path)
+        self._array: np.ndarray | None = None
+        with contextlib.suppress(FileNotFoundError):
+            file = _held(path)
+            weakref.finalize(self, _let_go, file, path)
+            self._array = view(path, dtype)
+
+    @property
+    def array(self) -> np.ndarray:
+        """The numbers.
+
+        Raises
+        ------
+        SnapshotError
+            If the file was gone when this process was sent its path: said here, since a worker that cannot unpack what
+            it is sent waits for ever.
+        """
+        if self._array is None:
+            raise SnapshotError(
+                f"{self.path}: the shared copy of the field is not on this host any more: connect all workers before "
+                "building the trace, and give them more memory or block=..."
+            )
+        return self._array
 
     def __reduce__(self) -> Any:
-        return _mapped, (self.path, self.dtype.str)
+        return Mapped, (self.path, self.dtype.str)
 
 
 def _held(path: str) -> Any:
@@ -102,20 +125,20 @@ def _held(path: str) -> Any:
     return file
 
 
+def _let_go(file: Any, path: str) -> None:
+    """Close a held file, and remove it if nobody else holds it; on systems without locks it goes at once."""
+    fcntl = locks()
+    try:
+        if fcntl:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        forget(path)
+    except OSError:  # somebody does, or the folder knows no locks
+        pass
+    finally:
+        file.close()
+
+
 def forget(path: str) -> None:
     """Remove a file that may be gone already."""
     with contextlib.suppress(FileNotFoundError):
         os.remove(path)
-
-
-def _mapped(path: str, dtype: str) -> Mapped:
-    copy = Mapped.__new__(Mapped)
-    copy.path, copy.dtype = path, np.dtype(dtype)
-    try:
-        copy.array, copy.held = view(path, dtype), _held(path)
-    except FileNotFoundError as error:
-        raise SnapshotError(
-            f"{path}: the shared copy of the field is not on this host any more: connect all workers before building "
-            "the trace, and give them more memory or block=..."
-        ) from error
-    return copy

@@ -6,6 +6,7 @@ turned, and goes by the particle's own path and speed where the path of the traj
 
 from mmfields.transport.displacement import bootstrap, diffusion, displacements, running_diffusion
 from mmfields.transport.leaving import escape
+from mmfields.transport.momentum import momentum_diffusion
 from mmfields.transport.physical import physical
 from mmfields.transport.pitch import parallel_from_mu, pitch_angle_diffusion
 from mmfields.transport.statistics import PREFACTOR, UNITS_NOTE
@@ -20,6 +21,7 @@ __all__ = [
     "displacements",
     "escape",
     "green_kubo",
+    "momentum_diffusion",
     "parallel_from_mu",
     "physical",
     "pitch_angle_diffusion",
