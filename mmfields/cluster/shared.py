@@ -89,11 +89,11 @@ class Mapped:
 
     def __init__(self, path: str, dtype: Any) -> None:
         self.path, self.dtype = path, np.dtype(dtype)
-        self._array: np.ndarray | None = None
+        self._numbers: np.ndarray | None = None
         with contextlib.suppress(FileNotFoundError):
             file = _held(path)
             weakref.finalize(self, _let_go, file, path)
-            self._array = view(path, dtype)
+            self._numbers = view(path, dtype)
 
     @property
     def array(self) -> np.ndarray:
@@ -105,12 +105,12 @@ class Mapped:
             If the file was gone when this process was sent its path: said here, since a worker that cannot unpack what
             it is sent waits for ever.
         """
-        if self._array is None:
+        if self._numbers is None:
             raise SnapshotError(
                 f"{self.path}: the shared copy of the field is not on this host any more: connect all workers before "
                 "building the trace, and give them more memory or block=..."
             )
-        return self._array
+        return self._numbers
 
     def __reduce__(self) -> Any:
         return Mapped, (self.path, self.dtype.str)
