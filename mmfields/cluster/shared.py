@@ -54,13 +54,10 @@ def create_for_all(size: int, dtype: Any) -> str:
 
 def _remove_abandoned(folder: str) -> None:
     """Remove files that killed workers have left behind: old ones that nobody holds."""
-    fcntl = locks()
-    for path in Path(folder).glob("mmfields-*.field") if fcntl else ():
+    for path in Path(folder).glob("mmfields-*.field") if locks() else ():
         with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime > ABANDONED:
-                with path.open("rb") as file:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    path.unlink()
+                _let_go(path.open("rb"), str(path))
 
 
 def owner() -> str:

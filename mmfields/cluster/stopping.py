@@ -96,6 +96,12 @@ def _aside(kernel: Callable[[], Any], setup: Any) -> Any:
     return found["result"]
 
 
+def is_cancelled(worker: Any, task: Any) -> bool:
+    """Whether nobody wants the result of a task any more that runs on a worker."""
+    state = worker.state.tasks.get(task)
+    return state is None or state.state == "cancelled"
+
+
 class _Watch:
     """A kernel that runs in a thread of Dask."""
 
@@ -113,9 +119,8 @@ class _Watch:
     def look(self) -> None:
         """Set the mark if the task has been cancelled, or the worker closes."""
         if self.worker is not None:
-            task = self.worker.state.tasks.get(self.task)
             running = str(getattr(self.worker.status, "name", self.worker.status)) in ("running", "paused", "init")
-            if task is None or task.state == "cancelled" or not running:
+            if not running or is_cancelled(self.worker, self.task):
                 self.setup["stop"] = 1
 
 

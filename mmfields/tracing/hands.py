@@ -12,7 +12,7 @@ from mmfields._compat import host_of, locks, under_other_keys
 from mmfields.cluster.client import scratch
 from mmfields.cluster.progress import tell
 from mmfields.cluster.shared import owner
-from mmfields.cluster.stopping import StoppedError
+from mmfields.cluster.stopping import StoppedError, is_cancelled
 from mmfields.conventions import SnapshotError
 
 
@@ -79,8 +79,7 @@ class There:
 
     def check(self) -> None:
         """Stop if what this is for has been cancelled."""
-        state = self.worker.state.tasks.get(self.task)
-        if state is None or state.state == "cancelled":
+        if is_cancelled(self.worker, self.task):
             raise StoppedError("the trace is not wanted any more")
 
     def compute(self, tasks: Sequence[Any]) -> None:
