@@ -45,7 +45,7 @@ if config.DISABLE_JIT:
         return a * b + c
 
 else:
-    from mmfields.kernels.vectors import multiply_add
+    from mmfields.kernels.vectors import in_all, multiply_add
 
     class Eights(types.Type):
         """The type of eight numbers in double precision."""
@@ -61,18 +61,12 @@ else:
         def __init__(self, manager, kind):
             super().__init__(manager, kind, VECTOR)
 
-    def _in_all(builder, number):
-        """A vector of one number."""
-        empty = ir.Constant(ir.VectorType(number.type, MANY), ir.Undefined)
-        first = builder.insert_element(empty, number, I32(0))
-        return builder.shuffle_vector(first, empty, ir.Constant(ir.VectorType(I32, MANY), [0] * MANY))
-
     @intrinsic
     def spread(typingctx, number):
         """Eight times the same."""
 
         def codegen(context, builder, signature, args):
-            return _in_all(builder, args[0])
+            return in_all(builder, args[0], MANY)
 
         return eights(types.float64), codegen
 
@@ -101,14 +95,14 @@ else:
         def codegen(context, builder, signature, args):
             stored, size = _stored(row.dtype)
             wide, bits = ir.VectorType(ir.IntType(64), MANY), ir.VectorType(ir.IntType(1), MANY)
-            mask = builder.icmp_signed("<", ir.Constant(wide, list(range(MANY))), _in_all(builder, args[2]))
+            mask = builder.icmp_signed("<", ir.Constant(wide, list(range(MANY))), in_all(builder, args[2], MANY))
             place = builder.bitcast(_address(context, builder, signature, args), stored.as_pointer())
             kind = ir.FunctionType(stored, [place.type, I32, bits, stored])
             name = f"llvm.masked.load.v{MANY}f{8 * size}.p0"
             call = cgutils.get_or_insert_function(builder.module, kind, name)
             values = builder.call(call, [place, I32(size), mask, ir.Constant(stored, [0.0] * MANY)])
             values = builder.fpext(values, VECTOR) if size == 4 else values
-            return builder.select(mask, values, _in_all(builder, args[3]))
+            return builder.select(mask, values, in_all(builder, args[3], MANY))
 
         return eights(row, types.intp, types.intp, types.float64), codegen
 

@@ -101,11 +101,15 @@ else:
 
     WIDE = '"prefer-vector-width"="512"'
 
+    def in_all(builder, number, many):
+        """A vector of so many times a number."""
+        empty = ir.Constant(ir.VectorType(number.type, many), ir.Undefined)
+        first = builder.insert_element(empty, number, I32(0))
+        return builder.shuffle_vector(first, empty, ir.Constant(ir.VectorType(I32, many), [0] * many))
+
     def spread_of(builder, tuple_, index):
         """A number of a tuple in all lanes of a vector."""
-        empty = ir.Constant(VECTOR, ir.Undefined)
-        first = builder.insert_element(empty, builder.extract_value(tuple_, index), I32(0))
-        return builder.shuffle_vector(first, empty, ir.Constant(ir.VectorType(I32, 4), [0] * 4))
+        return in_all(builder, builder.extract_value(tuple_, index), 4)
 
     def loader(context, builder, signature, args):
         """A function that loads four numbers of the first argument, a flat array, from a place on."""

@@ -6,9 +6,9 @@ from itertools import pairwise
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import ArgumentError, SnapshotError, require_values, require_whole
+from mmfields.conventions import ArgumentError, SnapshotError, require_values
 from mmfields.provenance import verb
-from mmfields.transport.reading import check, untouched
+from mmfields.transport.reading import check, length_of_lag, untouched
 from mmfields.transport.statistics import ratio_error
 from mmfields.units import length_attrs
 
@@ -63,16 +63,10 @@ def momentum_diffusion(trajectories: xr.Dataset, *, lag: int = 1, edges: Sequenc
     limits = require_values(np.asarray(edges, float), "edges")
     if limits.ndim != 1 or limits.size < 2 or not (np.diff(limits) > 0).all() or limits[0] < 0:
         raise ArgumentError(f"edges={edges!r}: two or more numbers that increase from 0 or more are needed")
-    saves = trajectories.sizes["path"]
-    if not 1 <= require_whole(lag, "lag", 1) < saves:
-        raise SnapshotError(f"lag={lag}: a lag from 1 to {saves - 1} is needed")
-    path = trajectories["path"].values
-    spans = path[lag:] - path[:-lag]
-    if np.ptp(spans) > 1e-6 * spans.mean():
-        raise SnapshotError("the saved points are not evenly spaced: trace with save=n")
+    span = length_of_lag(trajectories, lag)
     first, change = _pairs(trajectories, lag)
     inside = [(first >= low) & (first < high) & change.notnull() for low, high in pairwise(limits)]
-    time = xr.concat([there.sum("path") for there in inside], "p") * float(spans.mean())
+    time = xr.concat([there.sum("path") for there in inside], "p") * span
     sums = [xr.concat([values.where(there).sum("path") for there in inside], "p") for values in (change, change**2 / 2)]
     (drift, drift_error), (d, error) = (ratio_error(values, time) for values in sums)
     per_length = length_attrs(trajectories, -1)
@@ -89,7 +83,7 @@ def momentum_diffusion(trajectories: xr.Dataset, *, lag: int = 1, edges: Sequenc
             ),
         },
         {"p": ("p", middle, notes), "p_low": ("p", limits[:-1], notes), "p_high": ("p", limits[1:], notes)},
-        {"lag": float(spans.mean()), "path_kind": "light"},
+        {"lag": span, "path_kind": "light"},
     )
 
 

@@ -7,7 +7,17 @@ import xarray as xr
 
 from mmfields.conventions import SPATIAL, SnapshotError, require_whole
 from mmfields.provenance import verb
-from mmfields.transport.reading import alive, check, drift_frame, light, own_lengths, own_path, speed, untouched
+from mmfields.transport.reading import (
+    alive,
+    check,
+    drift_frame,
+    length_of_lag,
+    light,
+    own_lengths,
+    own_path,
+    speed,
+    untouched,
+)
 from mmfields.transport.statistics import ratio_error
 from mmfields.units import coefficient_attrs, length_attrs
 
@@ -44,21 +54,16 @@ def pitch_angle_diffusion(trajectories: xr.Dataset, *, bins: int = 20, lag: int 
         If there are no pairs of that lag, they are not evenly spaced, or `bins` is no positive number.
     """
     check(trajectories, "mu")
-    saves = trajectories.sizes["path"]
-    if not 1 <= require_whole(lag, "lag", 1) < saves or require_whole(bins, "bins", 1) < 1:
-        raise SnapshotError(f"lag={lag}, bins={bins}: a lag from 1 to {saves - 1} and at least one bin are needed")
-    path = trajectories["path"].values
-    spans = path[lag:] - path[:-lag]
-    if np.ptp(spans) > 1e-6 * spans.mean():
-        raise SnapshotError("the saved points are not evenly spaced: trace with save=n")
+    require_whole(bins, "bins", 1)
+    span = length_of_lag(trajectories, lag)
     squares, way, pairs = _pairs(trajectories, bins, lag)
     d, error = ratio_error(squares / 2, way)
     centres = (np.arange(bins) + 0.5) * 2 / bins - 1
     # (1 - mu²)/2, averaged over a bin
     shape = xr.DataArray((1 - centres**2 - 1 / (3 * bins**2)) / 2, dims="mu")
     linear, linear_error = ratio_error((squares / 2 * shape).sum("mu"), (shape**2 * way).sum("mu"))
-    number, span = pairs.sum("particle"), way.sum("particle")
-    sums = [(shape**power * weight).sum("mu") for power, weight in ((1, number), (2, number), (2, span))]
+    number, total = pairs.sum("particle"), way.sum("particle")
+    sums = [(shape**power * weight).sum("mu") for power, weight in ((1, number), (2, number), (2, total))]
     rate, stretch = xr.apply_ufunc(
         _of_finite_lag, linear, *sums, output_core_dims=[[], []], dask="parallelized", output_dtypes=[float] * 2
     )
@@ -75,7 +80,7 @@ def pitch_angle_diffusion(trajectories: xr.Dataset, *, bins: int = 20, lag: int 
             "mean_free_path_error": (rate_error / rate**2).assign_attrs(length, long_name="standard error of 1 / nu_1"),
         },
         {"mu": ("mu", centres, {"long_name": "pitch-angle cosine", "units": "1"})},
-        {"lag": float(spans.mean())},
+        {"lag": span},
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import FIELD_LINES, MEAN_FIELD_FLOOR, SPATIAL, SnapshotError, unit_vector, warn
+from mmfields.conventions import FIELD_LINES, MEAN_FIELD_FLOOR, SPATIAL, SnapshotError, require_whole, unit_vector, warn
 
 SURVIVORS = "of the particles that were still in the box, a biased sample: mm.transport.escape says how they left"
 
@@ -106,6 +106,23 @@ def untouched(tr: xr.Dataset, lag: int = 1) -> xr.DataArray | None:
     count = tr["reflections"].drop_vars("path", errors="ignore")
     same = count.isel(later) == count.isel(path=slice(None, -lag))
     return same if result is None else result & same
+
+
+def length_of_lag(tr: xr.Dataset, lag: int) -> float:
+    """Path between saved points so many apart.
+
+    Raises
+    ------
+    ArgumentError, SnapshotError
+        If there are none, or they are not evenly spaced.
+    """
+    path, saves = tr["path"].values, tr.sizes["path"]
+    if not 1 <= require_whole(lag, "lag", 1) < saves:
+        raise SnapshotError(f"lag={lag}: a lag from 1 to {saves - 1} is needed")
+    spans = path[lag:] - path[:-lag]
+    if np.ptp(spans) > 1e-6 * spans.mean():
+        raise SnapshotError("the saved points are not evenly spaced: trace with save=n")
+    return float(spans.mean())
 
 
 def strength(tr: xr.Dataset) -> xr.DataArray:
