@@ -19,8 +19,9 @@ def bayes(trajectories: xr.Dataset, *, kappa: tuple[float, float], gyration: boo
     """Posterior mean of log κ from the steps of each trajectory, with a prior that is even in log κ.
 
     The data are what :func:`maximum_likelihood` counts: in one dimension the number of steps over which the direction
-    is reversed, in three the squared deflections between saved points.  Steps are taken for independent and of one
-    rate.  The mean of log κ has the least mean square error in log κ that any estimator can have where these hold and
+    is reversed, in three the squared deflections between saved points, of angles from a Gaussian (Eq. 13).  Where many
+    scatterings fall between two saved points, the error is less than is stated, by up to √2.  Steps are taken for
+    independent and of one rate.  The mean of log κ has the least mean square error in log κ that any estimator can have where these hold and
     the prior is that of the trajectories; so it is what a network that learns from such trajectories comes near to.
 
     Parameters
@@ -96,10 +97,10 @@ def _of_reversals(flips: Any, count: Any, *, step: float, limits: tuple[float, f
 
 
 def _of_deflections(nu: Any, count: Any, *, limits: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
-    """The same of squared deflections, exponentially distributed about ν s, with κ = 2/(3 ν)."""
+    """The same of angles from a Gaussian of variance ν s (Eq. 13), with κ = 2/(3 ν)."""
     values = np.geomspace(*limits, VALUES)
     ratio = np.asarray(nu, float)[..., None] * (1.5 * values)
-    return _moments(np.asarray(count, float)[..., None] * (np.log(values) - ratio), values)
+    return _moments(np.asarray(count, float)[..., None] / 2 * (np.log(values) - ratio), values)
 
 
 def _moments(likelihood: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

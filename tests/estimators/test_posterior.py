@@ -62,6 +62,8 @@ def test_in_three_dimensions_the_prior_fades_with_the_number_of_steps():
     found, likelihood = est.bayes(tr, kappa=(0.1, 1e4)).compute(), est.maximum_likelihood(tr).compute()
     np.testing.assert_allclose(found.kappa, likelihood.kappa, rtol=0.01)
     np.testing.assert_allclose(found.kappa_error, likelihood.kappa_error, rtol=0.05)
+    pull = (found.kappa - 2 / 3 / 0.02) / found.kappa_error  # two scatterings between points: not quite 1
+    assert float(pull.std()) == pytest.approx(np.sqrt(0.75), abs=0.2)
     assert est.bayes(tr.chunk(particle=7), kappa=(0.1, 1e4)).kappa.chunks is not None
 
 
