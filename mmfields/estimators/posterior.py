@@ -18,11 +18,12 @@ VALUES = 801
 def bayes(trajectories: xr.Dataset, *, kappa: tuple[float, float], gyration: bool = False) -> xr.Dataset:
     """Posterior mean of log κ from the steps of each trajectory, with a prior that is even in log κ.
 
-    The data are what :func:`maximum_likelihood` counts: in one dimension the number of steps over which the direction
-    is reversed, in three the squared deflections between saved points, of angles from a Gaussian (Eq. 13).  Where many
-    scatterings fall between two saved points, the error is less than is stated, by up to √2.  Steps are taken for
-    independent and of one rate.  The mean of log κ has the least mean square error in log κ that any estimator can have where these hold and
-    the prior is that of the trajectories; so it is what a network that learns from such trajectories comes near to.
+    The data are what :func:`maximum_likelihood` counts: in one dimension the number of steps over which the
+    direction is reversed, in three the squared deflections between saved points, of angles from a Gaussian (Eq.
+    13).  Where many scatterings fall between two saved points, the error is less than is stated, by up to √2.
+    Steps are taken for independent and of one rate.  The mean of log κ has the least mean square error in log κ
+    that any estimator can have where these hold and the prior is that of the trajectories; so it is what a network
+    that learns from such trajectories comes near to.
 
     Parameters
     ----------
