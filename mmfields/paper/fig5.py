@@ -272,7 +272,9 @@ def _media(results: Mapping[str, xr.Dataset], ax, fine: np.ndarray) -> None:
 
 def _estimators(found: xr.Dataset, ax) -> None:
     for i, name in enumerate(found["estimator"].values):
-        low, middle, high = found["kappa"].sel(estimator=name).transpose("percent", "f_mm").values
+        # a trajectory without a reversal has no likelihood estimate but infinity
+        shown = found["kappa"].sel(estimator=name).clip(max=100 * CONTRAST)
+        low, middle, high = shown.transpose("percent", "f_mm").values
         place = found["f_mm"].values + 0.008 * (i - 1.5)
         ax.errorbar(
             place, middle, [middle - low, high - middle], fmt="osDv"[i], capsize=2, color=plot.COLOURS[i], label=name
