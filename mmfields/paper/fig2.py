@@ -28,8 +28,8 @@ MIRRORS = fourier.band(k_par=(0.0, 0.4), k_perp=(0.1, 0.75))
 # Gyroradii in units of l_mm, l_perp of the later snapshot.
 RATIOS = (0.35, 0.7, 1.4, 3.0, 6.0, 10.0, 14.0, 20.0, 28.0)
 FEWER = {"late": 9, "early": 7, "residual": 6}
-# Protons of each gyroradius, and mean free paths; those of what is left give limits in any case.
-SIZES = {"late": (500, 20.0), "early": (256, 20.0), "residual": (128, 10.0)}
+# Protons of each gyroradius, and mean free paths by Eq. 5 of each run; what is left scatters the least.
+SIZES = {"late": (500, 20.0), "early": (256, 20.0), "residual": (256, 40.0)}
 SMALL = {"late": (3.0, 10.0, 14.0, 20.0), "early": (3.0,), "residual": (3.0,)}
 
 
@@ -131,7 +131,7 @@ def draw(results: Mapping[str, xr.Dataset]) -> "Figure":
     """κ∥ and κ on the left, κ⊥ on the right, with Eqs. 5 and 6 for the strength of each snapshot."""
     scales = results["scales"]
     l_mm = float(scales["l_perp"].sel(field="late"))
-    along, across = plot.base.new_axes(2, 6.0, 5.0)
+    along, across = plot.base.new_axes(2, 6.0, 6.2)
     for (name, title), colour, marker in zip(FIELDS.items(), plot.COLOURS, "osD", strict=False):
         kappa = coefficients(results, name)
         E, good = energy(kappa["gyroradius"].values * l_mm, l_mm).value, diffusive(kappa)
@@ -190,4 +190,4 @@ def _decorate(along, across, lengths: Mapping[str, float]) -> None:
         for (length, ratio), style in zip(lengths.items(), (":", "-."), strict=True):
             ax.axvline(ratio * turn, color=plot.COLOURS[3], linestyle=style, label=f"$r_g$ = {length} side")
         ax.secondary_xaxis("top", functions=(lambda E: E / turn, lambda r: r * turn)).set_xlabel("$r_g / l_{mm}$")
-        ax.legend(fontsize=8)
+        ax.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2)
