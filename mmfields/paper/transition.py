@@ -41,8 +41,8 @@ def micromirrors(ratio: float) -> float:
 
 
 def added_rates(ratio: float, fraction: float) -> float:
-    """κ∥ / (c l_c) that is expected, to choose how long a run is: Eq. 5 and 1.6 (r_g/l_c)^(1/3) or 2 (r_g/l_c)²."""
-    waves = max(1.6 * ratio ** (1 / 3), 2 * ratio**2)
+    """κ∥ / (c l_c) that is expected, to choose how long a run is: Eq. 5 and 2 (r_g/l_c)^(1/3) or 2 (r_g/l_c)²."""
+    waves = max(2 * ratio ** (1 / 3), 2 * ratio**2)
     return 1 / (fraction / micromirrors(ratio) + 1 / waves)
 
 
