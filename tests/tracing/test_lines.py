@@ -182,14 +182,14 @@ def test_lines_through_blocks_are_those_through_the_whole(boundary, interpolatio
     """To the bit, across many blocks, with lines that end in the middle of an interval, and when continued."""
     ds = snapshot(boundary)
     options = {"step": 0.2, "interpolation": interpolation}
-    whole = mm.field_lines(ds, 150, length=40.0, save=[1.0, 1.5, 20.0, 40.0], **options).compute()
+    whole = mm.field_lines(ds, 60, length=9.0, save=[1.0, 1.5, 6.0, 9.0], **options).compute()
     if boundary == "open":
         assert 0 < whole["alive"].isel(path=-1).mean() < 1
     chunked = ds.chunk({"z": 7, "y": 13, "x": 17})
-    first = mm.field_lines(chunked, 150, length=1.5, save=[1.0, 1.5], block=8, **options)
-    continued = mm.field_lines(chunked, first, length=40.0, save=[20.0, 40.0], block=8, **options)
+    first = mm.field_lines(chunked, 60, length=1.5, save=[1.0, 1.5], block=12, **options)
+    continued = mm.field_lines(chunked, first, length=9.0, save=[6.0, 9.0], block=12, **options)
     for other in (
-        mm.field_lines(chunked, 150, length=40.0, save=[1.0, 1.5, 20.0, 40.0], block=8, **options),
+        mm.field_lines(chunked, 60, length=9.0, save=[1.0, 1.5, 6.0, 9.0], block=12, **options),
         continued,
     ):
         for name in set(whole.variables) - {"mean_Bx", "mean_By", "mean_Bz", "B_rms"}:
