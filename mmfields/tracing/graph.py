@@ -7,6 +7,7 @@ import numpy as np
 
 from mmfields._compat import with_tasks
 from mmfields.cluster.stopping import hear_interrupts
+from mmfields.tracing import evolving
 from mmfields.tracing.blocks import particles_at_once
 from mmfields.tracing.ensemble import Ensemble, start_of
 from mmfields.tracing.fields import Source
@@ -33,11 +34,11 @@ def saved_points(source: Source, ensemble: Ensemble, longest: np.ndarray, task: 
     import dask.array as da
 
     hear_interrupts()
-    run: Any = run_task if source.plan is None else partial(run_in_blocks, divided=source.plan)
-    abreast = 1 if source.plan is None else len(longest)
+    run, abreast = _run_of(source), 1 if source.plan is None and source.evolving is None else len(longest)
     if per_task is None:
         bytes_each = task.saved_type.itemsize * len(longest) * len(task.path)
-        per_task = _per_task(ensemble) if source.plan is None else particles_at_once(bytes_each)
+        many = evolving.particles_at_once if source.evolving else particles_at_once
+        per_task = _per_task(ensemble) if run is run_task else many(bytes_each)
     return da.blockwise(
         *(run, "gps", source.data, None, source.electric, None, source.mask, None),
         *(apart(_particles(start_of(ensemble, longest), (abreast, per_task))), "gp"),
@@ -47,6 +48,12 @@ def saved_points(source: Source, ensemble: Ensemble, longest: np.ndarray, task: 
         dtype=task.saved_type,
         meta=np.empty((0, 0, 0), task.saved_type),
     )
+
+
+def _run_of(source: Source) -> Any:
+    if source.evolving is not None:
+        return partial(evolving.run_evolving, evolving=source.evolving)
+    return run_task if source.plan is None else partial(run_in_blocks, divided=source.plan)
 
 
 def field_of(rows: Any, name: str, dtype: Any) -> Any:

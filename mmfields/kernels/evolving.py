@@ -1,0 +1,229 @@
+"""Runs through fields that change in time: two snapshots side by side in memory, and what lies between them.
+
+A cell holds six numbers, the magnetic field of either snapshot, or twelve, with another vector of either: the electric
+field, or a velocity whose E = -u × B is formed at the particle.  Which of the two snapshots is the earlier is said by
+the window, so that the next snapshot takes the place of the one that is done with and the other stays where it is.
+"""
+
+from collections import namedtuple
+
+import numpy as np
+
+from mmfields.kernels._jit import entry, kernel, part
+from mmfields.kernels.batch import LANES, load, store
+from mmfields.kernels.interpolate import locate, rows_of, shifted, weights_of
+from mmfields.kernels.scatter import count_from
+from mmfields.kernels.setup import Interpolation
+from mmfields.kernels.steps import begin_step, count_steps, end_step, least_due, set_fixed, set_local, set_own
+from mmfields.kernels.trace import has_open, save_batch
+from mmfields.kernels.vectors import prefetch, told_to_stop, weighted_sum
+from mmfields.kernels.walls import arrive
+
+# Flat data of both snapshots (z, y, x, 6 or 12) and one number more; anything where an electric field acts, else None;
+# a mask (z, y, x) or None.
+Pair = namedtuple("Pair", "data electric mask")
+
+WINDOW = np.dtype(
+    (
+        np.record,
+        np.dtype([("begin", "f8"), ("inverse", "f8"), ("early", "i8"), ("stride", "i8"), ("ideal", "i8")], align=True),
+    )
+)
+"""Path at the earlier snapshot; one over the path to the later, 0 where the earlier holds throughout; which of the two
+places is the earlier's; numbers a cell; whether the second vector is a velocity over that of light."""
+
+
+@part()
+def set_when(b, s, w, end, step):
+    """Time in the middle of a step, as a part of the window; `end` is the path at the end of the interval."""
+    for lane in range(b.lanes):
+        half = b.half[lane]
+        ahead = b.rest[lane] + half if s.fraction > 0.0 else (2.0 * (b.due[lane] - step) - 1.0) * half
+        b.when[lane] = (end - ahead - w.begin) * w.inverse
+
+
+@part()
+def between(f, a, c):
+    """Linear in time; equal snapshots give their value to the bit."""
+    return a + f * (c - a)
+
+
+@part()
+def ask_for_pair(b, s, w, data, lane):
+    """Ask for the memory of the four rows of two cells that `pair_linear` reads for a particle."""
+    row = np.intp(w.stride * s.extents[0])
+    cell, ny = np.intp(w.stride) * np.intp(b.kx[0, lane]), np.intp(s.extents[1])
+    y0, y1 = cell + np.intp(b.ky[0, lane]) * row, cell + np.intp(b.ky[1, lane]) * row
+    z0, z1 = np.intp(b.kz[0, lane]) * ny * row, np.intp(b.kz[1, lane]) * ny * row
+    last = 2 * np.intp(w.stride) - 1
+    for place in (z0 + y0, z0 + y1, z1 + y0, z1 + y1):
+        prefetch(data, place)
+        prefetch(data, place + last)
+        if w.stride > 6:
+            prefetch(data, place + 12)
+
+
+@kernel()
+def pair_linear(b, s, w, data, at, vx, vy, vz):
+    """Trilinear values of the vector that begins `at` so many numbers into a cell, linear in time."""
+    stride, lanes, ny = np.intp(w.stride), b.lanes, np.intp(s.extents[1])
+    row, ahead = stride * s.extents[0], min(s.ahead, lanes)
+    first, second = at + 3 * w.early, at + 3 * (1 - w.early)
+    if at == 0:
+        for lane in range(ahead):
+            ask_for_pair(b, s, w, data, lane)
+    for lane in range(lanes):
+        if at == 0 and lane < lanes - ahead:
+            ask_for_pair(b, s, w, data, lane + ahead)
+        z0, z1 = np.intp(b.kz[0, lane]) * ny, np.intp(b.kz[1, lane]) * ny
+        y0, y1 = np.intp(b.ky[0, lane]), np.intp(b.ky[1, lane])
+        a0, a1, b0, b1 = b.wz[0, lane], b.wz[1, lane], b.wy[0, lane], b.wy[1, lane]
+        rows = ((z0 + y0) * row, (z0 + y1) * row, (z1 + y0) * row, (z1 + y1) * row)
+        weights, inner = (a0 * b0, a0 * b1, a1 * b0, a1 * b1), (b.wx[0, lane], b.wx[1, lane])
+        low, high = stride * np.intp(b.kx[0, lane]), stride * np.intp(b.kx[1, lane])
+        p = weighted_sum(data, rows, (low + first, high + first), weights, inner)
+        q = weighted_sum(data, rows, (low + second, high + second), weights, inner)
+        f = b.when[lane]
+        vx[lane], vy[lane], vz[lane] = between(f, p[0], q[0]), between(f, p[1], q[1]), between(f, p[2], q[2])
+
+
+@kernel()
+def cubic_at(b, data, rows, weights, stride, lane):
+    """Tricubic values of one vector for a particle, by the sums of `gather_cubic` in their order."""
+    one = (1.0,)
+    p = weighted_sum(data, rows, (stride * np.intp(b.kx[0, lane]),), weights, one)
+    q = weighted_sum(data, rows, (stride * np.intp(b.kx[1, lane]),), weights, one)
+    r = weighted_sum(data, rows, (stride * np.intp(b.kx[2, lane]),), weights, one)
+    t = weighted_sum(data, rows, (stride * np.intp(b.kx[3, lane]),), weights, one)
+    w0, w1, w2, w3 = b.wx[0, lane], b.wx[1, lane], b.wx[2, lane], b.wx[3, lane]
+    return (
+        w0 * p[0] + w1 * q[0] + w2 * r[0] + w3 * t[0],
+        w0 * p[1] + w1 * q[1] + w2 * r[1] + w3 * t[1],
+        w0 * p[2] + w1 * q[2] + w2 * r[2] + w3 * t[2],
+    )
+
+
+@kernel()
+def pair_cubic(b, s, w, data, at, vx, vy, vz):
+    """The same from spline coefficients."""
+    stride = np.intp(w.stride)
+    row, ny = stride * s.extents[0], s.extents[1]
+    first, second = at + 3 * w.early, at + 3 * (1 - w.early)
+    for lane in range(b.lanes):
+        rows, weights, f = rows_of(b, ny, row, lane), weights_of(b, lane), b.when[lane]
+        p = cubic_at(b, data, shifted(rows, first), weights, stride, lane)
+        q = cubic_at(b, data, shifted(rows, second), weights, stride, lane)
+        vx[lane], vy[lane], vz[lane] = between(f, p[0], q[0]), between(f, p[1], q[1]), between(f, p[2], q[2])
+
+
+@kernel()
+def pair_nearest(b, s, w, data, at, vx, vy, vz):
+    """The same of the nearest cell."""
+    nx, ny, stride = s.extents[0], s.extents[1], np.intp(w.stride)
+    first, second = at + 3 * w.early, at + 3 * (1 - w.early)
+    for lane in range(b.lanes):
+        place = stride * ((np.intp(b.kz[0, lane]) * ny + b.ky[0, lane]) * nx + b.kx[0, lane])
+        p, q, f = place + first, place + second, b.when[lane]
+        vx[lane] = between(f, np.float64(data[p]), np.float64(data[q]))
+        vy[lane] = between(f, np.float64(data[p + 1]), np.float64(data[q + 1]))
+        vz[lane] = between(f, np.float64(data[p + 2]), np.float64(data[q + 2]))
+
+
+@part()
+def pair_of(b, s, w, data, at, vx, vy, vz):
+    """Values from the cells and weights that have been found."""
+    if s.interpolation == Interpolation.LINEAR:
+        pair_linear(b, s, w, data, at, vx, vy, vz)
+    elif s.interpolation == Interpolation.CUBIC:
+        pair_cubic(b, s, w, data, at, vx, vy, vz)
+    else:
+        pair_nearest(b, s, w, data, at, vx, vy, vz)
+
+
+@kernel()
+def induce(b):
+    """From velocities over that of light, in the place of E, to E = -u × B, which has no part along B."""
+    for lane in range(b.lanes):
+        ux, uy, uz, bx, by, bz = b.ex[lane], b.ey[lane], b.ez[lane], b.bx[lane], b.by[lane], b.bz[lane]
+        b.ex[lane], b.ey[lane], b.ez[lane] = uz * by - uy * bz, ux * bz - uz * bx, uy * bx - ux * by
+
+
+@kernel()
+def pair_at(b, s, w, fields):
+    """Fields at the positions and times of a batch."""
+    locate(b, s)
+    pair_of(b, s, w, fields.data, np.intp(0), b.bx, b.by, b.bz)
+    if fields.electric is not None:
+        pair_of(b, s, w, fields.data, np.intp(6), b.ex, b.ey, b.ez)
+        if w.ideal:
+            induce(b)
+
+
+@part()
+def look_at_pair(b, s, w, fields, path):
+    """Fields at the positions of a batch, between intervals."""
+    for lane in range(b.lanes):
+        b.when[lane] = (path - w.begin) * w.inverse
+    pair_at(b, s, w, fields)
+
+
+@kernel()
+def run_pair(b, s, w, fields, end, count):
+    """So many steps of an interval; what happens in them is what happens in `run_guarded`."""
+    count_from(b)
+    for step in range(count):
+        if told_to_stop(s):
+            break
+        begin_step(b, s)
+        set_when(b, s, w, end, step)
+        pair_at(b, s, w, fields)
+        end_step(b, s, fields.electric, fields.mask, step == 0)
+    if not s.held:
+        count_steps(b, count)
+
+
+@kernel()
+def run_interval(b, s, w, fields, interval):
+    """All steps of an interval: of one length, of each particle's own, or by the local gyroradius."""
+    end, count = interval.end, np.int64(max(interval.count, 0))
+    for lane in range(b.lanes):
+        b.rest[lane], b.due[lane] = interval.length, count
+    if s.fraction > 0.0:
+        look_at_pair(b, s, w, fields, end - interval.length)
+    elif interval.count >= 0:
+        set_fixed(b, interval.step)
+    else:
+        set_own(b, interval.length)
+        count = least_due(b)
+    while not told_to_stop(s):
+        if s.fraction > 0.0:
+            count = np.int64(set_local(b, s))
+        if count == 0:
+            break
+        run_pair(b, s, w, fields, end, count)
+        for lane in range(b.lanes):
+            b.due[lane] -= count
+        count = least_due(b) if s.fraction == 0.0 and interval.count < 0 else np.int64(0)
+
+
+@entry()
+def trace_evolving(batches, setup, window, fields, particles, order, plan, out):
+    """All particles through the intervals of one window; as `mmfields.kernels.trace` has it, but for
+
+    - window: an array that holds one `WINDOW`
+    - fields: `Pair`
+    - plan: intervals that end elsewhere than at saved points have a negative `save`
+    """
+    b, s, w = batches[0], setup[0], window[0]
+    for first in range(0, order.size, LANES):
+        filled = load(b, particles, order, first)
+        for i in range(plan.size):
+            if told_to_stop(s):
+                return
+            run_interval(b, s, w, fields, plan[i])
+            if has_open(s):
+                arrive(b, plan[i].end)
+            if plan[i].save >= 0:
+                look_at_pair(b, s, w, fields, plan[i].end)
+                save_batch(b, filled, out, order, first, plan[i].save)
+        store(b, particles, order, first, filled)
