@@ -16,7 +16,7 @@ from mmfields.kernels.scatter import count_from
 from mmfields.kernels.setup import Interpolation
 from mmfields.kernels.steps import begin_step, count_steps, end_step, least_due, set_fixed, set_local, set_own
 from mmfields.kernels.trace import has_open, save_batch
-from mmfields.kernels.vectors import prefetch, told_to_stop, weighted_sum
+from mmfields.kernels.vectors import prefetch, told_to_stop, weighted_rows, weighted_sum
 from mmfields.kernels.walls import arrive
 
 # Flat data of both snapshots (z, y, x, 6 or 12) and one number more; anything where an electric field acts, else None;
@@ -87,14 +87,27 @@ def pair_linear(b, s, w, data, at, vx, vy, vz):
         vx[lane], vy[lane], vz[lane] = between(f, p[0], q[0]), between(f, p[1], q[1]), between(f, p[2], q[2])
 
 
-@kernel()
-def cubic_at(b, data, rows, weights, stride, lane):
-    """Tricubic values of one vector for a particle, by the sums of `gather_cubic` in their order."""
+@part()
+def ask_for_more(b, s, w, data, lane):
+    """The same of the sixteen rows of four cells of `pair_cubic`."""
+    row, plane = np.intp(w.stride * s.extents[0]), np.intp(w.stride * s.extents[0] * s.extents[1])
+    first, last = np.intp(w.stride) * np.intp(b.kx[0, lane]), 4 * np.intp(w.stride) - 1
+    for k in range(4):
+        for j in range(4):
+            place = first + np.intp(b.kz[k, lane]) * plane + np.intp(b.ky[j, lane]) * row
+            for more in range(0, last, 16):
+                prefetch(data, place + more)
+            prefetch(data, place + last)
+
+
+@part()
+def cubic_at(b, data, rows, weights, lane):
+    """Tricubic values of one vector of six numbers a cell, by the sums of `gather_cubic` in their order."""
     one = (1.0,)
-    p = weighted_sum(data, rows, (stride * np.intp(b.kx[0, lane]),), weights, one)
-    q = weighted_sum(data, rows, (stride * np.intp(b.kx[1, lane]),), weights, one)
-    r = weighted_sum(data, rows, (stride * np.intp(b.kx[2, lane]),), weights, one)
-    t = weighted_sum(data, rows, (stride * np.intp(b.kx[3, lane]),), weights, one)
+    p = weighted_sum(data, rows, (6 * np.intp(b.kx[0, lane]),), weights, one)
+    q = weighted_sum(data, rows, (6 * np.intp(b.kx[1, lane]),), weights, one)
+    r = weighted_sum(data, rows, (6 * np.intp(b.kx[2, lane]),), weights, one)
+    t = weighted_sum(data, rows, (6 * np.intp(b.kx[3, lane]),), weights, one)
     w0, w1, w2, w3 = b.wx[0, lane], b.wx[1, lane], b.wx[2, lane], b.wx[3, lane]
     return (
         w0 * p[0] + w1 * q[0] + w2 * r[0] + w3 * t[0],
@@ -104,21 +117,80 @@ def cubic_at(b, data, rows, weights, stride, lane):
 
 
 @kernel()
-def pair_cubic(b, s, w, data, at, vx, vy, vz):
-    """The same from spline coefficients."""
-    stride = np.intp(w.stride)
-    row, ny = stride * s.extents[0], s.extents[1]
-    first, second = at + 3 * w.early, at + 3 * (1 - w.early)
+def cubic_six(b, data, rows, weights, lane):
+    """Both magnetic fields, of six numbers a cell."""
+    first, last = 6 * np.intp(b.kx[0, lane]), 6 * np.intp(b.kx[3, lane])
+    if last != first + 18:
+        p, q = cubic_at(b, data, rows, weights, lane), cubic_at(b, data, shifted(rows, 3), weights, lane)
+        return p[0], p[1], p[2], q[0], q[1], q[2]
+    # side by side, as all are but at the edges
+    p, q = (weighted_rows(data, shifted(rows, first), weights), weighted_rows(data, shifted(rows, first + 12), weights))
+    w0, w1, w2, w3 = b.wx[0, lane], b.wx[1, lane], b.wx[2, lane], b.wx[3, lane]
+    return (
+        w0 * p[0] + w1 * p[6] + w2 * q[0] + w3 * q[6],
+        w0 * p[1] + w1 * p[7] + w2 * q[1] + w3 * q[7],
+        w0 * p[2] + w1 * p[8] + w2 * q[2] + w3 * q[8],
+        w0 * p[3] + w1 * p[9] + w2 * q[3] + w3 * q[9],
+        w0 * p[4] + w1 * p[10] + w2 * q[4] + w3 * q[10],
+        w0 * p[5] + w1 * p[11] + w2 * q[5] + w3 * q[11],
+    )
+
+
+@kernel()
+def cubic_twelve(b, data, rows, weights, lane):
+    """Both magnetic fields and both other vectors, of twelve numbers a cell."""
+    w0, w1, w2, w3 = b.wx[0, lane], b.wx[1, lane], b.wx[2, lane], b.wx[3, lane]
+    p = weighted_rows(data, shifted(rows, 12 * np.intp(b.kx[0, lane])), weights)
+    q = weighted_rows(data, shifted(rows, 12 * np.intp(b.kx[1, lane])), weights)
+    r = weighted_rows(data, shifted(rows, 12 * np.intp(b.kx[2, lane])), weights)
+    t = weighted_rows(data, shifted(rows, 12 * np.intp(b.kx[3, lane])), weights)
+    return (
+        w0 * p[0] + w1 * q[0] + w2 * r[0] + w3 * t[0],
+        w0 * p[1] + w1 * q[1] + w2 * r[1] + w3 * t[1],
+        w0 * p[2] + w1 * q[2] + w2 * r[2] + w3 * t[2],
+        w0 * p[3] + w1 * q[3] + w2 * r[3] + w3 * t[3],
+        w0 * p[4] + w1 * q[4] + w2 * r[4] + w3 * t[4],
+        w0 * p[5] + w1 * q[5] + w2 * r[5] + w3 * t[5],
+        w0 * p[6] + w1 * q[6] + w2 * r[6] + w3 * t[6],
+        w0 * p[7] + w1 * q[7] + w2 * r[7] + w3 * t[7],
+        w0 * p[8] + w1 * q[8] + w2 * r[8] + w3 * t[8],
+        w0 * p[9] + w1 * q[9] + w2 * r[9] + w3 * t[9],
+        w0 * p[10] + w1 * q[10] + w2 * r[10] + w3 * t[10],
+        w0 * p[11] + w1 * q[11] + w2 * r[11] + w3 * t[11],
+    )
+
+
+@part()
+def in_time(f, early, p, q):
+    """Linear between the values of the two places, of which one is the earlier."""
+    return between(f, p, q) if early == 0 else between(f, q, p)
+
+
+@kernel()
+def pair_cubic(b, s, w, data):
+    """Tricubic values of all vectors from spline coefficients, linear in time."""
+    row, ny, early = np.intp(w.stride * s.extents[0]), s.extents[1], w.early
+    ahead = min(s.ahead // 4, b.lanes)
+    for lane in range(ahead):
+        ask_for_more(b, s, w, data, lane)
     for lane in range(b.lanes):
+        if lane < b.lanes - ahead:
+            ask_for_more(b, s, w, data, lane + ahead)
         rows, weights, f = rows_of(b, ny, row, lane), weights_of(b, lane), b.when[lane]
-        p = cubic_at(b, data, shifted(rows, first), weights, stride, lane)
-        q = cubic_at(b, data, shifted(rows, second), weights, stride, lane)
-        vx[lane], vy[lane], vz[lane] = between(f, p[0], q[0]), between(f, p[1], q[1]), between(f, p[2], q[2])
+        if w.stride == 6:
+            p = cubic_six(b, data, rows, weights, lane)
+            b.bx[lane], b.by[lane] = in_time(f, early, p[0], p[3]), in_time(f, early, p[1], p[4])
+            b.bz[lane] = in_time(f, early, p[2], p[5])
+        else:
+            q = cubic_twelve(b, data, rows, weights, lane)
+            b.bx[lane], b.by[lane] = in_time(f, early, q[0], q[3]), in_time(f, early, q[1], q[4])
+            b.bz[lane], b.ex[lane] = in_time(f, early, q[2], q[5]), in_time(f, early, q[6], q[9])
+            b.ey[lane], b.ez[lane] = in_time(f, early, q[7], q[10]), in_time(f, early, q[8], q[11])
 
 
 @kernel()
 def pair_nearest(b, s, w, data, at, vx, vy, vz):
-    """The same of the nearest cell."""
+    """As `pair_linear`, of the nearest cell."""
     nx, ny, stride = s.extents[0], s.extents[1], np.intp(w.stride)
     first, second = at + 3 * w.early, at + 3 * (1 - w.early)
     for lane in range(b.lanes):
@@ -131,11 +203,9 @@ def pair_nearest(b, s, w, data, at, vx, vy, vz):
 
 @part()
 def pair_of(b, s, w, data, at, vx, vy, vz):
-    """Values from the cells and weights that have been found."""
+    """Values of a vector from the cells and weights that have been found."""
     if s.interpolation == Interpolation.LINEAR:
         pair_linear(b, s, w, data, at, vx, vy, vz)
-    elif s.interpolation == Interpolation.CUBIC:
-        pair_cubic(b, s, w, data, at, vx, vy, vz)
     else:
         pair_nearest(b, s, w, data, at, vx, vy, vz)
 
@@ -152,11 +222,14 @@ def induce(b):
 def pair_at(b, s, w, fields):
     """Fields at the positions and times of a batch."""
     locate(b, s)
-    pair_of(b, s, w, fields.data, np.intp(0), b.bx, b.by, b.bz)
-    if fields.electric is not None:
-        pair_of(b, s, w, fields.data, np.intp(6), b.ex, b.ey, b.ez)
-        if w.ideal:
-            induce(b)
+    if s.interpolation == Interpolation.CUBIC:
+        pair_cubic(b, s, w, fields.data)
+    else:
+        pair_of(b, s, w, fields.data, np.intp(0), b.bx, b.by, b.bz)
+        if fields.electric is not None:
+            pair_of(b, s, w, fields.data, np.intp(6), b.ex, b.ey, b.ez)
+    if fields.electric is not None and w.ideal:
+        induce(b)
 
 
 @part()
