@@ -1,4 +1,4 @@
-"""Runs through fields that change in time: two snapshots side by side in memory, and what lies between them.
+"""Runs through fields that change in time: two snapshots side by side in memory and what lies between, or waves.
 
 A cell holds six numbers, the magnetic field of either snapshot, or twelve, with another vector of either: the electric
 field, or a velocity whose E = -u × B is formed at the particle.  Which of the two snapshots is the earlier is said by
@@ -16,12 +16,17 @@ from mmfields.kernels.scatter import count_from
 from mmfields.kernels.setup import Interpolation
 from mmfields.kernels.steps import begin_step, count_steps, end_step, least_due, set_fixed, set_local, set_own
 from mmfields.kernels.trace import has_open, save_batch
-from mmfields.kernels.vectors import prefetch, told_to_stop, weighted_rows, weighted_sum
+from mmfields.kernels.vectors import fused, prefetch, told_to_stop, weighted_rows, weighted_sum, widest
 from mmfields.kernels.walls import arrive
+from mmfields.kernels.waves import cosine
 
-# Flat data of both snapshots (z, y, x, 6 or 12) and one number more; anything where an electric field acts, else None;
-# a mask (z, y, x) or None.
+# Flat data of both snapshots (z, y, x, 6 or 12) and one number more, or rows of `WAVE` numbers a wave; anything where
+# an electric field acts, else None; a mask (z, y, x) or None.
 Pair = namedtuple("Pair", "data electric mask")
+
+# Of a wave: wavevector and phase in turns, amplitude, frequency in turns per path of light, velocity over that of light
+# and one number more.
+WAVE = 12
 
 WINDOW = np.dtype(
     (
@@ -219,15 +224,37 @@ def induce(b):
 
 
 @kernel()
+def waves_in_time(b, data, count):
+    """Sums of moving waves at the positions and times of a batch; their velocities take the place of E."""
+    widest()
+    for lane in range(b.lanes):
+        b.bx[lane] = b.by[lane] = b.bz[lane] = b.ex[lane] = b.ey[lane] = b.ez[lane] = 0.0
+    for row in range(count):
+        d = data[row * WAVE : (row + 1) * WAVE]
+        kx, ky, kz, phase, ax, ay, az, turning = d[0], d[1], d[2], d[3], d[4], d[5], d[6], d[7]
+        ux, uy, uz = d[8], d[9], d[10]
+        for lane in range(b.lanes):
+            t = fused(kx, b.x[lane], fused(ky, b.y[lane], fused(kz, b.z[lane], phase)))
+            t = fused(-turning, b.when[lane], t)
+            c = cosine(t - np.rint(t))
+            b.bx[lane], b.by[lane] = fused(ax, c, b.bx[lane]), fused(ay, c, b.by[lane])
+            b.bz[lane], b.ex[lane] = fused(az, c, b.bz[lane]), fused(ux, c, b.ex[lane])
+            b.ey[lane], b.ez[lane] = fused(uy, c, b.ey[lane]), fused(uz, c, b.ez[lane])
+
+
+@kernel()
 def pair_at(b, s, w, fields):
     """Fields at the positions and times of a batch."""
-    locate(b, s)
-    if s.interpolation == Interpolation.CUBIC:
-        pair_cubic(b, s, w, fields.data)
+    if s.interpolation == Interpolation.WAVES:
+        waves_in_time(b, fields.data, s.cells[0])
     else:
-        pair_of(b, s, w, fields.data, np.intp(0), b.bx, b.by, b.bz)
-        if fields.electric is not None:
-            pair_of(b, s, w, fields.data, np.intp(6), b.ex, b.ey, b.ez)
+        locate(b, s)
+        if s.interpolation == Interpolation.CUBIC:
+            pair_cubic(b, s, w, fields.data)
+        else:
+            pair_of(b, s, w, fields.data, np.intp(0), b.bx, b.by, b.bz)
+            if fields.electric is not None:
+                pair_of(b, s, w, fields.data, np.intp(6), b.ex, b.ey, b.ez)
     if fields.electric is not None and w.ideal:
         induce(b)
 

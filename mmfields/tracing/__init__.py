@@ -12,8 +12,17 @@ from mmfields.kernels.setup import Pusher
 from mmfields.provenance import verb
 from mmfields.scattering import Scattering
 from mmfields.tracing.ensemble import Ensemble, read
-from mmfields.tracing.evolution import Clock, Evolution, clock_of, frozen, require_evolving, require_one_speed
-from mmfields.tracing.fields import Source, of_series, of_snapshot, of_synthetic, sparse
+from mmfields.tracing.evolution import (
+    Clock,
+    Evolution,
+    clock_of,
+    frozen,
+    require_evolving,
+    require_one_speed,
+    start_of_path,
+)
+from mmfields.tracing.evolving import Moving
+from mmfields.tracing.fields import Source, of_series, of_snapshot, of_synthetic, of_waves, sparse
 from mmfields.tracing.graph import saved_points
 from mmfields.tracing.light import light_speed_of
 from mmfields.tracing.lines import field_lines
@@ -107,7 +116,8 @@ def trace(
     evolve : bool or Evolution
         Take the snapshots along ``time`` for one field, linear in time between them; :class:`Evolution` says from when
         on, and what happens beyond the series.  The time of a point is that of the start plus its `path` over the
-        speed by which paths count: that of light with a pusher, else the particles' own.  Steps end at snapshots as
+        speed by which paths count: that of light with a pusher, else the particles' own.  Plane waves with frequencies
+        move too; their time is counted as path of light.  Steps end at snapshots as
         they do at saved points.  Two snapshots are in memory at a time and each is read once by a task; a task takes
         all particles whose trajectories fit an eighth of the memory.
     local_field : bool
@@ -169,10 +179,9 @@ def trace(
         )
     path = {"distance": distance, "save": save, "per_task": particles_per_task}
     if isinstance(field, Synthetic):
-        _check_synthetic(evolution, pusher, block, interpolation)
-        result = _trace_one(
-            of_synthetic(field, rule.scattering), particles, replace(rule, interpolation=field.label()), **path
-        )
+        _check_synthetic(pusher if electric is None else None, block, interpolation)
+        source = _of_synthetic(field, rule, particles, evolution, electric)
+        result = _trace_one(source, particles, replace(rule, interpolation=field.label()), **path)
         return result.assign_attrs(_density_of_modes(field, read(particles))).assign_attrs(known)
     options = (light_speed, block, electric)
     extra = [str(d) for d in field[components(field)[0]].dims if d not in SPATIAL]
@@ -186,12 +195,24 @@ def trace(
     return result.assign_attrs(known)
 
 
-def _check_synthetic(evolution: Evolution | None, pusher: str | None, block: int | None, interpolation: str) -> None:
+def _of_synthetic(
+    field: Synthetic, rule: Rule, particles: xr.Dataset, evolution: Evolution | None, electric: str | None
+) -> Source:
+    """Waves at rest, or in time, which is counted as path of light."""
+    if electric == "stored":
+        raise ArgumentError("electric='stored': a field on no grid stores none, give electric='ideal'")
+    if evolution is None and electric is None:
+        return of_synthetic(field, rule.scattering)
+    start = 0.0 if evolution is None else start_of_path(particles, evolution)
+    return of_waves(field, rule.scattering, Moving(start, evolution is None))
+
+
+def _check_synthetic(pusher: str | None, block: int | None, interpolation: str) -> None:
     """Refuse what makes no sense for a field on no grid."""
-    if evolution is not None:
-        raise ArgumentError("evolve=...: a field on no grid has no snapshots, leave it out")
     if pusher is not None:
-        raise ArgumentError("a field on no grid has no electric field: leave pusher out")
+        raise ArgumentError(
+            "a field on no grid has no electric field: leave pusher out, or give electric='ideal' with waves that move"
+        )
     if block is not None:
         raise ArgumentError(f"block={block}: a field on no grid is not divided, leave it out")
     if interpolation != "linear":
@@ -262,6 +283,8 @@ def _trace_one(
     ensemble = read(particles.drop_vars("energy", errors="ignore"))
     said = check_step(rule, source, ensemble)
     path, longest = saved_lengths(distance, save, ensemble.start), rule.longest(source.cell, ensemble)
+    if source.moving is not None and rule.pusher is None:
+        require_one_speed(ensemble.speed)
     if source.evolving is not None:
         path = _within(source.evolving.clock, path, ensemble, rule)
     check_number(rule, np.diff(path, prepend=ensemble.start), longest, ensemble.radii)

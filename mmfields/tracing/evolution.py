@@ -1,6 +1,6 @@
 """When a run meets which snapshots of a series: the time that belongs to a path, and what it may not ask for."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -150,12 +150,24 @@ def clock_of(series: xr.Dataset, particles: xr.Dataset, evolution: Evolution, gi
     """
     times = _times(series)
     unit = _unit_of_time(series)
-    start, known = _in_unit(evolution.start, unit), particles.attrs.get("start_time")
+    start = start_of_path(particles, replace(evolution, start=_in_unit(evolution.start, unit)), times[0])
+    notes = {key: value for key, value in series["time"].attrs.items() if key == "units"} or {"units": "1"}
+    return Clock(times, start, light_speed_of_path(series, given), evolution.outside, notes)
+
+
+def start_of_path(particles: xr.Dataset, evolution: Evolution, default: float = 0.0) -> float:
+    """Time at which the path of particles is 0.
+
+    Raises
+    ------
+    ArgumentError
+        If it is given anew, and particles that have been traced know another.
+    """
+    start, known = evolution.start, particles.attrs.get("start_time")
     if start is not None and known is not None and start != known:
         raise ArgumentError(f"start={start:g}: the path of these particles was 0 at time {known:g}; leave start out")
-    start = start if start is not None else known if known is not None else times[0]
-    notes = {key: value for key, value in series["time"].attrs.items() if key == "units"} or {"units": "1"}
-    return Clock(times, float(start), light_speed_of_path(series, given), evolution.outside, notes)
+    given = known if start is None else require_number(start, "start")
+    return float(default if given is None else given)
 
 
 def _times(series: xr.Dataset) -> np.ndarray:

@@ -123,12 +123,12 @@ class Places:
 
     data: Any
     cells: tuple[int, ...]
-    evolving: Evolving
+    evolving: Evolving | None
 
     @property
     def numbers(self) -> np.ndarray:
         """All of them, flat, to be read."""
-        return view(self.data, self.evolving.form.kind) if isinstance(self.data, str) else self.data.view()
+        return view(self.data, self.evolving.form.kind) if isinstance(self.data, str) else np.asarray(self.data).view()
 
 
 class _Column:
@@ -217,3 +217,30 @@ def advance(
         here[name] = value
     stoppable(lambda: trace_evolving(new_batch(), setup, here, fields, own, order, plan, out), setup)
     return own, task.together(out)
+
+
+@dataclass(frozen=True)
+class Moving:
+    """What a run through waves knows of time beside its task.
+
+    Parameters
+    ----------
+    start : float
+        Time at which the path is 0, as path of light.
+    still : bool
+        Whether the waves stand as they are at time 0.
+    """
+
+    start: float
+    still: bool
+
+
+def run_waves(
+    rows: np.ndarray, _: Any, mask: Any, particles: np.ndarray, reference: Any, *, task: Task, moving: Moving
+) -> np.ndarray:
+    """As `run_task`, through waves that move, or stand with all that flows in them."""
+    own = ready(particles[0], float(reference), task)
+    speed = 1.0 if task.pusher else float(1 / np.hypot(1.0, own["mass"][0]))
+    window = {"begin": -moving.start * speed, "inverse": 0.0 if moving.still else 1 / speed, "ideal": True}
+    whole = Part(task, np.arange(len(task.path)))
+    return advance(Places(rows, (), None), window, mask, own, whole)[1][None]

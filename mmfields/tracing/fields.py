@@ -1,7 +1,7 @@
 """What the tracing kernel takes of a field: a snapshot packed once for all tasks, or plane waves as they are."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ from mmfields.scattering import Scattering
 from mmfields.strength import PART, lazily, strengths
 from mmfields.tracing.blocks import Plan, Unread, divided, side_for
 from mmfields.tracing.evolution import Clock, require_series
-from mmfields.tracing.evolving import Evolving
+from mmfields.tracing.evolving import Evolving, Moving
 from mmfields.tracing.light import light_speed_of, light_speed_of_flow
 from mmfields.tracing.packing import Form, marks_of, whole
 from mmfields.tracing.spectral import SPECTRAL
@@ -61,6 +61,8 @@ class Source:
         How the field is divided, and what becomes of it; data and mask are `Unread` then.
     evolving : Evolving, optional
         When snapshots of a series are met; data are `Unread` then.
+    moving : Moving, optional
+        Of waves that move.
     """
 
     data: Any
@@ -75,6 +77,7 @@ class Source:
     strength: dict[str, str]
     plan: tuple[Plan, Form] | None = None
     evolving: Evolving | None = None
+    moving: Moving | None = None
 
 
 def of_synthetic(field: Synthetic, scattering: Scattering | None) -> Source:
@@ -97,6 +100,31 @@ def of_synthetic(field: Synthetic, scattering: Scattering | None) -> Source:
         {**means, "B_rms": field.strength("rms")},
         {"units": "1"},
         field.units,
+    )
+
+
+def of_waves(field: Any, scattering: Scattering | None, moving: Moving) -> Source:
+    """Plane waves that move, or stand with all that flows in them.
+
+    Raises
+    ------
+    ArgumentError
+        If they have no frequencies.
+    """
+    import dask
+
+    if not getattr(field, "moves", False):
+        raise ArgumentError(
+            "evolve=... and electric='ideal' need waves with frequencies: mm.turbulence.plane_waves(..., "
+            "frequency='alfven', alfven_speed=...)"
+        )
+    still = of_synthetic(field, scattering)
+    parts, shortest = field.modes.sizes["mode"] + 1, field.shortest
+    return replace(
+        still,
+        data=dask.delayed(type(field).in_time)(field, dask_key_name=f"in-time-{identity(field)}"),
+        geometry=Geometry((parts, 1, 1), (0.0,) * 3, (shortest * parts, shortest, shortest), still.geometry.walls),
+        moving=moving,
     )
 
 

@@ -34,11 +34,12 @@ def saved_points(source: Source, ensemble: Ensemble, longest: np.ndarray, task: 
     import dask.array as da
 
     hear_interrupts()
-    run, abreast = _run_of(source), 1 if source.plan is None and source.evolving is None else len(longest)
+    run, in_sequence = _run_of(source), source.plan is not None or source.evolving is not None
+    abreast = len(longest) if in_sequence else 1
     if per_task is None:
         bytes_each = task.saved_type.itemsize * len(longest) * len(task.path)
         many = evolving.particles_at_once if source.evolving else particles_at_once
-        per_task = _per_task(ensemble) if run is run_task else many(bytes_each)
+        per_task = many(bytes_each) if in_sequence else _per_task(ensemble)
     return da.blockwise(
         *(run, "gps", source.data, None, source.electric, None, source.mask, None),
         *(apart(_particles(start_of(ensemble, longest), (abreast, per_task))), "gp"),
@@ -53,6 +54,8 @@ def saved_points(source: Source, ensemble: Ensemble, longest: np.ndarray, task: 
 def _run_of(source: Source) -> Any:
     if source.evolving is not None:
         return partial(evolving.run_evolving, evolving=source.evolving)
+    if source.moving is not None:
+        return partial(evolving.run_waves, moving=source.moving)
     return run_task if source.plan is None else partial(run_in_blocks, divided=source.plan)
 
 

@@ -129,7 +129,7 @@ def _attrs(particles: xr.Dataset, ensemble: Ensemble, source: Source, rule: Rule
         "step_unit": rule.unit,
         "step_rule": rules[rule.unit],
         "path_kind": "light" if rule.pusher else "particle",
-        **_evolution_attrs(source),
+        **_evolution_attrs(source, rule),
         "scattering": rule.scattering.label() if rule.scattering is not None else "none",
         **{f"boundary_{d}": kind for d, kind in source.walls.items()},
         **({"charge_sign": -1} if (ensemble.sign < 0).all() else {}),
@@ -138,8 +138,12 @@ def _attrs(particles: xr.Dataset, ensemble: Ensemble, source: Source, rule: Rule
     }
 
 
-def _evolution_attrs(source: Source) -> dict[str, Any]:
+def _evolution_attrs(source: Source, rule: Rule) -> dict[str, Any]:
     """What the field was in time, where it was not simply a snapshot with its own electric field."""
+    if source.moving is not None:
+        said = {"electric": "ideal"} if rule.pusher else {}
+        waves = {"evolution": "waves of given frequencies", "start_time": source.moving.start}
+        return said if source.moving.still else {**said, **waves}
     if source.evolving is None:
         return {}
     clock, said = source.evolving.clock, {"electric": "ideal"} if source.evolving.ideal else {}

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import xarray as xr
+from small_fields import MIXED, WALLED, one, snapshot
 
 import mmfields as mm
-from small_fields import MIXED, WALLED, one, snapshot
 
 TIMES = [1.0, 4.0, 5.5, 9.0]
 
@@ -51,7 +51,7 @@ def equal(one, other):
         ("periodic", {"step": 0.1, "interpolation": "nearest", "scattering": mm.scattering.small_angle(nu=0.3)}),
         ("periodic", {"step": 0.2, "step_unit": "local", "local_field": True}),
         (MIXED, {"step": 0.1, "step_unit": "gyroradius"}),
-        (WALLED, {"step": 0.1, "scattering": mm.scattering.patchy(nu=2.0, mask="hot")}),
+        (WALLED, {"step": 0.1, "scattering": mm.scattering.patchy(mm.scattering.small_angle(nu=2.0), mask="hot")}),
         (MIXED, {"step": 0.1, "pusher": "vay", "light_speed": 1.0, "local_field": True}),
         ("periodic", {"step": 0.2, "step_unit": "local", "pusher": "boris", "light_speed": 1.0}),
         (MIXED, {"step": 0.1, "pusher": "boris", "light_speed": 1.0, "interpolation": "cubic"}),
@@ -59,11 +59,11 @@ def equal(one, other):
 )
 def test_equal_snapshots_are_one_at_rest(boundary, options):
     driven = "pusher" in options
-    ds = snapshot(boundary, electric=driven, shape=(6, 9, 12))
+    ds = snapshot(boundary, electric=driven, shape=(6, 9, 12)).astype(float)
     p = mm.particles.isotropic(
         70, gyroradius=[2.0, 5.0], seed=2, field=ds, reference_field=1.0, beta_gamma=1.5 if driven else np.inf
     )
-    run = {"distance": 7.5, "save": [0.0, 2.5, 3.0, 4.5, 7.5], **options}
+    run = {"distance": 7.5, "save": [0.0, 2.5, 3.0, 4.0, 7.5], **options}
     still = mm.trace(ds, p, **run)
     moving = mm.trace(
         series([ds.drop_vars("hot")] * 4, TIMES).assign(hot=ds["hot"]),
@@ -72,15 +72,6 @@ def test_equal_snapshots_are_one_at_rest(boundary, options):
         evolve=mm.tracing.Evolution(start=1.5),
     )
     equal(still.compute(), moving.compute())
-    # a run whose first snapshot is of an odd number, where the places of the two are exchanged
-    again = mm.trace(
-        series([ds.drop_vars("hot")] * 2, [0.0, 99.0]).assign(hot=ds["hot"]),
-        p,
-        **{**run, "save": [0.0, 2.5, 3.0, 4.0, 4.5, 7.5], "light_speed": 1.0},
-        evolve=True,
-    )
-    saved = mm.trace(ds, p, **{**run, "save": [0.0, 2.5, 3.0, 4.0, 4.5, 7.5]})
-    equal(saved.compute(), again.compute())
 
 
 def changing(shape=(6, 9, 12), snapshots=4, **options):
