@@ -291,6 +291,21 @@ def test_energy_in_a_rotating_plasma_is_that_of_its_potential():
     assert off[0] / off[1] == pytest.approx(4, rel=0.1)
 
 
+def test_transport_reads_what_has_evolved():
+    ds = changing()
+    p = mm.particles.isotropic(
+        60, gyroradius=[1.0, 2.0], seed=1, field=ds.isel(time=0), reference_field=1.0, beta_gamma=2.0
+    )
+    tr = mm.trace(ds, p, step=0.1, distance=8.0, save=8, evolve=True, electric="ideal", light_speed=1.0).compute()
+    found = mm.transport.momentum_diffusion(tr, edges=[0.01, 100.0])
+    change = tr["momentum"].diff("path")
+    np.testing.assert_allclose(found["D_pp"].isel(p=0), (change**2).mean(["particle", "path"]) / 2, rtol=1e-12)
+    np.testing.assert_allclose(found["drift"].isel(p=0), change.mean(["particle", "path"]), rtol=1e-12)
+    kappa = mm.transport.running_diffusion(tr)
+    xr.testing.assert_identical(kappa["kappa"], mm.transport.running_diffusion(tr.drop_vars("time"))["kappa"])
+    np.testing.assert_allclose(tr["own_path"].isel(path=-1), tr["speed"].mean("path") * 8.0, rtol=0.1)
+
+
 def test_beyond_a_series():
     ds = changing()
     p = mm.particles.isotropic(5, gyroradius=[1.0, 2.0], seed=1, field=ds.isel(time=0), reference_field=1.0)
