@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import product
 from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import uuid4
@@ -132,18 +133,28 @@ class Places:
 
 
 class _Column:
-    """One component of one of the two snapshots, into which Dask writes chunks as they come."""
+    """One component of one of the two snapshots, a place for chunks as they come."""
 
     def __init__(self, places: Places, column: int) -> None:
         self.places, self.column = places, column
 
-    def __dask_tokenize__(self) -> str:
-        return uuid4().hex
-
-    def __setitem__(self, where: Any, values: np.ndarray) -> None:
+    def write(self, corner: tuple[int, ...], chunk: np.ndarray) -> None:
         own = self.places
         flat = view(own.data, own.evolving.form.kind, "r+") if isinstance(own.data, str) else own.data
-        flat[:-1].reshape(*own.cells, own.evolving.stride)[(*where, self.column)] = values
+        where = tuple(slice(low, low + n) for low, n in zip(corner, chunk.shape, strict=True))
+        flat[:-1].reshape(*own.cells, own.evolving.stride)[(*where, self.column)] = chunk
+
+    def writes(self, part: Any) -> list[Any]:
+        """Tasks that write all of a Dask array, delayed."""
+        import dask
+
+        corners = product(*([0, *np.cumsum(widths[:-1]).tolist()] for widths in part.chunks))
+        write = dask.delayed(_write, pure=False)
+        return [write(self, corner, chunk) for corner, chunk in zip(corners, part.to_delayed().ravel(), strict=True)]
+
+
+def _write(column: _Column, corner: tuple[int, ...], chunk: np.ndarray) -> None:
+    column.write(tuple(corner), chunk)
 
 
 @contextmanager
@@ -158,21 +169,16 @@ def _places(cells: tuple[int, ...], evolving: Evolving, own: Any) -> Iterator[Pl
 
 def _hold(number: int, held: dict[int, int], series: Unread, places: Places, own: Any) -> None:
     """Read what a window needs and is not there: snapshots of even and of odd numbers have a place each."""
-    import dask
-    import dask.array as da
-
-    last = series.arrays[0].shape[0] - 1
+    form, last = places.evolving.form, series.arrays[0].shape[0] - 1
     for snapshot in sorted({max(number, 0), min(number + 1, last)}):
-        place = snapshot % 2
+        place, tasks = snapshot % 2, []
         if held.get(place) == snapshot:
             continue
-        form, parts, columns = places.evolving.form, [], []
         for v, (three, names) in enumerate(vectors([array[snapshot] for array in series.arrays], form)):
             for c, (part, name) in enumerate(zip(three, names, strict=True)):
-                parts.append(part if form.beyond else finite(part, name, form.kind))
-                columns.append(_Column(places, 6 * v + 3 * place + c))
-        with dask.config.set({"array.slicing.split-large-chunks": False}):
-            own.compute([da.store(parts, columns, lock=False, compute=False)])
+                checked = part if form.beyond else finite(part, name, form.kind)
+                tasks += _Column(places, 6 * v + 3 * place + c).writes(checked)
+        own.compute(tasks)
         held[place] = snapshot
 
 
