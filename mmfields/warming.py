@@ -8,7 +8,7 @@ import xarray as xr
 
 from mmfields import particles, scattering, spectra, turbulence
 from mmfields.io import from_arrays
-from mmfields.tracing import trace
+from mmfields.tracing import field_lines, trace
 
 
 def warm() -> Iterator[tuple[str, float]]:
@@ -41,6 +41,7 @@ def _traces() -> dict[str, Callable[[], object]]:
         for acting in ({}, {"pusher": "boris"}):
             what = "in time, electric field" if acting else "in time"
             runs[f"trace, {name}, {what}"] = lambda field=field, acting=acting: _run(field, **moving, **acting)
+        runs[f"field lines, {name}"] = lambda field=field: field_lines(field, 1, length=0.2, step=0.1, save=1).compute()
     waves = turbulence.plane_waves(64, k_min=0.5, k_max=2.0, seed=1)
     runs["trace, plane waves"] = lambda: _run(waves)
     return runs
