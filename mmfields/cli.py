@@ -238,6 +238,9 @@ def faraday_(file: str, out: str, los: str, redshift: float, overwrite: bool, **
 @click.option("--save", type=int, default=100, show_default=True, help="Saved points.")
 @click.option("--seed", type=int, default=1, show_default=True)
 @click.option("--time-index", type=int, default=-1, show_default=True)
+@click.option("--evolve", is_flag=True, help="Through all times of FILE as one field that changes.")
+@click.option("--electric", type=click.Choice(["stored", "ideal"]), help="Let E act: E of FILE, or -u x B.")
+@click.option("--light-speed", type=float, help="In FILE's unit of velocity, where its units do not say it.")
 @click.option("--overwrite", is_flag=True)
 @_opening
 def trace_(
@@ -250,6 +253,7 @@ def trace_(
     save: int,
     seed: int,
     time_index: int,
+    evolve: bool,
     overwrite: bool,
     **options: Any,
 ) -> None:
@@ -259,11 +263,15 @@ def trace_(
     from mmfields.tracing import trace
 
     given = {key: options.pop(key) for key in ("gyroradius", "energy", "species", "field_unit", "length_unit")}
-    ds = _open(file, options, time_index)
-    ensemble = particles.isotropic(count, **_kind(given), seed=seed, field=ds)
+    acting = {key: options.pop(key) for key in ("electric", "light_speed")}
+    ds = _open(file, options, None if evolve else time_index)
+    first = ds.isel(time=0) if evolve and "time" in ds.dims else ds
+    ensemble = particles.isotropic(count, **_kind(given), seed=seed, field=first)
     most = None if cell_fraction == float("inf") else cell_fraction
     steps = {"step": step, "step_unit": "gyroradius", "cell_fraction": most}
-    run = trace(ds, ensemble, distance=_number_or_quantity(distance, "distance"), save=save, **steps)
+    run = trace(
+        ds, ensemble, distance=_number_or_quantity(distance, "distance"), save=save, evolve=evolve, **acting, **steps
+    )
     store(run, out, overwrite=overwrite)
 
 

@@ -594,6 +594,7 @@ def from_trajectories(trajectories: xr.Dataset, *, at: int = -1) -> xr.Dataset:
         "seed",
         "distribution",
         "reference_field_kind",
+        "start_time",
         *(() if "charge_sign" in out else ("charge_sign",)),
         *CARRIED,
     )
