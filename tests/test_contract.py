@@ -13,6 +13,7 @@ import mmfields
 PACKAGE = Path(mmfields.__file__).parent
 # From the top down; rooms on one line are siblings and do not know each other.
 STOREYS = [
+    ["__main__"],
     ["cli"],
     ["reporting", "paper", "warming"],
     ["plot"],
