@@ -1,10 +1,10 @@
 """The small real datasets that ship with mmfields."""
 
 from pathlib import Path
-from typing import Any
 
 import xarray as xr
 
+from mmfields._types import Chunks
 from mmfields.conventions import ArgumentError, SnapshotError
 from mmfields.provenance import verb
 
@@ -43,7 +43,7 @@ def shipped(name: str) -> Path:
 
 
 @verb
-def load(name: str, chunks: Any = {}) -> xr.Dataset:  # noqa: B006  as open_snapshot; never mutated
+def load(name: str, chunks: Chunks = {}) -> xr.Dataset:  # noqa: B006  as open_snapshot; never mutated
     """Open a sample, lazily.
 
     Parameters

@@ -150,7 +150,7 @@ def test_messages_speak_of_options():
     for said, spoken in {
         "step=-1.0: a positive length": "--step -1.0: a positive length",
         "give overwrite=True": "give --overwrite",
-        "give field_unit='3 uG', or ds.assign_attrs(field_unit='3 uG')": "give --field-unit '3 uG', or --field-unit '3 uG'",
+        "or ds.assign_attrs(field_unit='3 uG')": "or --field-unit '3 uG'",
         "density=3: no option of this verb": "density=3: no option of this verb",
     }.items():
         assert in_options(said, options) == spoken

@@ -84,8 +84,6 @@ def test_the_page_says_what_was_found_and_how(of_the_sample):
     assert quantity(float(energies[0]), energies.attrs["units"]) in page
     own = page.split("</style>", 1)[1].split("xr-wrap")[0]
     assert "mirrors" not in re.sub(r"micromirrors|data:image[^\"]*", "", own)
-        r"micromirrors|data:image[^\"]*", "", page.split("</style>", 1)[1].split("xr-wrap")[0]
-    )
 
 
 def test_what_the_page_says_reopens_the_stores(of_the_sample, monkeypatch, capsys):

@@ -4,11 +4,12 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
 
+from mmfields._types import Density, UnitLike
 from mmfields.conventions import axis_spacing, per_snapshot, require_number, require_values, require_whole
 from mmfields.errors import ArgumentError, SnapshotError
 from mmfields.faraday.depolarization_laws import wavelengths_of
@@ -83,7 +84,7 @@ def polarization(
     los: str | Sequence[float] = "z",
     *,
     wavelength_sq: float | Sequence[float] | str,
-    emission: str = "background",
+    emission: Literal["background", "internal", "snapshot"] = "background",
     p0: float | None = None,
     angle: float = 0.0,
     index: float = 2.5,
@@ -92,9 +93,9 @@ def polarization(
     channel_width: float | None = None,
     noise: float | None = None,
     seed: int = 0,
-    density: Any = None,
-    field_unit: Any = None,
-    length_unit: Any = None,
+    density: Density | None = None,
+    field_unit: UnitLike | None = None,
+    length_unit: UnitLike | None = None,
     redshift: float = 0.0,
 ) -> xr.DataArray:
     """Complex polarization P(λ²) = Q + iU of every line of sight, in units of the mean total intensity.

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -296,7 +296,7 @@ def band(
     *,
     k_par: tuple[float, float] = (0.0, np.inf),
     k_perp: tuple[float, float] = (0.0, np.inf),
-    edge: str = "sharp",
+    edge: Literal["sharp", "gaussian", "butterworth", "cosine"] = "sharp",
     width: float | None = None,
     order: int = 4,
     keep_mean: bool = False,
@@ -363,7 +363,12 @@ def _detail(edge: str, width: float | None, order: int) -> str:
 
 
 def low_pass(
-    k: float, *, edge: str = "sharp", width: float | None = None, order: int = 4, keep_mean: bool = False
+    k: float,
+    *,
+    edge: Literal["sharp", "gaussian", "butterworth", "cosine"] = "sharp",
+    width: float | None = None,
+    order: int = 4,
+    keep_mean: bool = False,
 ) -> Transfer:
     """Pass |k| up to a limit; parameters as :func:`band`.
 
@@ -392,7 +397,13 @@ def low_pass(
     return Transfer(function, label, float(keep_mean), limits=limits, isotropic=True, unit=unit)
 
 
-def high_pass(k: float, *, edge: str = "sharp", width: float | None = None, order: int = 4) -> Transfer:
+def high_pass(
+    k: float,
+    *,
+    edge: Literal["sharp", "gaussian", "butterworth", "cosine"] = "sharp",
+    width: float | None = None,
+    order: int = 4,
+) -> Transfer:
     """Pass |k| beyond a limit; the complement of :func:`low_pass` but for the mean, which neither passes.
 
     Parameters

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -22,7 +22,11 @@ PLAIN = str.maketrans("", "", "$_{}\\")
 
 
 def cube(
-    field: xr.DataArray, ax: "Axes | None" = None, *, engine: str | None = None, limit: float | None = None
+    field: xr.DataArray,
+    ax: "Axes | None" = None,
+    *,
+    engine: Literal["pyvista", "matplotlib"] | None = None,
+    limit: float | None = None,
 ) -> list:
     """A field on the faces of its box, from which the near octant is cut out.
 
@@ -67,7 +71,7 @@ def orbits(
     *,
     level: float,
     inside: xr.DataArray | None = None,
-    engine: str | None = None,
+    engine: Literal["pyvista", "matplotlib"] | None = None,
 ) -> list:
     """Orbits through the surface on which a field has a level.
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
+from mmfields._types import Axis
 from mmfields.conventions import (
     SPATIAL,
     components,
@@ -119,7 +120,7 @@ def power2d(
 
 
 @verb
-def reduced(ds: xr.Dataset, names: Sequence[str] = ("Bx", "By", "Bz"), *, axis: str) -> xr.DataArray:
+def reduced(ds: xr.Dataset, names: Sequence[str] = ("Bx", "By", "Bz"), *, axis: Axis) -> xr.DataArray:
     """One-dimensional spectrum along an axis, summed over all wavenumbers across it.
 
     Parameters

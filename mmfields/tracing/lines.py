@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
 
+from mmfields._types import Number, Saved, Seeds
 from mmfields.conventions import (
     FIELD_LINES,
     SPATIAL,
@@ -48,12 +49,12 @@ LONG_NAMES = {
 @verb
 def field_lines(
     field: xr.Dataset | Synthetic,
-    seeds: Any,
+    seeds: Seeds,
     *,
-    length: Any,
-    step: Any,
-    save: Any = 100,
-    interpolation: str = "linear",
+    length: Number,
+    step: Number,
+    save: Saved = 100,
+    interpolation: Literal["linear", "cubic", "faces"] = "linear",
     sample: Sequence[str] = (),
 ) -> xr.Dataset:
     """Magnetic field lines through seeds, in both directions, lazily.

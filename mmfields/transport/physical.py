@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from mmfields._types import Number, UnitLike
 from mmfields.conventions import FIELD_LINES, ArgumentError, SnapshotError
 from mmfields.provenance import verb
 from mmfields.units import FAST, LENGTH, SPEED, as_quantity, is_coefficient, speed_of, unit_of
@@ -13,7 +14,9 @@ PHYSICAL = "cm2 / s"
 
 
 @verb
-def physical(kappa: xr.Dataset | xr.DataArray, *, length_unit: Any = None, speed: Any = None) -> Any:
+def physical(
+    kappa: xr.Dataset | xr.DataArray, *, length_unit: UnitLike | None = None, speed: Number | None = None
+) -> Any:
     """Diffusion coefficients in cm²/s.
 
     Parameters
