@@ -40,6 +40,8 @@ from mmfields.units import (
     unit_of_variable,
 )
 
+__all__ = ["beam", "from_arrays", "from_trajectories", "gyroradius", "isotropic"]
+
 # Memory that the numbers of a particle take while an ensemble is made.
 BYTES_EACH = 160
 
@@ -600,3 +602,7 @@ def from_trajectories(trajectories: xr.Dataset, *, at: int = -1) -> xr.Dataset:
         *CARRIED,
     )
     return out.assign_attrs({k: v for k, v in trajectories.attrs.items() if k in kept})
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

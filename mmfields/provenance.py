@@ -239,3 +239,7 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             found[library] = "is not installed"
     return found
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

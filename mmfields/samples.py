@@ -8,6 +8,8 @@ from mmfields._types import Chunks
 from mmfields.conventions import ArgumentError, SnapshotError
 from mmfields.provenance import verb
 
+__all__ = ["SAMPLES", "load", "path"]
+
 SAMPLES = {
     "micromirrors": "mirror instability, hybrid PIC (WarpX), 48^3, two snapshots along time",
     "mhd_turbulence": "forced MHD turbulence without a mean field (Athena++), 64^3",
@@ -67,3 +69,7 @@ def load(name: str, chunks: Chunks = {}) -> xr.Dataset:  # noqa: B006  as open_s
     ds = xr.open_dataset(path(name), engine="h5netcdf", chunks=chunks).assign_attrs(source=f"the sample {name}")
     del ds.encoding["source"]  # where it is installed
     return ds
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -12,6 +12,8 @@ from mmfields.conventions import ArgumentError, keys_of, require_number, require
 from mmfields.provenance import verb
 from mmfields.units import FIELD, LENGTH, plain
 
+__all__ = ["Scattering", "one_dimensional", "patchy", "small_angle"]
+
 # kappa nu / v² of the literal Eq. 13: one Gaussian polar angle and a uniform azimuth decorrelate <cos> at nu/2.
 KAPPA_NU = 2.0 / 3.0
 
@@ -219,3 +221,7 @@ def one_dimensional(
     }
     attrs = {"seed": int(seed), "scattering": "1-D reversals by optical depth", "period": float(edges[-1])}
     return xr.Dataset(variables, {"path": ("path", path, {"long_name": "path length"})}, attrs)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

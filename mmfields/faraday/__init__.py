@@ -30,3 +30,7 @@ __all__ = [
     "statistics",
     "write_fits",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

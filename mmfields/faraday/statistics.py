@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -16,6 +16,9 @@ from mmfields.faraday.line_of_sight import RM_CONSTANT, columns_of, require_map
 from mmfields.faraday.units import number_in, redshift_factor
 from mmfields.provenance import verb
 from mmfields.units import as_quantity
+
+if TYPE_CHECKING:
+    from astropy.units import Quantity
 
 
 @verb
@@ -222,7 +225,7 @@ def random_walk(
 
 
 @verb
-def compared(ds: xr.Dataset, los: Any = "z", **given: Any) -> xr.Dataset:
+def compared(ds: xr.Dataset, los: str | Sequence[float] = "z", **given: Any) -> xr.Dataset:
     """Measured scatter of a snapshot's rotation measure beside the random walk of its own field.
 
     Parameters
@@ -282,7 +285,7 @@ def compared(ds: xr.Dataset, los: Any = "z", **given: Any) -> xr.Dataset:
     return out
 
 
-def beta_model(radius: Numbers, *, central: Number, core: Number, beta: float = 2 / 3) -> Any:
+def beta_model(radius: Numbers, *, central: Number, core: Number, beta: float = 2 / 3) -> "Quantity":
     """Electron density n0 (1 + r²/r_c²)^(-3 beta/2) of a cluster.
 
     Parameters

@@ -418,3 +418,7 @@ def _label_components(
         notes = {**_derivative_units(ds, vector, power), "long_name": pattern.format(name)}
         out[name].attrs = notes
     return out.rename({name: pattern.format(name) for name in names})
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -559,3 +559,7 @@ def _require_arrays(
             Unit(text)
         except (TypeError, ValueError) as error:
             raise ArgumentError(f"units: astropy does not know {name} in {text!r}") from error
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -17,6 +17,7 @@ from mmfields.reporting.fields import filter_section, mean_section, rotation_sec
 from mmfields.reporting.options import Options, held, opened
 from mmfields.reporting.orbits import diffusion_section, trace_all
 from mmfields.reporting.page import Page, Section
+from mmfields.units import CARRIED
 
 __all__ = ["Options", "report"]
 
@@ -155,4 +156,9 @@ def _results(
     running = running.rename({name: f"running_{name}" for name in running.data_vars})
     parts = [power.to_dataset(), scales, rm.to_dataset(), running, plateau]
     merged = xr.merge([p.drop_attrs(deep=False) for p in parts], join="exact", compat="override")
-    return merged.assign_attrs(prefactor=transport.PREFACTOR, length_units=plateau.attrs["length_units"])
+    carried = {key: plateau.attrs[key] for key in CARRIED if key in plateau.attrs}
+    return merged.assign_attrs(**carried, prefactor=transport.PREFACTOR, length_units=plateau.attrs["length_units"])
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -376,3 +376,7 @@ def _attrs(ds: xr.Dataset, names: Sequence[str], power: int) -> dict[str, str]:
         "field_units": ds[names[0]].attrs.get("units", "1"),
         "fields": ", ".join(names),
     }
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

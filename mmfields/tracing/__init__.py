@@ -232,3 +232,7 @@ def _trace_one(
     )
     rows = saved_points(source, ensemble, longest, task, per_task)
     return labelled(rows, path, particles, ensemble, source, rule).assign_attrs(said)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
