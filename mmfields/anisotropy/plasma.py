@@ -236,7 +236,7 @@ def pressure_tensor(moments: xr.Dataset, *, density: xr.DataArray, species: str,
 
 
 @verb
-def brazil(
+def brazil_histogram(
     found: xr.Dataset, *, beta_par: Sequence[float] | None = None, ratio: Sequence[float] | None = None
 ) -> xr.Dataset:
     """Joint distribution of beta_par and p_perp/p_par over the cells, and the threshold curves.

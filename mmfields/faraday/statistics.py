@@ -225,7 +225,7 @@ def random_walk(
 
 
 @verb
-def compared(ds: xr.Dataset, los: str | Sequence[float] = "z", **given: Any) -> xr.Dataset:
+def compare_to_random_walk(ds: xr.Dataset, los: str | Sequence[float] = "z", **given: Any) -> xr.Dataset:
     """Measured scatter of a snapshot's rotation measure beside the random walk of its own field.
 
     Parameters

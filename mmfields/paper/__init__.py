@@ -144,3 +144,7 @@ def run(name: str, out: str | os.PathLike, *, reduced: bool = False, progress: b
     drawn.savefig(folder(out) / f"{name}.png", dpi=150)
     plt.close(drawn)
     return numbers
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
