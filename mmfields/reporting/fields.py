@@ -57,7 +57,7 @@ def unit_name(array: xr.DataArray) -> str:
 
 def spectrum_section(
     ds: xr.Dataset, direction: Any, options: Options, page: Page
-) -> tuple[xr.DataArray, xr.Dataset, dict[str, tuple[float, float]]]:
+) -> tuple[xr.DataArray, xr.Dataset, dict[str, Any]]:
     """Power, scales and pass band; the sections with the spectrum and the table of scales."""
     scales = anisotropy.scales(ds, direction=direction).compute()
     band = {
@@ -108,7 +108,7 @@ def _up_to(limit: float, ds: xr.Dataset) -> tuple[float, float]:
 
 
 def filter_section(
-    ds: xr.Dataset, direction: Any, band: dict[str, tuple[float, float]], page: Page
+    ds: xr.Dataset, direction: Any, band: dict[str, Any], page: Page
 ) -> dict[str, xr.Dataset]:
     """The field, its pass band and the rest, each with the mean field; the section that compares them."""
     field_only = ds[list(components(ds))]
