@@ -135,8 +135,9 @@ def report_(file: str, out: str, overwrite: bool, **options: Any) -> dict[str, A
 @click.argument("name", metavar="FIGURE")
 @click.option("--out", required=True, help="Directory for the figure, its numbers and the data behind it.")
 @click.option("--reduced", is_flag=True, help="Fewer particles, energies and shorter paths: less than a minute.")
+@click.option("--full", is_flag=True, help="Of fig3, every orbit traced from GeV to 100 EeV: some eight core hours.")
 @common.reported
-def paper_(name: str, out: str, reduced: bool) -> dict[str, Any]:
+def paper_(name: str, out: str, reduced: bool, full: bool) -> dict[str, Any]:
     """Compute FIGURE (fig1 to fig5) of the paper; run again after an interruption, it resumes.
 
     \b
@@ -145,7 +146,7 @@ def paper_(name: str, out: str, reduced: bool) -> dict[str, Any]:
     """
     from mmfields import paper
 
-    found = {key: float(value) for key, value in paper.run(name, out, reduced=reduced).items()}
+    found = {key: float(value) for key, value in paper.run(name, out, reduced=reduced, full=full).items()}
     return {**found, "figure": f"{out}/{name}.png"}
 
 

@@ -107,9 +107,7 @@ def _up_to(limit: float, ds: xr.Dataset) -> tuple[float, float]:
     return (0.0, limit if limit < min(np.pi / width for width in spacing(ds).values()) else np.inf)
 
 
-def filter_section(
-    ds: xr.Dataset, direction: Any, band: dict[str, Any], page: Page
-) -> dict[str, xr.Dataset]:
+def filter_section(ds: xr.Dataset, direction: Any, band: dict[str, Any], page: Page) -> dict[str, xr.Dataset]:
     """The field, its pass band and the rest, each with the mean field; the section that compares them."""
     field_only = ds[list(components(ds))]
     parts = {

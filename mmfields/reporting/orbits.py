@@ -23,7 +23,13 @@ from mmfields.units import CARRIED, FIELD, LENGTH, energy_of, species_of, unit_o
 MOST_STEPS = 100_000
 SAVED = 100
 # Coordinates that differ, such as energies, are joined too.
-JOIN: dict[str, Any] = {"coords": "different", "compat": "equals", "data_vars": "all", "join": "exact", "combine_attrs": "override"}
+JOIN: dict[str, Any] = {
+    "coords": "different",
+    "compat": "equals",
+    "data_vars": "all",
+    "join": "exact",
+    "combine_attrs": "override",
+}
 COEFFICIENTS = {"kappa": "κ", "kappa_par": "κ∥", "kappa_perp": "κ⊥"}
 
 
