@@ -116,6 +116,8 @@ def _has_units(kappa: xr.Dataset, length_unit: str | None) -> bool:
 
 def _coefficients(end: xr.Dataset) -> dict[str, Any]:
     """The coefficients of each gyroradius or energy, one after the other, for the summary."""
+    from mmfields.transport.displacement import PLATEAU
+
     found: dict[str, Any] = {"particles": end.attrs.get("particles"), "definition": end.attrs["prefactor"]}
     radii = end["gyroradius"].values if "gyroradius" in end.dims else [None]
     for radius in radii:
@@ -127,7 +129,7 @@ def _coefficients(end: xr.Dataset) -> dict[str, Any]:
             if name not in one or not np.isfinite(one[name]):
                 continue
             exponent = float(one[name.replace("kappa", "exponent")])
-            plateau = "plateau" if abs(exponent - 1) <= transport_plateau() else "no plateau"
+            plateau = "plateau" if abs(exponent - 1) <= PLATEAU else "no plateau"
             found[f"{name}{of}"] = {
                 "value": float(one[name]),
                 "error": float(one[f"{name}_error"]),
@@ -136,10 +138,3 @@ def _coefficients(end: xr.Dataset) -> dict[str, Any]:
                 "meaning": f"{plateau}, displacements grow as s^{exponent:.2f}",
             }
     return found
-
-
-def transport_plateau() -> float:
-    """How far from 1 the exponent of a plateau may be."""
-    from mmfields.transport.displacement import PLATEAU
-
-    return PLATEAU
