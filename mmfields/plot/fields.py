@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
+from mmfields._types import Axis
 from mmfields.conventions import ArgumentError, SnapshotError, require_plain_data, require_real, spatial_dims
 from mmfields.plot.base import new_axes, require_drawable, unit_label
 
@@ -66,7 +67,7 @@ def slices(data: xr.Dataset | xr.DataArray, ax: "Sequence[Axes] | None" = None, 
     return artists
 
 
-def compare(fields: Mapping[str, xr.DataArray], ax: "Sequence[Axes] | None" = None, *, cut: str = "z") -> list:
+def compare(fields: Mapping[str, xr.DataArray], ax: "Sequence[Axes] | None" = None, *, cut: Axis = "z") -> list:
     """Mid-planes of several fields side by side on one colour scale: before, after and residual of a filter.
 
     Parameters
