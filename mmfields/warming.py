@@ -8,7 +8,7 @@ import xarray as xr
 
 from mmfields import particles, scattering, spectra, turbulence
 from mmfields.io import from_arrays
-from mmfields.tracing import trace
+from mmfields.tracing import field_lines, trace
 
 
 def warm() -> Iterator[tuple[str, float]]:
@@ -37,6 +37,7 @@ def _traces() -> dict[str, Callable[[], object]]:
         runs[f"trace, {name}, scattering"] = lambda field=field: _run(field, **scattered)
         runs[f"trace, {name}, local steps"] = lambda field=field: _run(field, step=0.1, step_unit="local")
         runs[f"trace, {name}, electric field"] = lambda field=field: _run(field, **driven)
+        runs[f"field lines, {name}"] = lambda field=field: field_lines(field, 1, length=0.2, step=0.1, save=1).compute()
     waves = turbulence.plane_waves(64, k_min=0.5, k_max=2.0, seed=1)
     runs["trace, plane waves"] = lambda: _run(waves)
     return runs

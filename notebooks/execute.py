@@ -69,7 +69,7 @@ def main() -> int:
     for path in paths:
         notebook = nbformat.read(path, 4)
         began = time.monotonic()
-        NotebookClient(notebook, timeout=900, kernel_name="python3", resources={"metadata": {"path": HERE}}).execute()
+        NotebookClient(notebook, timeout=3600, kernel_name="python3", resources={"metadata": {"path": HERE}}).execute()
         print(f"{path.name}: {time.monotonic() - began:.0f} s")
         if not options.reduced:
             clean(notebook)

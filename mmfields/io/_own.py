@@ -72,7 +72,14 @@ class OwnBackend(BackendEntrypoint):
                 guarded = LazilyIndexedArray(Guarded(data_of(variable), f"{path}: {name}"))
                 wrapped = xr.Variable(variable.dims, guarded, variable.attrs, variable.encoding)
                 ds = ds.assign_coords({name: wrapped}) if name in ds.coords else ds.assign({name: wrapped})
+        return _with_time_of_coordinate(ds)
+
+
+def _with_time_of_coordinate(ds: xr.Dataset) -> xr.Dataset:
+    """The attribute ``time`` repeats the coordinate, which a user may have given anew before writing."""
+    if "time" not in ds.coords or ds["time"].ndim or ds["time"].dtype.kind not in "fiu":
         return ds
+    return ds.assign_attrs(time=float(ds["time"]))
 
 
 def _require_own_data(group: Any) -> None:

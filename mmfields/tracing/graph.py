@@ -15,6 +15,9 @@ from mmfields.tracing.task import Task, run_task
 
 # Particles of a full batch, tasks by default at most, and bytes of an array in memory that go into a graph at once.
 BATCH, MOST_TASKS, PIECE = 64, 1000, 2**21
+# Steps that are worth a task, whose handling costs some ten milliseconds; and tasks that there are to be even if each
+# has fewer, so that many workers find work.
+WORTH, SHARED_OUT = 10**7, 64
 
 
 def saved_points(source: Source, ensemble: Ensemble, longest: np.ndarray, task: Task, per_task: int | None) -> Any:
@@ -37,7 +40,8 @@ def saved_points(source: Source, ensemble: Ensemble, longest: np.ndarray, task: 
     abreast = 1 if source.plan is None else len(longest)
     if per_task is None:
         bytes_each = task.saved_type.itemsize * len(longest) * len(task.path)
-        per_task = _per_task(ensemble) if source.plan is None else particles_at_once(bytes_each)
+        steps = float(task.intervals.sum() / np.median(longest)) if longest.size else 0.0
+        per_task = _per_task(ensemble.radii.size, steps) if source.plan is None else particles_at_once(bytes_each)
     return da.blockwise(
         *(run, "gps", source.data, None, source.electric, None, source.mask, None),
         *(apart(_particles(start_of(ensemble, longest), (abreast, per_task))), "gp"),
@@ -58,9 +62,11 @@ def _own_field(block: np.ndarray, name: str, dtype: Any) -> np.ndarray:
     return np.array(block[name], dtype, order="C")
 
 
-def _per_task(particles: Ensemble) -> int:
-    """A multiple of BATCH that keeps the number of blocks bounded."""
-    return BATCH * max(1, -(-particles.radii.size // (BATCH * MOST_TASKS)))
+def _per_task(particles: int, steps: float) -> int:
+    """A multiple of BATCH that keeps the number of tasks bounded, and makes each worth its handling."""
+    batches = -(-particles // BATCH)
+    worth = int(WORTH / (BATCH * max(steps, 1.0))) + 1
+    return BATCH * max(1, -(-batches // MOST_TASKS), min(worth, batches // SHARED_OUT))
 
 
 def _particles(fields: dict[str, Any], chunks: tuple[int, int]) -> Any:
