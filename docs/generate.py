@@ -95,28 +95,25 @@ def figures_of(notebook: dict) -> list[tuple[str, bytes]]:
     return found
 
 
+def card(path: Path, heading: str, image: bytes, folder: Path) -> list[str]:
+    """A figure as a card that leads to its notebook; the image is written beside."""
+    name = f"{path.stem}-{hashlib.sha256(image).hexdigest()[:8]}.png"
+    put(folder / "images" / name, image)
+    options = [f":img-top: images/{name}", f":link: {path.stem}", ":link-type: doc"]
+    return [f":::{{grid-item-card}} {heading}", *options, ":::"]
+
+
 def gallery(notebooks: Path, folder: Path) -> None:
     """Copy the executed notebooks, and write a page of all their figures."""
     lines = ["# Gallery", "", "All figures of the notebooks. Each leads to the notebook that makes it.", ""]
     paths = sorted(notebooks.glob("*.ipynb"))
     for path in paths:
         notebook = json.loads(path.read_text())
-        figures = figures_of(notebook)
-        title = next(line for line in "".join(notebook["cells"][0]["source"]).splitlines() if line.startswith("# "))
-        lines += [f"## {title[2:]}", "", "::::{grid} 1 2 2 3", ":gutter: 2", ""]
-        for heading, image in figures:
-            name = f"{path.stem}-{hashlib.sha256(image).hexdigest()[:8]}.png"
-            put(folder / "images" / name, image)
-            lines += [
-                ":::{grid-item-card} " + (heading or title[2:]),
-                f":img-top: images/{name}",
-                f":link: {path.stem}",
-                ":link-type: doc",
-                ":::",
-            ]
-        lines += ["::::", ""]
+        title = next(line[2:] for line in "".join(notebook["cells"][0]["source"]).splitlines() if line[:2] == "# ")
+        cards = [line for found in figures_of(notebook) for line in card(path, found[0] or title, found[1], folder)]
+        grid = ["::::{grid} 1 2 2 3", ":gutter: 2", "", *cards, "::::"] if cards else [f"[The notebook]({path.stem})"]
+        lines += [f"## {title}", "", *grid, ""]
         put(folder / path.name, path.read_bytes())
     lines += ["```{toctree}", ":hidden:", "", *(path.stem for path in paths), "```", ""]
     put(folder / "index.md", "\n".join(lines))
-    if (notebooks / "figures").is_dir():
-        shutil.copytree(notebooks / "figures", folder / "figures", dirs_exist_ok=True)
+    shutil.copytree(notebooks / "figures", folder / "figures", dirs_exist_ok=True)
