@@ -1,4 +1,4 @@
-"""What a mirror- or firehose-unstable plasma is asked: scales, structure functions, pressures and patches."""
+"""Anisotropy of fields and pressures: scales, structure functions, instability margins, patches, curvature."""
 
 from mmfields.anisotropy.bends import bends, curvature_slope, intermittency
 from mmfields.anisotropy.elongation import scale_anisotropy
