@@ -83,8 +83,18 @@ def escape_bars(app, what, name, thing, options, lines):
         lines[i] = "".join(part if k % 2 else re.sub(r"(?<!\\)\|", r"\|", part) for k, part in enumerate(parts))
 
 
+def add_uses(app, what, name, thing, options, lines):
+    """End a reference page with the pages and notebooks whose code uses the name."""
+    if pages := USES.get(name):
+        lines += ["", ".. rubric:: Used in", "", *(f"* :doc:`{page}`" for page in pages), ""]
+
+
+USES = generate.uses(HERE, HERE.parent / "notebooks")
+
+
 def setup(app):
     """Write the pages that are made from the package and from the notebooks."""
     app.connect("autodoc-process-docstring", escape_bars, priority=400)
+    app.connect("autodoc-process-docstring", add_uses, priority=600)
     generate.api(HERE / "api")
     generate.gallery(HERE.parent / "notebooks", HERE / "gallery")

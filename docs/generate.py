@@ -6,6 +6,7 @@ Both are written beside the other pages, because Sphinx reads from one folder, a
 import base64
 import hashlib
 import json
+import re
 import shutil
 from importlib import import_module
 from pathlib import Path
@@ -71,6 +72,43 @@ def api(folder: Path) -> None:
     put(folder / "index.rst", "\n".join(lines) + "\n")
     for module, names in found.items():
         put(folder / f"{module}.rst", page_of(module, names, top))
+
+
+def shorts(package, found: dict[str, list[str]]) -> dict[str, list[str]]:
+    """How code calls each public name: ``mm.fourier.band``, or ``mm.trace`` and ``mm.tracing.trace``."""
+    top = {id(getattr(package, name)): f"mm.{name}" for name in package._NAMES}
+    out = {}
+    for module, names in found.items():
+        for name in names:
+            long = f"{module}.{name}".replace(PACKAGE, "mm", 1)
+            also = top.get(id(getattr(import_module(module), name)), long)
+            out[f"{module}.{name}"] = sorted({long, also})
+    return out
+
+
+def code_of(path: Path) -> str:
+    """Code of a page or of a notebook."""
+    if path.suffix == ".ipynb":
+        cells = json.loads(path.read_text())["cells"]
+        return "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    return "\n".join(re.findall(r"^```python\n(.*?)^```", path.read_text(), re.DOTALL | re.MULTILINE))
+
+
+def uses(docs: Path, notebooks: Path) -> dict[str, list[str]]:
+    """Pages and notebooks whose code uses each public name."""
+    made = ("api", "gallery", "_build")
+    pages = [path for path in sorted(docs.rglob("*.md")) if path.relative_to(docs).parts[0] not in made]
+    code = {f"/{path.relative_to(docs).with_suffix('')}": code_of(path) for path in pages}
+    code |= {f"/gallery/{path.stem}": code_of(path) for path in sorted(notebooks.glob("*.ipynb"))}
+    called = {page: set(re.findall(r"\bmm(?:\.\w+)+", text)) for page, text in code.items()}
+    begins = {page: {call[:end] for call in calls for end in ends(call)} for page, calls in called.items()}
+    names = shorts(import_module(PACKAGE), public())
+    return {name: [page for page, seen in begins.items() if seen & set(short)] for name, short in names.items()}
+
+
+def ends(call: str) -> list[int]:
+    """Where each name of ``mm.spectra.power.values`` ends."""
+    return [match.end() for match in re.finditer(r"\w+", call)]
 
 
 def put(path: Path, content: str | bytes) -> None:

@@ -1,7 +1,9 @@
 """The code on the pages of the documentation runs as it is printed, page by page and from top to bottom."""
 
+import inspect
 import re
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -11,6 +13,8 @@ import pytest
 import mmfields as mm
 
 sys.path.append(str(Path(__file__).parent / "io"))
+sys.path.append(str(Path(__file__).parent.parent / "docs"))
+import generate
 from builders import athdf
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -36,6 +40,8 @@ def workplace(tmp_path, monkeypatch):
     for number, sign in enumerate((1, -1)):
         arrays = np.stack([f * (sign if k > 3 else 1) for k, f in enumerate(fields)])
         athdf(tmp_path / "run" / f"turb.{number:05d}.athdf", arrays, (16, 16, 16), time=float(number))
+    lines = ["# Athena++ history data", "# [1]=time  [2]=dt  [3]=mass", "0.0 0.1 1.0", "1.0 0.1 1.0"]
+    (tmp_path / "run" / "turb.hst").write_text("\n".join(lines) + "\n")
     return tmp_path
 
 
@@ -48,3 +54,32 @@ def test_the_code_of_a_page_runs(page, workplace):
             exec(compile("\n" * line + block, str(page), "exec"), names)
     finally:
         plt.close("all")
+
+
+# They need other programs' packages or files, make whole figures or reports, or are for developers.
+WITHOUT_EXAMPLE = {
+    "mmfields.report",
+    "mmfields.faraday.rm_synthesis",
+    "mmfields.io.from_giverny",
+    "mmfields.io.from_openpmd_viewer",
+    "mmfields.io.from_yt",
+    "mmfields.io.virtualize",
+    "mmfields.paper.compute",
+    "mmfields.paper.figure",
+    "mmfields.paper.run",
+    "mmfields.provenance.described",
+    "mmfields.provenance.provenance",
+    "mmfields.provenance.source_of",
+    "mmfields.provenance.verb",
+    "mmfields.samples.shipped",
+}
+
+
+def test_every_public_function_has_an_example_that_runs():
+    """In its docstring, or on a page of the documentation."""
+    used = generate.uses(DOCS, DOCS.parent / "notebooks")
+    things = {name: getattr(import_module(name.rsplit(".", 1)[0]), name.rsplit(".", 1)[1]) for name in used}
+    functions = {name: thing for name, thing in things.items() if inspect.isfunction(thing)}
+    assert len(functions) > 150
+    shown = {name for name, thing in functions.items() if used[name] or ">>> " in (thing.__doc__ or "")}
+    assert functions.keys() - shown - WITHOUT_EXAMPLE == set()
