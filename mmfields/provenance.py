@@ -21,7 +21,7 @@ from mmfields.identity import ATTRS, MADE, digest, files_of, identity, is_dask, 
 
 __all__ = ["ATTRS", "described", "provenance", "show_versions", "source_of", "verb", "versions"]
 
-# Arguments that change how a result is computed and not what it is.
+# Arguments that change how a result is computed, but not the result.
 HOW = frozenset({"chunks", "particles_per_task", "block", "progress", "overwrite", "scheduler"})
 MOST_SOURCES, LONGEST_ARGUMENT = 8, 120
 MEMORY = "arrays in memory"

@@ -1,4 +1,4 @@
-"""What a mirror- or firehose-unstable plasma is asked: scales, structure functions, pressures and patches."""
+"""Anisotropy of fields and pressures: scales, structure functions, instability margins, patches, curvature."""
 
 from typing import Any
 

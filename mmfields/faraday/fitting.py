@@ -11,9 +11,9 @@ from mmfields.faraday.depolarization_laws import LAWS, wavelengths_of
 from mmfields.faraday.line_of_sight import require_kind
 from mmfields.provenance import verb
 
-# Within so many errors a parameter reaches as far as χ² stays within their square of its least.
+# An error reaches as far as χ² stays within the square of this number of its minimum.
 MOST_ERRORS = 3
-# Of the grid's best places, so many are looked at for peaks to begin from.
+# So many of the best points of the grid are searched for peaks from which fits start.
 MOST_PLACES = 300
 # Scatter of an angle of which nothing is known.
 NO_ANGLE = np.pi / np.sqrt(12)

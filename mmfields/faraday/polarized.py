@@ -32,7 +32,7 @@ from mmfields.faraday.units import require_angle
 from mmfields.provenance import verb
 from mmfields.spectra.bins import shared
 
-LONGEST = 1e3  # m²: no telescope of polarization goes beyond, and frequencies in Hz are far beyond
+LONGEST = 1e3  # m²: beyond every radio telescope; a larger number is probably a frequency in Hz
 EMISSIONS = ("background", "internal", "snapshot")
 LIGHT_SPEED = 299792458.0  # m/s
 # Limits [Hz] of the receivers.

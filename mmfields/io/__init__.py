@@ -99,7 +99,7 @@ DESCRIPTIONS = {
     b"<VTKFile": "this is VTK in XML; only the legacy form (.vtk) is read: write that, or convert it with ParaView",
     b"CDF\x05": "netCDF of kind CDF-5 is not read: convert it with nccopy -k nc4",
 }
-MOST_MISSES = 4  # outputs one after the other that are not alike: then the others are not expected to be
+MOST_MISSES = 4  # consecutive outputs that are not alike, after which all others are opened one by one
 HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
@@ -441,7 +441,7 @@ def _member(backend: BackendEntrypoint, path: str, options: Mapping[str, Any], *
         except NoFields:
             raise
         except MmfieldsError:
-            pass  # some engines work on the Dataset; what is wrong with a file comes out again
+            pass  # some engines compute on the Dataset; errors of a file are raised again
     return backend.open_dataset(path, **options)
 
 

@@ -124,7 +124,7 @@ def store(
 
 
 def _require_storable(ds: Any, path: str) -> None:
-    """Refuse what zarr cannot hold, and names that are no directory's."""
+    """Refuse what zarr cannot hold, and names that cannot be those of directories."""
     if not isinstance(ds, xr.Dataset):
         remedy = ".to_dataset(name=...)" if isinstance(ds, xr.DataArray) else "waves: .modes, or .to_dataset(grid)"
         raise ArgumentError(f"a Dataset is needed, not {type(ds).__name__}: {remedy}")
@@ -229,7 +229,7 @@ def _uneven(variable: xr.Variable) -> bool:
 
 
 def _reopen(path: str) -> None:
-    """Mark a finished store that has lost chunks as one to be finished."""
+    """Mark a finished store that has lost chunks as incomplete."""
     from mmfields.io._chunks import lost
 
     if os.path.exists(os.path.join(path, "zarr.json")) and not is_incomplete(path) and lost(path):
@@ -237,7 +237,7 @@ def _reopen(path: str) -> None:
 
 
 def _end(path: str) -> None:
-    """Mark a store as finished, which has all its chunks."""
+    """Mark a store that has all its chunks as finished."""
     from mmfields.io._chunks import lost
 
     if missing := lost(path):
@@ -254,7 +254,7 @@ def _end(path: str) -> None:
 def _only_writer(path: str) -> Iterator[bool]:
     """Hold the right to write a store; the system gives it back when the process ends, however it ends.
 
-    True where it is certain that nobody else has it.
+    True where it is certain that no other process has it.
     """
     folder, name = os.path.split(path)
     os.makedirs(folder, exist_ok=True)
@@ -330,11 +330,11 @@ def _template(ds: xr.Dataset, path: str) -> None:
         if variable.chunks is not None:
             encoding[name]["chunks"] = tuple(sizes[0] for sizes in variable.chunks)
     with warnings.catch_warnings():
-        # zarr says of every consolidated store that other libraries may not know the consolidation
+        # zarr warns for every consolidated store that other libraries may not support consolidation
         warnings.filterwarnings("ignore", message="Consolidated metadata")
         with zarr.config.set({"array.write_empty_chunks": True}):  # else nothing tells zeros from what was lost
             ds.to_zarr(path, mode="w", compute=False, consolidated=True, zarr_format=3, encoding=encoding)
-    # the consolidated metadata come in the order of a directory listing, which is anybody's guess
+    # consolidated metadata come in the order of a directory listing, which differs between systems
     root = os.path.join(path, "zarr.json")
     with open(root) as file:
         described = json.load(file)
@@ -384,7 +384,7 @@ def _same_structure(ds: xr.Dataset, path: str) -> bool:
 
 
 def _described(path: str) -> xr.Dataset:
-    """What a store says that it holds; its metadata may lie in one place or in many."""
+    """Identity that a store records; its metadata may lie in one file or in many."""
     import zarr
 
     together = zarr.open_group(path, mode="r").metadata.consolidated_metadata is not None
@@ -392,7 +392,7 @@ def _described(path: str) -> xr.Dataset:
 
 
 def _fill(ds: xr.Dataset, path: str, progress: bool, *, alone: bool) -> None:
-    """Compute and write the chunks that are not there yet; what a kill left half-written goes, if `alone`."""
+    """Compute and write the missing chunks; if `alone`, remove what a kill has left half-written."""
     import dask
 
     from mmfields.io._chunks import names_below

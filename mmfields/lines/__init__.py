@@ -1,4 +1,4 @@
-"""What the lines of a field say: how neighbours part, where they are squashed, and what traps along them."""
+"""Field lines: separation of neighbours, the squashing factor Q, and magnetic wells with what they trap."""
 
 from mmfields.lines.neighbours import separation, squashing
 from mmfields.lines.seeds import neighbours, plane

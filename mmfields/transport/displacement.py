@@ -20,7 +20,7 @@ from mmfields.transport.reading import (
 )
 from mmfields.transport.statistics import finite_run, labelled, mean_and_error, without_drift
 
-# Off 1 by more than this, an exponent is of no plateau.
+# An exponent that differs from 1 by more than this is not that of a plateau.
 PLATEAU = 0.3
 
 

@@ -21,7 +21,7 @@ from mmfields.io import from_arrays
 from mmfields.provenance import verb
 from mmfields.turbulence.shapes import PowerLaw, Shape, shape_of, values_of
 
-# Wavenumbers along or across a direction below this part of |k| are rounding, and 0.
+# Wavenumbers along or across a direction below this part of |k| are due to rounding, and taken as 0.
 ROUNDING = 1e-6
 # As the kernel numbers them.
 FORMS = ("solenoidal", "poloidal", "scalar")

@@ -340,7 +340,7 @@ def layers(
         means = np.array([size, size * (1 - fraction) / fraction])
         random = np.random.default_rng([require_whole(seed, "seed", 0), 14])
         thick = means * (random.exponential(size=(number, 2)) if order == "random" else np.ones((number, 2)))
-        # exponential layers have no memory: the first one is a layer as often as any place is in one
+        # exponential layers have no memory: the probability that the first one is a layer is the filling fraction
         first = int(order == "random" and random.random() >= fraction)
         edges = np.cumsum(thick.ravel()[first:])
         place = np.searchsorted(edges, (np.arange(count) + 0.5) * width, side="right")
