@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 # Seen from the corner of the largest x, y and z, of which an octant is cut out.
 VIEW = {"elev": 28.0, "azim": 38.0}
 PIXELS = 900
-PLAIN = str.maketrans("", "", "$_{}\\")
 
 
 def cube(
@@ -78,7 +77,7 @@ def orbits(
     Parameters
     ----------
     trajectories : xarray.Dataset
-        ``x y z`` over ``particle``, ``path``; drawn where they are, unwrapped.
+        ``x y z`` over ``particle``, ``path``; drawn where they are, unwrapped, and not where they are NaN.
     solid : xarray.DataArray, optional
         Three-dimensional field; the surface encloses where it is at least `level`.  Orbits alone, by matplotlib, by
         default.
@@ -261,10 +260,10 @@ def _shown(plotter: Any, grid: Any, data: xr.DataArray, ax: "Axes") -> list:
     """Render, and put the picture into the axes."""
     from matplotlib import rcParams
 
-    titles = {f"{d}title": d + unit_label(data[d]).translate(PLAIN) for d in ("x", "y", "z")}
+    titles = {f"{d}title": d for d in ("x", "y", "z")}  # units are with the axes, as matplotlib can write them
     labels = dict.fromkeys(("n_xlabels", "n_ylabels", "n_zlabels"), 3)
     size = int(1.6 * rcParams["font.size"])
-    plotter.show_bounds(mesh=grid, location="outer", font_size=size, bold=False, fmt="%.4g", **titles, **labels)
+    plotter.show_bounds(mesh=grid, location="outer", font_size=size, bold=False, fmt="%.3g", **titles, **labels)
     turn, rise = np.radians(VIEW["azim"]), np.radians(VIEW["elev"])
     plotter.view_vector((np.cos(turn), np.sin(turn), np.tan(rise)))
     plotter.reset_camera()
@@ -272,6 +271,8 @@ def _shown(plotter: Any, grid: Any, data: xr.DataArray, ax: "Axes") -> list:
     picture = plotter.screenshot(return_img=True)
     plotter.close()
     ax.set_axis_off()
+    units = ", ".join(f"${d}${unit_label(data[d])}" for d in ("x", "y", "z"))
+    ax.text(0.02, 0.02, units, transform=ax.transAxes, fontsize="small")
     return [ax.imshow(picture)]
 
 
@@ -321,9 +322,11 @@ def _voxel_orbits(data, level, lines, flags, ax) -> list:
 
 
 def _coloured(lines: list[np.ndarray], flags: list[np.ndarray]) -> Iterator[tuple[np.ndarray, str]]:
-    """Pieces of all lines with the colour of where they are."""
+    """Pieces of all lines with the colour of where they are, without points that are not finite."""
     for line, flag in zip(lines, flags, strict=True):
-        for where, colour in ((flag, COLOURS[1]), (~flag, COLOURS[6])):
+        there = np.isfinite(line).all(axis=1)
+        there[:-1] &= there[1:]
+        for where, colour in ((flag & there, COLOURS[1]), (~flag & there, COLOURS[6])):
             for piece in _runs(line, where):
                 yield piece, colour
 
