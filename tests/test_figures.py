@@ -12,7 +12,7 @@ import xarray as xr
 import mmfields as mm
 from mmfields import paper
 from mmfields.io.storing import MARKER
-from mmfields.paper import fig4, fig5
+from mmfields.paper import crossing, fig4, fig5, transition
 
 matplotlib.use("Agg")
 
@@ -60,14 +60,55 @@ def test_figure_2_grows_with_the_square_of_energy(computed):
     assert found["residual_over_full"] > 2
 
 
-def test_figure_3_crosses_between_600_GeV_and_5_TeV(computed):
+def test_figure_3_crosses_at_a_few_TeV(computed):
+    """Both κ along the field, or both per axis; the two differ, as tangled lines leave less than a third of κ∥."""
     found = paper.figure("fig3").numbers(computed("fig3"))
-    assert 600 < found["crossing_GeV"] < 5000
+    assert 3000 < found["crossing_per_axis_GeV"] < 6000
+    assert found["crossing_per_axis_GeV"] < found["crossing_along_GeV"] < 10000
     assert found["crossing_printed_GeV"] == pytest.approx(4690, rel=1e-3)
     assert found["crossing_half_GeV"] == pytest.approx(641, rel=1e-3)
     assert found["lines_off_eq11"] < 4 * np.sqrt(2 / 1000)
     mixed = [v for k, v in found.items() if k.startswith("mixed_")]
     assert mixed and all(1 / 4 < v < 1.3 for v in mixed)
+
+
+def test_the_traced_transition_follows_added_rates():
+    """What ships: κ∥ of resolved orbits, against Eq. 5 and the cascade's own law with their rates added."""
+    found = crossing.laws(crossing.traced())
+    assert found["cascade_exponent"] == pytest.approx(1 / 3, abs=4 * found["cascade_exponent_error"])
+    off = found["mean_over_added_rates"] - 1
+    assert abs(off) < 4 * found["mean_over_added_rates_error"]
+    assert found["chi_squared_of_added_rates"] < found["points"] + 5 * np.sqrt(2 * found["points"])
+    assert found["leaves_micromirrors_GeV"] < found["crossing_GeV"] < found["joins_cascade_GeV"]
+
+
+def test_the_crossing_of_laws_that_are_known_is_found():
+    """Two power laws whose rates add, with errors: the fit gives back where they cross, within its error."""
+    x, random = np.geomspace(1e-11, 1e-5, 12), np.random.default_rng(0)
+    a, b = transition.micromirrors(1.0), 1.6
+    at = (b / a) ** 0.6 / transition.gyroradius(1.0)
+    pulls = []
+    for _ in range(200):
+        y = 1 / (1 / (a * x**2) + 1 / (b * x ** (1 / 3)))
+        found = crossing._crossing(x, y * (1 + 0.05 * random.standard_normal(x.size)), 0.05 * y)
+        pulls.append((found["crossing_GeV"] - at) / found["crossing_error_GeV"])
+    assert abs(np.mean(pulls)) < 0.3 and np.std(pulls) == pytest.approx(1, abs=0.2)
+
+
+def test_parts_of_the_full_figure_are_rows_of_its_table(tmp_path):
+    """The reduced run, stored, and read as the whole one is; a part again by itself is the same to the bit."""
+    results = paper.compute("fig3", tmp_path, reduced=True, full=True)
+    table = crossing.table(results)
+    assert set(table["fraction"].values) == {0.0, 1.0} and table.sizes["run"] == 4
+    mirrors = table.isel(run=table["fraction"].values == 1)
+    law = [transition.added_rates(float(x), 1.0) for x in mirrors["ratio"]]
+    np.testing.assert_allclose(mirrors["kappa_par"], law, rtol=0.6)
+    assert (table["kappa"].notnull() == (table["fraction"] == 0)).all()
+    name = next(iter(results))
+    again = transition.parts(reduced=True)[name]().compute()
+    xr.testing.assert_equal(again, results[name])
+    with pytest.raises(mm.ArgumentError, match="fig3"):
+        paper.compute("fig4", full=True)
 
 
 def test_figure_4_deflects_within_the_patches(computed):

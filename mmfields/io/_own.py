@@ -24,7 +24,7 @@ from mmfields.io._paths import is_url
 from mmfields.io._remote import chunk_names
 from mmfields.io.virtual import is_references, open_references
 
-# netCDF's dimensions without coordinates are datasets that nobody writes.
+# netCDF's dimensions without coordinates are datasets that are never written.
 DIMENSION_ONLY = b"This is a netCDF dimension but not a netCDF variable"
 
 
@@ -72,7 +72,14 @@ class OwnBackend(BackendEntrypoint):
                 guarded = LazilyIndexedArray(Guarded(data_of(variable), f"{path}: {name}"))
                 wrapped = xr.Variable(variable.dims, guarded, variable.attrs, variable.encoding)
                 ds = ds.assign_coords({name: wrapped}) if name in ds.coords else ds.assign({name: wrapped})
+        return _with_time_of_coordinate(ds)
+
+
+def _with_time_of_coordinate(ds: xr.Dataset) -> xr.Dataset:
+    """The attribute ``time`` repeats the coordinate, which a user may have given anew before writing."""
+    if "time" not in ds.coords or ds["time"].ndim or ds["time"].dtype.kind not in "fiu":
         return ds
+    return ds.assign_attrs(time=float(ds["time"]))
 
 
 def _require_own_data(group: Any) -> None:

@@ -1,8 +1,9 @@
 """Field lines by the classical Runge-Kutta rule of fourth order, for a batch in lockstep.
 
 A batch of lines is a batch of particles whose velocity is the unit vector of the field.  ``half`` is half the step,
-with the sign of the direction in which a line is followed, 0 once it has ended; rows of ``kept`` hold where the step
-began, the sum of the rule, and its last slope.
+with the sign of the direction in which a line is followed, 0 once it has ended; ``path`` is the arc length at which the
+step began, and ``longest`` its length; rows of ``kept`` hold where the step began, the sum of the rule, and its last
+slope.
 """
 
 from math import sqrt
@@ -11,12 +12,13 @@ import numpy as np
 
 from mmfields.kernels._jit import entry, kernel, part
 from mmfields.kernels.batch import LANES, VECTOR
-from mmfields.kernels.interpolate import interpolate
+from mmfields.kernels.interpolate import gather, locate
 from mmfields.kernels.saved import length_of
 from mmfields.kernels.setup import Wall
 from mmfields.kernels.sums import sum_at
 from mmfields.kernels.vectors import told_to_stop
 from mmfields.kernels.waves import new_levels
+from mmfields.kernels.window import enter
 
 SEED = np.dtype(
     (np.record, np.dtype([*((n, "f8") for n in ("x", "y", "z", "error", "left")), ("alive", "u1")], align=True))
@@ -41,9 +43,12 @@ BEGIN, FINISH, ARRIVE, LOOK = 0, 2, 3, 4
 
 @part()
 def field_now(b, s, data, octaves, levels):
-    """Field at the positions of a batch, all waves of a sum directly."""
+    """Field at the positions of a batch, all waves of a sum directly; in a window, those beyond it stand still."""
     if octaves is None:
-        interpolate(b, s, data)
+        locate(b, s)
+        if s.limited:
+            enter(b, s)
+        gather(b, s, data, b.bx, b.by, b.bz)
     else:
         sum_at(b, s, data, octaves, levels, np.int64(0))
 
@@ -153,14 +158,14 @@ def leaves(b, s, lane, t):
 
 
 @kernel()
-def end_at_walls(b, s, path, step):
+def end_at_walls(b, s):
     """End the lines that have left the box at its face, and those that have come to where there is no field.
 
     Whether any position has been changed.
     """
     changed = False
     for lane in range(b.lanes):
-        if b.alive[lane] == 0:
+        if b.alive[lane] == 0 or b.half[lane] == 0.0:
             continue
         if outside(b.x[lane], s, 0) or outside(b.y[lane], s, 1) or outside(b.z[lane], s, 2):
             low, high = 0.0, 1.0
@@ -172,11 +177,18 @@ def end_at_walls(b, s, path, step):
                     low = middle
             x, y, z = along(b, lane, 0, low), along(b, lane, 1, low), along(b, lane, 2, low)
             b.x[lane], b.y[lane], b.z[lane] = x, y, z
-            b.alive[lane], b.half[lane], b.left[lane] = 0, 0.0, path + low * step
+            b.alive[lane], b.half[lane], b.left[lane] = 0, 0.0, b.path[lane] + low * b.longest[lane]
             changed = True
-        elif b.vx[lane] == 0.0 and b.vy[lane] == 0.0 and b.vz[lane] == 0.0:
-            b.alive[lane], b.half[lane], b.left[lane] = 0, 0.0, path + step
+    end_where_no_field(b)
     return changed
+
+
+@kernel()
+def end_where_no_field(b):
+    """End the lines that have no direction to go on in."""
+    for lane in range(b.lanes):
+        if b.alive[lane] and b.half[lane] != 0.0 and b.vx[lane] == 0.0 and b.vy[lane] == 0.0 and b.vz[lane] == 0.0:
+            b.alive[lane], b.half[lane], b.left[lane] = 0, 0.0, b.path[lane] + b.longest[lane]
 
 
 @kernel()
@@ -215,8 +227,25 @@ def load_seeds(b, seeds, first):
     for lane in range(b.lanes):
         p = seeds[first + min(lane, filled - 1)]
         b.x[lane], b.y[lane], b.z[lane] = p.x, p.y, p.z
-        b.own_path[lane], b.left[lane], b.alive[lane] = p.error, p.left, p.alive
+        b.own_path[lane], b.left[lane], b.alive[lane], b.half[lane] = p.error, p.left, p.alive, 1.0
     return filled
+
+
+@kernel()
+def set_paths(b, path, step):
+    """Where the next step of all lines begins, and how long it is."""
+    for lane in range(b.lanes):
+        b.path[lane], b.longest[lane] = path, step
+
+
+@kernel()
+def end_some(b, s, data, octaves, levels, walled):
+    """End the lines whose last step is their last; the field is known where they are then."""
+    if walled:
+        if end_at_walls(b, s):
+            run_stages(b, s, data, octaves, levels, LOOK, False)
+    else:
+        end_where_no_field(b)
 
 
 @kernel()
@@ -229,15 +258,19 @@ def set_steps(b, step):
     return any_
 
 
-@kernel()
-def save_lines(b, out, first, filled, save):
-    """A saved point of all lines of a batch."""
-    for lane in range(filled):
-        p = out[first + lane, save]
-        p.x, p.y, p.z = b.x[lane], b.y[lane], b.z[lane]
-        p.bx, p.by, p.bz = b.vx[lane], b.vy[lane], b.vz[lane]
-        p.B = length_of(b.bx[lane], b.by[lane], b.bz[lane])
-        p.error, p.left, p.alive = b.own_path[lane], b.left[lane], b.alive[lane]
+@part()
+def save_line(b, lane, p):
+    """A saved point of a line."""
+    p.x, p.y, p.z = b.x[lane], b.y[lane], b.z[lane]
+    p.bx, p.by, p.bz = b.vx[lane], b.vy[lane], b.vz[lane]
+    p.B = length_of(b.bx[lane], b.by[lane], b.bz[lane])
+    p.error, p.left, p.alive = b.own_path[lane], b.left[lane], b.alive[lane]
+
+
+@part()
+def has_walls(s):
+    """Whether any axis has walls."""
+    return s.walls[0] != Wall.PERIODIC or s.walls[1] != Wall.PERIODIC or s.walls[2] != Wall.PERIODIC
 
 
 @entry()
@@ -259,13 +292,13 @@ def follow(batches, setup, data, octaves, seeds, plan, sign, out):
         Filled.
     """
     b, s = batches[0], setup[0]
-    levels = new_levels(octaves)
-    walled = s.walls[0] != Wall.PERIODIC or s.walls[1] != Wall.PERIODIC or s.walls[2] != Wall.PERIODIC
+    levels, walled = new_levels(octaves), has_walls(s)
     b.many = 0
     for first in range(0, seeds.size, LANES):
         filled = load_seeds(b, seeds, first)
         run_stages(b, s, data, octaves, levels, LOOK, False)
-        end_where_no_field(b, plan[0].end - plan[0].length)
+        set_paths(b, plan[0].end - plan[0].length, 0.0)
+        end_where_no_field(b)
         for i in range(plan.size):
             if told_to_stop(s):
                 return
@@ -274,18 +307,8 @@ def follow(batches, setup, data, octaves, seeds, plan, sign, out):
             for n in range(plan[i].count):
                 if not moving or told_to_stop(s):
                     break
+                set_paths(b, begins + n * step, step)
                 run_stages(b, s, data, octaves, levels, BEGIN, n % 2 == 1)
-                if walled:
-                    if end_at_walls(b, s, begins + n * step, step):
-                        run_stages(b, s, data, octaves, levels, LOOK, False)
-                else:
-                    end_where_no_field(b, begins + (n + 1) * step)
-            save_lines(b, out, first, filled, plan[i].save)
-
-
-@kernel()
-def end_where_no_field(b, path):
-    """End the lines that have no direction to go on in."""
-    for lane in range(b.lanes):
-        if b.alive[lane] and b.vx[lane] == 0.0 and b.vy[lane] == 0.0 and b.vz[lane] == 0.0:
-            b.alive[lane], b.half[lane], b.left[lane] = 0, 0.0, path
+                end_some(b, s, data, octaves, levels, walled)
+            for lane in range(filled):
+                save_line(b, lane, out[first + lane, plan[i].save])

@@ -6,6 +6,7 @@ Each figure is a module with ``parts``, the Datasets to compute by name, ``numbe
 
 import json
 import os
+import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
@@ -21,6 +22,8 @@ from mmfields.io._paths import folder
 from mmfields.io.storing import is_whole
 
 FIGURES = ("fig1", "fig2", "fig3", "fig4", "fig5")
+# Parts of a figure that takes hours, and the function that reads them.
+FULL = {"fig3": ("transition", "crossing")}
 
 __all__ = ["FIGURES", "compute", "figure", "run"]
 
@@ -48,7 +51,12 @@ def figure(name: str) -> ModuleType:
 
 
 def compute(
-    name: str, out: str | os.PathLike | None = None, *, reduced: bool = False, progress: bool = False
+    name: str,
+    out: str | os.PathLike | None = None,
+    *,
+    reduced: bool = False,
+    full: bool = False,
+    progress: bool = False,
 ) -> dict[str, xr.Dataset]:
     """Compute what a figure shows, on the Dask scheduler in force.
 
@@ -60,6 +68,8 @@ def compute(
         and what is there of other arguments is refused.  In memory by default.
     reduced : bool
         Fewer particles, energies and shorter paths: less than a minute.
+    full : bool
+        Of ``fig3``, every orbit traced with its gyration from GeV to 100 EeV: some eight core hours.
     progress : bool
         Say which part is being computed.
 
@@ -73,16 +83,25 @@ def compute(
     ArgumentError, SnapshotError
         If there is no such figure, or the directory holds another one.
     """
-    parts = figure(name).parts(reduced)
+    parts = _module(name, full, 0).parts(reduced)
     out = None if out is None else folder(out)
     if out is not None:
-        _claim(out, {"figure": name, "reduced": reduced})
+        _claim(out, {"figure": name, "reduced": reduced, **({"full": True} if full else {})})
     results = {}
     for i, (part, build) in enumerate(parts.items()):
         if progress:
             print(f"{name}: {part} ({i + 1} of {len(parts)})", flush=True)
         results[part] = build().compute() if out is None else _stored(build, out / f"{part}.zarr", progress)
     return results
+
+
+def _module(name: str, full: bool, part: int) -> ModuleType:
+    """The module of a figure; of one in full, the first computes and the second reads."""
+    if not full:
+        return figure(name)
+    if name not in FULL:
+        raise ArgumentError(f"{name} in full: only {', '.join(FULL)} takes full=True")
+    return import_module(f"mmfields.paper.{FULL[name][part]}")
 
 
 def _claim(folder: Path, what: dict[str, object]) -> None:
@@ -111,17 +130,31 @@ def _stored(build: Callable[[], xr.Dataset], path: Path, progress: bool) -> xr.D
 
 
 def _call(build: Callable[[], xr.Dataset]) -> str:
-    """Identity of a function with its arguments, and of the code of the figures."""
-    sources = sorted(Path(__file__).parent.glob("*.py"))
-    return digest(identity(build), __version__, *(source.read_text() for source in sources))
+    """Identity of a function with its arguments, and of the code of the figures that it can reach."""
+    return digest(identity(build), __version__, *(source.read_text() for source in _sources(build)))
 
 
-def run(name: str, out: str | os.PathLike, *, reduced: bool = False, progress: bool = True) -> dict[str, float]:
+def _sources(build: Callable[[], xr.Dataset]) -> list[Path]:
+    """Files of the function's module and of those figures' modules that it imports, directly or not."""
+    waiting, found = [getattr(build, "func", build).__module__], set()
+    while waiting:
+        name = waiting.pop()
+        if name in found or not name.startswith(f"{__name__}."):
+            continue
+        found.add(name)
+        for value in vars(sys.modules[name]).values():
+            waiting.append(value.__name__ if isinstance(value, ModuleType) else str(getattr(value, "__module__", "")))
+    return sorted(Path(sys.modules[name].__file__ or "") for name in found)
+
+
+def run(
+    name: str, out: str | os.PathLike, *, reduced: bool = False, full: bool = False, progress: bool = True
+) -> dict[str, float]:
     """Compute a figure, and write it beside its numbers and the data behind it.
 
     Parameters
     ----------
-    name, out, reduced, progress
+    name, out, reduced, full, progress
         As :func:`compute`.
 
     Returns
@@ -136,11 +169,15 @@ def run(name: str, out: str | os.PathLike, *, reduced: bool = False, progress: b
     """
     from matplotlib import pyplot as plt
 
-    module = figure(name)
-    results: Mapping[str, xr.Dataset] = compute(name, out, reduced=reduced, progress=progress)
+    module = _module(name, full, 1)
+    results: Mapping[str, xr.Dataset] = compute(name, out, reduced=reduced, full=full, progress=progress)
     numbers = module.numbers(results)
     (folder(out) / "numbers.json").write_text(json.dumps(numbers, indent=1) + "\n")
     drawn = module.draw(results)
     drawn.savefig(folder(out) / f"{name}.png", dpi=150)
     plt.close(drawn)
     return numbers
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

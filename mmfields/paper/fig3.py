@@ -1,9 +1,12 @@
 """Figure 3: diffusion coefficients from GeV to 100 EeV, and the transition from micromirrors to the turbulent cascade.
 
-Micromirrors: orbits through the PIC snapshot, carried to δB/B of the medium by Eq. 5.  Cascade: orbits through plane
-waves and through an MHD snapshot, at r_g from 2e-3 l_c on.  In between, where no orbit can be followed to l_c (it turns
-10^9 times on the way), the exact Monte Carlo along field lines at several filling fractions.  What that stands for is
-traced in full in plane waves whose micromirrors are but 300 times smaller than l_c, in the second panel.
+All in one convention, κ∥ along the local field, in units of c l_c with the one-sided l_c; where r_g exceeds l_c no
+field line is followed, and κ is that along each axis.  Micromirrors: orbits through the PIC snapshot, carried to δB/B
+of the medium by Eq.  5. Cascade: orbits through plane waves and through an MHD snapshot.  In between, orbits through
+plane waves with micromirrors that resolve every gyration, from the table that ships
+(:mod:`mmfields.paper.transition`), and the exact Monte Carlo along field lines.  The second panel is of κ along each
+axis, which field lines that are tangled leave of κ∥, in plane waves whose micromirrors are but 300 times smaller than
+l_c.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,7 +19,7 @@ from astropy import constants
 from astropy import units as u
 
 from mmfields import estimators, particles, plot, samples, scattering, spectra, theory, tracing, transport, turbulence
-from mmfields.paper import fig2
+from mmfields.paper import crossing, fig2, transition
 from mmfields.paper.scaling import CM2S, coefficient, energy, joined
 
 if TYPE_CHECKING:
@@ -29,6 +32,8 @@ MHD = (0.3, 1.0, 3.0)
 # Second panel: micromirrors of l_mm = 1/300 l_c with the medium's δB/B.
 SEPARATION, MIXED = 300.0, (0.3, 1.0)
 DELTA = 1 / 3
+# Saved points in each mean free path, so that the correlation of pitch angles is resolved.
+SAVED = 8
 
 
 def cascade() -> turbulence.PlaneWaves:
@@ -43,15 +48,16 @@ def wave_orbits(ratio: float, fraction: float, count: int, lengths: float) -> xr
     mirrors = ratio**2 * SEPARATION / theory.ICM.dB_over_B**2 * l_c
     model = scattering.small_angle(kappa=mirrors / fraction) if fraction else None
     rays = particles.isotropic(count, gyroradius=ratio * l_c, seed=2, field=waves)
-    distance = lengths * l_c * max(1.0, 3 * ratio**2)
-    found = tracing.trace(waves, rays, step=0.2 * ratio * l_c, distance=distance, save=60, scattering=model)
+    distance = lengths * max(1.0, 3 * ratio**2)
+    saved = max(60, int(np.ceil(SAVED * distance / (3 * transition.added_rates(ratio, 0.0)))))
+    found = tracing.trace(waves, rays, step=0.2 * ratio * l_c, distance=distance * l_c, save=saved, scattering=model)
     return found.assign_attrs(l_c=l_c, ratio=ratio)
 
 
 def mhd_orbits(ratio: float, count: int, lengths: float) -> xr.Dataset:
     """Orbits through the MHD snapshot, which has no mean field, lazily."""
     ds = samples.load("mhd_turbulence")[["Bx", "By", "Bz"]].compute()
-    lines = [spectra.reduced(ds, axis=d) for d in ("x", "y", "z")]
+    lines = [spectra.reduced_spectrum(ds, axis=d) for d in ("x", "y", "z")]
     # integral of the correlation of B along each axis, on one side: (pi/2) E(k=0) over int E dk
     l_c = float(np.mean([np.pi / 2 * line[0] / (line * line["k_width"]).sum() for line in lines]))
     rms = float(sum((ds[c].astype(float) ** 2).mean() for c in ("Bx", "By", "Bz")) ** 0.5)
@@ -89,7 +95,7 @@ def parts(reduced: bool = False) -> dict[str, Callable[[], xr.Dataset]]:
     fields = fig2.snapshots()
     scales = fig2.measured(fields)
     l_mm, strength = float(scales["l_perp"].sel(field="late")), float(scales["dB_over_B0"].sel(field="late"))
-    work: dict[str, Callable[[], xr.Dataset]] = {"scales": scales.copy}
+    work: dict[str, Callable[[], xr.Dataset]] = {"scales": scales.copy, "traced": crossing.traced}
     size = {"count": 128, "paths": 10.0} if reduced else {"count": 1000, "paths": 20.0}
     for ratio in (10.0, 14.0) if reduced else (1.4, 3.0, 6.0, 10.0, 14.0, 20.0):
         work[f"pic_{ratio:g}"] = partial(fig2.traced, fields["late"], ratio * l_mm, l_mm, strength, **size)
@@ -119,6 +125,14 @@ def plateaus(results: Mapping[str, xr.Dataset], kind: str) -> xr.Dataset:
     return kappa[["kappa", "kappa_error"]] / l_c
 
 
+def along_field(results: Mapping[str, xr.Dataset], kind: str) -> xr.Dataset:
+    """κ∥ along the local field, in units of c l_c along ``gyroradius``, of runs with r_g below l_c."""
+    names = [n for n in results if n.startswith(f"{kind}_") and float(n.split("_")[1]) < 1]
+    found = [transport.parallel_from_mu(results[n]).compute() for n in names]
+    kappa = joined(found, [float(n.split("_")[1]) for n in names])[["kappa_par", "kappa_par_error"]]
+    return kappa.rename(kappa_par="kappa", kappa_par_error="kappa_error") / results[names[0]].attrs["l_c"]
+
+
 def micromirrors(results: Mapping[str, xr.Dataset]) -> tuple[u.Quantity, u.Quantity, u.Quantity]:
     """Energies, κ∥ and its error of the PIC orbits, at δB/B of the medium by the law of Eq. 5."""
     l_mm = float(results["scales"]["l_perp"].sel(field="late"))
@@ -137,23 +151,31 @@ def in_medium(kappa: xr.Dataset, medium: theory.Medium = theory.ICM) -> tuple[u.
 
 
 def numbers(results: Mapping[str, xr.Dataset]) -> dict[str, float]:
-    """Where the orbits' laws cross, beside where Eqs. 5 and 7 do, and how the mixed runs compare with Eq. 11."""
+    """Where the orbits' laws cross, both along the field or both per axis; how mixed runs compare with Eq. 11."""
     E, kappa, _ = micromirrors(results)
     far = 2.7 * u.GeV < E  # r_g of 10 l_mm, where Eq. 5's slope holds
     mirror = float((kappa[far] / theory.kappa_micromirror(E[far], check=False)).to_value("").mean())
     waves = plateaus(results, "waves")
-    low = waves.sel(gyroradius=waves["gyroradius"].values[waves["gyroradius"].values < 0.1])
-    wave = float((low["kappa"] / low["gyroradius"] ** DELTA).mean())
+    per_axis, along = (_prefactor(kappa) for kappa in (waves, along_field(results, "waves")))
+    printed = float(theory.transition_energy(delta=DELTA).to_value(u.GeV))
+    power = 1 / (2 - DELTA)
     found = {
         "kappa_pic_over_eq5": mirror,
-        "kappa_waves_over_eq15": wave,
-        "crossing_GeV": float(
-            theory.transition_energy(delta=DELTA).to_value(u.GeV) * (wave / mirror) ** (1 / (2 - DELTA))
-        ),
-        "crossing_printed_GeV": float(theory.transition_energy(delta=DELTA).to_value(u.GeV)),
+        "kappa_waves_over_eq15": along,
+        "kappa_waves_over_eq15_per_axis": per_axis,
+        "crossing_along_GeV": printed * (along / mirror) ** power,
+        "crossing_per_axis_GeV": printed * (per_axis / (mirror / 3)) ** power,
+        "crossing_printed_GeV": printed,
         "crossing_half_GeV": float(theory.transition_energy(delta=0.5).to_value(u.GeV)),
     }
+    found |= {f"traced_{key}": value for key, value in crossing.laws(results["traced"]).items()}
     return found | _lines_against_eq11(results) | _mixed_against_sum(results, waves)
+
+
+def _prefactor(kappa: xr.Dataset) -> float:
+    """Mean of κ over that of Eq. 15, where r_g is far below l_c."""
+    low = kappa.sel(gyroradius=kappa["gyroradius"].values[kappa["gyroradius"].values < 0.1])
+    return float((low["kappa"] / low["gyroradius"] ** DELTA).mean())
 
 
 def _lines_against_eq11(results: Mapping[str, xr.Dataset]) -> dict[str, float]:
@@ -208,11 +230,17 @@ def _composite(results: Mapping[str, xr.Dataset], ax) -> None:
     for delta, style in ((1 / 3, "-"), (1 / 2, "--")):
         label = rf"Eqs. 7, 15, $\delta$ = {'1/3' if delta < 0.4 else '1/2'}"
         ax.plot(below, theory.kappa_resonant(below, delta=delta).value, style, color=plot.COLOURS[0], label=label)
+    for delta, label in ((1.0, r"Bohm, $\delta$ = 1"), (0.0, r"energy-independent, $\delta$ = 0")):
+        ax.plot(below, theory.kappa_resonant(below, delta=delta).value, "-.", color="0.6", linewidth=0.8)
+        ax.annotate(label, (3e3, float(theory.kappa_resonant(3e3 * u.GeV, delta=delta).value)), fontsize=7, color="0.4")
+    ax.axhline(theory.kappa_streaming().to_value(CM2S), color="0.6", linewidth=0.8, linestyle=":")
+    ax.annotate("streaming, Eq. 18", (1e9, theory.kappa_streaming().to_value(CM2S)), fontsize=7, color="0.4")
+    ax.axhline(theory.kappa_field_line().to_value(CM2S), color="0.6", linewidth=0.8, linestyle="--")
+    ax.annotate("$c\\,l_A$", (0.4, theory.kappa_field_line().to_value(CM2S)), fontsize=7, color="0.4")
     ratio = (theory.gyroradius(E) / theory.ICM.l_c).to_value("")
     beyond = ratio > 0.7
     free = (2 / 3 * ratio[beyond] ** 2 * theory.ICM.l_c * constants.c).to_value(CM2S)
-    ax.plot(E[beyond], free, ":", color=plot.COLOURS[0], label=r"$(2/3)\,c\,r_g^2/l_c$")
-    ax.axhline(theory.kappa_field_line().to_value(CM2S), color="0.6", linewidth=0.8, linestyle="-.", label=r"$c\,l_A$")
+    ax.plot(E[beyond], free, ":", color=plot.COLOURS[0], label=r"$(2/3)\,c\,r_g^2/l_c$, per axis")
     for fraction, colour in zip(FRACTIONS, (plot.COLOURS[3], plot.COLOURS[2], plot.COLOURS[5]), strict=True):
         run = results[f"lines_{fraction:g}"]
         ax.errorbar(run["energy"], run["kappa"], run["kappa_error"], fmt="x", color=colour,
@@ -224,12 +252,18 @@ def _composite(results: Mapping[str, xr.Dataset], ax) -> None:
         ax.plot(fine, law.value, color=colour, linewidth=0.7)
     for found, marker, colour, label in (
         (micromirrors(results), "o", plot.COLOURS[1], r"PIC orbits, $\kappa_\parallel$"),
-        (in_medium(plateaus(results, "waves")), "s", plot.COLOURS[0], "plane waves"),
-        (in_medium(plateaus(results, "mhd")), "D", plot.COLOURS[6], "MHD snapshot"),
+        (in_medium(along_field(results, "waves")), "s", plot.COLOURS[0], r"plane waves, $\kappa_\parallel$"),
     ):
         ax.errorbar(found[0].value, found[1].value, found[2].value, fmt=marker, color=colour, markersize=5, label=label)
+    for kind, marker, colour, label in (
+        ("waves", "s", plot.COLOURS[0], r"plane waves, $\kappa$ per axis"),
+        ("mhd", "D", plot.COLOURS[6], r"MHD snapshot, $\kappa$ per axis"),
+    ):
+        E_, kappa, error = in_medium(plateaus(results, kind))
+        ax.errorbar(E_.value, kappa.value, error.value, fmt=marker, color=colour, mfc="none", markersize=5, label=label)
+    crossing.on_energies(results["traced"], ax)
     ax.set(xscale="log", yscale="log", xlim=(0.2, 1e12), ylim=(1e22, 1e35))
-    ax.set(xlabel=r"energy $E$ [GeV]", ylabel=r"$\kappa$ [cm$^2$ s$^{-1}$]")
+    ax.set(xlabel=r"energy $E$ [GeV]", ylabel=r"$\kappa_\parallel$ along the local field [cm$^2$ s$^{-1}$]")
     ax.set_title("3 µG, $l_c$ = 100 kpc, $l_{mm}$ = 100 npc, $\\delta B/B$ = 1/3; thin: Eq. 11", fontsize=10)
     ax.legend(fontsize=7.5, loc="lower right")
 

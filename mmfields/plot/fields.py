@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
+from mmfields._types import Axis
 from mmfields.conventions import (
     ArgumentError,
     SnapshotError,
@@ -73,7 +74,7 @@ def slices(data: xr.Dataset | xr.DataArray, ax: "Sequence[Axes] | None" = None, 
     return artists
 
 
-def compare(fields: Mapping[str, xr.DataArray], ax: "Sequence[Axes] | None" = None, *, cut: str = "z") -> list:
+def compare(fields: Mapping[str, xr.DataArray], ax: "Sequence[Axes] | None" = None, *, cut: Axis = "z") -> list:
     """Mid-planes of several fields side by side on one colour scale: before, after and residual of a filter.
 
     Parameters

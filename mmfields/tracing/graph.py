@@ -7,6 +7,7 @@ import numpy as np
 
 from mmfields._compat import with_tasks
 from mmfields.cluster.stopping import hear_interrupts
+from mmfields.tracing import evolving
 from mmfields.tracing.blocks import particles_at_once
 from mmfields.tracing.ensemble import Ensemble, start_of
 from mmfields.tracing.fields import Source
@@ -15,6 +16,9 @@ from mmfields.tracing.task import Task, run_task
 
 # Particles of a full batch, tasks by default at most, and bytes of an array in memory that go into a graph at once.
 BATCH, MOST_TASKS, PIECE = 64, 1000, 2**21
+# Steps that are worth a task, whose handling costs some ten milliseconds; and tasks that there are to be even if each
+# has fewer, so that many workers find work.
+WORTH, SHARED_OUT = 10**7, 64
 
 
 def saved_points(source: Source, ensemble: Ensemble, longest: np.ndarray, task: Task, per_task: int | None) -> Any:
@@ -33,11 +37,13 @@ def saved_points(source: Source, ensemble: Ensemble, longest: np.ndarray, task: 
     import dask.array as da
 
     hear_interrupts()
-    run: Any = run_task if source.plan is None else partial(run_in_blocks, divided=source.plan)
-    abreast = 1 if source.plan is None else len(longest)
+    run, in_sequence = _run_of(source), source.plan is not None or source.evolving is not None
+    abreast = len(longest) if in_sequence else 1
     if per_task is None:
         bytes_each = task.saved_type.itemsize * len(longest) * len(task.path)
-        per_task = _per_task(ensemble) if source.plan is None else particles_at_once(bytes_each)
+        many = evolving.particles_at_once if source.evolving else particles_at_once
+        steps = float(task.intervals.sum() / np.median(longest)) if longest.size else 0.0
+        per_task = many(bytes_each) if in_sequence else _per_task(ensemble.radii.size, steps)
     return da.blockwise(
         *(run, "gps", source.data, None, source.electric, None, source.mask, None),
         *(apart(_particles(start_of(ensemble, longest), (abreast, per_task))), "gp"),
@@ -49,6 +55,14 @@ def saved_points(source: Source, ensemble: Ensemble, longest: np.ndarray, task: 
     )
 
 
+def _run_of(source: Source) -> Any:
+    if source.evolving is not None:
+        return partial(evolving.run_evolving, evolving=source.evolving)
+    if source.moving is not None:
+        return partial(evolving.run_waves, moving=source.moving)
+    return run_task if source.plan is None else partial(run_in_blocks, divided=source.plan)
+
+
 def field_of(rows: Any, name: str, dtype: Any) -> Any:
     """One field of saved points."""
     return rows.map_blocks(_own_field, name, dtype, dtype=dtype, meta=np.empty((0, 0, 0), dtype))
@@ -58,9 +72,11 @@ def _own_field(block: np.ndarray, name: str, dtype: Any) -> np.ndarray:
     return np.array(block[name], dtype, order="C")
 
 
-def _per_task(particles: Ensemble) -> int:
-    """A multiple of BATCH that keeps the number of blocks bounded."""
-    return BATCH * max(1, -(-particles.radii.size // (BATCH * MOST_TASKS)))
+def _per_task(particles: int, steps: float) -> int:
+    """A multiple of BATCH that keeps the number of tasks bounded, and makes each worth its handling."""
+    batches = -(-particles // BATCH)
+    worth = int(WORTH / (BATCH * max(steps, 1.0))) + 1
+    return BATCH * max(1, -(-batches // MOST_TASKS), min(worth, batches // SHARED_OUT))
 
 
 def _particles(fields: dict[str, Any], chunks: tuple[int, int]) -> Any:

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
 
+from mmfields._types import Number, Saved, Seeds
 from mmfields.conventions import (
     FIELD_LINES,
     SPATIAL,
@@ -14,14 +16,17 @@ from mmfields.conventions import (
     SnapshotError,
     components,
     require_plain,
+    require_whole,
     saved_lengths,
     spacing,
     warn,
 )
 from mmfields.kernels.setup import Interpolation, Pusher
 from mmfields.provenance import verb
+from mmfields.tracing.blocks import LEAST, particles_at_once
 from mmfields.tracing.fields import Source, of_snapshot, of_synthetic
 from mmfields.tracing.graph import apart
+from mmfields.tracing.lines_rounds import run_lines_in_blocks
 from mmfields.tracing.lines_task import SIDES, Sampled, points_of, run_lines, scalars_of
 from mmfields.tracing.rules import MOST_STEPS
 from mmfields.tracing.task import Task
@@ -48,13 +53,14 @@ LONG_NAMES = {
 @verb
 def field_lines(
     field: xr.Dataset | Synthetic,
-    seeds: Any,
+    seeds: Seeds,
     *,
-    length: Any,
-    step: Any,
-    save: Any = 100,
-    interpolation: str = "linear",
+    length: Number,
+    step: Number,
+    save: Saved = 100,
+    interpolation: Literal["linear", "cubic", "faces"] = "linear",
     sample: Sequence[str] = (),
+    block: int | None = None,
 ) -> xr.Dataset:
     """Magnetic field lines through seeds, in both directions, lazily.
 
@@ -87,6 +93,9 @@ def field_lines(
         Of a snapshot, as in :func:`mmfields.trace`.
     sample : sequence of str
         Scalars of the snapshot that are saved too, interpolated between cell centres.
+    block : int, optional
+        Cells along a side of the blocks that a snapshot is divided into, as in :func:`mmfields.trace`; by default those
+        that workers need for a field that none of them can hold.
 
     Returns
     -------
@@ -101,8 +110,8 @@ def field_lines(
     ArgumentError
         If a number, an interpolation or a name is unusable.
     SnapshotError
-        If field or seeds are, or the field is larger than a worker; when computed, if it is not finite or a seed lies
-        outside the walls.
+        If field or seeds are, or scalars are to be sampled from a field in blocks; when computed, if it is not finite
+        or a seed lies outside the walls.
 
     Warns
     -----
@@ -124,36 +133,33 @@ def field_lines(
     way, step = (plain(value, name, units, LENGTH) for name, value in (("length", length), ("step", step)))
     saved = save if isinstance(save, int | np.integer) else plain(save, "save", units, LENGTH)
     if isinstance(field, Synthetic):
-        if interpolation != "linear" or len(sample):
-            raise ArgumentError(f"interpolation={interpolation!r}, sample={sample!r}: leave out what is of snapshots")
+        if interpolation != "linear" or len(sample) or block is not None:
+            said = f"interpolation={interpolation!r}, sample={sample!r}, block={block!r}"
+            raise ArgumentError(f"{said}: leave out what is of snapshots")
         source = replace(of_synthetic(field, None), interpolation=field.kernel_form()[0])
         return _lines(source, field, seeds, (way, step, saved), field.label(), ()).assign_attrs(known)
     names = components(field)
     _check_sampled(field, sample)
     options = (way, step, saved), interpolation, sample
+    if block is not None:
+        require_whole(block, "block", LEAST)
     if not (extra := [str(d) for d in field[names[0]].dims if d not in SPATIAL]):
-        return _lines(_source(field, interpolation), field, seeds, *options).assign_attrs(known)
+        return _lines(_source(field, interpolation, block), field, seeds, *options).assign_attrs(known)
     (dim,) = extra
     runs = []
     for i in range(field.sizes[dim]):
         one = field.isel({dim: i}, drop=True)
         own = seeds.isel({dim: i}, drop=True) if isinstance(seeds, xr.Dataset) and dim in seeds.dims else seeds
-        runs.append(_lines(_source(one, interpolation), one, own, *options))
+        runs.append(_lines(_source(one, interpolation, block), one, own, *options))
     labels = field[dim] if dim in field.coords else dim
     joined = xr.concat(runs, labels, data_vars="all", coords="minimal", compat="override", combine_attrs="override")
     return joined.assign_attrs(known)
 
 
-def _source(field: xr.Dataset, interpolation: str) -> Source:
-    """A snapshot as a whole."""
+def _source(field: xr.Dataset, interpolation: str, block: int | None) -> Source:
+    """A snapshot, as a whole or in blocks."""
     spacing(field)  # its axes are in one unit
-    source = of_snapshot(field, interpolation, None, None, None)
-    if source.plan is not None:
-        raise SnapshotError(
-            "the field fills more than a third of a worker's memory, and lines are not followed through parts of one: "
-            "give workers more memory, or take ds.isel or ds.coarsen"
-        )
-    return source
+    return of_snapshot(field, interpolation, None, None, block)
 
 
 def _check_sampled(field: xr.Dataset, sample: Sequence[str]) -> None:
@@ -174,6 +180,8 @@ def _lines(
     start, done = _seeds(field, seeds)
     length, step, save = way
     said = _check_step(source, require_plain(step, "step"), length)
+    if source.plan is not None and len(sample):
+        raise SnapshotError(f"sample={list(sample)}: scalars are not sampled from a field in blocks, leave them out")
     pieces = [] if done is None else [done]
     for name, sign in SIDES.items():
         begin = 0.0 if done is None else float(np.abs(done["path"].values[-1 if sign > 0 else 0]))
@@ -202,6 +210,8 @@ def _check_step(source: Source, step: np.ndarray, length: float) -> dict[str, st
     if source.interpolation >= Interpolation.WAVES or step <= source.cell * (1 + 1e-9):
         return {}
     said = f"steps of {step:g} are {step / source.cell:.3g} cells long, and skip the field between"
+    if source.plan is not None:
+        raise ArgumentError(f"{said}: in blocks a step of a cell at most is needed, step={source.cell / 2:g}")
     warn(f"{said}: take step={source.cell / 2:g}")
     return {"long_steps": said}
 
@@ -276,8 +286,10 @@ def _followed(source: Source, seeds: xr.Dataset, way: tuple[float, np.ndarray, f
     dims = seeds["x"].dims
     task = Task(source.geometry, source.interpolation, begin, path, 0.0, True, None, Pusher.NONE, ())
     axes = tuple(range(len(dims)))
+    run: Any = run_lines if source.plan is None else partial(run_lines_in_blocks, divided=source.plan)
+    at_once = LINES if source.plan is None else particles_at_once(POINT.itemsize * len(path))
     rows = da.blockwise(
-        *(run_lines, (*axes, len(dims)), source.data, None, apart(_records(seeds, SEED)), axes),
+        *(run, (*axes, len(dims)), source.data, None, apart(_records(seeds, SEED, at_once)), axes),
         task=task,
         step=step,
         sign=sign,
@@ -297,15 +309,15 @@ def _followed(source: Source, seeds: xr.Dataset, way: tuple[float, np.ndarray, f
     return xr.Dataset(variables, {"path": ("path", signed), **coords})
 
 
-def _records(seeds: xr.Dataset, kind: np.dtype) -> Any:
-    """Seeds as one Dask array of the kernel's records."""
+def _records(seeds: xr.Dataset, kind: np.dtype, at_once: int) -> Any:
+    """Seeds as one Dask array of the kernel's records, those in memory so many at once or more."""
     import dask.array as da
 
     parts = [seeds[name].data for name in kind.names]
     chunks = next((part.chunks for part in parts if hasattr(part, "dask")), None)
     if chunks is None:
         joined = scalars_of(*parts, kind=kind)
-        first = max(1, LINES * max(1, -(-joined.size // (LINES * MOST_TASKS))) // int(np.prod(joined.shape[1:])))
+        first = max(1, at_once * max(1, -(-joined.size // (at_once * MOST_TASKS))) // int(np.prod(joined.shape[1:])))
         return da.from_array(joined, chunks=(first, *joined.shape[1:]))
     parts = [da.asarray(part).rechunk(chunks) for part in parts]
     meta = np.empty((0,) * parts[0].ndim, kind)

@@ -28,24 +28,42 @@ def run_lines(field: Any, seeds: np.ndarray, *, task: Task, step: float, sign: i
     """
     from mmfields.kernels.batch import new_batch
     from mmfields.kernels.lines import POINT, follow
-    from mmfields.kernels.trace import INTERVAL
 
-    flat = np.ascontiguousarray(seeds).reshape(-1).copy()
-    place = np.stack([flat[d] for d in SPATIAL], -1)
-    if not np.isfinite(place).all():
-        bad = int(np.argwhere(~np.isfinite(place))[0, 0])
-        raise SnapshotError(f"seed {bad} of a block is {place[bad].tolist()}: finite numbers are needed")
-    check_places(place, flat["alive"] > 0, task)
-    plan = np.zeros(len(task.path), INTERVAL)
-    plan["length"], plan["end"], plan["save"] = task.intervals, task.path, np.arange(len(plan))
-    plan["count"] = counts = 2 * steps_in(task.intervals, 2 * step)
-    plan["step"] = task.intervals / np.maximum(counts, 1)
+    flat, plan = ready_lines(seeds, task), plan_of_lines(task, step)
     data, *octaves = field if task.interpolation >= Interpolation.WAVES else (field,)
     data, *octaves = (as_kernel_takes_it(a) for a in (data, *octaves))
     out = np.empty((flat.size, len(plan)), POINT)
     setup, parts = task.setup(data.nbytes), octaves_of(octaves)
     stoppable(lambda: follow(new_batch(), setup, data, parts, flat, plan, float(sign), out), setup)
     return out.reshape(*seeds.shape, len(plan))
+
+
+def ready_lines(seeds: np.ndarray, task: Task) -> np.ndarray:
+    """Seeds of any shape one after the other, which may be followed.
+
+    Raises
+    ------
+    SnapshotError
+        If one is not finite, lies outside the walls, or is too far for cells to be told apart.
+    """
+    flat = np.ascontiguousarray(seeds).reshape(-1).copy()
+    place = np.stack([flat[d] for d in SPATIAL], -1)
+    if not np.isfinite(place).all():
+        bad = int(np.argwhere(~np.isfinite(place))[0, 0])
+        raise SnapshotError(f"seed {bad} of a block is {place[bad].tolist()}: finite numbers are needed")
+    check_places(place, flat["alive"] > 0, task)
+    return flat
+
+
+def plan_of_lines(task: Task, step: float) -> np.ndarray:
+    """Intervals as the kernels take them, each of an even number of steps."""
+    from mmfields.kernels.trace import INTERVAL
+
+    plan = np.zeros(len(task.path), INTERVAL)
+    plan["length"], plan["end"], plan["save"] = task.intervals, task.path, np.arange(len(plan))
+    plan["count"] = counts = 2 * steps_in(task.intervals, 2 * step)
+    plan["step"] = task.intervals / np.maximum(counts, 1)
+    return plan
 
 
 def points_of(rows: Any, name: str, dtype: Any) -> Any:

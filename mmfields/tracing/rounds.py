@@ -40,7 +40,7 @@ def run_in_blocks(
     starts = [ready(each, float(reference), task) for each in particles]
     run = uuid4().hex
     with hands() as own, TemporaryDirectory(prefix="mmfields-", dir=scratch()) as folder:
-        blocks = _blocks(field, mask, plan, form, folder, own)
+        blocks = written_blocks(field, mask, plan, form, folder, own)
         for g, each in enumerate(starts):
             # an interval of no length first: steps by the local field begin with a look at it
             path = replace(task, even=False, start=each["path"][0], path=np.insert(task.path, 0, each["path"][0]))
@@ -57,11 +57,11 @@ def _rounds(
     # nothing left of an interval, and any field: the first look is at the start
     for name, value in {"rest": 0.0, "bx": 1.0, "by": 1.0, "bz": 1.0, "save": 0, "due": 0}.items():
         waiting[name] = value
-    waiting["goal"] = _first_goals(np.stack([waiting[d] for d in "xyz"], -1), task.geometry)
+    waiting["goal"] = first_goals(np.stack([waiting[d] for d in "xyz"], -1), task.geometry)
     last, who, rounds, handed = len(task.path), np.arange(len(waiting)), 0, 0
     whole = len(waiting) * float(task.intervals.sum()) or 1.0
     while len(who):
-        groups = _by_home(plan.home(waiting["goal"]))
+        groups = by_home(plan.home(waiting["goal"]))
         work = [(blocks[number], plan.regions[number], waiting[chosen], task) for number, chosen in groups]
         parts, left = [], []
         for (_, chosen), (group, found, of) in zip(groups, own.work(advance, work), strict=True):
@@ -84,7 +84,7 @@ def _ahead(particles: np.ndarray, task: Task) -> float:
     return float((here + sum(lengths) - np.cumsum(lengths)[save]).sum())
 
 
-def _blocks(field: Unread, mask: Unread | None, plan: Plan, form: Form, folder: str, own: Any) -> list[Any]:
+def written_blocks(field: Unread, mask: Unread | None, plan: Plan, form: Form, folder: str, own: Any) -> list[Any]:
     """Files of all blocks: (path, dtype) of the magnetic field, the electric field and the mask, or None."""
     import dask
 
@@ -105,13 +105,13 @@ def _blocks(field: Unread, mask: Unread | None, plan: Plan, form: Form, folder: 
     return list(zip(*files, strict=True))
 
 
-def _first_goals(position: np.ndarray, box: Geometry) -> np.ndarray:
+def first_goals(position: np.ndarray, box: Geometry) -> np.ndarray:
     """The cells that positions lie in; a start, which the kernel puts right."""
     n = np.array(box.cells)
     return (np.floor((position - box.low) / box.sides * n).astype(np.int64) % n).astype(np.int32)
 
 
-def _by_home(numbers: np.ndarray) -> list[tuple[int, np.ndarray]]:
+def by_home(numbers: np.ndarray) -> list[tuple[int, np.ndarray]]:
     """Blocks that are needed, and who needs them."""
     order = np.argsort(numbers, kind="stable")
     found, begins = np.unique(numbers[order], return_index=True)

@@ -123,3 +123,12 @@ def test_a_heap_without_an_end(netcdf):
     code = "import sys, mmfields as mm; mm.open_snapshot(sys.argv[1])"
     done = subprocess.run([sys.executable, "-c", code, netcdf], capture_output=True, text=True, check=False, timeout=60)
     assert f"the heap at byte {heap} has no end" in done.stderr
+
+
+def test_the_time_of_a_snapshot_is_its_coordinate(tmp_path):
+    """A user who stamps snapshots by a coordinate gets a series of these times, also where the attribute is older."""
+    ds = mm.io.from_arrays(**{f"B{d}": np.ones((2, 2, 2)) for d in "xyz"}, spacing=dict.fromkeys("xyz", 1.0))
+    for i in range(3):
+        ds.assign_coords(time=10.0 * i).to_netcdf(tmp_path / f"run.{i}.nc", engine="h5netcdf")
+    assert mm.open_snapshot(tmp_path / "run.2.nc").attrs["time"] == 20.0
+    assert mm.open_series(tmp_path / "run.*.nc").time.values.tolist() == [0.0, 10.0, 20.0]

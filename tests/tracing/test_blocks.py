@@ -24,7 +24,7 @@ def test_blocks_cover_the_field_with_their_halos(periodic, extra, tmp_path):
     mask = da.from_array((cells[: shape[0], : shape[1], : shape[2]] % 3).astype(np.uint8), chunks=10)
     form = packing.Form(("Bx", "By", "Bz"), np.float64, (), False)
     field, electric, marks = blocks_of.divided(parts, mask, form)
-    blocks = rounds._blocks(field, marks, plan, form, str(tmp_path), hands.Here())
+    blocks = rounds.written_blocks(field, marks, plan, form, str(tmp_path), hands.Here())
     assert electric is None
     everywhere = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), -1).reshape(-1, 3)[:, ::-1]
     homes = plan.home(everywhere)

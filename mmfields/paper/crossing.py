@@ -1,0 +1,308 @@
+"""The transition read off: κ∥ of every traced part in one table, its laws, and where micromirrors and cascade cross."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+from astropy import constants
+
+from mmfields import plot, theory, transport
+from mmfields.conventions import SnapshotError
+from mmfields.paper import transition
+from mmfields.paper.scaling import CM2S, slope
+from mmfields.samples import shipped
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# What a part must be to count as a point of the figure; the others are checks of these choices.
+STANDARD = {"modes_per_octave": 31.0, "step_gyroradii": 0.2, "shortest_gyroradii": 0.25}
+LABELS = ("fraction", "energy_GeV", "ratio", "realization", *STANDARD)
+VALUES = ("kappa_par", "kappa_par_error", "kappa", "kappa_error")
+# r_g / l_c up to which the cascade alone is a power law, and the exponent that Kolmogorov waves give.
+POWER_LAW, EXPONENT = 1e-3, 1 / 3
+# Degrees of freedom from which on the scatter between realizations is the error; before it is that of the particles.
+ENOUGH = 4
+
+
+# Colours of filling fractions.
+COLOURS = {1.0: plot.COLOURS[1], 0.1: plot.COLOURS[2], 0.01: plot.COLOURS[3], 0.0: plot.COLOURS[0]}
+
+
+def table(results: Mapping[str, xr.Dataset]) -> xr.Dataset:
+    """κ∥ along the local field and global κ per axis of each part, over ``run``, in units of c l_c.
+
+    Parameters
+    ----------
+    results : mapping of xarray.Dataset
+        Parts of :mod:`mmfields.paper.transition` by name.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``kappa_par``, ``kappa`` (NaN of runs too short for it) with errors from the particles, and what each run is of.
+    """
+    rows = [_row(orbits) for orbits in results.values()]
+    columns = {name: ("run", np.array([row[name] for row in rows])) for name in rows[0]}
+    found = xr.Dataset(columns, {"run": list(results)})
+    for name in VALUES:
+        found[name].attrs["units"] = "c l_c"
+    found["energy_GeV"].attrs["units"] = "GeV"
+    versions = {orbits.attrs["mmfields_version"] for orbits in results.values()}
+    return found.assign_attrs(source="mmfields paper fig3 --full", mmfields_version=", ".join(sorted(versions)))
+
+
+def _row(orbits: xr.Dataset) -> dict[str, float]:
+    l_c, attrs = orbits.attrs["l_c"], orbits.attrs
+    along = transport.parallel_from_mu(orbits).compute()
+    row = {key: float(attrs[key]) for key in LABELS}
+    row["count"] = float(orbits.sizes["particle"])
+    row |= {name: float(along[name]) / l_c for name in VALUES[:2]}
+    is_long = float(orbits["path"][-1]) >= 0.99 * transition.LONG * l_c
+    whole = transport.diffusion(orbits).compute() if is_long else None
+    return row | {name: np.nan if whole is None else float(whole[name]) / l_c for name in VALUES[2:]}
+
+
+def traced() -> xr.Dataset:
+    """The table that ships with mmfields, in memory."""
+    return xr.load_dataset(shipped("transition.nc"), engine="h5netcdf")
+
+
+def joined(tables: list[xr.Dataset]) -> xr.Dataset:
+    """Tables of several runs together; of a run that stands in two of them, the first counts."""
+    return xr.concat(tables, "run", combine_attrs="override").drop_duplicates("run").sortby(["fraction", "ratio"])
+
+
+def points(found: xr.Dataset, fraction: float) -> xr.Dataset:
+    """Means over realizations along ``ratio``, r_g / l_c, at one filling fraction.
+
+    Errors are from the relative scatter between realizations, taken together over all points of the table, since two to
+    five realizations of one point tell it badly; from the particles where there are too few realizations for that.
+
+    Raises
+    ------
+    SnapshotError
+        If the table holds no such run.
+    """
+    standard = _standard(found)
+    chosen = standard.isel(run=np.isclose(standard["fraction"], fraction))
+    if not chosen.sizes["run"]:
+        raise SnapshotError(f"no run with f_mm={fraction:g} is in the table")
+    groups = [group for _, group in chosen.groupby("ratio")]
+    columns = {}
+    for name in VALUES[::2]:
+        scatter = relative_scatter(standard, name)
+        columns[name], columns[f"{name}_error"] = np.array([_mean(group, name, scatter) for group in groups]).T
+    first = {key: np.array([float(group[key][0]) for group in groups]) for key in ("ratio", "energy_GeV")}
+    labels = {"energy_GeV": first["energy_GeV"], "realizations": np.array([group.sizes["run"] for group in groups])}
+    data = {name: ("ratio", values) for name, values in (columns | labels).items()}
+    return xr.Dataset(data).assign_coords(ratio=first["ratio"]).set_coords([*labels])
+
+
+def _standard(found: xr.Dataset) -> xr.Dataset:
+    return found.isel(run=np.all([np.isclose(found[key], value) for key, value in STANDARD.items()], axis=0))
+
+
+def relative_scatter(standard: xr.Dataset, name: str) -> float:
+    """Standard deviation between realizations over their mean, of all points together; NaN where too few are there."""
+    squares, freedom = 0.0, 0
+    for _, group in standard.groupby(["fraction", "ratio"]):
+        values = group[name].values[np.isfinite(group[name].values)]
+        if len(values) > 1:
+            squares += float(((values / values.mean() - 1) ** 2).sum())
+            freedom += len(values) - 1
+    return float(np.sqrt(squares / freedom)) if freedom >= ENOUGH else np.nan
+
+
+def _mean(group: xr.Dataset, name: str, scatter: float) -> tuple[float, float]:
+    values, errors = group[name].values, group[f"{name}_error"].values
+    mean = float(values.mean())
+    own = float(np.sqrt((errors**2).sum()) / len(values))
+    return mean, own if np.isnan(scatter) else mean * scatter / np.sqrt(len(values))
+
+
+def numbers(results: Mapping[str, xr.Dataset]) -> dict[str, float]:
+    """What :func:`laws` finds in the parts of a run."""
+    return laws(table(results))
+
+
+def laws(found: xr.Dataset) -> dict[str, float]:
+    """The law of the cascade alone, how mixed media follow added rates, and the crossing with its error.
+
+    All in one convention: κ∥ along the local field, in units of c l_c with the one-sided l_c of the waves.
+    """
+    alone = points(found, 0.0)
+    alone = alone.isel(ratio=alone["ratio"].values < POWER_LAW)
+    exponent, exponent_error = slope(*(alone[n].values for n in ("ratio", "kappa_par", "kappa_par_error")))
+    prefactor, prefactor_error = _prefactor(alone, EXPONENT)
+    out = {
+        "cascade_exponent": exponent,
+        "cascade_exponent_error": exponent_error,
+        "cascade_prefactor": prefactor,
+        "cascade_prefactor_error": prefactor_error,
+    }
+    mixed = points(found, 1.0)
+    mixed = mixed.isel(ratio=mixed["ratio"].values < POWER_LAW)
+    mirrors = transition.micromirrors(1.0)
+    x, y, error = (mixed[n].values for n in ("ratio", "kappa_par", "kappa_par_error"))
+    law = 1 / (1 / (mirrors * x**2) + 1 / (prefactor * x**EXPONENT))
+    out |= {
+        "points": float(len(x)),
+        "mean_over_added_rates": float(np.average(y / law, weights=(law / error) ** 2)),
+        "mean_over_added_rates_error": float(((law / error) ** 2).sum() ** -0.5),
+        "chi_squared_of_added_rates": float((((y - law) / error) ** 2).sum()),
+    }
+    return out | _crossing(x, y, error)
+
+
+def _prefactor(kappa: xr.Dataset, exponent: float) -> tuple[float, float]:
+    """Weighted mean of κ∥ over a power of r_g / l_c, and its error."""
+    scale = kappa["ratio"].values ** exponent
+    weight = (scale / kappa["kappa_par_error"].values) ** 2
+    values = kappa["kappa_par"].values / scale
+    return float(np.average(values, weights=weight)), float(weight.sum() ** -0.5)
+
+
+def _crossing(x: np.ndarray, y: np.ndarray, error: np.ndarray) -> dict[str, float]:
+    """Where two power laws whose rates add cross, fitted to κ∥ of the mixed medium, and where it leaves either."""
+    from scipy.optimize import curve_fit
+
+    def law(lnx: np.ndarray, ln_a: float, ln_b: float) -> np.ndarray:
+        return -np.logaddexp(-ln_a - 2 * lnx, -ln_b - EXPONENT * lnx)
+
+    guess = (np.log(transition.micromirrors(1.0)), np.log(1.6))
+    (ln_a, ln_b), spread = curve_fit(law, np.log(x), np.log(y), guess, sigma=error / y, absolute_sigma=True)
+    power = 1 / (2 - EXPONENT)
+    crossing = np.exp((ln_b - ln_a) * power) / transition.gyroradius(1.0)
+    relative = power * np.sqrt(spread[0, 0] + spread[1, 1] - 2 * spread[0, 1])
+    share = 9**power  # the other rate is a tenth of the whole
+    return {
+        "crossing_GeV": float(crossing),
+        "crossing_error_GeV": float(crossing * relative),
+        "leaves_micromirrors_GeV": float(crossing / share),
+        "joins_cascade_GeV": float(crossing * share),
+        "micromirrors_over_eq5": float(np.exp(ln_a) / transition.micromirrors(1.0)),
+        "cascade_from_mixed": float(np.exp(ln_b)),
+    }
+
+
+def checks(found: xr.Dataset) -> xr.Dataset:
+    """κ∥ of denser waves, shorter steps and other cut-offs over that of the standard run of the same realization.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``ratio_to_standard`` and its error over ``check``; empty where the table holds none.
+    """
+    rows: dict[str, tuple[float, float]] = {}
+    standard = _standard(found)
+    scatter = relative_scatter(standard, "kappa_par")
+    for key, value in STANDARD.items():
+        others = found.isel(run=~np.isclose(found[key], value))
+        for (fraction, energy, other), group in _groups(others, key):
+            same = standard.isel(
+                run=np.isclose(standard["fraction"], fraction)
+                & np.isclose(standard["energy_GeV"], energy)
+                & np.isin(standard["realization"], group["realization"])
+            )
+            if same.sizes["run"] == group.sizes["run"]:
+                (a, da), (b, db) = (_mean(each, "kappa_par", scatter) for each in (group, same))
+                name = f"{key}={other:g}, f={fraction:g}, {energy:.3g} GeV"
+                rows[name] = (a / b, a / b * np.hypot(da / a, db / b))
+    values = np.array(list(rows.values())).reshape(-1, 2).T
+    data = {"ratio_to_standard": ("check", values[0]), "ratio_error": ("check", values[1])}
+    return xr.Dataset(data, {"check": np.array(list(rows), dtype=str)})
+
+
+def _groups(found: xr.Dataset, key: str) -> list[tuple[tuple[float, float, float], xr.Dataset]]:
+    """Runs of one filling fraction, energy and choice each."""
+    labels = np.array([found[n].values for n in ("fraction", "energy_GeV", key)]).T.reshape(-1, 3)
+    unique = np.unique(labels, axis=0)
+    return [((f, e, c), found.isel(run=(labels == (f, e, c)).all(axis=1))) for f, e, c in unique.tolist()]
+
+
+def draw(results: Mapping[str, xr.Dataset]) -> "Figure":
+    """κ∥ against energy, its ratio to added rates below, and global κ over κ∥ beside."""
+    return drawn(table(results))
+
+
+def drawn(found: xr.Dataset) -> "Figure":
+    """The same of a table."""
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplot_mosaic(
+        [["kappa", "global"], ["ratio", "global"]],
+        figsize=(13.0, 6.4),
+        layout="constrained",
+        width_ratios=(1.7, 1),
+        height_ratios=(3, 1),
+    )
+    on_energies(found, axes["kappa"])
+    said = laws(found)
+    _laws(said, axes["kappa"])
+    axes["kappa"].set(xscale="log", yscale="log", ylabel=r"$\kappa_\parallel$ along the local field [cm$^2$ s$^{-1}$]")
+    axes["kappa"].legend(fontsize=8, loc="lower right")
+    _ratio(found, said, axes["ratio"])
+    axes["ratio"].sharex(axes["kappa"])
+    _global(found, axes["global"])
+    return figure
+
+
+def on_energies(found: xr.Dataset, ax: "Axes") -> None:
+    """κ∥ of every point of a table with its error, in cm²/s of the medium against energy in GeV."""
+    for fraction, colour in COLOURS.items():
+        if np.isclose(found["fraction"], fraction).any():
+            one = points(found, fraction)
+            one = one.isel(ratio=one["ratio"].values < 1)
+            values = (one[n].values * _unit() for n in ("kappa_par", "kappa_par_error"))
+            label = rf"orbits with gyration, $f_{{mm}}$ = {fraction:g}"
+            ax.errorbar(one["energy_GeV"], *values, fmt="o", color=colour, markersize=5, label=label, zorder=3)
+
+
+def _unit() -> float:
+    """c l_c of the medium in cm²/s."""
+    return float((constants.c * theory.ICM.l_c).to_value(CM2S))
+
+
+def _laws(said: Mapping[str, float], ax: "Axes") -> None:
+    energy = np.geomspace(1.0, 1e10, 300)
+    x = energy * transition.gyroradius(1.0)
+    cascade = said["cascade_prefactor"] * x**EXPONENT
+    for fraction, colour in COLOURS.items():
+        rates = fraction / transition.micromirrors(1.0) / x**2 + 1 / cascade
+        ax.plot(energy, _unit() / rates, "-", color=colour, linewidth=1)
+    ax.plot(energy, _unit() * transition.micromirrors(1.0) * x**2, ":", color="0.4", linewidth=1, label="Eq. 5")
+    ax.plot([], [], "-", color="0.4", linewidth=1, label="rates added: Eq. 5 and the cascade's fit")
+    low, high = (said["crossing_GeV"] + sign * said["crossing_error_GeV"] for sign in (-1, 1))
+    ax.axvspan(low, high, color="0.8", label="crossing, fitted")
+    top = _unit() * np.array([1e-12, 10.0])
+    ax.set(xlim=(0.5, 1e11), ylim=(max(top[0], _unit() * 2e-11), top[1]))
+
+
+def _ratio(found: xr.Dataset, said: Mapping[str, float], ax: "Axes") -> None:
+    for fraction, colour in COLOURS.items():
+        if not np.isclose(found["fraction"], fraction).any():
+            continue
+        one = points(found, fraction)
+        one = one.isel(ratio=one["ratio"].values < POWER_LAW)
+        x = one["ratio"].values
+        rates = fraction / transition.micromirrors(1.0) / x**2 + 1 / (said["cascade_prefactor"] * x**EXPONENT)
+        values = (one[n].values * rates for n in ("kappa_par", "kappa_par_error"))
+        ax.errorbar(one["energy_GeV"], *values, fmt="o", color=colour, markersize=4)
+    ax.axhline(1.0, color="0.4", linewidth=0.8)
+    ax.set(xscale="log", ylim=(0.5, 1.6), xlabel="energy $E$ [GeV]", ylabel="over added rates")
+
+
+def _global(found: xr.Dataset, ax: "Axes") -> None:
+    one = points(found, 0.0).dropna("ratio")
+    ratio = one["kappa"] / one["kappa_par"]
+    error = ratio * np.hypot(one["kappa_error"] / one["kappa"], one["kappa_par_error"] / one["kappa_par"])
+    ax.errorbar(one["energy_GeV"], ratio, error, fmt="s", color=COLOURS[0.0])
+    ax.axhline(1 / 3, color="0.4", linewidth=0.8, linestyle="--", label="1/3")
+    ax.set(
+        xscale="log", yscale="log", xlabel="energy $E$ [GeV]", ylabel=r"global $\kappa$ per axis / $\kappa_\parallel$"
+    )
+    ax.set_title("without micromirrors", fontsize=10)
+    ax.legend(fontsize=8)
