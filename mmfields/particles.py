@@ -40,7 +40,7 @@ from mmfields.units import (
     unit_of_variable,
 )
 
-__all__ = ["beam", "from_arrays", "from_trajectories", "gyroradius", "isotropic"]
+__all__ = ["beam", "from_arrays", "from_trajectories", "gyroradius", "isotropic", "reference_strength"]
 
 # Memory that the numbers of a particle take while an ensemble is made.
 BYTES_EACH = 160
