@@ -1,7 +1,7 @@
 """Types that public functions share, for checkers and for completion; nothing is imported at run time."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, Union
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -23,3 +23,13 @@ Seeds: TypeAlias = Union[int, "ArrayLike", "xr.Dataset"]
 Saved: TypeAlias = Union[int, Sequence[Any], "ArrayLike", "Quantity"]
 Chunks: TypeAlias = int | Literal["auto"] | Mapping[Any, Any] | tuple[Any, ...] | None
 Spectrum: TypeAlias = float | Callable[..., Any]
+
+
+class Synthetic(Protocol):
+    """What particles need to know of a field on no grid, such as plane waves."""
+
+    def strength(self, kind: str, /) -> "xr.DataArray":
+        """Strength of the mean field (``mean``), or of the whole (``rms``)."""
+
+
+Field: TypeAlias = Union["xr.Dataset", Synthetic]

@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
 
-from mmfields._types import Mass, Number, Numbers, Species, UnitLike
+from mmfields._types import Field, Mass, Number, Numbers, Species, UnitLike
 from mmfields.cluster.client import memory_of_this_machine
 from mmfields.conventions import (
     MEAN_FIELD_FLOOR,
@@ -40,7 +40,7 @@ from mmfields.units import (
     unit_of_variable,
 )
 
-__all__ = ["beam", "from_arrays", "from_trajectories", "gyroradius", "isotropic"]
+__all__ = ["beam", "from_arrays", "from_trajectories", "gyroradius", "isotropic", "reference_strength"]
 
 # Memory that the numbers of a particle take while an ensemble is made.
 BYTES_EACH = 160
@@ -54,7 +54,7 @@ def isotropic(
     energy: Numbers | None = None,
     species: Species | None = None,
     seed: int,
-    field: xr.Dataset,
+    field: Field,
     reference_field: Number | str = "rms",
     positions: str | Any = "uniform",
     beta_gamma: float | Sequence[float] = np.inf,
@@ -131,7 +131,7 @@ def beam(
     energy: Numbers | None = None,
     species: Species | None = None,
     seed: int,
-    field: xr.Dataset,
+    field: Field,
     reference_field: Number | str = "rms",
     positions: str | Any = "uniform",
     direction: str | Sequence[float] | None = None,
@@ -406,7 +406,7 @@ def _radii(gyroradius: float | Sequence[float]) -> np.ndarray:
 
 
 @verb
-def reference_strength(field: xr.Dataset, reference: float | str) -> xr.DataArray:
+def reference_strength(field: Field, reference: float | str) -> xr.DataArray:
     """Reference field as a scalar, lazy where the field is.
 
     Sums have twice the digits and the result is rounded to 40 bits, so that it is the same however

@@ -221,7 +221,14 @@ def show_versions() -> None:
 
 
 def versions() -> dict[str, str]:
-    """Versions of mmfields, Python, the system, and the libraries that mmfields uses, by name."""
+    """Versions of mmfields, Python, the system, and the libraries that mmfields uses, by name.
+
+    Examples
+    --------
+    >>> import mmfields as mm
+    >>> "numpy" in mm.provenance.versions()
+    True
+    """
     import platform
     import sys
     from importlib.metadata import PackageNotFoundError, requires, version

@@ -301,7 +301,7 @@ def correlation_length(ds: xr.Dataset, names: Sequence[str] = ("Bx", "By", "Bz")
     >>> import mmfields as mm
     >>> ds = mm.samples.load("micromirrors").isel(time=-1)
     >>> print(f"{float(mm.spectra.correlation_length(ds)):.3g} d_i")
-    8.67 d_i
+    7.26 d_i
     """
     found = power(ds, names)
     found = found * found["k_width"]
