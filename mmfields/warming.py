@@ -29,6 +29,7 @@ def _traces() -> dict[str, Callable[[], object]]:
     """Runs of a few steps, by what they need."""
     scattered = {"scattering": scattering.small_angle(nu=0.01)}
     driven = {"pusher": "boris", "light_speed": 100.0}
+    moving = {"evolve": True, "light_speed": 1.0}
     runs: dict[str, Callable[[], object]] = {}
     for kind in (np.float32, np.float64):
         field, name = _field(kind), np.dtype(kind).name
@@ -37,6 +38,9 @@ def _traces() -> dict[str, Callable[[], object]]:
         runs[f"trace, {name}, scattering"] = lambda field=field: _run(field, **scattered)
         runs[f"trace, {name}, local steps"] = lambda field=field: _run(field, step=0.1, step_unit="local")
         runs[f"trace, {name}, electric field"] = lambda field=field: _run(field, **driven)
+        for acting in ({}, {"pusher": "boris"}):
+            what = "in time, electric field" if acting else "in time"
+            runs[f"trace, {name}, {what}"] = lambda field=field, acting=acting: _run(field, **moving, **acting)
         runs[f"field lines, {name}"] = lambda field=field: field_lines(field, 1, length=0.2, step=0.1, save=1).compute()
     waves = turbulence.plane_waves(64, k_min=0.5, k_max=2.0, seed=1)
     runs["trace, plane waves"] = lambda: _run(waves)
@@ -48,6 +52,8 @@ def _run(field: xr.Dataset, **options: object) -> object:
     ensemble = particles.isotropic(
         1, gyroradius=1.0, seed=1, field=field, reference_field=1.0, beta_gamma=1.0 if "pusher" in options else np.inf
     )
+    if "evolve" in options:
+        field = xr.concat([field, field], "time").assign_coords(time=[0.0, 1.0])
     return trace(field, ensemble, **{"step": 0.1, "distance": 0.2, "save": 1, **options}).compute()
 
 

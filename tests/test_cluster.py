@@ -27,6 +27,9 @@ def test_a_cluster_gives_the_same_bits(address, tmp_path):
     ds = mm.samples.load("micromirrors").isel(time=1)
     p = mm.particles.isotropic(40, gyroradius=[10.0, 20.0], seed=1, field=ds, reference_field=1.0)
     band = mm.fourier.band(k_par=(0, 0.3), k_perp=(0.1, 0.5))
+    changing = (
+        xr.concat([ds, ds.roll(x=3), ds.roll(y=2)], "time").assign_coords(time=[0.0, 100.0, 300.0]).chunk(time=1, z=20)
+    )
 
     def everything():
         return [
@@ -37,6 +40,7 @@ def test_a_cluster_gives_the_same_bits(address, tmp_path):
             mm.anisotropy.patches(ds[["Bx", "By", "Bz"]].chunk(z=20, x=30), "field", filling=0.2),
             mm.faraday.rotation_measure(ds).to_dataset(),
             mm.trace(ds, p, step=1.0, distance=300.0, save=3, particles_per_task=16),
+            mm.trace(changing, p, step=1.0, distance=300.0, save=4, evolve=True, light_speed=1.0),
         ]
 
     local = [part.compute(scheduler="threads") for part in everything()]

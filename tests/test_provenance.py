@@ -69,7 +69,7 @@ CALLS = {
     "taper": (lambda ds, **k: mm.fourier.taper(ds.assign_attrs(boundary_x="open"), **k), [{"window": "tukey"}]),
     "power": (mm.spectra.power, [{"names": ["Bx"]}, {"names": ["Ex", "Ey", "Ez"]}]),
     "power2d": (mm.spectra.power2d, [{"direction": "z"}, {"names": ["By"]}]),
-    "reduced": (lambda ds, axis="x": mm.spectra.reduced(ds, axis=axis), [{"axis": "y"}]),
+    "reduced": (lambda ds, axis="x": mm.spectra.reduced_spectrum(ds, axis=axis), [{"axis": "y"}]),
     "cross": (lambda ds, second="By": mm.spectra.cross(ds, "Bx", second), [{"second": "Bz"}]),
     "scales": (mm.anisotropy.scales, [{"direction": "z"}]),
     "structure_function": (lambda ds, **k: mm.anisotropy.structure_function(ds, **{"pairs": 2000, "seed": 1, **k}), [

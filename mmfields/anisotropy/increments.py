@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -55,7 +55,7 @@ def structure_function(
     *,
     order: int | Sequence[int] = 2,
     points: int = 2,
-    frame: str = "local",
+    frame: Literal["local", "global"] = "local",
     direction: str | Sequence[float] | None = None,
     pairs: int = 1_000_000,
     seed: int = 0,

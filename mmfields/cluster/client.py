@@ -6,6 +6,9 @@ from typing import Any
 
 from mmfields.errors import ArgumentError
 
+# Schedulers of Dask that use one thread.
+SINGLE = ("sync", "synchronous", "single-threaded")
+
 
 def client_in_force() -> Any:
     """The Dask client in force, None without one; distributed is not imported for the question.
@@ -36,6 +39,14 @@ def workers_in_force() -> list[tuple[int, int]]:
     client = client_in_force()
     workers = client.scheduler_info(n_workers=-1)["workers"].values() if client is not None else ()
     return [(worker["memory_limit"] or 0, worker["nthreads"]) for worker in workers]
+
+
+def thread_count() -> int:
+    """Threads of Dask in this process."""
+    import dask
+    from dask.system import CPU_COUNT
+
+    return 1 if dask.config.get("scheduler", None) in SINGLE else CPU_COUNT
 
 
 def memory_of_this_machine() -> int:

@@ -66,10 +66,15 @@ def hear_interrupts() -> None:
 def _computed(graph: Any, state: Any, failed: bool) -> None:
     """Called by Dask at the end of every computation, in the thread that asked for it."""
     if failed and isinstance(sys.exc_info()[1], KeyboardInterrupt):
-        with _lock:
-            for watch in _watched:
-                if watch.worker is None:
-                    watch.setup["stop"] = 1
+        stop_own()
+
+
+def stop_own() -> None:
+    """Stop the kernels of this process that run for no worker."""
+    with _lock:
+        for watch in _watched:
+            if watch.worker is None:
+                watch.setup["stop"] = 1
 
 
 def _aside(kernel: Callable[[], Any], setup: Any) -> Any:

@@ -6,8 +6,6 @@ centres, and whose vectors are ``Bx By Bz`` and so on.  A malformed snapshot or 
 :class:`SnapshotError`, a wrong argument of a call an :class:`ArgumentError`.
 """
 
-# ruff: noqa: F401  the names of all files here are those of the package
-
 from mmfields.conventions.arrays import aligned, native, per_snapshot, stacked, widened
 from mmfields.conventions.attrs import derived_units, stated_unit, unit_attrs, wavenumber_attrs
 from mmfields.conventions.checks import (
@@ -43,3 +41,59 @@ from mmfields.conventions.numbers import (
 )
 from mmfields.conventions.vocabulary import BOUNDARIES, FIELD_LINES, LONG_NAMES, MEAN_FIELD_FLOOR, SPATIAL
 from mmfields.errors import ArgumentError, MmfieldsError, MmfieldsWarning, SnapshotError, warn
+
+__all__ = [
+    "BOUNDARIES",
+    "FIELD_LINES",
+    "LONG_NAMES",
+    "MEAN_FIELD_FLOOR",
+    "SPATIAL",
+    "ArgumentError",
+    "Grid",
+    "MmfieldsError",
+    "MmfieldsWarning",
+    "SnapshotError",
+    "aligned",
+    "as_real",
+    "axis_spacing",
+    "boundaries",
+    "boundary_attrs",
+    "box",
+    "check",
+    "components",
+    "derived_units",
+    "direction_of",
+    "keys_of",
+    "mean",
+    "mean_direction",
+    "mean_field",
+    "native",
+    "per_snapshot",
+    "physical",
+    "require_direction",
+    "require_number",
+    "require_one_unit",
+    "require_periodic",
+    "require_plain",
+    "require_plain_data",
+    "require_real",
+    "require_unpacked",
+    "require_values",
+    "require_vector",
+    "require_whole",
+    "saved_lengths",
+    "spacing",
+    "spatial_dims",
+    "stacked",
+    "stated_unit",
+    "unit_attrs",
+    "unit_carried",
+    "unit_vector",
+    "warn",
+    "wavenumber_attrs",
+    "widened",
+]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,7 +1,7 @@
 """Fits of the closed laws of depolarization, with errors that hold where the likelihood is no parabola."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -20,7 +20,7 @@ NO_ANGLE = np.pi / np.sqrt(12)
 
 
 @verb
-def fit(pol: xr.DataArray, law: str, *, error: float | None = None) -> xr.Dataset:
+def fit(pol: xr.DataArray, law: Literal["burn", "external", "internal"], *, error: float | None = None) -> xr.Dataset:
     """Fit a law of depolarization to P(λ²) of one line of sight, in Q and U together.
 
     An error is the usual standard deviation where χ² is a parabola.  Where it is none, an error is as large as it

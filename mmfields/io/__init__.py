@@ -27,6 +27,7 @@ import numpy as np
 import xarray as xr
 from xarray.backends import BackendEntrypoint
 
+from mmfields._types import Chunks
 from mmfields.conventions import (
     LONG_NAMES,
     SPATIAL,
@@ -188,7 +189,7 @@ def _hdf5_engine(path: str) -> str:
 def open_snapshot(
     path: str | os.PathLike,
     engine: str | type[BackendEntrypoint] | None = None,
-    chunks: Any = {},  # noqa: B006  the fixed signature; never mutated
+    chunks: Chunks = {},  # noqa: B006  the fixed signature; never mutated
     *,
     verify: bool = False,
     **options: Any,
@@ -293,7 +294,7 @@ def _open_own(path: str, engine: str, chunks: Any) -> xr.Dataset:
 def open_series(
     paths: str | bytes | os.PathLike | Iterable[str | bytes | os.PathLike],
     engine: str | None = None,
-    chunks: Any = {},  # noqa: B006  as open_snapshot
+    chunks: Chunks = {},  # noqa: B006  as open_snapshot
     **options: Any,
 ) -> xr.Dataset:
     """Open many snapshots of one run along ``time``, lazily; each header is read once.
@@ -558,3 +559,7 @@ def _require_arrays(
             Unit(text)
         except (TypeError, ValueError) as error:
             raise ArgumentError(f"units: astropy does not know {name} in {text!r}") from error
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

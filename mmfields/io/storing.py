@@ -7,7 +7,7 @@ import shutil
 import uuid
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import Any, Literal
 
 import numpy as np
@@ -15,7 +15,7 @@ import xarray as xr
 
 from mmfields._compat import graph_of, locks
 from mmfields.cluster.client import client_in_force
-from mmfields.cluster.progress import bars
+from mmfields.cluster.progress import bar, bars
 from mmfields.conventions import ArgumentError, SnapshotError, require_plain_data, unit_carried, warn
 from mmfields.identity import UNKNOWN, files_of, identity
 from mmfields.io._difference import difference, same_structure
@@ -72,7 +72,7 @@ def store(
     overwrite : bool
         Replace what is there instead of resuming it.
     progress : bool
-        Show a progress bar on a terminal or in a notebook.
+        Show a progress bar on a terminal or in a notebook, and a line every half a minute in a log file.
     resume : {"identity", "structure"}
         What must be the same to go on with a store that is there.  ``"structure"`` compares names, dims, shapes,
         dtypes, chunks, coordinates and attrs alone, and takes your word that the data are the same: for data whose
@@ -476,28 +476,19 @@ def _write(block: Any, path: str, name: str, corner: tuple[int, ...], belongs: s
 def _compute(tasks: list, progress: bool) -> None:
     """Run tasks on the current scheduler, counting them as they end."""
     import dask
-    from tqdm.auto import tqdm
 
-    client, hidden = client_in_force(), _hidden(progress)
-    with tqdm(total=len(tasks), unit="chunk", disable=hidden) as bar, bars(tasks, client, hidden):
+    client = client_in_force()
+    done = bar(len(tasks), "chunks stored", "chunk", shown=progress)
+    with closing(done), bars(tasks, client, shown=progress):
         if client is not None:
             from distributed import as_completed
 
             for future in as_completed(client.compute(tasks)):
                 future.result()
-                bar.update()
+                done.update()
             return
         keys = {task.key for task in tasks}
         from dask.callbacks import Callback
 
-        with Callback(posttask=lambda key, *_: bar.update() if key in keys else None):
+        with Callback(posttask=lambda key, *_: done.update() if key in keys else None):
             dask.compute(*tasks)
-
-
-def _hidden(progress: bool) -> bool | None:
-    """Whether tqdm draws no bar; None lets it ask whether it writes to a terminal, which a notebook is not."""
-    import sys
-
-    if not progress:
-        return True
-    return False if "ipykernel" in sys.modules else None

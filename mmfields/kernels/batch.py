@@ -58,6 +58,7 @@ BATCH = _with_rows_named(
             ("cells", "i4", (3, 4, LANES)),  # of each axis, and their weights
             ("weights", "f8", (3, 4, LANES)),
             *((name, *EACH) for name in ("reach", "ex", "ey", "ez", "rest")),  # half the particle's own step
+            ("when", *EACH),
             *((name, *EACH) for name in LEDGER),
             ("kept", "f8", (len(KEPT), LANES)),
             ("before", *WIDE),
@@ -71,9 +72,9 @@ BATCH = _with_rows_named(
         align=True,
     )
 )
-"""``rest``: what is left of an interval.  ``kept`` and ``before``: to restore.  ``taken``: steps so far.  ``key0`` to
-``word1``: random keys, counters and words.  ``goals``: cells, in x, y, z order, of particles that need others than are
-there."""
+"""``rest``: what is left of an interval.  ``when``: time between two snapshots, from 0 to 1.  ``kept`` and
+``before``: to restore.  ``taken``: steps so far.  ``key0`` to ``word1``: random keys, counters and words.  ``goals``:
+cells, in x, y, z order, of particles that need others than are there."""
 
 PARTICLE = np.dtype(
     (

@@ -5,3 +5,7 @@ from mmfields.lines.seeds import neighbours, plane
 from mmfields.lines.wells import sequence, trapped, wells
 
 __all__ = ["neighbours", "plane", "separation", "sequence", "squashing", "trapped", "wells"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

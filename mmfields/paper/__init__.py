@@ -177,3 +177,7 @@ def run(
     drawn.savefig(folder(out) / f"{name}.png", dpi=150)
     plt.close(drawn)
     return numbers
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -32,3 +32,7 @@ __all__ = [
     "structure_function",
     "threshold_curve",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -2,18 +2,30 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
 
+from mmfields._types import Number, Saved
 from mmfields.conventions import SPATIAL, ArgumentError, components, saved_lengths, spacing, warn
 from mmfields.kernels.setup import Pusher
 from mmfields.provenance import verb
 from mmfields.scattering import Scattering
 from mmfields.tracing.ensemble import Ensemble, read
-from mmfields.tracing.fields import Source, of_snapshot, of_synthetic, sparse
+from mmfields.tracing.evolution import (
+    Clock,
+    Evolution,
+    clock_of,
+    frozen,
+    require_evolving,
+    require_one_speed,
+    start_of_path,
+)
+from mmfields.tracing.evolving import Moving
+from mmfields.tracing.fields import Source, of_series, of_snapshot, of_synthetic, of_waves, sparse
 from mmfields.tracing.graph import saved_points
+from mmfields.tracing.light import light_speed_of
 from mmfields.tracing.lines import field_lines
 from mmfields.tracing.rules import (
     PUSHERS,
@@ -22,14 +34,13 @@ from mmfields.tracing.rules import (
     check_options,
     check_particles,
     check_step,
-    light_speed_of,
 )
 from mmfields.tracing.task import Task
 from mmfields.tracing.trajectories import labelled
 from mmfields.turbulence import Synthetic
 from mmfields.units import LENGTH, carried, plain, require_same_units
 
-__all__ = ["field_lines", "trace"]
+__all__ = ["Evolution", "field_lines", "trace"]
 
 
 @verb
@@ -37,20 +48,22 @@ def trace(
     field: xr.Dataset | Synthetic,
     particles: xr.Dataset,
     *,
-    step: Any,
-    distance: Any,
-    save: Any = 100,
-    step_unit: str = "length",
-    interpolation: str = "linear",
+    step: Number,
+    distance: Number,
+    save: Saved = 100,
+    step_unit: Literal["length", "gyroradius", "local"] = "length",
+    interpolation: Literal["nearest", "linear", "cubic", "faces", "spectral"] = "linear",
     scattering: Scattering | None = None,
-    pusher: str | None = None,
+    pusher: Literal["boris", "higuera-cary", "vay"] | None = None,
     light_speed: float | None = None,
+    electric: str | None = None,
+    evolve: bool | Evolution = False,
     local_field: bool = False,
     cell_fraction: float | None = 1.0,
     particles_per_task: int | None = None,
     block: int | None = None,
 ) -> xr.Dataset:
-    """Trace charged particles through a static field, lazily.
+    """Trace charged particles through a field, at rest or changing in time, lazily.
 
     Drift-kick-drift steps through the interpolated magnetic field alone, unless `pusher` is given: then the
     electric field of the snapshot acts too.  Between two saved points the step is the largest that divides
@@ -94,7 +107,20 @@ def trace(
         Use ``Ex Ey Ez`` too, relativistically: Boris (1970), Higuera & Cary (2017) or Vay (2008).  Particles
         have the ``beta_gamma`` that they were made with.
     light_speed : float, optional
-        Speed of light in the unit of E over that of B; found from their units where these are known.
+        Speed of light in the unit of E over that of B; found from their units where these are known.  For
+        ``electric="ideal"`` that in the unit of ``ux``, and for `evolve` in the length unit per unit of ``time``; what
+        units say is taken first there.
+    electric : {"stored", "ideal"}, optional
+        Which electric field acts, through `pusher` (``boris`` by default): ``Ex Ey Ez``, as without this argument where
+        a pusher is given; or E = -u × B, formed at the particle from the bulk velocity ``ux uy uz`` and B there, which
+        has no part along B as one that is interpolated from a grid has.
+    evolve : bool or Evolution
+        Take the snapshots along ``time`` for one field, linear in time between them; :class:`Evolution` says from when
+        on, and what happens beyond the series.  The time of a point is that of the start plus its `path` over the
+        speed by which paths count: that of light with a pusher, else the particles' own.  Plane waves with frequencies
+        move too; their time is counted as path of light.  Steps end at snapshots as
+        they do at saved points.  Two snapshots are in memory at a time and each is read once by a task; a task takes
+        all particles whose trajectories fit an eighth of the memory.
     local_field : bool
         Save the direction of the field at the particle too, ``bx by bz``, which transport along the local field
         needs.
@@ -122,7 +148,8 @@ def trace(
         left, NaN where it has not, and where one reflects ``reflections``, their number so far, and
         ``reflections_along``, that of those by walls that the field runs through; ``speed``;
         ``key``, ``charge_sign``, ``own_gyroradius`` and ``own_beta_gamma`` of each particle;
-        scalars ``mean_Bx|y|z``, ``B_rms`` and ``reference_field``; coordinate ``path`` the path length in the
+        scalars ``mean_Bx|y|z``, ``B_rms`` (of the first snapshot where they evolve) and ``reference_field``; ``time``
+        of the saved points where the field evolves; coordinate ``path`` the path length in the
         field's length unit; attrs ``boundary_x|y|z``.  ``mu`` is NaN where the field is 0.
 
     Raises
@@ -137,6 +164,8 @@ def trace(
     MmfieldsWarning
         If steps given as a length are longer than a cell, or a gyroradius meets too few modes.
     """
+    evolution = require_evolving(evolve, electric)
+    pusher = pusher or ("boris" if electric is not None else None)
     rule = Rule(step, step_unit, interpolation, scattering, pusher, local_field, cell_fraction)
     check_options(rule, particles_per_task, block)
     check_particles(particles)
@@ -145,27 +174,50 @@ def trace(
     require_same_units(field, particles)
     known = carried(field, particles)
     rule, distance, save = _in_units(xr.Dataset(attrs=known), rule, distance, save)
-    if pusher is None and (light_speed is not None or "momentum" in particles):
+    if pusher is None and ((light_speed is not None and evolution is None) or "momentum" in particles):
         raise ArgumentError(
             f"light_speed={light_speed!r}, or particles that an electric field has moved: give pusher=... too"
         )
     path = {"distance": distance, "save": save, "per_task": particles_per_task}
     if isinstance(field, Synthetic):
-        if pusher is not None:
-            raise ArgumentError("a field on no grid has no electric field: leave pusher out")
-        if block is not None:
-            raise ArgumentError(f"block={block}: a field on no grid is not divided, leave it out")
-        if interpolation != "linear":
-            raise ArgumentError(f"interpolation={interpolation!r}: a field on no grid has none, leave it out")
-        result = _trace_one(
-            of_synthetic(field, rule.scattering), particles, replace(rule, interpolation=field.label()), **path
-        )
+        _check_synthetic(pusher if electric is None else None, block, interpolation)
+        source = _of_synthetic(field, rule, particles, evolution, electric)
+        result = _trace_one(source, particles, replace(rule, interpolation=field.label()), **path)
         return result.assign_attrs(_density_of_modes(field, read(particles))).assign_attrs(known)
-    names = components(field)
-    if extra := [d for d in field[names[0]].dims if d not in SPATIAL]:
-        runs = _over(field, particles, str(extra[0]), rule, (light_speed, block), path)
-        return runs.assign_attrs(known)
-    return _trace_one(_source(field, rule, light_speed, block), particles, rule, **path).assign_attrs(known)
+    options = (light_speed, block, electric)
+    extra = [str(d) for d in field[components(field)[0]].dims if d not in SPATIAL]
+    if evolution is not None:
+        clock = clock_of(field, particles, evolution, light_speed)
+        result = _trace_one(_source(field, rule, options, clock), particles, rule, **path)
+    elif extra:
+        result = _over(field, particles, extra[0], rule, options, path)
+    else:
+        result = _trace_one(_source(field, rule, options), particles, rule, **path)
+    return result.assign_attrs(known)
+
+
+def _of_synthetic(
+    field: Synthetic, rule: Rule, particles: xr.Dataset, evolution: Evolution | None, electric: str | None
+) -> Source:
+    """Waves at rest, or in time, which is counted as path of light."""
+    if electric == "stored":
+        raise ArgumentError("electric='stored': a field on no grid stores none, give electric='ideal'")
+    if evolution is None and electric is None:
+        return of_synthetic(field, rule.scattering)
+    start = 0.0 if evolution is None else start_of_path(particles, evolution)
+    return of_waves(field, rule.scattering, Moving(start, evolution is None))
+
+
+def _check_synthetic(pusher: str | None, block: int | None, interpolation: str) -> None:
+    """Refuse what makes no sense for a field on no grid."""
+    if pusher is not None:
+        raise ArgumentError(
+            "a field on no grid has no electric field: leave pusher out, or give electric='ideal' with waves that move"
+        )
+    if block is not None:
+        raise ArgumentError(f"block={block}: a field on no grid is not divided, leave it out")
+    if interpolation != "linear":
+        raise ArgumentError(f"interpolation={interpolation!r}: a field on no grid has none, leave it out")
 
 
 def _in_units(units: xr.Dataset, rule: Rule, distance: Any, save: Any) -> tuple[Rule, float, Any]:
@@ -188,9 +240,17 @@ def _density_of_modes(field: Synthetic, particles: Ensemble) -> dict[str, str]:
     return {"sparse_modes": said} if said else {}
 
 
-def _source(field: xr.Dataset, rule: Rule, light_speed: float | None, block: int | None) -> Source:
-    c = None if rule.pusher is None else light_speed_of(field, light_speed)
-    return of_snapshot(field, rule.interpolation, rule.scattering, c, block)
+def _source(field: xr.Dataset, rule: Rule, options: tuple[Any, ...], clock: Clock | None = None) -> Source:
+    """A field for the kernel; `options` are the speed of light, the side of blocks, and which electric field acts."""
+    light_speed, block, electric = options
+    if clock is None and electric != "ideal":
+        c = None if rule.pusher is None else light_speed_of(field, light_speed)
+        return of_snapshot(field, rule.interpolation, rule.scattering, c, block)
+    if block is not None:
+        raise ArgumentError(f"block={block}: for fields at rest without electric='ideal'; leave it out")
+    electric = electric or ("stored" if rule.pusher else None)
+    series = field.drop_vars("time", errors="ignore").expand_dims(time=[0.0]) if clock is None else field
+    return of_series(series, clock or frozen(), rule, electric, light_speed)
 
 
 def _over(
@@ -200,9 +260,16 @@ def _over(
     runs = []
     for i in range(field.sizes[dim]):
         own = particles.isel({dim: i}, drop=True) if dim in particles.dims else particles
-        runs.append(_trace_one(_source(field.isel({dim: i}, drop=True), rule, *options), own, rule, **path))
+        runs.append(_trace_one(_source(field.isel({dim: i}, drop=True), rule, options), own, rule, **path))
     labels = field[dim] if dim in field.coords else dim
     return xr.concat(runs, labels, data_vars="all", coords="minimal", compat="override", combine_attrs="override")
+
+
+def _within(clock: Clock, path: np.ndarray, ensemble: Ensemble, rule: Rule) -> np.ndarray:
+    """Saved points that a series covers."""
+    if rule.pusher is None:
+        require_one_speed(ensemble.speed)
+    return clock.covered(path, ensemble.start, np.ones(1) if rule.pusher else ensemble.speed)
 
 
 def _trace_one(
@@ -217,6 +284,10 @@ def _trace_one(
     ensemble = read(particles.drop_vars("energy", errors="ignore"))
     said = check_step(rule, source, ensemble)
     path, longest = saved_lengths(distance, save, ensemble.start), rule.longest(source.cell, ensemble)
+    if source.moving is not None and rule.pusher is None:
+        require_one_speed(ensemble.speed)
+    if source.evolving is not None:
+        path = _within(source.evolving.clock, path, ensemble, rule)
     check_number(rule, np.diff(path, prepend=ensemble.start), longest, ensemble.radii)
     task = Task(
         source.geometry,
@@ -231,3 +302,7 @@ def _trace_one(
     )
     rows = saved_points(source, ensemble, longest, task, per_task)
     return labelled(rows, path, particles, ensemble, source, rule).assign_attrs(said)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

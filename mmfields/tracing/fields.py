@@ -1,7 +1,7 @@
 """What the tracing kernel takes of a field: a snapshot packed once for all tasks, or plane waves as they are."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,8 +24,11 @@ from mmfields.kernels.setup import Interpolation, Wall
 from mmfields.particles import reference_strength
 from mmfields.scattering import Scattering
 from mmfields.strength import PART, lazily, strengths
-from mmfields.tracing.blocks import Plan, divided, side_for
-from mmfields.tracing.packing import Form, whole
+from mmfields.tracing.blocks import Plan, Unread, divided, side_for
+from mmfields.tracing.evolution import Clock, require_series
+from mmfields.tracing.evolving import Evolving, Moving
+from mmfields.tracing.light import light_speed_of, light_speed_of_flow
+from mmfields.tracing.packing import Form, marks_of, whole
 from mmfields.tracing.spectral import SPECTRAL
 from mmfields.tracing.task import Geometry
 from mmfields.turbulence import Synthetic
@@ -56,6 +59,10 @@ class Source:
         Attrs with the units of lengths and of the field.
     plan : (Plan, Form), optional
         How the field is divided, and what becomes of it; data and mask are `Unread` then.
+    evolving : Evolving, optional
+        When snapshots of a series are met; data are `Unread` then.
+    moving : Moving, optional
+        Of waves that move.
     """
 
     data: Any
@@ -69,6 +76,8 @@ class Source:
     length: dict[str, str]
     strength: dict[str, str]
     plan: tuple[Plan, Form] | None = None
+    evolving: Evolving | None = None
+    moving: Moving | None = None
 
 
 def of_synthetic(field: Synthetic, scattering: Scattering | None) -> Source:
@@ -91,6 +100,31 @@ def of_synthetic(field: Synthetic, scattering: Scattering | None) -> Source:
         {**means, "B_rms": field.strength("rms")},
         {"units": "1"},
         field.units,
+    )
+
+
+def of_waves(field: Any, scattering: Scattering | None, moving: Moving) -> Source:
+    """Plane waves that move, or stand with all that flows in them.
+
+    Raises
+    ------
+    ArgumentError
+        If they have no frequencies.
+    """
+    import dask
+
+    if not getattr(field, "moves", False):
+        raise ArgumentError(
+            "evolve=... and electric='ideal' need waves with frequencies: mm.turbulence.plane_waves(..., "
+            "frequency='alfven', alfven_speed=...)"
+        )
+    still = of_synthetic(field, scattering)
+    parts, shortest = field.modes.sizes["mode"] + 1, field.shortest
+    return replace(
+        still,
+        data=dask.delayed(type(field).in_time)(field, dask_key_name=f"in-time-{identity(field)}"),
+        geometry=Geometry((parts, 1, 1), (0.0,) * 3, (shortest * parts, shortest, shortest), still.geometry.walls),
+        moving=moving,
     )
 
 
@@ -117,15 +151,13 @@ def of_snapshot(
     side: int | None,
 ) -> Source:
     """A snapshot; with its electric field where the speed of light is given; in blocks of a side where that is."""
-    names = components(field)
     if side is not None and interpolation == SPECTRAL:
         raise ArgumentError(
             "interpolation='spectral' needs the modes of the whole field: leave block out, or use 'cubic'"
         )
     if interpolation == SPECTRAL and (bad := [d for d, kind in boundaries(field).items() if kind != "periodic"]):
         raise SnapshotError(f"interpolation='spectral' needs periodic axes, and {bad} are not: use 'cubic'")
-    if odd := [n for n in names if field[n].dtype.kind not in "fiub"]:
-        raise SnapshotError(f"{odd[0]} is {field[odd[0]].dtype}: real numbers are needed, .real or .astype(float)")
+    _require_real(field)
     if light_speed is not None and interpolation == "faces":
         raise ArgumentError("interpolation='faces' is for B alone: use 'linear' or 'cubic' with an electric field")
     vectors, lazy = _vectors(field, interpolation, light_speed)
@@ -134,21 +166,82 @@ def of_snapshot(
     if side is None and interpolation != SPECTRAL:
         side = side_for(int(np.prod(geometry.cells)), len(vectors) * form.kind().itemsize + (mask is not None))
     if side is not None:
-        _require_lazy([field[name] for name in names])
+        _require_lazy([field[name] for name in components(field)])
         vectors = [lazily(vector) for vector in vectors]
     periodic = tuple(wall == Wall.PERIODIC for wall in geometry.walls[::-1])
     plan = None if side is None else Plan(geometry.cells[::-1], periodic, side)
     parts = [_grid_order(vector) for vector in vectors]
+    packed = whole(parts, mask, form) if plan is None else divided(parts, mask, form)
+    return Source(*packed, geometry, *_remembered(field, lazy, interpolation), plan and (plan, form))
+
+
+def of_series(series: xr.Dataset, clock: Clock, rule: Any, electric: str | None, light_speed: float | None) -> Source:
+    """Snapshots along time that are met by a clock; means are those of the first.
+
+    Parameters
+    ----------
+    series : xarray.Dataset
+    clock : Clock
+    rule : Rule
+    electric : {None, "stored", "ideal"}
+    light_speed : float, optional
+        In the unit of E over that of B, or of the velocity.
+    """
+    if rule.interpolation not in ("nearest", "linear", "cubic"):
+        raise ArgumentError(
+            f"interpolation={rule.interpolation!r}: 'nearest', 'linear' or 'cubic' is needed for fields that change, "
+            "or for electric='ideal'"
+        )
+    names = [*components(series), *_electric_names(series, electric)]
+    for name in names:
+        require_series(series, name)
+    _require_real(series)
+    one = series.isel(time=0, drop=True)
+    lazy = one.map(lazily, keep_attrs=True)
+    vectors = [lazily(series[name]) for name in names]
+    if electric is not None:
+        c = light_speed_of_flow(series, light_speed) if electric == "ideal" else light_speed_of(series, light_speed)
+        vectors = [*vectors[:3], *(vector / c for vector in vectors[3:])]
+    form, geometry, mask = _form(vectors, one, rule.interpolation), _geometry(one), _mask(lazy, rule.scattering)
+    size = 2 * len(names) * form.kind().itemsize
+    if side_for(int(np.prod(geometry.cells)), size) is not None:
+        raise SnapshotError(
+            f"two snapshots of {np.prod(geometry.cells) * size / 1e9:.3g} GB together are more than a third of a "
+            "worker's memory: give the workers more, or cut the box"
+        )
+    _require_lazy([series[name] for name in names])
     return Source(
-        *(whole(parts, mask, form) if plan is None else divided(parts, mask, form)),
+        Unread([_grid_order(vector) for vector in vectors]),
+        np.zeros(1),
+        marks_of(mask),
         geometry,
+        *_remembered(one, lazy, rule.interpolation),
+        evolving=Evolving(clock, form, electric == "ideal"),
+    )
+
+
+def _electric_names(series: xr.Dataset, electric: str | None) -> list[str]:
+    """Components of the second vector that is read."""
+    names = [] if electric is None else [f"{'E' if electric == 'stored' else 'u'}{d}" for d in SPATIAL]
+    if missing := [name for name in names if name not in series]:
+        raise SnapshotError(f"electric={electric!r} needs {', '.join(missing)}: ds.assign them")
+    return names
+
+
+def _require_real(field: xr.Dataset) -> None:
+    if odd := [n for n in components(field) if field[n].dtype.kind not in "fiub"]:
+        raise SnapshotError(f"{odd[0]} is {field[odd[0]].dtype}: real numbers are needed, .real or .astype(float)")
+
+
+def _remembered(field: xr.Dataset, lazy: xr.Dataset, interpolation: str) -> tuple[Any, ...]:
+    """What a source knows of a snapshot beside its numbers and its box."""
+    return (
         SPECTRAL if interpolation == SPECTRAL else Interpolation[interpolation.upper()],
         min(spacing(field).values()),
         dict(boundaries(field)),
         _means(lazy),
         unit_attrs(field[spatial_dims(field)[0]]),
-        unit_attrs(field[names[0]]),
-        plan and (plan, form),
+        unit_attrs(field[components(field)[0]]),
     )
 
 
@@ -199,7 +292,7 @@ def _require_lazy(vectors: Sequence[xr.DataArray]) -> None:
 def _grid_order(array: xr.DataArray) -> Any:
     """Over (z, y, x), with one cell along an axis that is missing."""
     order = SPATIAL[::-1]
-    return array.expand_dims([d for d in order if d not in array.dims]).transpose(*order).data
+    return array.expand_dims([d for d in order if d not in array.dims]).transpose(..., *order).data
 
 
 def _faces(field: xr.Dataset) -> list[xr.DataArray]:

@@ -7,6 +7,7 @@ import numpy as np
 
 from mmfields._compat import with_tasks
 from mmfields.cluster.stopping import hear_interrupts
+from mmfields.tracing import evolving
 from mmfields.tracing.blocks import particles_at_once
 from mmfields.tracing.ensemble import Ensemble, start_of
 from mmfields.tracing.fields import Source
@@ -36,12 +37,13 @@ def saved_points(source: Source, ensemble: Ensemble, longest: np.ndarray, task: 
     import dask.array as da
 
     hear_interrupts()
-    run: Any = run_task if source.plan is None else partial(run_in_blocks, divided=source.plan)
-    abreast = 1 if source.plan is None else len(longest)
+    run, in_sequence = _run_of(source), source.plan is not None or source.evolving is not None
+    abreast = len(longest) if in_sequence else 1
     if per_task is None:
         bytes_each = task.saved_type.itemsize * len(longest) * len(task.path)
+        many = evolving.particles_at_once if source.evolving else particles_at_once
         steps = float(task.intervals.sum() / np.median(longest)) if longest.size else 0.0
-        per_task = _per_task(ensemble.radii.size, steps) if source.plan is None else particles_at_once(bytes_each)
+        per_task = many(bytes_each) if in_sequence else _per_task(ensemble.radii.size, steps)
     return da.blockwise(
         *(run, "gps", source.data, None, source.electric, None, source.mask, None),
         *(apart(_particles(start_of(ensemble, longest), (abreast, per_task))), "gp"),
@@ -51,6 +53,14 @@ def saved_points(source: Source, ensemble: Ensemble, longest: np.ndarray, task: 
         dtype=task.saved_type,
         meta=np.empty((0, 0, 0), task.saved_type),
     )
+
+
+def _run_of(source: Source) -> Any:
+    if source.evolving is not None:
+        return partial(evolving.run_evolving, evolving=source.evolving)
+    if source.moving is not None:
+        return partial(evolving.run_waves, moving=source.moving)
+    return run_task if source.plan is None else partial(run_in_blocks, divided=source.plan)
 
 
 def field_of(rows: Any, name: str, dtype: Any) -> Any:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import gettempdir
@@ -9,23 +10,23 @@ from typing import Any
 from uuid import uuid4
 
 from mmfields._compat import host_of, locks, under_other_keys
-from mmfields.cluster.client import scratch
+from mmfields.cluster.client import scratch, thread_count
 from mmfields.cluster.progress import tell
 from mmfields.cluster.shared import owner
-from mmfields.cluster.stopping import StoppedError, is_cancelled
+from mmfields.cluster.stopping import StoppedError, is_cancelled, stop_own
 from mmfields.conventions import SnapshotError
 
 
 @contextmanager
-def hands() -> Iterator["Here | There"]:
-    """Who does the work: this process, or the workers of this host."""
+def hands(abreast: bool = False) -> Iterator["Here | There"]:
+    """Who does the work: this process, or the workers of this host; in this process one thread, or all `abreast`."""
     from distributed import get_worker, worker_client
 
     try:
         worker = get_worker()
     except ValueError:
         with _alone(Path(scratch() or gettempdir()), lambda: None):
-            yield Here()
+            yield Abreast() if abreast and thread_count() > 1 else Here()
         return
     task = worker.get_current_task()
     with worker_client() as client:
@@ -58,6 +59,8 @@ def _alone(folder: Path, check: Callable[[], None]) -> Iterator[None]:
 class Here:
     """One thing after the other."""
 
+    abreast = 1
+
     def compute(self, tasks: Sequence[Any]) -> None:
         import dask
 
@@ -70,12 +73,36 @@ class Here:
         tell(said)
 
 
+class Abreast(Here):
+    """All threads of this process."""
+
+    def __init__(self) -> None:
+        self.abreast = thread_count()
+
+    def compute(self, tasks: Sequence[Any]) -> None:
+        import dask
+
+        dask.compute(*tasks, scheduler="threads", num_workers=self.abreast)
+
+    def work(self, do: Callable[..., Any], tasks: Sequence[Any]) -> list[Any]:
+        with ThreadPoolExecutor(self.abreast) as pool:
+            waiting = [pool.submit(do, *task) for task in tasks]
+            try:
+                return [each.result() for each in waiting]
+            except BaseException:
+                for each in waiting:
+                    each.cancel()
+                stop_own()
+                raise
+
+
 class There:
     """The workers of this host."""
 
     def __init__(self, client: Any, worker: Any, task: Any) -> None:
         self.client, self.worker, self.task = client, worker, task
         self.host = host_of(worker.address)
+        self.abreast = sum(n for address, n in client.nthreads().items() if host_of(address) == self.host)
 
     def check(self) -> None:
         """Stop if what this is for has been cancelled."""

@@ -10,13 +10,11 @@ from uuid import uuid4
 
 import numpy as np
 
-from mmfields.cluster.client import client_in_force, memory_of_this_machine, one_host
+from mmfields.cluster.client import client_in_force, memory_of_this_machine, one_host, thread_count
 from mmfields.cluster.shared import Mapped, create_for_all, forget, view
 from mmfields.conventions import SnapshotError
 from mmfields.identity import array_identity
 
-# Schedulers of Dask that use one thread.
-SINGLE = ("sync", "synchronous", "single-threaded")
 # A file of a region: its path, first place and number of places (z, y, x).
 Region = tuple[str, tuple[int, ...], tuple[int, ...]]
 # A chunk in a file: the file's path, first place and number of places.
@@ -58,7 +56,6 @@ def whole(parts: Sequence[Any], mask: Any, form: Form) -> tuple[Any, Any, Any]:
     """
     import dask
 
-    marks = np.zeros((1, 1, 1), np.uint8) if mask is None else dask.delayed(np.ascontiguousarray, pure=True)(mask)
     three = [(list(parts[i : i + 3]), form.names[i : i + 3]) for i in range(0, len(parts), 3)]
     if form.spectral:
         made = [dask.delayed(_modes, pure=True)(*vector, names=names) for vector, names in three]
@@ -66,7 +63,14 @@ def whole(parts: Sequence[Any], mask: Any, form: Form) -> tuple[Any, Any, Any]:
         made = [_in_a_file(vector, names, form.kind) for vector, names in vectors(parts, form)]
     else:
         made = [_in_memory(vector, names, form) for vector, names in three]
-    return made[0], made[1] if made[1:] else np.zeros(1), marks
+    return made[0], made[1] if made[1:] else np.zeros(1), marks_of(mask)
+
+
+def marks_of(mask: Any) -> Any:
+    """A mask as the kernel takes it, of one cell where there is none."""
+    import dask
+
+    return np.zeros((1, 1, 1), np.uint8) if mask is None else dask.delayed(np.ascontiguousarray, pure=True)(mask)
 
 
 def vectors(parts: Sequence[Any], form: Form) -> Iterator[tuple[list[Any], tuple[str, ...]]]:
@@ -284,10 +288,7 @@ def _spline(part: np.ndarray, beyond: Sequence[str]) -> np.ndarray:
 
 def _shares(n: int) -> list[slice]:
     """An axis divided among the threads of Dask."""
-    import dask
-    from dask.system import CPU_COUNT
-
-    count = min(n, 1 if dask.config.get("scheduler", None) in SINGLE else CPU_COUNT)
+    count = min(n, thread_count())
     edges = [n * i // count for i in range(count + 1)]
     return [slice(low, high) for low, high in pairwise(edges)]
 
@@ -312,7 +313,7 @@ def _coefficients(part: Any, name: str, beyond: Sequence[str]) -> Any:
     """Coefficients of the cubic B-spline through the cells, one axis after the other in chunks that have all of it."""
     from scipy.ndimage import spline_filter1d
 
-    values = part.map_blocks(_finite_block, name, dtype=float)
+    values = finite(part, name, float)
     for axis, mode in enumerate(beyond):
         if part.shape[axis] > 1:
             values = values.rechunk({a: -1 if a == axis else "auto" for a in range(3)})
@@ -320,6 +321,11 @@ def _coefficients(part: Any, name: str, beyond: Sequence[str]) -> Any:
     return values
 
 
-def _finite_block(block: np.ndarray, name: str, block_info: Any = None) -> np.ndarray:
+def finite(part: Any, name: str, kind: Any) -> Any:
+    """A Dask array as numbers of a type, each block of which is refused where it is not finite."""
+    return part.map_blocks(_finite_block, name, kind, dtype=kind)
+
+
+def _finite_block(block: np.ndarray, name: str, kind: Any, block_info: Any = None) -> np.ndarray:
     require_finite(block, name, [low for low, _ in block_info[0]["array-location"]])
-    return block.astype(np.float64)
+    return block.astype(kind, copy=False)

@@ -9,7 +9,6 @@ import xarray as xr
 from mmfields.conventions import (
     ArgumentError,
     SnapshotError,
-    components,
     require_number,
     require_plain,
     require_whole,
@@ -98,24 +97,6 @@ def check_particles(particles: xr.Dataset) -> None:
     if not particles.sizes.get("particle", 0):
         found = "holds none" if "particle" in particles.dims else "is not there; keep it, particles.isel(particle=[0])"
         raise SnapshotError(f"at least one particle is needed: dim 'particle' {found}")
-
-
-def light_speed_of(field: xr.Dataset, given: float | None) -> float:
-    """Speed of light in the unit of E over that of B."""
-    from astropy import constants, units
-
-    electric, magnetic = (field[name].attrs.get("units", "1") for name in (components(field, "E")[0], "Bx"))
-    if given is not None:
-        return require_number(given, "light_speed", np.finfo(float).tiny)
-    try:
-        if electric != "1" and magnetic != "1":
-            return float((constants.c / (units.Unit(electric) / units.Unit(magnetic))).to(""))
-    except (ValueError, units.UnitsError):
-        pass
-    raise SnapshotError(
-        f"E in {electric!r} and B in {magnetic!r} do not say what the speed of light is: give light_speed=..., in the "
-        "unit of E over that of B (1 where both have one unit)"
-    )
 
 
 def check_number(rule: Rule, intervals: np.ndarray, longest: np.ndarray, radii: np.ndarray) -> None:

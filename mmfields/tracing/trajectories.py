@@ -52,6 +52,8 @@ def labelled(
     """
     kind = "light's path c t" if rule.pusher else "path length"
     coords = {"path": ("path", path, {**source.length, "long_name": kind})}
+    if source.evolving is not None and source.evolving.clock.notes:
+        coords["time"] = _times(path, ensemble, source, rule)
     if not ensemble.single:
         coords["gyroradius"] = particles["gyroradius"].drop_vars("energy", errors="ignore")
     if "energy" in particles.coords:  # beside an electric field the energy of each point is a variable
@@ -69,6 +71,14 @@ def labelled(
         return result
     radius = ensemble.label(ensemble.radii).assign_attrs(particles["gyroradius"].attrs)
     return result.isel(gyroradius=0).assign_coords(gyroradius=radius.isel(gyroradius=0))
+
+
+def _times(path: np.ndarray, ensemble: Ensemble, source: Source, rule: Rule) -> tuple[Any, ...]:
+    """Times of the saved points: over ``path``, and over gyroradii where particles of these are not as fast."""
+    clock, speed = source.evolving.clock, np.ones(1) if rule.pusher else ensemble.speed[:, 0]
+    notes = {**clock.notes, "long_name": "time"}
+    times = clock.time_at(path, speed)
+    return ("path", times[0], notes) if (speed == speed[0]).all() else (("gyroradius", "path"), times, notes)
 
 
 def _speed(result: xr.Dataset, ensemble: Ensemble, rule: Rule) -> xr.DataArray:
@@ -119,12 +129,28 @@ def _attrs(particles: xr.Dataset, ensemble: Ensemble, source: Source, rule: Rule
         "step_unit": rule.unit,
         "step_rule": rules[rule.unit],
         "path_kind": "light" if rule.pusher else "particle",
+        **_evolution_attrs(source, rule),
         "scattering": rule.scattering.label() if rule.scattering is not None else "none",
         **{f"boundary_{d}": kind for d, kind in source.walls.items()},
         **({"charge_sign": -1} if (ensemble.sign < 0).all() else {}),
         **{k: v for k, v in particles.attrs.items() if k in KEPT_ATTRS},
         **_shared(particles, ensemble),
     }
+
+
+def _evolution_attrs(source: Source, rule: Rule) -> dict[str, Any]:
+    """What the field was in time, where it was not simply a snapshot with its own electric field."""
+    if source.moving is not None:
+        said = {"electric": "ideal"} if rule.pusher else {}
+        waves = {"evolution": "waves of given frequencies", "start_time": source.moving.start}
+        return said if source.moving.still else {**said, **waves}
+    if source.evolving is None:
+        return {}
+    clock, said = source.evolving.clock, {"electric": "ideal"} if source.evolving.ideal else {}
+    if not clock.notes:
+        return said
+    span = f"linear between {len(clock.times)} snapshots from {clock.times[0]:g} to {clock.times[-1]:g}"
+    return {**said, "evolution": f"{span}, {clock.outside} outside", "start_time": clock.start}
 
 
 def _shared(particles: xr.Dataset, ensemble: Ensemble) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Diffusion coefficients from displacements."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import xarray as xr
@@ -28,8 +29,8 @@ def running_diffusion(
     trajectories: xr.Dataset,
     *,
     direction: str | Sequence[float] | None = None,
-    frame: str = "mean",
-    drift: str = "kept",
+    frame: Literal["mean", "local"] = "mean",
+    drift: Literal["kept", "removed"] = "kept",
 ) -> xr.Dataset:
     """Running diffusion coefficients against path length.
 
@@ -77,8 +78,8 @@ def diffusion(
     *,
     window: float = 0.5,
     direction: str | Sequence[float] | None = None,
-    frame: str = "mean",
-    drift: str = "kept",
+    frame: Literal["mean", "local"] = "mean",
+    drift: Literal["kept", "removed"] = "kept",
 ) -> xr.Dataset:
     """Plateau of the diffusion coefficients.
 
@@ -274,8 +275,8 @@ def bootstrap(
     over: str = "particle",
     window: float = 0.5,
     direction: str | Sequence[float] | None = None,
-    frame: str = "mean",
-    drift: str = "kept",
+    frame: Literal["mean", "local"] = "mean",
+    drift: Literal["kept", "removed"] = "kept",
 ) -> xr.Dataset:
     """Plateau with errors by the bootstrap: particles, or whole realizations, drawn again with replacement.
 

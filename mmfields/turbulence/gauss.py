@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import DTypeLike
 
 from mmfields._compat import all_chunks
+from mmfields._types import Chunks
 from mmfields.conventions import SPATIAL, require_number, require_vector, require_whole, unit_vector
 from mmfields.errors import ArgumentError, MmfieldsWarning
 from mmfields.fourier.transform import backward_modes, wavenumbers
@@ -116,8 +118,8 @@ def gaussian(
     rms: float = 1.0,
     mean_field: Sequence[float] = (0.0, 0.0, 0.0),
     seed: int,
-    chunks: Any = None,
-    dtype: Any = np.float64,
+    chunks: Chunks = None,
+    dtype: DTypeLike = np.float64,
     units: Mapping[str, str] | None = None,
 ) -> xr.Dataset:
     """Periodic snapshot of a Gaussian random field of a given spectrum, free of divergence on the grid.

@@ -20,6 +20,7 @@ from mmfields.conventions import (
 from mmfields.errors import ArgumentError, SnapshotError
 from mmfields.provenance import verb
 from mmfields.turbulence.base import Synthetic
+from mmfields.turbulence.moving import MOVING, Frequency, moving, rows_in_time
 from mmfields.turbulence.shapes import Shape, numbers_of, require_convention, require_limits, shape_of, values_of
 
 WAVE_VARIABLES = ("kx", "ky", "kz", "ax", "ay", "az", "phase")
@@ -35,7 +36,9 @@ class PlaneWaves(Synthetic):
     ----------
     modes : xarray.Dataset
         Over ``mode``: wavevectors ``kx ky kz`` [rad per length unit], amplitudes ``ax ay az`` [field unit],
-        ``phase`` [rad]; may be stored, looked into and edited.  Loaded now where they are lazy.
+        ``phase`` [rad]; may be stored, looked into and edited.  Loaded now where they are lazy.  Waves that move have
+        ``omega`` [rad per length of light's path] too, and amplitudes ``ux uy uz`` of the velocity over that of light:
+        cos(k_n·x + phase_n - omega_n c t), which ``mm.trace(..., evolve=True)`` takes, all waves at every step.
     mean_field : (float, float, float)
         B_0.
     error : float
@@ -61,9 +64,13 @@ class PlaneWaves(Synthetic):
         object.__setattr__(self, "modes", self.modes.compute())
         if any(self.modes[n].dims != ("mode",) for n in WAVE_VARIABLES) or not self.modes.sizes["mode"]:
             raise SnapshotError(f"modes: at least one, along the dim 'mode', is needed; found {dict(self.modes.sizes)}")
-        if bad := {n: str(self.modes[n].dtype) for n in WAVE_VARIABLES if self.modes[n].dtype.kind not in "fiu"}:
+        lacking = [n for n in MOVING if n not in self.modes]
+        if 0 < len(lacking) < len(MOVING) or any(self.modes[n].dims != ("mode",) for n in MOVING if not lacking):
+            raise SnapshotError(f"modes: waves that move need {', '.join(MOVING)} along 'mode', or none of these")
+        given = (*WAVE_VARIABLES, *(MOVING if not lacking else ()))
+        if bad := {n: str(self.modes[n].dtype) for n in given if self.modes[n].dtype.kind not in "fiu"}:
             raise SnapshotError(f"modes: real numbers are needed, found {bad}")
-        if bad := [n for n in WAVE_VARIABLES if not np.isfinite(self.modes[n].values).all()]:
+        if bad := [n for n in given if not np.isfinite(self.modes[n].values).all()]:
             raise SnapshotError(f"modes: {bad} is not finite")
         if (still := np.flatnonzero(self.wavenumbers() == 0)).size:
             raise SnapshotError(f"modes: mode {still[0]} has wavenumber 0; what is constant belongs into mean_field")
@@ -129,6 +136,61 @@ class PlaneWaves(Synthetic):
     def label(self) -> str:
         how = "all at every step" if self.error == 0 else f"to {self.error:g} of their rms"
         return f"{self.modes.sizes['mode']} plane waves, {how}"
+
+    @property
+    def moves(self) -> bool:
+        """Whether the waves have frequencies."""
+        return "omega" in self.modes
+
+    def in_time(self) -> np.ndarray:
+        """Rows of moving waves as the kernel takes them."""
+        return rows_in_time(self.modes, self.mean_field)
+
+    def at_time(self, time: float) -> "PlaneWaves":
+        """The waves as they stand at a time, as a field at rest.
+
+        Parameters
+        ----------
+        time : float
+            As path of light, in the length unit.
+        """
+        moved = self.modes["phase"] - (self.modes["omega"] * require_number(time, "time") if self.moves else 0.0)
+        phase = moved.assign_attrs(self.modes["phase"].attrs)
+        modes = self.modes.drop_vars(MOVING, errors="ignore").assign(phase=phase)
+        return PlaneWaves(modes, self.mean_field, self.error)
+
+    def flow(self, time: float = 0.0) -> "PlaneWaves":
+        """The velocity of the plasma over that of light at a time, as a field of its own.
+
+        Raises
+        ------
+        SnapshotError
+            If the waves do not move.
+        """
+        if not self.moves:
+            raise SnapshotError("waves without frequencies have no flow: plane_waves(..., frequency='alfven')")
+        own = self.modes.drop_vars(["ax", "ay", "az"]).rename({f"u{d}": f"a{d}" for d in SPATIAL})
+        still = xr.zeros_like(self.modes[["ux", "uy", "uz"]])
+        return PlaneWaves(own.assign(still.data_vars), (0.0, 0.0, 0.0), self.error).at_time(time)
+
+    def to_series(self, grid: xr.Dataset | Any, times: Sequence[float]) -> xr.Dataset:
+        """Snapshots of moving waves on a grid, with ``ux uy uz`` over the speed of light.
+
+        Parameters
+        ----------
+        grid : xarray.Dataset or mapping
+            As of :meth:`to_dataset`.
+        times : sequence of float
+            As path of light, in the length unit; ``mm.trace(series, ..., evolve=True, light_speed=1.0)``.
+        """
+        parts = []
+        for time in require_values(times, "times").tolist():
+            flow = self.flow(time).to_dataset(grid)
+            named = flow.rename({f"B{d}": f"u{d}" for d in SPATIAL})
+            for d in SPATIAL:
+                named[f"u{d}"].attrs = {"units": "1", "long_name": f"bulk velocity along {d} over that of light"}
+            parts.append(self.at_time(time).to_dataset(grid).assign(named.data_vars))
+        return xr.concat(parts, "time", combine_attrs="override").assign_coords(time=("time", list(times)))
 
     def kernel_form(self) -> tuple[int, int]:
         from mmfields.kernels.setup import Interpolation
@@ -199,6 +261,8 @@ def plane_waves(
     slab_fraction: float = 0.2,
     helicity: float = 0.0,
     modes_per_octave: float | Callable[[np.ndarray], np.ndarray] | None = None,
+    frequency: Frequency | None = None,
+    alfven_speed: float | None = None,
     seed: int,
     error: float = 1e-6,
 ) -> PlaneWaves:
@@ -232,6 +296,11 @@ def plane_waves(
         Instead of a number of modes: how dense they are, everywhere or as a function of k [rad per length unit].
         Where gyroradii exceed the outer scale, the diffusion coefficient needs some 400 there; 50 make it 40 %
         too large.
+    frequency : "alfven" or callable, optional
+        Let the waves move, and the plasma with them: by v_A |k_par| along k, so that half of them go either way along
+        the mean field; or by omega(kx, ky, kz) [rad per length of light's path], 0 across it.
+    alfven_speed : float, optional
+        v_A over the speed of light, for ``alfven``.
     seed : int
         Everything random follows from it.
     error : float
@@ -273,7 +342,10 @@ def plane_waves(
     table = _table(vectors, first, second, size, 2 * np.pi * draws[3], helicity)
     label = {"spectrum": float(spectrum)} if isinstance(spectrum, int | float) else {"spectrum": repr(spectrum)}
     notes = {"seed": int(seed), "rms": float(rms), "geometry": geometry, "helicity": float(helicity), **label}
-    return PlaneWaves(table.assign_attrs(notes), mean, error)
+    table = table.assign_attrs(notes)
+    if frequency is None and alfven_speed is not None:
+        raise ArgumentError(f"alfven_speed={alfven_speed!r} goes with frequency='alfven': give that too")
+    return PlaneWaves(table if frequency is None else moving(table, mean, frequency, alfven_speed), mean, error)
 
 
 def _spaced(modes: Any, k_min: Any, k_max: Any, density: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -15,7 +15,7 @@ from distributed import Client, LocalCluster
 from numba import njit
 
 import mmfields as mm
-from mmfields.kernels import saved, trace
+from mmfields.kernels import evolving, saved, trace
 from mmfields.kernels.batch import PARTICLE, new_batch
 from mmfields.kernels.setup import AHEAD, AHEAD_OF_LARGE, LARGE, Interpolation, Patches, Wall, new_setup
 from mmfields.tracing import graph
@@ -114,6 +114,49 @@ def kernels(n: int) -> None:
         rate, own = PARTICLES * steps / took / 1e6, took * STEPS / steps
         print(f"{n}^3 {name:26s} {rate:6.1f} million steps/s, {middle['naive loop'] / own:.2f} times the naive loop, "
               f"{own / middle['linear']:.2f} times the time of linear", flush=True)  # fmt: skip
+
+
+def in_time(n: int) -> None:
+    """Between two snapshots against through one, and E = -u x B at the particle against a stored E, in the same run."""
+    rng = np.random.default_rng(0)
+    vectors = [s * rng.standard_normal((n, n, n, 3), dtype=np.float32) for s in (1.0, 1.0, 0.01, 0.01)]
+    parts = {"b": vectors[:1], "e": vectors[2:3], "b, b": vectors[:2], "b, b, u, u": vectors}
+    flat = {name: np.append(np.concatenate(part, -1).ravel(), np.float32(0)) for name, part in parts.items()}
+    for data in flat.values():
+        data.flags.writeable = False
+    particles = np.zeros(PARTICLES, PARTICLE)
+    for name in "xyz":
+        particles[name] = rng.random(PARTICLES) * n
+    particles["vx"] = particles["momentum"] = particles["alive"] = 1
+    particles["rigidity"], particles["mass"], particles["longest"] = RADIUS, 0.1, 0.1 * RADIUS
+    plan, window = np.zeros(1, trace.INTERVAL), np.zeros(1, evolving.WINDOW)
+    plan["count"], plan["step"] = STEPS, 0.1 * RADIUS
+    plan["length"] = plan["end"] = STEPS * 0.1 * RADIUS
+    window["inverse"] = 1 / plan["end"]
+
+    def run(kind, driven, moving):
+        ahead = AHEAD if flat["b"].nbytes < LARGE else AHEAD_OF_LARGE
+        box = (n,) * 3, np.zeros(3), np.full(3, float(n)), np.zeros(3, int)
+        setup = new_setup(*box, kind, pusher=driven, ahead=ahead)
+        kinds = ("always", "local", "driven") if driven else ("always",)
+        rows = {name: (PARTICLES, 1) if name in kinds else (0, 0) for name in saved.KINDS._fields}
+        out = saved.Saved(*(np.empty(rows[name], own) for name, own in saved.KINDS._asdict().items()))
+        window["stride"], window["ideal"] = 12 if driven else 6, driven
+        rest = particles.copy(), np.arange(PARTICLES), plan, out
+        if moving:
+            pair = evolving.Pair(flat["b, b, u, u" if driven else "b, b"], np.zeros(1) if driven else None, None)
+            return evolving.trace_evolving(new_batch(), setup, window, pair, *rest)
+        entry = trace.trace_guarded if driven else trace.trace_plain
+        return entry(new_batch(), setup, trace.Fields(flat["b"], flat["e"] if driven else None, None, None), *rest)
+
+    for kind in (Interpolation.LINEAR, Interpolation.CUBIC):
+        for driven in (0, 1):
+            calls = {moving: lambda moving=moving: run(kind, driven, moving) for moving in (False, True)}  # noqa: B023
+            times = {moving: [seconds(call) for _ in range(6)][1:] for moving, call in calls.items()}
+            still, moving = (statistics.median(values) for values in times.values())
+            what = "E = -u x B against E" if driven else "B"
+            ratio = f"{still / moving:.2f} of the rate at rest, of 0.6"
+            print(f"{n}^3 {kind.name.lower():7s} in time, {what:20s} {ratio}", flush=True)
 
 
 def under_dask() -> None:
@@ -223,6 +266,8 @@ print(f"running_diffusion of 10^6 particles x 100 saves: kappa_xx = {float(k.kap
 def main() -> None:
     kernels(64)
     kernels(256)
+    in_time(64)
+    in_time(256)
     under_dask()
     processes()
     streaming()

@@ -1,0 +1,252 @@
+"""Particles through a series, window by window: two snapshots are in memory at a time, and each is read once."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import product
+from tempfile import TemporaryDirectory
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+
+from mmfields.cluster.client import memory_of_this_machine, scratch, workers_in_force
+from mmfields.cluster.shared import create, view
+from mmfields.cluster.stopping import stoppable
+from mmfields.kernels.setup import Patches
+from mmfields.tracing.blocks import RESULT, Unread
+from mmfields.tracing.evolution import Clock
+from mmfields.tracing.hands import Here, hands
+from mmfields.tracing.packing import Form, finite, vectors
+from mmfields.tracing.task import Task, as_kernel_takes_it, plan_of, ready
+
+# Particles of a full batch, and groups of them for each thread.
+BATCH, GROUPS = 64, 4
+
+
+@dataclass(frozen=True)
+class Evolving:
+    """What a run through a series knows beside its task.
+
+    Parameters
+    ----------
+    clock : Clock
+    form : Form
+        What becomes of the components.
+    ideal : bool
+        Whether the second vector is a velocity over that of light.
+    """
+
+    clock: Clock
+    form: Form
+    ideal: bool
+
+    @property
+    def stride(self) -> int:
+        """Numbers of a cell, in both snapshots."""
+        return 2 * len(self.form.names)
+
+
+def particles_at_once(bytes_each: int) -> int:
+    """So many of whose trajectories are put together at once; more than of a field at rest, as each reads the series.
+
+    An eighth of the memory of this machine or of a worker.
+    """
+    limits = [memory for memory, _ in workers_in_force() if memory]
+    return max(1, max(RESULT, min(limits, default=memory_of_this_machine()) // 8) // bytes_each)
+
+
+def run_evolving(
+    series: Unread, _: Any, mask: Any, particles: np.ndarray, reference: np.ndarray, *, task: Task, evolving: Evolving
+) -> np.ndarray:
+    """As `run_task` for several gyroradii, (gyroradius, particle, save), window after window.
+
+    Parameters
+    ----------
+    series : Unread
+        Components over (time, z, y, x).
+    mask : (z, y, x) array
+    particles : (gyroradius, particle) array
+    reference : scalar
+    task : Task
+    evolving : Evolving
+    """
+    out = np.empty((*particles.shape, len(task.path)), task.saved_type)
+    starts = [ready(each, float(reference), task) for each in particles]
+    speeds = [1.0 if task.pusher else float(1 / np.hypot(1.0, each["mass"][0])) for each in starts]
+    plans = [evolving.clock.windows(task.path, task.start, speed) for speed in speeds]
+    run, numbers = uuid4().hex, np.unique(np.concatenate([number for _, number in plans])).tolist()
+    with hands(abreast=True) as own, _places(series.arrays[0].shape[1:], evolving, own) as places:
+        held: dict[int, int] = {}
+        for i, number in enumerate(numbers):
+            _hold(number, held, series, places, own)
+            for g, (each, (ends, windows), speed) in enumerate(zip(starts, plans, speeds, strict=True)):
+                if (windows == number).any():
+                    part = _part(ends, windows, number, task)
+                    window = _window(number, evolving, speed)
+                    _through(each, part, (places, window, mask), own, out[g])
+            own.report({"what": "trace in time", "run": run, "windows": i + 1, "share": (i + 1) / len(numbers)})
+    return out
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a window is of a run: a task of its own, and the number among saved points of each of its ends, or -1."""
+
+    task: Task
+    saves: np.ndarray
+
+
+def _part(ends: np.ndarray, windows: np.ndarray, number: int, task: Task) -> Part:
+    own = np.flatnonzero(windows == number)
+    begin = ends[own[0] - 1] if own[0] else task.start
+    there = np.searchsorted(task.path, ends)
+    saves = np.where(task.path[there] == ends, there, -1)
+    return Part(replace(task, start=float(begin), path=ends[own]), saves[own])
+
+
+def _window(number: int, evolving: Evolving, speed: float) -> dict[str, Any]:
+    """Fields of the kernel's window."""
+    marks, early = evolving.clock.paths(speed), max(number, 0)
+    between = 0 <= number < len(marks) - 1
+    return {
+        "begin": marks[early] if between else 0.0,
+        "inverse": 1 / (marks[early + 1] - marks[early]) if between else 0.0,
+        "early": early % 2,
+        "stride": evolving.stride,
+        "ideal": evolving.ideal,
+    }
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where two snapshots lie: an array of this process, or the path of a file that others map too."""
+
+    data: Any
+    cells: tuple[int, ...]
+    evolving: Evolving | None
+
+    @property
+    def numbers(self) -> np.ndarray:
+        """All of them, flat, to be read."""
+        return view(self.data, self.evolving.form.kind) if isinstance(self.data, str) else np.asarray(self.data).view()
+
+
+class _Column:
+    """One component of one of the two snapshots, a place for chunks as they come."""
+
+    def __init__(self, places: Places, column: int) -> None:
+        self.places, self.column = places, column
+
+    def write(self, corner: tuple[int, ...], chunk: np.ndarray) -> None:
+        own = self.places
+        flat = view(own.data, own.evolving.form.kind, "r+") if isinstance(own.data, str) else own.data
+        where = tuple(slice(low, low + n) for low, n in zip(corner, chunk.shape, strict=True))
+        flat[:-1].reshape(*own.cells, own.evolving.stride)[(*where, self.column)] = chunk
+
+    def writes(self, part: Any) -> list[Any]:
+        """Tasks that write all of a Dask array, delayed."""
+        import dask
+
+        corners = product(*([0, *np.cumsum(widths[:-1]).tolist()] for widths in part.chunks))
+        write = dask.delayed(_write, pure=False)
+        return [write(self, corner, chunk) for corner, chunk in zip(corners, part.to_delayed().ravel(), strict=True)]
+
+
+def _write(column: _Column, corner: tuple[int, ...], chunk: np.ndarray) -> None:
+    column.write(tuple(corner), chunk)
+
+
+@contextmanager
+def _places(cells: tuple[int, ...], evolving: Evolving, own: Any) -> Iterator[Places]:
+    size, kind = int(np.prod(cells)) * evolving.stride + 1, evolving.form.kind
+    if isinstance(own, Here):
+        yield Places(np.zeros(size, kind), cells, evolving)
+        return
+    with TemporaryDirectory(prefix="mmfields-", dir=scratch()) as folder:
+        yield Places(create(size, kind, folder), cells, evolving)
+
+
+def _hold(number: int, held: dict[int, int], series: Unread, places: Places, own: Any) -> None:
+    """Read what a window needs and is not there: snapshots of even and of odd numbers have a place each."""
+    form, last = places.evolving.form, series.arrays[0].shape[0] - 1
+    for snapshot in sorted({max(number, 0), min(number + 1, last)}):
+        place, tasks = snapshot % 2, []
+        if held.get(place) == snapshot:
+            continue
+        for v, (three, names) in enumerate(vectors([array[snapshot] for array in series.arrays], form)):
+            for c, (part, name) in enumerate(zip(three, names, strict=True)):
+                checked = part if form.beyond else finite(part, name, form.kind)
+                tasks += _Column(places, 6 * v + 3 * place + c).writes(checked)
+        own.compute(tasks)
+        held[place] = snapshot
+
+
+def _through(particles: np.ndarray, part: Part, where: tuple[Any, ...], own: Any, out: np.ndarray) -> None:
+    """All particles of a gyroradius through a window; they and their saved points are changed."""
+    size = BATCH * max(1, -(-len(particles) // (BATCH * GROUPS * own.abreast)))
+    spans = [slice(first, first + size) for first in range(0, len(particles), size)]
+    work = [(*where, particles[span], part) for span in spans]
+    saved = part.saves[part.saves >= 0]
+    for span, (group, rows) in zip(spans, own.work(advance, work), strict=True):
+        particles[span] = group
+        out[span, saved] = rows
+
+
+def advance(
+    places: Places, window: dict[str, Any], mask: Any, group: np.ndarray, part: Part
+) -> tuple[np.ndarray, np.ndarray]:
+    """Particles through the intervals of a window.
+
+    Returns
+    -------
+    (n,) array
+        Particles as they are then.
+    (n, s) array
+        Saved points.
+    """
+    from mmfields.kernels.batch import new_batch
+    from mmfields.kernels.evolving import WINDOW, Pair, trace_evolving
+
+    task, own = part.task, np.array(group)
+    data = as_kernel_takes_it(places.numbers)
+    sorted_ = not (task.even or task.fraction > 0)
+    order = np.argsort(own["longest"], kind="stable") if sorted_ else np.arange(len(own))
+    plan = plan_of(task, own)
+    plan["save"] = np.where(part.saves < 0, -1, np.cumsum(part.saves >= 0) - 1)
+    kept = int((part.saves >= 0).sum())
+    out = task.room(len(own), kept)
+    marks = as_kernel_takes_it(mask) if task.patches == Patches.MASK else None
+    fields = Pair(data, np.zeros(1) if task.pusher else None, marks)
+    here, setup = np.zeros(1, WINDOW), task.setup(data.nbytes)
+    for name, value in window.items():
+        here[name] = value
+    stoppable(lambda: trace_evolving(new_batch(), setup, here, fields, own, order, plan, out), setup)
+    return own, task.together(out)
+
+
+@dataclass(frozen=True)
+class Moving:
+    """What a run through waves knows of time beside its task.
+
+    Parameters
+    ----------
+    start : float
+        Time at which the path is 0, as path of light.
+    still : bool
+        Whether the waves stand as they are at time 0.
+    """
+
+    start: float
+    still: bool
+
+
+def run_waves(
+    rows: np.ndarray, _: Any, mask: Any, particles: np.ndarray, reference: Any, *, task: Task, moving: Moving
+) -> np.ndarray:
+    """As `run_task`, through waves that move, or stand with all that flows in them."""
+    own = ready(particles[0], float(reference), task)
+    speed = 1.0 if task.pusher else float(1 / np.hypot(1.0, own["mass"][0]))
+    window = {"begin": -moving.start * speed, "inverse": 0.0 if moving.still else 1 / speed, "ideal": True}
+    whole = Part(task, np.arange(len(task.path)))
+    return advance(Places(rows, (), None), window, mask, own, whole)[1][None]
