@@ -234,7 +234,7 @@ def test_command_line_refuses_a_store_that_holds_something_else(stored, name, mo
     assert run(stored, *first)[0] == 0
     assert run(stored, *first)[0] == 0, "the same again is no other"
     status, output = run(stored, *second)
-    assert status == 2 and "already holds other data" in output and said in output and "overwrite=True" in output
+    assert status == 2 and "already holds other data" in output and said in output and "--overwrite" in output
     assert run(stored, *second, "--overwrite")[0] == 0
 
 
