@@ -91,6 +91,7 @@ SAME = {  # those whose results are one, whatever the units of the snapshot
     "spectra.power": lambda ds, one: mm.spectra.power(ds),
     "spectra.power2d": lambda ds, one: mm.spectra.power2d(ds),
     "spectra.reduced_spectrum": lambda ds, one: mm.spectra.reduced_spectrum(ds, axis="y"),
+    "spectra.correlation_length": lambda ds, one: mm.spectra.correlation_length(ds),
     "spectra.cross": lambda ds, one: mm.spectra.cross(ds, "Bx", "n"),
     "spectra.coherence": lambda ds, one: mm.spectra.coherence(ds, "Bx", "n"),
     "spectra.correlation": lambda ds, one: mm.spectra.correlation(ds, axis="x"),
@@ -190,7 +191,7 @@ NONE = {
     "spectra": {"area_to_first_zero", "field_count"},
     "anisotropy": {"LENGTHS", "STRENGTHS", "WAVENUMBERS"},
     "faraday": {
-        "BANDS", "RM_CONSTANT", "band", "beta_model", "burn_slab", "external_dispersion", "internal_dispersion",
+        "BANDS", "RM_CONSTANT", "band_channels", "beta_model", "burn_slab", "external_dispersion", "internal_dispersion",
         "random_walk", "rm_synthesis", "write_fits",
     },
     "turbulence": {"NestedGrids", "PlaneWaves", "bend_over", "correlation_length"},
