@@ -91,6 +91,7 @@ SAME = {  # those whose results are one, whatever the units of the snapshot
     "spectra.power": lambda ds, one: mm.spectra.power(ds),
     "spectra.power2d": lambda ds, one: mm.spectra.power2d(ds),
     "spectra.reduced_spectrum": lambda ds, one: mm.spectra.reduced_spectrum(ds, axis="y"),
+    "spectra.correlation_length": lambda ds, one: mm.spectra.correlation_length(ds),
     "spectra.cross": lambda ds, one: mm.spectra.cross(ds, "Bx", "n"),
     "spectra.coherence": lambda ds, one: mm.spectra.coherence(ds, "Bx", "n"),
     "spectra.correlation": lambda ds, one: mm.spectra.correlation(ds, axis="x"),
