@@ -372,7 +372,7 @@ def test_samples_series_and_files_name_their_source(tmp_path):
 def test_versions_are_shown(capsys):
     mm.show_versions()
     said = capsys.readouterr().out
-    assert f"mmfields {mm.__version__}, Python" in said and "\nxarray " in said and "\nzarr " in said
+    assert f"mmfields {mm.__version__}\nPython " in said and "\nxarray " in said and "\nzarr " in said
 
 
 # --- what one would not think of -------------------------------------------------------------------------------------
