@@ -191,8 +191,8 @@ NONE = {
     "spectra": {"area_to_first_zero", "field_count"},
     "anisotropy": {"LENGTHS", "STRENGTHS", "WAVENUMBERS"},
     "faraday": {
-        "BANDS", "RM_CONSTANT", "band_channels", "beta_model", "burn_slab", "external_dispersion", "internal_dispersion",
-        "random_walk", "rm_synthesis", "write_fits",
+        "BANDS", "RM_CONSTANT", "band_channels", "beta_model", "burn_slab", "external_dispersion",
+        "internal_dispersion", "random_walk", "rm_synthesis", "write_fits",
     },
     "turbulence": {"NestedGrids", "PlaneWaves", "bend_over", "correlation_length"},
     "tracing": set(),
