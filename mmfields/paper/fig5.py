@@ -27,7 +27,7 @@ GYRORADIUS, ALONG = 1e-3, 0.18
 LENGTHS = (10.0, 100.0)  # of paths, in l_c
 SHARES = (0.0, 0.1, 0.3, 0.6, 0.8, 1.0)
 FRACTIONS = (0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9)
-PERIODS = (0.1, 1.0, 10.0)  # of the layers, in mean free paths outside
+PERIODS = (0.1, 1.0, 3.0)  # of the layers, in mean free paths outside
 OUTSIDE = {"blobs": 4.0, "mixed": 1500.0}  # 1/ν outside, in cells: patches are some eight
 RAYS = (0.1, 0.3, 0.6)
 STEPS, UNIT = 100, 4.0  # of short trajectories, and their κ_mm in units of the step
@@ -88,7 +88,8 @@ def layers(fractions: tuple[float, ...], count: int, lengths: float) -> xr.Datas
         for j, f in enumerate(fractions):
             length = period * CONTRAST
             options = {"kappa": [1.0, CONTRAST], "lengths": [f * length, (1 - f) * length]}
-            path = lengths * max(length, CONTRAST)
+            # free paths enough, and displacements of three periods
+            path = max(lengths * max(length, CONTRAST), 5 * length**2 / float(harmonic(f)))
             run = scattering.one_dimensional(count, **options, distance=path, save=3, seed=1)
             found = estimators.mean_squared_displacement(run, pooled=True)
             values[:, i, j] = float(found["kappa"]), float(found["kappa_error"])

@@ -88,7 +88,7 @@ class Clock:
             return path
         slow, fast = float(speed.min()), float(speed.max())
         first, last = self.times[0] - self.start, self.times[-1] - self.start
-        room = ROUNDING * max(abs(self.times[0]), abs(self.times[-1]), self.times[-1] - self.times[0]) + ROUNDING
+        room = ROUNDING * max(abs(self.times[0]), abs(self.times[-1]), self.times[-1] - self.times[0])
         reached = path / (self.light_speed * slow)
         if begin / (self.light_speed * fast) < first - room:
             raise ArgumentError(
