@@ -96,7 +96,6 @@ SAME = {  # those whose results are one, whatever the units of the snapshot
     "spectra.coherence": lambda ds, one: mm.spectra.coherence(ds, "Bx", "n"),
     "spectra.correlation": lambda ds, one: mm.spectra.correlation(ds, axis="x"),
     "spectra.integral_scale": lambda ds, one: mm.spectra.integral_scale(mm.spectra.correlation(ds, axis="x")),
-    "spectra.correlation_length": lambda ds, one: mm.spectra.correlation_length(ds),
     "anisotropy.scales": lambda ds, one: mm.anisotropy.scales(ds),
     "anisotropy.fluctuation": lambda ds, one: mm.anisotropy.fluctuation(ds),
     "anisotropy.pressure": lambda ds, one: mm.anisotropy.pressure(ds),
