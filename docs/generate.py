@@ -72,6 +72,10 @@ def api(folder: Path) -> None:
     put(folder / "index.rst", "\n".join(lines) + "\n")
     for module, names in found.items():
         put(folder / f"{module}.rst", page_of(module, names, top))
+    named = {f"{module}.{name}" for module, names in found.items() for name in names}
+    for page in (folder / "generated").glob("*.rst"):  # of names that are public no more
+        if page.stem not in named:
+            page.unlink()
 
 
 def shorts(package, found: dict[str, list[str]]) -> dict[str, list[str]]:
