@@ -23,6 +23,7 @@ _MODULES = (
     "particles",
     "plot",
     "provenance",
+    "reporting",
     "samples",
     "scattering",
     "spectra",
@@ -53,6 +54,8 @@ __all__ = ["__version__", *_MODULES, *_NAMES]
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES or name in _NAMES:
+        import_module("mmfields.accessor")  # ds.mm, which needs xarray
     if name in _MODULES:
         return import_module(f"mmfields.{name}")
     if name in _NAMES:

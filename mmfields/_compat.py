@@ -1,4 +1,4 @@
-"""All that mmfields takes of other libraries beyond what they promise to keep, and of systems beyond what all have.
+"""All uses of private parts of other libraries, and of features that not all systems have.
 
 Of xarray, Dask and zarr these names may change with any release: what is used of them is here, and
 ``tests/test_compat.py`` says with which versions it was tried.  Locks, positioned reads and the like are those of Linux

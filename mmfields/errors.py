@@ -3,6 +3,8 @@
 import sys
 import warnings
 
+__all__ = ["ArgumentError", "MmfieldsError", "MmfieldsWarning", "SnapshotError"]
+
 
 class MmfieldsError(ValueError):
     """Base of the errors that this package raises itself; each says what was found, where, and what to do."""

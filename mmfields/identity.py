@@ -34,7 +34,7 @@ ATTRS = ("mmfields_version", "source", "history")
 MADE = re.compile(r".*-mm([?0-9a-f][0-9a-f]{31})[0-9a-f]{8}")
 # Identities of arrays that have too many blocks for a name of their own.
 made: dict[str, str] = {}
-# Functions of these act on each element alone, but for those of NumPy that are no ufuncs.
+# Functions of these modules act on each element alone, except those of NumPy that are not ufuncs.
 EACH = ("_operator", "operator")
 EACH_OF_NUMPY = ("where", "clip", "real", "imag", "isnan", "isfinite", "angle", "nan_to_num")
 RECHUNKED = ("rechunk-merge-", "rechunk-split-", "rechunk-p2p-")

@@ -5,7 +5,9 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import ArrayLike
 
+from mmfields._types import Field, Mass, Number, Numbers, Species, UnitLike
 from mmfields.cluster.client import memory_of_this_machine
 from mmfields.conventions import (
     MEAN_FIELD_FLOOR,
@@ -38,6 +40,8 @@ from mmfields.units import (
     unit_of_variable,
 )
 
+__all__ = ["beam", "from_arrays", "from_trajectories", "gyroradius", "isotropic", "reference_strength"]
+
 # Memory that the numbers of a particle take while an ensemble is made.
 BYTES_EACH = 160
 
@@ -46,17 +50,17 @@ BYTES_EACH = 160
 def isotropic(
     n: int,
     *,
-    gyroradius: Any = None,
-    energy: Any = None,
-    species: Any = None,
+    gyroradius: Numbers | None = None,
+    energy: Numbers | None = None,
+    species: Species | None = None,
     seed: int,
-    field: xr.Dataset,
-    reference_field: Any = "rms",
+    field: Field,
+    reference_field: Number | str = "rms",
     positions: str | Any = "uniform",
     beta_gamma: float | Sequence[float] = np.inf,
     charge_sign: int = 1,
-    length_unit: Any = None,
-    field_unit: Any = None,
+    length_unit: UnitLike | None = None,
+    field_unit: UnitLike | None = None,
 ) -> xr.Dataset:
     """Particles in the box of a field, with isotropic directions.
 
@@ -123,18 +127,18 @@ def beam(
     n: int,
     *,
     pitch_angle: float,
-    gyroradius: Any = None,
-    energy: Any = None,
-    species: Any = None,
+    gyroradius: Numbers | None = None,
+    energy: Numbers | None = None,
+    species: Species | None = None,
     seed: int,
-    field: xr.Dataset,
-    reference_field: Any = "rms",
+    field: Field,
+    reference_field: Number | str = "rms",
     positions: str | Any = "uniform",
     direction: str | Sequence[float] | None = None,
     beta_gamma: float | Sequence[float] = np.inf,
     charge_sign: int = 1,
-    length_unit: Any = None,
-    field_unit: Any = None,
+    length_unit: UnitLike | None = None,
+    field_unit: UnitLike | None = None,
 ) -> xr.Dataset:
     """Particles of one pitch angle and random gyrophase.
 
@@ -248,21 +252,21 @@ def _lattice(n: int) -> np.ndarray:
 @verb
 def from_arrays(
     *,
-    x: Any,
-    y: Any,
-    z: Any,
-    vx: Any,
-    vy: Any,
-    vz: Any,
-    gyroradius: Any = None,
-    energy: Any = None,
-    species: Any = None,
-    reference_field: Any,
+    x: Numbers,
+    y: Numbers,
+    z: Numbers,
+    vx: ArrayLike,
+    vy: ArrayLike,
+    vz: ArrayLike,
+    gyroradius: Numbers | None = None,
+    energy: Numbers | None = None,
+    species: Species | None = None,
+    reference_field: Number | str,
     seed: int = 0,
     beta_gamma: float | Sequence[float] = np.inf,
     charge_sign: int = 1,
-    length_unit: Any = None,
-    field_unit: Any = None,
+    length_unit: UnitLike | None = None,
+    field_unit: UnitLike | None = None,
 ) -> xr.Dataset:
     """Particles at given positions and with given directions.
 
@@ -402,7 +406,7 @@ def _radii(gyroradius: float | Sequence[float]) -> np.ndarray:
 
 
 @verb
-def reference_strength(field: xr.Dataset, reference: float | str) -> xr.DataArray:
+def reference_strength(field: Field, reference: float | str) -> xr.DataArray:
     """Reference field as a scalar, lazy where the field is.
 
     Sums have twice the digits and the result is rounded to 40 bits, so that it is the same however
@@ -492,7 +496,7 @@ def _ensemble(
 
 
 def gyroradius(
-    energy: Any, *, field: xr.Dataset, reference_field: float, charge: float = 1.0, mass: Any = "proton"
+    energy: Numbers, *, field: xr.Dataset, reference_field: float, charge: float = 1.0, mass: Mass = "proton"
 ) -> Any:
     """Gyroradius of particles of a kinetic energy, in the length unit of a field.
 
@@ -599,3 +603,7 @@ def from_trajectories(trajectories: xr.Dataset, *, at: int = -1) -> xr.Dataset:
         *CARRIED,
     )
     return out.assign_attrs({k: v for k, v in trajectories.attrs.items() if k in kept})
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

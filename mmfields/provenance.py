@@ -19,9 +19,9 @@ from mmfields import __version__
 from mmfields._compat import data_of, meta_of
 from mmfields.identity import ATTRS, MADE, digest, files_of, identity, is_dask, is_quantity, made
 
-__all__ = ["ATTRS", "described", "provenance", "show_versions", "source_of", "verb"]
+__all__ = ["ATTRS", "described", "provenance", "show_versions", "source_of", "verb", "versions"]
 
-# Arguments that change how a result is computed and not what it is.
+# Arguments that change how a result is computed, but not the result.
 HOW = frozenset({"chunks", "particles_per_task", "block", "progress", "overwrite", "scheduler"})
 MOST_SOURCES, LONGEST_ARGUMENT = 8, 120
 MEMORY = "arrays in memory"
@@ -216,11 +216,24 @@ def _same(block: Any) -> Any:
 
 def show_versions() -> None:
     """Print the versions of mmfields, Python, and the libraries that it uses, for a bug report."""
+    for name, number in versions().items():
+        print(f"{name} {number}")
+
+
+def versions() -> dict[str, str]:
+    """Versions of mmfields, Python, the system, and the libraries that mmfields uses, by name.
+
+    Examples
+    --------
+    >>> import mmfields as mm
+    >>> "numpy" in mm.provenance.versions()
+    True
+    """
     import platform
     import sys
     from importlib.metadata import PackageNotFoundError, requires, version
 
-    print(f"mmfields {__version__}, Python {sys.version.split()[0]}, {platform.platform()}")
+    found = {"mmfields": __version__, "Python": sys.version.split()[0], "system": platform.platform()}
     try:
         wanted = [re.split(r"[\s<>=!~;\[]", text)[0] for text in requires("mmfields") or ()]
     except PackageNotFoundError:
@@ -229,6 +242,11 @@ def show_versions() -> None:
         if library == "mmfields":
             continue
         try:
-            print(f"{library} {version(library)}")
+            found[library] = version(library)
         except PackageNotFoundError:
-            print(f"{library} is not installed")
+            found[library] = "is not installed"
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

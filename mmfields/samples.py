@@ -1,12 +1,14 @@
 """The small real datasets that ship with mmfields."""
 
 from pathlib import Path
-from typing import Any
 
 import xarray as xr
 
+from mmfields._types import Chunks
 from mmfields.conventions import ArgumentError, SnapshotError
 from mmfields.provenance import verb
+
+__all__ = ["SAMPLES", "load", "path"]
 
 SAMPLES = {
     "micromirrors": "mirror instability, hybrid PIC (WarpX), 48^3, two snapshots along time",
@@ -43,7 +45,7 @@ def shipped(name: str) -> Path:
 
 
 @verb
-def load(name: str, chunks: Any = {}) -> xr.Dataset:  # noqa: B006  as open_snapshot; never mutated
+def load(name: str, chunks: Chunks = {}) -> xr.Dataset:  # noqa: B006  as open_snapshot; never mutated
     """Open a sample, lazily.
 
     Parameters
@@ -67,3 +69,7 @@ def load(name: str, chunks: Any = {}) -> xr.Dataset:  # noqa: B006  as open_snap
     ds = xr.open_dataset(path(name), engine="h5netcdf", chunks=chunks).assign_attrs(source=f"the sample {name}")
     del ds.encoding["source"]  # where it is installed
     return ds
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

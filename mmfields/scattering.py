@@ -7,9 +7,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from mmfields._types import Number
 from mmfields.conventions import ArgumentError, keys_of, require_number, require_plain, require_whole, saved_lengths
 from mmfields.provenance import verb
 from mmfields.units import FIELD, LENGTH, plain
+
+__all__ = ["Scattering", "one_dimensional", "patchy", "small_angle"]
 
 # kappa nu / v² of the literal Eq. 13: one Gaussian polar angle and a uniform azimuth decorrelate <cos> at nu/2.
 KAPPA_NU = 2.0 / 3.0
@@ -93,7 +96,7 @@ def _rate_with_unit(name: str, value: Any) -> Any:
     return own.to(u.m**-1) if name == "nu" else KAPPA_NU / own.to(u.m)
 
 
-def small_angle(*, nu: Any = None, kappa: Any = None) -> Scattering:
+def small_angle(*, nu: Number | None = None, kappa: Number | None = None) -> Scattering:
     """Small-angle scattering everywhere: each step turns the direction by a Gaussian polar angle (Eq. 13).
 
     The polar angle has variance nu s in a step of length s, the azimuth is uniform, and the mean cosine of
@@ -121,7 +124,7 @@ def small_angle(*, nu: Any = None, kappa: Any = None) -> Scattering:
 
 
 def patchy(
-    inside: Scattering, outside: Scattering | None = None, *, threshold: Any = None, mask: str | None = None
+    inside: Scattering, outside: Scattering | None = None, *, threshold: Number | None = None, mask: str | None = None
 ) -> Scattering:
     """Two phases of small-angle scattering (Sec. 3.10): patches and what lies between them.
 
@@ -218,3 +221,7 @@ def one_dimensional(
     }
     attrs = {"seed": int(seed), "scattering": "1-D reversals by optical depth", "period": float(edges[-1])}
     return xr.Dataset(variables, {"path": ("path", path, {"long_name": "path length"})}, attrs)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

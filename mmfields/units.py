@@ -62,7 +62,7 @@ def unit_of(data: Any, key: str, given: Any = None) -> Any:
     Returns
     -------
     Quantity or None
-        None where nobody says.
+        None where it is not stated.
 
     Raises
     ------

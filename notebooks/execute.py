@@ -2,6 +2,7 @@
 
     python notebooks/execute.py             # at full size, results stored in the notebooks
     python notebooks/execute.py --reduced   # at the reduced size of the continuous integration, nothing stored
+    python notebooks/execute.py --check     # nothing is executed: whether they hold what this script keeps, and no more
 
 A notebook takes its size from the environment variable MMFIELDS_REDUCED.
 """
@@ -45,14 +46,26 @@ def clean(notebook: nbformat.NotebookNode) -> None:
         cell.outputs = outputs
 
 
+def is_clean(notebook: nbformat.NotebookNode) -> bool:
+    """Whether cleaning changes nothing."""
+    before = nbformat.writes(notebook)
+    clean(notebook)
+    return nbformat.writes(notebook) == before
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help="notebooks, all by default")
     parser.add_argument("--reduced", action="store_true")
+    parser.add_argument("--check", action="store_true")
     options = parser.parse_args()
     if options.reduced:
         os.environ["MMFIELDS_REDUCED"] = "1"
-    paths = [HERE / name for name in options.names] or sorted(HERE.glob("*.ipynb"))
+    paths = [HERE / Path(name).name for name in options.names] or sorted(HERE.glob("*.ipynb"))
+    if options.check:
+        dirty = [path.name for path in paths if not is_clean(nbformat.read(path, 4))]
+        print(f"to be executed by this script: {', '.join(dirty)}" if dirty else "all are clean")
+        return bool(dirty)
     for path in paths:
         notebook = nbformat.read(path, 4)
         began = time.monotonic()

@@ -93,7 +93,7 @@ def test_a_contracting_box_in_physical_coordinates(turbulent):
     assert mm.conventions.spacing(stored) == {"z": 0.5, "y": 0.5, "x": 0.25}
     wave = np.cos(2 * np.pi * 2 * turbulent.y / 12)
     ds = turbulent.assign(By=turbulent.By * 0 + wave).assign_attrs(frame="physical")[["Bx", "By", "Bz"]]
-    power = mm.spectra.reduced(mm.physical(ds, {"y": 0.5}), ["By"], axis="y")
+    power = mm.spectra.reduced_spectrum(mm.physical(ds, {"y": 0.5}), ["By"], axis="y")
     assert float(power.idxmax("k")) == pytest.approx(2 * np.pi * 2 / 6)
     np.testing.assert_array_equal(mm.physical(ds, {"y": 0.5}).By, ds.By)
 

@@ -85,7 +85,7 @@ def test_before_after_and_residual_share_a_scale():
 def test_anisotropy_figures():
     """They draw what they are given, and refuse others."""
     ds = mm.samples.load("micromirrors").isel(time=-1).compute()
-    counts = mm.anisotropy.brazil(mm.anisotropy.pressure(ds))
+    counts = mm.anisotropy.brazil_histogram(mm.anisotropy.pressure(ds))
     image, *thresholds = mm.plot.brazil(counts)
     assert len(thresholds) == 2
     assert image.get_array().count() == int((counts.cells > 0).sum())

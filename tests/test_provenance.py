@@ -69,7 +69,7 @@ CALLS = {
     "taper": (lambda ds, **k: mm.fourier.taper(ds.assign_attrs(boundary_x="open"), **k), [{"window": "tukey"}]),
     "power": (mm.spectra.power, [{"names": ["Bx"]}, {"names": ["Ex", "Ey", "Ez"]}]),
     "power2d": (mm.spectra.power2d, [{"direction": "z"}, {"names": ["By"]}]),
-    "reduced": (lambda ds, axis="x": mm.spectra.reduced(ds, axis=axis), [{"axis": "y"}]),
+    "reduced": (lambda ds, axis="x": mm.spectra.reduced_spectrum(ds, axis=axis), [{"axis": "y"}]),
     "cross": (lambda ds, second="By": mm.spectra.cross(ds, "Bx", second), [{"second": "Bz"}]),
     "scales": (mm.anisotropy.scales, [{"direction": "z"}]),
     "structure_function": (lambda ds, **k: mm.anisotropy.structure_function(ds, **{"pairs": 2000, "seed": 1, **k}), [
@@ -234,7 +234,7 @@ def test_command_line_refuses_a_store_that_holds_something_else(stored, name, mo
     assert run(stored, *first)[0] == 0
     assert run(stored, *first)[0] == 0, "the same again is no other"
     status, output = run(stored, *second)
-    assert status == 2 and "already holds other data" in output and said in output and "overwrite=True" in output
+    assert status == 2 and "already holds other data" in output and said in output and "--overwrite" in output
     assert run(stored, *second, "--overwrite")[0] == 0
 
 
@@ -372,7 +372,7 @@ def test_samples_series_and_files_name_their_source(tmp_path):
 def test_versions_are_shown(capsys):
     mm.show_versions()
     said = capsys.readouterr().out
-    assert f"mmfields {mm.__version__}, Python" in said and "\nxarray " in said and "\nzarr " in said
+    assert f"mmfields {mm.__version__}\nPython " in said and "\nxarray " in said and "\nzarr " in said
 
 
 # --- what one would not think of -------------------------------------------------------------------------------------

@@ -53,7 +53,7 @@ CALLS = {
     "fft": lambda ds: mm.fourier.fft(ds.By),
     "power": mm.spectra.power,
     "power2d": mm.spectra.power2d,
-    "reduced": lambda ds: mm.spectra.reduced(ds, axis="x"),
+    "reduced": lambda ds: mm.spectra.reduced_spectrum(ds, axis="x"),
     "coherence": lambda ds: mm.spectra.coherence(ds, "Bx", "n"),
     "correlation": lambda ds: mm.spectra.correlation(ds, axis="x"),
     "slope": lambda ds: mm.spectra.slope(xr.DataArray(ds.By._variable._data, dims=("a", "b", "k")), (1, 2)),
@@ -126,7 +126,7 @@ def test_complex_fields_have_no_spectrum():
     for call in (
         lambda n: mm.spectra.power(ds, [n]),
         lambda n: mm.spectra.power2d(ds, [n]),
-        lambda n: mm.spectra.reduced(ds, [n], axis="x"),
+        lambda n: mm.spectra.reduced_spectrum(ds, [n], axis="x"),
         lambda n: mm.spectra.cross(ds, "Bx", n),
         lambda n: mm.spectra.correlation(ds, [n], axis="x"),
         lambda n: mm.anisotropy.structure_function(ds, n),

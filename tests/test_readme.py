@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 
@@ -23,6 +24,13 @@ def test_the_ten_lines(capsys):
     assert "cm2/s at [0.3 1. ] GeV" in capsys.readouterr().out
     assert kappa.kappa_par.attrs["units"] == "cm2 / s" and (kappa.kappa_par > 1e23).all()
     assert len([line for line in blocks("python")[0].splitlines() if line.strip()]) <= 10
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_links_lead_to_files(page):
+    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", (README.parent / page).read_text())
+    assert len(links) > 1
+    assert [link for link in links if not (README.parent / link).exists()] == []
 
 
 def test_the_continuous_integration_runs_the_readme_test_command():

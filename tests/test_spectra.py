@@ -129,7 +129,7 @@ def test_fluctuations_are_about_the_mean_of_all_planes():
         for lag in range(5):
             pairs = x[: 9 - lag] * x[lag:] if padded else x * np.roll(x, -lag, 0)
             assert float(got[lag]) == pytest.approx(pairs.mean(), rel=1e-10)
-    along = mm.spectra.reduced(ds, ["Bx"], axis="z")
+    along = mm.spectra.reduced_spectrum(ds, ["Bx"], axis="z")
     assert float((along * along.k_width).sum()) == pytest.approx((x**2).mean() / 2, rel=1e-12)
 
 
@@ -139,7 +139,7 @@ def test_what_is_not_finite_is_named_where_it_is():
     for lazy in (ds, ds.chunk(time=1, z=2)):
         for call in (
             lambda d: mm.spectra.power(d),
-            lambda d: mm.spectra.reduced(d, axis="y"),
+            lambda d: mm.spectra.reduced_spectrum(d, axis="y"),
             lambda d: mm.spectra.correlation(d, axis="z", padded=True),
         ):
             with pytest.raises(mm.SnapshotError, match="By is not finite at index") as failure:
@@ -186,7 +186,7 @@ def test_chunk_by_chunk_at_any_size(monkeypatch, no_compute):
         lambda d: mm.spectra.power(d),
         lambda d: mm.spectra.power2d(d, direction=(1, 2, -1)),
         lambda d: mm.spectra.power2d(d),
-        lambda d: mm.spectra.reduced(d, axis="y"),
+        lambda d: mm.spectra.reduced_spectrum(d, axis="y"),
         lambda d: mm.spectra.cross(d, "Bx", "By"),
         lambda d: mm.spectra.coherence(d, "Bx", "Bz"),
         lambda d: mm.spectra.correlation(d, axis="z"),
@@ -203,7 +203,7 @@ def test_chunk_by_chunk_at_any_size(monkeypatch, no_compute):
 def test_reduced_and_cross_satisfy_parseval(shape):
     ds = make(shape, (0.5, 1.0, 0.3)[: len(shape)])
     for axis in mm.conventions.spatial_dims(ds):
-        one = mm.spectra.reduced(ds, axis=axis)
+        one = mm.spectra.reduced_spectrum(ds, axis=axis)
         assert float((one * one.k_width).sum()) == pytest.approx(energy(ds), rel=1e-12)
     both = mm.spectra.cross(ds, "Bx", "By")
     covariance = float(((ds.Bx - ds.Bx.mean()) * (ds.By - ds.By.mean())).mean())
@@ -286,7 +286,7 @@ def test_modes_travel_along():
         assert float(two.modes.sum()) == pytest.approx(6 * 9 * 8 - 1)
         assert two.modes.dims == ("k_perp", "k_par")
     for axis in "xyz":
-        one = mm.spectra.reduced(ds, axis=axis)
+        one = mm.spectra.reduced_spectrum(ds, axis=axis)
         assert int(one.modes.sum()) == 6 * 9 * 8 - 1
     lazy = mm.spectra.power(ds.chunk(z=2))
     assert lazy.modes.chunks is not None
@@ -351,7 +351,7 @@ def test_spectra_of_a_series_keep_its_time():
         for found, alone in (
             (mm.spectra.power(ds), mm.spectra.power(one)),
             (mm.spectra.power2d(ds), mm.spectra.power2d(one)),
-            (mm.spectra.reduced(ds, axis="y"), mm.spectra.reduced(one, axis="y")),
+            (mm.spectra.reduced_spectrum(ds, axis="y"), mm.spectra.reduced_spectrum(one, axis="y")),
             (mm.spectra.cross(ds, "Bx", "By"), mm.spectra.cross(one, "Bx", "By")),
             (mm.spectra.correlation(ds, axis="x"), mm.spectra.correlation(one, axis="x")),
         ):
@@ -370,7 +370,7 @@ def test_correlations_name_the_place_that_is_not_finite(chunks):
         with pytest.raises(mm.SnapshotError, match=r"By is not finite at index \(2, 3, 4\)"):
             mm.spectra.correlation(ds, axis=axis).compute()
         with pytest.raises(mm.SnapshotError, match=r"By is not finite at index \(2, 3, 4\)"):
-            mm.spectra.reduced(ds, axis=axis).compute()
+            mm.spectra.reduced_spectrum(ds, axis=axis).compute()
 
 
 @pytest.mark.parametrize(
@@ -393,7 +393,7 @@ def test_laws_of_sums_for_any_axes(shape, dims):
     cross = mm.spectra.cross(ds, "Bx", "Bz")
     assert float((cross * cross.k_width).sum()) == pytest.approx((rest["Bx"] * rest["Bz"]).mean() / 2)
     for i, axis in enumerate(dims):
-        line = mm.spectra.reduced(ds, axis=axis)
+        line = mm.spectra.reduced_spectrum(ds, axis=axis)
         assert float((line * line.k_width).sum()) == pytest.approx(strength / 2)
         assert float(line.modes.sum()) == np.prod(shape) - 1
         around, inside = mm.spectra.correlation(ds, axis=axis), mm.spectra.correlation(ds, axis=axis, padded=True)

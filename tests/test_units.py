@@ -90,7 +90,8 @@ SAME = {  # those whose results are one, whatever the units of the snapshot
     "fourier.ifft": lambda ds, one: mm.fourier.ifft(mm.fourier.fft(ds.By)),
     "spectra.power": lambda ds, one: mm.spectra.power(ds),
     "spectra.power2d": lambda ds, one: mm.spectra.power2d(ds),
-    "spectra.reduced": lambda ds, one: mm.spectra.reduced(ds, axis="y"),
+    "spectra.reduced_spectrum": lambda ds, one: mm.spectra.reduced_spectrum(ds, axis="y"),
+    "spectra.correlation_length": lambda ds, one: mm.spectra.correlation_length(ds),
     "spectra.cross": lambda ds, one: mm.spectra.cross(ds, "Bx", "n"),
     "spectra.coherence": lambda ds, one: mm.spectra.coherence(ds, "Bx", "n"),
     "spectra.correlation": lambda ds, one: mm.spectra.correlation(ds, axis="x"),
@@ -101,7 +102,7 @@ SAME = {  # those whose results are one, whatever the units of the snapshot
     "anisotropy.curvature": lambda ds, one: mm.anisotropy.curvature(ds),
     "anisotropy.patches": lambda ds, one: mm.anisotropy.patches(ds, "field", filling=0.3, largest=3),
     "anisotropy.threshold_curve": lambda ds, one: mm.anisotropy.threshold_curve(ds, thresholds=5),
-    "anisotropy.brazil": lambda ds, one: mm.anisotropy.brazil(mm.anisotropy.pressure(ds)),
+    "anisotropy.brazil_histogram": lambda ds, one: mm.anisotropy.brazil_histogram(mm.anisotropy.pressure(ds)),
     "anisotropy.bends": lambda ds, one: mm.anisotropy.bends(ds, gyroradius=0.5 * one, bins=8, subvolumes=0),
     "anisotropy.elsasser": lambda ds, one: mm.anisotropy.elsasser(flowing(ds)),
     "anisotropy.cross_helicity": lambda ds, one: mm.anisotropy.cross_helicity(flowing(ds)),
@@ -143,7 +144,7 @@ READ = {  # those whose units are read alone: their numbers rest on samples, fit
     "faraday.fit": lambda ds, one: mm.faraday.fit(polarized(ds).mean(("x", "y")), "external", error=0.01),
     "faraday.statistics": lambda ds, one: mm.faraday.statistics(mm.faraday.rotation_measure(ds, "z", **given(ds))),
     "faraday.stack": lambda ds, one: mm.faraday.stack(cube(ds), 2, orientations=1, **given(ds)),
-    "faraday.compared": lambda ds, one: mm.faraday.compared(ds, "z", **given(ds)),
+    "faraday.compare_to_random_walk": lambda ds, one: mm.faraday.compare_to_random_walk(ds, "z", **given(ds)),
     "faraday.expected_angles": lambda ds, one: mm.faraday.expected_angles(
         density=1e-3 / u.cm**3, field=1 * u.uG, integral_scale=1 * u.pc, length=1 * u.kpc
     ),
@@ -190,11 +191,11 @@ NONE = {
     "spectra": {"area_to_first_zero", "field_count"},
     "anisotropy": {"LENGTHS", "STRENGTHS", "WAVENUMBERS"},
     "faraday": {
-        "BANDS", "RM_CONSTANT", "band", "beta_model", "burn_slab", "external_dispersion", "internal_dispersion",
-        "random_walk", "rm_synthesis", "write_fits",
+        "BANDS", "RM_CONSTANT", "band_channels", "beta_model", "burn_slab", "external_dispersion",
+        "internal_dispersion", "random_walk", "rm_synthesis", "write_fits",
     },
     "turbulence": {"NestedGrids", "PlaneWaves", "bend_over", "correlation_length"},
-    "tracing": set(),
+    "tracing": {"Evolution"},
     "lines": set(),
     "transport": {"PREFACTOR", "UNITS_NOTE"},
     "estimators": {"LSTMDiffusion", "features"},
@@ -326,7 +327,7 @@ def test_fields_of_different_units_are_not_added_up():
     for call in (
         lambda: mm.spectra.power(ds, ["Bx", "n"]),
         lambda: mm.spectra.power2d(ds, ["Bx", "n"]),
-        lambda: mm.spectra.reduced(ds, ["Bx", "n"], axis="x"),
+        lambda: mm.spectra.reduced_spectrum(ds, ["Bx", "n"], axis="x"),
         lambda: mm.spectra.correlation(ds, ["Bx", "n"], axis="x"),
     ):
         with pytest.raises(mm.SnapshotError, match="differ in unit"):

@@ -1,11 +1,14 @@
-"""What a mirror- or firehose-unstable plasma is asked: scales, structure functions, pressures and patches."""
+"""Anisotropy of fields and pressures: scales, structure functions, instability margins, patches, curvature."""
 
+from typing import Any
+
+from mmfields._renamed import by_old_name
 from mmfields.anisotropy.bends import bends, curvature_slope, intermittency
 from mmfields.anisotropy.elongation import scale_anisotropy
 from mmfields.anisotropy.elsasser import cross_helicity, elsasser
 from mmfields.anisotropy.increments import structure_function
 from mmfields.anisotropy.lengths import LENGTHS, STRENGTHS, WAVENUMBERS, fluctuation, scales
-from mmfields.anisotropy.plasma import brazil, compression, curvature, pressure, pressure_tensor
+from mmfields.anisotropy.plasma import brazil_histogram, compression, curvature, pressure, pressure_tensor
 from mmfields.anisotropy.regions import patches, threshold_curve
 from mmfields.anisotropy.signed import longitudinal
 
@@ -14,7 +17,7 @@ __all__ = [
     "STRENGTHS",
     "WAVENUMBERS",
     "bends",
-    "brazil",
+    "brazil_histogram",
     "compression",
     "cross_helicity",
     "curvature",
@@ -31,3 +34,11 @@ __all__ = [
     "structure_function",
     "threshold_curve",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    return by_old_name(__name__, name, {"brazil": "brazil_histogram"})
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

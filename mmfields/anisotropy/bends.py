@@ -120,7 +120,7 @@ def _edges(limits: Sequence[float] | None, bins: int, grid: Grid) -> np.ndarray:
 def _add(
     fields: list[np.ndarray], small: list[np.ndarray], edges_of: list[np.ndarray], out: np.ndarray, *, edges, radii
 ) -> None:
-    """Add the sums of a block to those of the boxes that it lies in: counts, |B|, moments, and who is bent."""
+    """Add the sums of a block to those of the boxes that it lies in: counts, |B|, moments, and cells that are bent."""
     n = len(edges) + 1
     for i0, i1, i in edges_of[0]:
         for j0, j1, j in edges_of[1]:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from mmfields._types import Mass
 from mmfields.anisotropy.plasma import ion_mass_of
 from mmfields.conventions import SPATIAL, SnapshotError, components, derived_units, mean, spatial_dims, unit_attrs
 from mmfields.provenance import verb
@@ -14,7 +15,7 @@ from mmfields.units import unit_of_variable
 
 
 @verb
-def elsasser(ds: xr.Dataset, *, ion_mass: Any = "proton") -> xr.Dataset:
+def elsasser(ds: xr.Dataset, *, ion_mass: Mass = "proton") -> xr.Dataset:
     """Elsasser variables z± = u ± B/√(μ0 ρ), and the field in the unit of the velocity.
 
     Parameters
@@ -85,7 +86,7 @@ def _scale(ds: xr.Dataset, b: str, u: str, density: str, ion_mass: Any) -> float
 
 
 @verb
-def cross_helicity(ds: xr.Dataset, *, ion_mass: Any = "proton") -> xr.Dataset:
+def cross_helicity(ds: xr.Dataset, *, ion_mass: Mass = "proton") -> xr.Dataset:
     """Cross helicity ⟨u·b⟩ of the fluctuations, normalized and by wavenumber, and the residual energy.
 
     Parameters

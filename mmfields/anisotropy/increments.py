@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -55,7 +55,7 @@ def structure_function(
     *,
     order: int | Sequence[int] = 2,
     points: int = 2,
-    frame: str = "local",
+    frame: Literal["local", "global"] = "local",
     direction: str | Sequence[float] | None = None,
     pairs: int = 1_000_000,
     seed: int = 0,
@@ -145,7 +145,7 @@ def structure_function(
 
 @dataclass(frozen=True)
 class _Plan:
-    """What is asked for, in cells of the snapshot: all of it small, and sent along with every block."""
+    """What is to be computed, in cells of the snapshot: small, and sent along with every block."""
 
     grid: Grid
     orders: tuple[int, ...]
@@ -701,7 +701,7 @@ def _means(sums: np.ndarray, *parts: np.ndarray, plan: _Plan) -> np.ndarray:
     wedges = table[len(plan.edges) ** 2 :].reshape(len(plan.edges), -1, one)[:-1]
     pairs, second = wedges[..., 0], np.nan_to_num(wedges[..., 1 + plan.orders.index(2)])
     with np.errstate(divide="ignore", invalid="ignore"):
-        # over the mean of all directions: what one of them has more of scatters as much more
+        # over the mean of all directions: a direction with more power scatters in proportion
         relative = _long_waves(np.stack(parts), plan) / ((pairs * second).sum(axis=1) / pairs.sum(axis=1))
         relative = _relative_of_bins(relative, plan)
         for n, order in enumerate(plan.orders):

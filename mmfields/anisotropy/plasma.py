@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from mmfields._types import Mass
 from mmfields.anisotropy.jackknife import group_sums
 from mmfields.conventions import (
     SPATIAL,
@@ -35,7 +36,7 @@ RESULTS = {
 
 
 @verb
-def pressure(ds: xr.Dataset, *, ion_mass: Any = "proton") -> xr.Dataset:
+def pressure(ds: xr.Dataset, *, ion_mass: Mass = "proton") -> xr.Dataset:
     """Pressure anisotropy, plasma beta and the margins to the mirror and firehose instabilities in every cell.
 
     The mirror threshold Delta = 1/beta_perp is that of a bi-Maxwellian with cold electrons, the firehose threshold
@@ -184,7 +185,7 @@ def _speed(bx: np.ndarray, by: np.ndarray, bz: np.ndarray, density: np.ndarray, 
 
 
 @verb
-def pressure_tensor(moments: xr.Dataset, *, density: xr.DataArray, species: str, mass: Any = "proton") -> xr.Dataset:
+def pressure_tensor(moments: xr.Dataset, *, density: xr.DataArray, species: str, mass: Mass = "proton") -> xr.Dataset:
     """Pressure tensor P_ij = m c² n (⟨u_i u_j⟩ - ⟨u_i⟩⟨u_j⟩) from the second moments that WarpX writes.
 
     Parameters
@@ -235,7 +236,7 @@ def pressure_tensor(moments: xr.Dataset, *, density: xr.DataArray, species: str,
 
 
 @verb
-def brazil(
+def brazil_histogram(
     found: xr.Dataset, *, beta_par: Sequence[float] | None = None, ratio: Sequence[float] | None = None
 ) -> xr.Dataset:
     """Joint distribution of beta_par and p_perp/p_par over the cells, and the threshold curves.

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise, product
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -40,7 +40,7 @@ DIGIT = 16
 @verb
 def patches(
     ds: xr.Dataset,
-    kind: str = "mirror",
+    kind: Literal["mirror", "field", "fluctuation"] = "mirror",
     *,
     threshold: float | None = None,
     quantile: float | None = None,
@@ -128,7 +128,7 @@ def patches(
 @verb
 def threshold_curve(
     ds: xr.Dataset,
-    kind: str = "field",
+    kind: Literal["mirror", "field", "fluctuation"] = "field",
     *,
     thresholds: int | Sequence[float] = 201,
     smoothing: float | None = None,

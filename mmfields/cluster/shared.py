@@ -53,7 +53,7 @@ def create_for_all(size: int, dtype: Any) -> str:
 
 
 def _remove_abandoned(folder: str) -> None:
-    """Remove files that killed workers have left behind: old ones that nobody holds."""
+    """Remove files that killed workers have left behind: old ones that no process holds."""
     for path in Path(folder).glob("mmfields-*.field") if locks() else ():
         with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime > ABANDONED:
@@ -100,7 +100,7 @@ class Mapped:
         ------
         SnapshotError
             If the file was gone when this process was sent its path: said here, since a worker that cannot unpack what
-            it is sent waits for ever.
+            it is sent waits forever.
         """
         if self._numbers is None:
             raise SnapshotError(
@@ -123,13 +123,13 @@ def _held(path: str) -> Any:
 
 
 def _let_go(file: Any, path: str) -> None:
-    """Close a held file, and remove it if nobody else holds it; on systems without locks it goes at once."""
+    """Close a held file, and remove it if no other process holds it; on systems without locks it is removed at once."""
     fcntl = locks()
     try:
         if fcntl:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         forget(path)
-    except OSError:  # somebody does, or the folder knows no locks
+    except OSError:  # another process holds it, or the folder has no locks
         pass
     finally:
         file.close()

@@ -102,7 +102,7 @@ def _aside(kernel: Callable[[], Any], setup: Any) -> Any:
 
 
 def is_cancelled(worker: Any, task: Any) -> bool:
-    """Whether nobody wants the result of a task any more that runs on a worker."""
+    """Whether the task that runs on a worker has been cancelled or released."""
     state = worker.state.tasks.get(task)
     return state is None or state.state == "cancelled"
 

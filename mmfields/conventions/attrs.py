@@ -51,7 +51,7 @@ def derived_units(*factors: tuple[xr.DataArray | str, int]) -> dict[str, str]:
 
 
 def _code_unit(array: xr.DataArray) -> str:
-    """What to call the unit of an array that does not say."""
+    """Name for the unit of an array that states none."""
     name = str(array.name)
     if name in SPATIAL or name in ("l", "r"):
         return "length unit"

@@ -3,7 +3,7 @@
 SPATIAL = ("x", "y", "z")
 BOUNDARIES = ("periodic", "open", "reflecting")
 
-# Below this ratio of |<B>| to B_rms a field has no mean direction worth the name.
+# Below this ratio of |<B>| to B_rms a field has no meaningful mean direction.
 MEAN_FIELD_FLOOR = 1e-3
 
 # Attr ``kind`` of what mm.field_lines gives, and ``of`` of coefficients that follow from it.

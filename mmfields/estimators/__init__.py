@@ -23,3 +23,7 @@ def __getattr__(name: str) -> Any:
 
         return LSTMDiffusion
     raise AttributeError(f"module 'mmfields.estimators' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

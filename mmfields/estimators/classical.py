@@ -88,7 +88,7 @@ def maximum_likelihood(trajectories: xr.Dataset, *, gyration: bool = False, pool
         raise SnapshotError(f"{lacking} is missing: vx, vy and vz are needed in three dimensions, vx alone in one")
     if "vy" not in trajectories:
         return _reversals(trajectories, step, over)
-    squares = _deflections(trajectories, step, gyration)
+    squares = deflections(trajectories, step, gyration)
     dims, counts = ["interval", *over[1:]], _interval(untouched(trajectories))
     if counts is None and not gyration and not light(trajectories):
         count: Any = int(np.prod([squares.sizes[d] for d in dims]))
@@ -118,8 +118,23 @@ def _interval(array: xr.DataArray | None) -> xr.DataArray | None:
     return array if array is None else array.rename(path="interval")
 
 
-def _deflections(tr: xr.Dataset, step: float, gyration: bool) -> xr.DataArray:
-    """Squared angles between directions at neighbouring saved points, over ``interval``; NaN without a field."""
+def deflections(tr: xr.Dataset, step: float, gyration: bool) -> xr.DataArray:
+    """Squared angles between directions at neighbouring saved points.
+
+    Parameters
+    ----------
+    tr : xarray.Dataset
+        In three dimensions.
+    step : float
+        Path between two saved points.
+    gyration : bool
+        As :func:`maximum_likelihood`.
+
+    Returns
+    -------
+    xarray.DataArray
+        [rad²] over ``interval``; NaN where there is no field to take the gyration out with.
+    """
     inputs = [tr[n] for n in VELOCITY]
     if gyration:
         drifting = light(tr)

@@ -1,21 +1,24 @@
 """Faraday rotation and depolarization, from the simulation box to the telescope."""
 
+from typing import Any
+
+from mmfields._renamed import by_old_name
 from mmfields.faraday.depolarization_laws import burn_slab, external_dispersion, internal_dispersion
 from mmfields.faraday.depth import faraday_depth, rotation_measure
 from mmfields.faraday.files import rm_synthesis, write_fits
 from mmfields.faraday.fitting import fit
 from mmfields.faraday.line_of_sight import RM_CONSTANT
-from mmfields.faraday.polarized import BANDS, band, depolarization, polarization
+from mmfields.faraday.polarized import BANDS, band_channels, depolarization, polarization
 from mmfields.faraday.stacking import stack
-from mmfields.faraday.statistics import beta_model, compared, expected_angles, random_walk, statistics
+from mmfields.faraday.statistics import beta_model, compare_to_random_walk, expected_angles, random_walk, statistics
 
 __all__ = [
     "BANDS",
     "RM_CONSTANT",
-    "band",
+    "band_channels",
     "beta_model",
     "burn_slab",
-    "compared",
+    "compare_to_random_walk",
     "depolarization",
     "expected_angles",
     "external_dispersion",
@@ -30,3 +33,11 @@ __all__ = [
     "statistics",
     "write_fits",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    return by_old_name(__name__, name, {"band": "band_channels", "compared": "compare_to_random_walk"})
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

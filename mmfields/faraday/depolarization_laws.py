@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from mmfields._types import Numbers
 from mmfields.conventions import ArgumentError, SnapshotError, require_number, require_plain, require_plain_data
 from mmfields.faraday.units import number_in, require_angle
 
 
-def burn_slab(wavelength_sq: Any, depth: float, *, p0: float = 1.0, angle: float = 0.0) -> np.ndarray:
+def burn_slab(wavelength_sq: Numbers, depth: float, *, p0: float = 1.0, angle: float = 0.0) -> np.ndarray:
     """P of a uniform slab that rotates and emits: p0 e^{2iχ0} e^{iRλ²} sin(Rλ²)/(Rλ²) (Burn 1966).
 
     Parameters
@@ -41,7 +42,7 @@ def _burn(wave: np.ndarray, depth: float, *, p0: float = 1.0, angle: float = 0.0
 
 
 def external_dispersion(
-    wavelength_sq: Any, depth: float, sigma: float, *, p0: float = 1.0, angle: float = 0.0
+    wavelength_sq: Numbers, depth: float, sigma: float, *, p0: float = 1.0, angle: float = 0.0
 ) -> np.ndarray:
     """P behind a turbulent screen: p0 e^{2iχ0} e^{2iRMλ² - 2σ²λ⁴}.
 
@@ -72,7 +73,7 @@ def _external(wave: np.ndarray, depth: float, sigma: float, *, p0: float = 1.0, 
 
 
 def internal_dispersion(
-    wavelength_sq: Any, depth: float, sigma: float, *, p0: float = 1.0, angle: float = 0.0
+    wavelength_sq: Numbers, depth: float, sigma: float, *, p0: float = 1.0, angle: float = 0.0
 ) -> np.ndarray:
     """P of a turbulent slab that rotates and emits: p0 e^{2iχ0} (1 - e^{-S})/S, S = 2σ²λ⁴ - 2iRλ² (Sokoloff 1998).
 

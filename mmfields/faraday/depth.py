@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from mmfields._types import Density, UnitLike
 from mmfields.conventions import ArgumentError, per_snapshot
 from mmfields.faraday.line_of_sight import (
     Columns,
@@ -31,9 +32,9 @@ def rotation_measure(
     ds: xr.Dataset,
     los: str | Sequence[float] = "z",
     *,
-    density: Any = None,
-    field_unit: Any = None,
-    length_unit: Any = None,
+    density: Density | None = None,
+    field_unit: UnitLike | None = None,
+    length_unit: UnitLike | None = None,
     redshift: float = 0.0,
 ) -> xr.DataArray:
     """Rotation-measure map RM = 0.8119 ∫ n_e B · dl [cm⁻³, µG, pc], dl from the source to the observer.
@@ -192,9 +193,9 @@ def faraday_depth(
     ds: xr.Dataset,
     los: str | Sequence[float] = "z",
     *,
-    density: Any = None,
-    field_unit: Any = None,
-    length_unit: Any = None,
+    density: Density | None = None,
+    field_unit: UnitLike | None = None,
+    length_unit: UnitLike | None = None,
     redshift: float = 0.0,
 ) -> xr.DataArray:
     """Faraday depth of the middle of every cell: the rotation measure of what lies between it and the observer.

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from mmfields._types import Number
 from mmfields.conventions import ArgumentError, SnapshotError, axis_spacing, require_number
 from mmfields.faraday.depolarization_laws import wavelengths_of
 from mmfields.faraday.line_of_sight import require_finite, require_kind, require_map
@@ -16,7 +17,7 @@ from mmfields.io._paths import folder as local_folder
 
 
 def write_fits(
-    data: xr.DataArray, folder: str | os.PathLike, *, pixel: Any, overwrite: bool = False
+    data: xr.DataArray, folder: str | os.PathLike, *, pixel: Number, overwrite: bool = False
 ) -> dict[str, Path]:
     """Write a map as ``RM.fits``, or polarization as the cubes ``Q.fits``, ``U.fits`` and ``frequencies.txt`` [Hz].
 

@@ -1,7 +1,7 @@
 """Fits of the closed laws of depolarization, with errors that hold where the likelihood is no parabola."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -11,16 +11,16 @@ from mmfields.faraday.depolarization_laws import LAWS, wavelengths_of
 from mmfields.faraday.line_of_sight import require_kind
 from mmfields.provenance import verb
 
-# Within so many errors a parameter reaches as far as χ² stays within their square of its least.
+# An error reaches as far as χ² stays within the square of this number of its minimum.
 MOST_ERRORS = 3
-# Of the grid's best places, so many are looked at for peaks to begin from.
+# So many of the best points of the grid are searched for peaks from which fits start.
 MOST_PLACES = 300
 # Scatter of an angle of which nothing is known.
 NO_ANGLE = np.pi / np.sqrt(12)
 
 
 @verb
-def fit(pol: xr.DataArray, law: str, *, error: float | None = None) -> xr.Dataset:
+def fit(pol: xr.DataArray, law: Literal["burn", "external", "internal"], *, error: float | None = None) -> xr.Dataset:
     """Fit a law of depolarization to P(λ²) of one line of sight, in Q and U together.
 
     An error is the usual standard deviation where χ² is a parabola.  Where it is none, an error is as large as it

@@ -4,11 +4,12 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
 
+from mmfields._types import Density, Numbers, UnitLike
 from mmfields.conventions import axis_spacing, per_snapshot, require_number, require_values, require_whole
 from mmfields.errors import ArgumentError, SnapshotError
 from mmfields.faraday.depolarization_laws import wavelengths_of
@@ -31,7 +32,7 @@ from mmfields.faraday.units import require_angle
 from mmfields.provenance import verb
 from mmfields.spectra.bins import shared
 
-LONGEST = 1e3  # m²: no telescope of polarization goes beyond, and frequencies in Hz are far beyond
+LONGEST = 1e3  # m²: beyond every radio telescope; a larger number is probably a frequency in Hz
 EMISSIONS = ("background", "internal", "snapshot")
 LIGHT_SPEED = 299792458.0  # m/s
 # Limits [Hz] of the receivers.
@@ -51,7 +52,7 @@ PLANES = 32
 MOST_TURN = 28.0
 
 
-def band(name: str, channels: int = 16) -> np.ndarray:
+def band_channels(name: str, channels: int = 16) -> np.ndarray:
     """Wavelengths squared [m²] of channels even in frequency across a receiver's band.
 
     Parameters
@@ -82,8 +83,8 @@ def polarization(
     ds: xr.Dataset,
     los: str | Sequence[float] = "z",
     *,
-    wavelength_sq: float | Sequence[float] | str,
-    emission: str = "background",
+    wavelength_sq: Numbers | str,
+    emission: Literal["background", "internal", "snapshot"] = "background",
     p0: float | None = None,
     angle: float = 0.0,
     index: float = 2.5,
@@ -92,9 +93,9 @@ def polarization(
     channel_width: float | None = None,
     noise: float | None = None,
     seed: int = 0,
-    density: Any = None,
-    field_unit: Any = None,
-    length_unit: Any = None,
+    density: Density | None = None,
+    field_unit: UnitLike | None = None,
+    length_unit: UnitLike | None = None,
     redshift: float = 0.0,
 ) -> xr.DataArray:
     """Complex polarization P(λ²) = Q + iU of every line of sight, in units of the mean total intensity.
@@ -107,8 +108,8 @@ def polarization(
     ds, los, density, field_unit, length_unit, redshift
         As :func:`rotation_measure`.
     wavelength_sq : float, several, or the name of a band
-        Observed wavelengths squared [m²], or an astropy Quantity or DataArray with units; of a band (see :func:`band`)
-        its 16 channels.
+        Observed wavelengths squared [m²], an astropy Quantity of these or of frequencies, or a DataArray with units; of
+        a band (see :func:`band_channels`) its 16 channels.
     emission : {"background", "internal", "snapshot"}
         A polarized source behind the box; uniform emission in it; or synchrotron emission of the field, in
         proportion to n_CR B_⊥^((p+1)/2) and polarized across B_⊥.  Oblique lines are interpolated in what cells emit,
@@ -190,12 +191,19 @@ def polarization(
 def _wavelengths(given: Any) -> np.ndarray:
     """Wavelengths squared [m²] of a band's name, a quantity, an array with units, or numbers."""
     if isinstance(given, str):
-        return band(given)
+        return band_channels(given)
     if not isinstance(given, xr.DataArray) and hasattr(given, "unit"):
+        if given.unit.is_equivalent("Hz"):
+            hertz = require_values(np.atleast_1d(given.to_value("Hz")), "wavelength_sq")
+            if (hertz <= 0).any():
+                raise ArgumentError(f"wavelength_sq={hertz.min():g} Hz: frequencies are above 0")
+            return _wavelengths((LIGHT_SPEED / hertz) ** 2)
         try:
             given = given.to_value("m2")
         except ValueError as error:  # astropy's unit errors are among them
-            raise ArgumentError(f"wavelength_sq is in {given.unit}, not an area such as m2: λ² is needed") from error
+            raise ArgumentError(
+                f"wavelength_sq is in {given.unit}, neither an area such as m2 nor a frequency such as MHz"
+            ) from error
     waves = require_values(np.atleast_1d(wavelengths_of(given)), "wavelength_sq")
     if (waves <= 0).any():
         raise ArgumentError(f"wavelength_sq={waves.min():g}: wavelengths squared [m²] are above 0")

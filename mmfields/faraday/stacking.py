@@ -1,10 +1,11 @@
 """From the box to the cluster: the rotation measure of many boxes in a row."""
 
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import xarray as xr
 
+from mmfields._types import Density, UnitLike
 from mmfields.conventions import require_number, require_periodic, require_whole, spacing, spatial_dims
 from mmfields.errors import ArgumentError, SnapshotError
 from mmfields.faraday.depth import rotation_measure
@@ -19,11 +20,11 @@ def stack(
     *,
     seed: int = 0,
     orientations: int = 12,
-    shifts: str = "independent",
+    shifts: Literal["independent"] = "independent",
     filling: float = 1.0,
-    density: Any = None,
-    field_unit: Any = None,
-    length_unit: Any = None,
+    density: Density | None = None,
+    field_unit: UnitLike | None = None,
+    length_unit: UnitLike | None = None,
     redshift: float = 0.0,
 ) -> xr.DataArray:
     """Rotation-measure map of many copies of a box in a row, each shifted and turned on its own.

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import xarray as xr
 
 from mmfields import spectra
+from mmfields._types import Density, Number, Numbers
 from mmfields.conventions import components, require_number, require_whole, spacing, spatial_dims, unit_attrs
 from mmfields.errors import ArgumentError, SnapshotError
 from mmfields.faraday.depth import rotation_measure
@@ -15,6 +16,9 @@ from mmfields.faraday.line_of_sight import RM_CONSTANT, columns_of, require_map
 from mmfields.faraday.units import number_in, redshift_factor
 from mmfields.provenance import verb
 from mmfields.units import as_quantity
+
+if TYPE_CHECKING:
+    from astropy.units import Quantity
 
 
 @verb
@@ -168,11 +172,11 @@ def _structure(rest: np.ndarray, there: np.ndarray, lags: _Lags) -> np.ndarray:
 @verb
 def random_walk(
     *,
-    density: Any,
-    field: Any,
-    integral_scale: Any,
-    length: Any,
-    of: str = "vector",
+    density: Density,
+    field: Number,
+    integral_scale: Number,
+    length: Number,
+    of: Literal["vector", "component"] = "vector",
     filling: float = 1.0,
     redshift: float = 0.0,
 ) -> float:
@@ -221,7 +225,7 @@ def random_walk(
 
 
 @verb
-def compared(ds: xr.Dataset, los: Any = "z", **given: Any) -> xr.Dataset:
+def compare_to_random_walk(ds: xr.Dataset, los: str | Sequence[float] = "z", **given: Any) -> xr.Dataset:
     """Measured scatter of a snapshot's rotation measure beside the random walk of its own field.
 
     Parameters
@@ -281,7 +285,7 @@ def compared(ds: xr.Dataset, los: Any = "z", **given: Any) -> xr.Dataset:
     return out
 
 
-def beta_model(radius: Any, *, central: Any, core: Any, beta: float = 2 / 3) -> Any:
+def beta_model(radius: Numbers, *, central: Number, core: Number, beta: float = 2 / 3) -> "Quantity":
     """Electron density n0 (1 + r²/r_c²)^(-3 beta/2) of a cluster.
 
     Parameters
@@ -315,10 +319,10 @@ def beta_model(radius: Any, *, central: Any, core: Any, beta: float = 2 / 3) -> 
 @verb
 def expected_angles(
     *,
-    density: Any,
-    field: Any,
-    integral_scale: Any,
-    length: Any,
+    density: Density,
+    field: Number,
+    integral_scale: Number,
+    length: Number,
     of: str = "vector",
     bands: Sequence[str] = ("lofar-hba", "meerkat-l", "vla-l", "vla-s", "vla-c", "vla-x"),
     filling: float = 1.0,

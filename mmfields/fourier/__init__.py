@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import xarray as xr
@@ -265,7 +266,9 @@ def _derivative_units(ds: xr.Dataset, vector: str, power: int) -> dict[str, str]
 
 
 @verb
-def project(ds: xr.Dataset, vector: str = "B", *, difference: str = "spectral") -> xr.Dataset:
+def project(
+    ds: xr.Dataset, vector: str = "B", *, difference: Literal["spectral", "central", "face"] = "spectral"
+) -> xr.Dataset:
     """Remove the divergence of a vector: B - k (k·B)/k², with the wavevector of a difference operator.
 
     Parameters
@@ -294,7 +297,9 @@ def project(ds: xr.Dataset, vector: str = "B", *, difference: str = "spectral") 
 
 
 @verb
-def helmholtz(ds: xr.Dataset, vector: str = "B", *, difference: str = "spectral") -> tuple[xr.Dataset, xr.Dataset]:
+def helmholtz(
+    ds: xr.Dataset, vector: str = "B", *, difference: Literal["spectral", "central"] = "spectral"
+) -> tuple[xr.Dataset, xr.Dataset]:
     """Split a vector into its solenoidal and its compressive part, which add up to it.
 
     Parameters
@@ -374,7 +379,9 @@ def vector_potential(ds: xr.Dataset, vector: str = "B") -> xr.Dataset:
 
 
 @verb
-def divergence(ds: xr.Dataset, vector: str = "B", *, difference: str = "spectral") -> xr.DataArray:
+def divergence(
+    ds: xr.Dataset, vector: str = "B", *, difference: Literal["spectral", "central"] = "spectral"
+) -> xr.DataArray:
     """Divergence of a cell-centred vector.
 
     Parameters
@@ -411,3 +418,7 @@ def _label_components(
         notes = {**_derivative_units(ds, vector, power), "long_name": pattern.format(name)}
         out[name].attrs = notes
     return out.rename({name: pattern.format(name) for name in names})
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -25,15 +25,15 @@ ALL = (0.0, float("inf"))
 
 @dataclass(frozen=True)
 class Transfer:
-    """A transfer function; ``~g`` is 1 - g, ``g * h`` the product.
+    """A transfer function; ``~g`` is 1 - g, ``g & h`` or ``g * h`` the product, which passes what both pass.
 
     Parameters
     ----------
     function : callable
         Takes |k_par| and k_perp [rad per length unit], or the components k_x, k_y, k_z; gives real
         values that are the same at k and -k, normally in [0, 1].
-    label : str
-        What it is, recorded in the attrs of what it filters.
+    label : str, optional
+        What it is, recorded in the attrs of what it filters; the name of the function by default.
     mean : float
         Value at k = 0; 0 keeps the mean field in the residual.
     of : {"par_perp", "components"}
@@ -48,7 +48,7 @@ class Transfer:
     """
 
     function: Callable[..., np.ndarray]
-    label: str
+    label: str = ""
     mean: float = 0.0
     of: str = "par_perp"
     limits: tuple[tuple[float, float], ...] = (ALL, ALL, ALL)
@@ -58,6 +58,9 @@ class Transfer:
     def __post_init__(self) -> None:
         if self.of not in ("par_perp", "components"):
             raise ArgumentError(f"of={self.of!r}: 'par_perp' or 'components' is needed")
+        if not self.label:
+            name = getattr(self.function, "__name__", type(self.function).__name__)
+            object.__setattr__(self, "label", "g(k)" if name == "<lambda>" else name)
 
     def __call__(self, *k: Any) -> np.ndarray:
         zero = np.logical_and.reduce(np.broadcast_arrays(*(np.asarray(c) == 0 for c in k)))
@@ -80,6 +83,8 @@ class Transfer:
         limits = tuple((max(a[0], b[0]), min(a[1], b[1])) for a, b in pairs)
         isotropic = self.isotropic and other.isotropic
         return Transfer(_Product(self, other), label, mean, self.of, limits, isotropic=isotropic, unit=self.unit)
+
+    __and__ = __mul__
 
     def in_lengths_of(self, ds: xr.Dataset) -> "Transfer":
         """The same function of wavenumbers in the length unit of a snapshot.
@@ -296,7 +301,7 @@ def band(
     *,
     k_par: tuple[float, float] = (0.0, np.inf),
     k_perp: tuple[float, float] = (0.0, np.inf),
-    edge: str = "sharp",
+    edge: Literal["sharp", "gaussian", "butterworth", "cosine"] = "sharp",
     width: float | None = None,
     order: int = 4,
     keep_mean: bool = False,
@@ -363,7 +368,12 @@ def _detail(edge: str, width: float | None, order: int) -> str:
 
 
 def low_pass(
-    k: float, *, edge: str = "sharp", width: float | None = None, order: int = 4, keep_mean: bool = False
+    k: float,
+    *,
+    edge: Literal["sharp", "gaussian", "butterworth", "cosine"] = "sharp",
+    width: float | None = None,
+    order: int = 4,
+    keep_mean: bool = False,
 ) -> Transfer:
     """Pass |k| up to a limit; parameters as :func:`band`.
 
@@ -392,7 +402,13 @@ def low_pass(
     return Transfer(function, label, float(keep_mean), limits=limits, isotropic=True, unit=unit)
 
 
-def high_pass(k: float, *, edge: str = "sharp", width: float | None = None, order: int = 4) -> Transfer:
+def high_pass(
+    k: float,
+    *,
+    edge: Literal["sharp", "gaussian", "butterworth", "cosine"] = "sharp",
+    width: float | None = None,
+    order: int = 4,
+) -> Transfer:
     """Pass |k| beyond a limit; the complement of :func:`low_pass` but for the mean, which neither passes.
 
     Parameters

@@ -28,7 +28,7 @@ PIECE_BYTES = 1 << 22
 # number, or as the number itself where workers exchange them peer to peer.
 MOST_BLOCKS = 64
 MOST_BLOCKS_OF_PEERS = 512
-# Of the memory of all workers: what a component may fill to be exchanged in memory.
+# Part of the memory of all workers that a component may fill and still be exchanged in memory.
 HELD = 1 / 12
 
 # Work on the modes: (spectra, waves, small extra array) -> spectra; its input may be overwritten.
@@ -73,7 +73,7 @@ class Waves:
         along = sum(c * direction[SPATIAL.index(d)] for c, d in zip(self.k, self.dims, strict=True))
         square = sum(c**2 for c in self.k)
         par2 = along**2 + 0 * square
-        # what is left of either by rounding is no wavenumber
+        # components that are due to rounding are set to 0
         parts = (np.where(part > 1e-12 * square, part, 0.0) for part in (par2, square - par2))
         return tuple(np.sqrt(part) for part in parts)
 

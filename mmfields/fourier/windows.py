@@ -1,5 +1,7 @@
 """Windows for cutouts that are not periodic."""
 
+from typing import Literal
+
 import numpy as np
 import xarray as xr
 
@@ -11,7 +13,9 @@ WINDOWS = ("hann", "tukey")
 
 
 @verb
-def taper(ds: xr.Dataset, window: str = "hann", *, alpha: float = 0.25, detrend: str | None = "constant") -> xr.Dataset:
+def taper(
+    ds: xr.Dataset, window: Literal["hann", "tukey"] = "hann", *, alpha: float = 0.25, detrend: str | None = "constant"
+) -> xr.Dataset:
     """Make a cutout fit for periodic transforms: detrend it and bring it to zero at its open ends.
 
     Fluctuations about a level are multiplied by a window along every open axis and the level is put back.  It is the

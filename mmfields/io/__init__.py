@@ -27,6 +27,7 @@ import numpy as np
 import xarray as xr
 from xarray.backends import BackendEntrypoint
 
+from mmfields._types import Chunks
 from mmfields.conventions import (
     LONG_NAMES,
     SPATIAL,
@@ -98,7 +99,7 @@ DESCRIPTIONS = {
     b"<VTKFile": "this is VTK in XML; only the legacy form (.vtk) is read: write that, or convert it with ParaView",
     b"CDF\x05": "netCDF of kind CDF-5 is not read: convert it with nccopy -k nc4",
 }
-MOST_MISSES = 4  # outputs one after the other that are not alike: then the others are not expected to be
+MOST_MISSES = 4  # consecutive outputs that are not alike, after which all others are opened one by one
 HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
@@ -188,7 +189,7 @@ def _hdf5_engine(path: str) -> str:
 def open_snapshot(
     path: str | os.PathLike,
     engine: str | type[BackendEntrypoint] | None = None,
-    chunks: Any = {},  # noqa: B006  the fixed signature; never mutated
+    chunks: Chunks = {},  # noqa: B006  the fixed signature; never mutated
     *,
     verify: bool = False,
     **options: Any,
@@ -293,7 +294,7 @@ def _open_own(path: str, engine: str, chunks: Any) -> xr.Dataset:
 def open_series(
     paths: str | bytes | os.PathLike | Iterable[str | bytes | os.PathLike],
     engine: str | None = None,
-    chunks: Any = {},  # noqa: B006  as open_snapshot
+    chunks: Chunks = {},  # noqa: B006  as open_snapshot
     **options: Any,
 ) -> xr.Dataset:
     """Open many snapshots of one run along ``time``, lazily; each header is read once.
@@ -440,7 +441,7 @@ def _member(backend: BackendEntrypoint, path: str, options: Mapping[str, Any], *
         except NoFields:
             raise
         except MmfieldsError:
-            pass  # some engines work on the Dataset; what is wrong with a file comes out again
+            pass  # some engines compute on the Dataset; errors of a file are raised again
     return backend.open_dataset(path, **options)
 
 
@@ -558,3 +559,7 @@ def _require_arrays(
             Unit(text)
         except (TypeError, ValueError) as error:
             raise ArgumentError(f"units: astropy does not know {name} in {text!r}") from error
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -13,7 +13,7 @@ from mmfields.io._alike import pieces_of
 if TYPE_CHECKING:
     import h5py
 
-MOST_BYTES = 1 << 22  # of what is no number; more would take as long as to open the file
+MOST_BYTES = 1 << 22  # of datasets that hold no numbers; comparing more would take as long as opening the file
 Stamps = Callable[["h5py.File"], Mapping[str, Any]]
 
 

@@ -58,7 +58,7 @@ def opened(path: str) -> "Iterator[h5py.File]":
         raise SnapshotError(f"{path}: the HDF5 library cannot read it ({error}); {remedy}") from error
 
 
-# What HDF5 says of faults that are none of the file, and what helps.
+# What HDF5 says of faults that do not lie in the file, and what helps.
 REMEDIES = {
     r"unable to lock file|resource temporarily unavailable": (
         "another program holds it open for writing, or the file system has no locks: wait until it is closed, or set "
@@ -102,7 +102,7 @@ _places: ContextVar[dict[int, tuple[str, np.ndarray]] | None] = ContextVar("wher
 
 @contextmanager
 def examined(path: str) -> "Iterator[h5py.File]":
-    """As :func:`opened`, for the first time: without what makes the library wait for ever.
+    """As :func:`opened`, for the first time: faults at which the library would hang are refused.
 
     The data of the datasets that are opened in here lie apart from each other.
     """

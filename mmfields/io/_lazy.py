@@ -115,7 +115,7 @@ class Files(dict):
             os.close(self.popitem()[1])
 
 
-# Buffers that nobody uses just now: touching new memory costs as much as filling it.
+# Buffers that are free for reuse: touching new memory costs as much as filling it.
 _spare: list[bytearray] = []
 
 
@@ -336,7 +336,9 @@ class Linear:
         if whole and self.source.dtype == self.dtype and not self.offset:
             return self._scaled(self.source.blocks, *where)
         values = self.source.read(*where)
-        room = values if values.dtype == self.dtype and values.flags.writeable else None  # nobody else holds it
+        room = (
+            values if values.dtype == self.dtype and values.flags.writeable else None
+        )  # no other reference to it exists
         values = np.multiply(values, self.dtype.type(self.scale), out=room, dtype=self.dtype, casting="unsafe")
         return np.add(values, self.dtype.type(self.offset), out=values) if self.offset else values
 

@@ -28,7 +28,7 @@ from mmfields.io._openpmd_process import BYTES_PER_SECOND
 SCRIPT = Path(_openpmd_process.__file__)
 # Seconds until the libraries have started; and between signs of life, to which come those that bytes take to read.
 START, PATIENCE = 30.0, 3.0
-# Seconds within which a process ends that is tried once more, as what it did before may have harmed it.
+# A process that ends within so many seconds is started once more: an earlier file may have harmed it.
 SOON = 1.0
 # ADIOS2 gives what is stated of a block with six digits.
 SIX_DIGITS = 6e-6

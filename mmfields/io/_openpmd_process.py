@@ -18,7 +18,7 @@ import numpy as np
 
 OPTIONS = json.dumps({"verify_homogeneous_extents": False})
 ANSWERS = 1
-# Seconds after which nobody waits for a sign of life any more.
+# Seconds without a sign of life after which the process is given up.
 DEADLINE = 0
 # What is expected to be read, by who asks too.
 BYTES_PER_SECOND = 10_000_000
@@ -85,7 +85,7 @@ def _step(step: Any) -> dict[str, Any]:
 
 
 def _tried(describe: Callable, what: Any) -> dict[str, Any]:
-    """A mesh or an iteration, or what the library trips over: it is not to take the others with it."""
+    """Description of a mesh or an iteration, or the error of the library: one bad mesh does not spoil the others."""
     try:
         return describe(what)
     except Exception as error:
@@ -194,7 +194,7 @@ def _blocks(path: str, stamp: int, iteration: int, name: str, shape: tuple[int, 
     """Starts, extents and (least, greatest) of the blocks of a component.
 
     None where its step is not known, and for bytes, of which ADIOS2 gives characters.  The extremes are NaN where none
-    are stated: nobody looked for them when the output was written (then ADIOS2 gives zeros for all blocks, or a least
+    are stated: they were not computed when the output was written (then ADIOS2 gives zeros for all blocks, or a least
     number above the greatest), or they are those of numbers that were compressed.
     """
     opened, variables, as_written = reader(path, stamp)
@@ -220,7 +220,7 @@ def _blocks(path: str, stamp: int, iteration: int, name: str, shape: tuple[int, 
 
 
 def main() -> None:
-    """Answer until nobody asks any more."""
+    """Answer requests until the input ends."""
     global ANSWERS, DEADLINE
     ANSWERS = os.dup(1)
     os.dup2(2, 1)  # what libraries print is no answer
@@ -235,7 +235,7 @@ def main() -> None:
     for line in sys.stdin.buffer:
         request = json.loads(line)
         DEADLINE = request.pop("patience")
-        signal.alarm(DEADLINE)  # who asked has given up by then, or has ended
+        signal.alarm(DEADLINE)  # the caller has given up by then, or has ended
         try:
             answer, numbers = {"describe": describe, "read": read}[request.pop("do")](**request)
         except Exception as error:

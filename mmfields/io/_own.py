@@ -24,7 +24,7 @@ from mmfields.io._paths import is_url
 from mmfields.io._remote import chunk_names
 from mmfields.io.virtual import is_references, open_references
 
-# netCDF's dimensions without coordinates are datasets that nobody writes.
+# netCDF's dimensions without coordinates are datasets that are never written.
 DIMENSION_ONLY = b"This is a netCDF dimension but not a netCDF variable"
 
 

@@ -141,7 +141,7 @@ def _stored_faces(path: str, file: "h5py.File", tree: Tree, limits: Mapping[str,
 
 
 def _require_no_sum(path: str, name: str, stored: np.ndarray, width: np.ndarray) -> None:
-    """The one cell of each block is as wide as a cell, and not as the block."""
+    """Refuse sums over blocks: the single cell of a slice is as wide as a cell, that of a sum as wide as the block."""
     thick = stored[:, 1] - stored[:, 0]
     if (thick > 1.5 * width).any():
         raise SnapshotError(

@@ -28,7 +28,7 @@ NAMES = {**components({"fB": "B", "fE": "E", "fJ": "J"}), "fN": "n", "fRho": "rh
 
 
 def _dims(path: str, file: "h5py.File") -> tuple[str, ...]:
-    """Dims in the order that the arrays have, of which one attribute alone tells."""
+    """Dims in the order of the arrays, which only one attribute states."""
     for name, wanted in (("Coordinates", "cart"), ("grid.metric.metric", "minkowski")):
         if name in file.attrs and (found := str(_hdf5.attribute(file, name)).strip()) != wanted:
             raise SnapshotError(

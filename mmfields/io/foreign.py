@@ -63,7 +63,7 @@ def as_snapshot(
 ) -> xr.Dataset:
     """Snapshot from a Dataset that another program made: sdf-xarray, nt2py, flekspy, yt, or a colleague's netCDF.
 
-    Names, dims and units are understood as common programs write them; what is given here goes first.  Variables on
+    Names, dims and units are understood as common programs write them; arguments take precedence.  Variables on
     edges of cells are averaged to the centres.  Whatever does not lie on the grid is left out and named in
     ``attrs["not_loaded"]``.  Nothing is computed; what was not read stays in its file.
 
@@ -217,7 +217,7 @@ def _on_grid(ds: xr.Dataset, dims: Mapping[str, str]) -> xr.Dataset:
     return xr.Dataset(variables, coords, ds.attrs)
 
 
-# --- what is what -------------------------------------------------------------------------
+# --- dims and names -----------------------------------------------------------------------
 
 
 def _find_dims(reading: _Reading, given: Mapping[str, str]) -> None:
@@ -337,7 +337,7 @@ def _split(ds: xr.Dataset, allowed: set[Hashable]) -> str:
 
 
 def _astray(reading: _Reading, name: Hashable, needed: set[str]) -> str:
-    """That a field lies along a dim which is not known, and what it may be."""
+    """Message that a field lies along an unknown dim, with what that dim may be."""
     dims = reading.ds[name].dims
     unknown = [plain_name(d) for d in dims if d not in reading.axes and d != reading.time]
     lacking = sorted(needed - {reading.axes[d][0] for d in dims if d in reading.axes})

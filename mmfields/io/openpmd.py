@@ -99,7 +99,7 @@ def _api_record(path: str, number: int, mesh: Mapping[str, Any], fill: float | N
 
 
 def _is_large(node: Any) -> bool:
-    """Whether a dataset is one of numbers, and not of a few that say what is there."""
+    """Whether a dataset holds a field, and not the few numbers of a header."""
     return node.size * node.dtype.itemsize > SMALL and node.dtype.kind in "fiu"
 
 

@@ -37,7 +37,7 @@ CODE_UNITS = {"normalization": "code units, the magnetic field over sqrt(4 pi)"}
 
 @dataclass(frozen=True)
 class _Output:
-    """What the table of outputs says of one of them."""
+    """One output, as the table of outputs describes it."""
 
     time: float
     single: bool

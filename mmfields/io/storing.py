@@ -7,7 +7,7 @@ import shutil
 import uuid
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import Any, Literal
 
 import numpy as np
@@ -15,7 +15,7 @@ import xarray as xr
 
 from mmfields._compat import graph_of, locks
 from mmfields.cluster.client import client_in_force
-from mmfields.cluster.progress import bars
+from mmfields.cluster.progress import bar, bars
 from mmfields.conventions import ArgumentError, SnapshotError, require_plain_data, unit_carried, warn
 from mmfields.identity import UNKNOWN, files_of, identity
 from mmfields.io._difference import difference, same_structure
@@ -72,7 +72,7 @@ def store(
     overwrite : bool
         Replace what is there instead of resuming it.
     progress : bool
-        Show a progress bar on a terminal or in a notebook.
+        Show a progress bar on a terminal or in a notebook, and a line every half a minute in a log file.
     resume : {"identity", "structure"}
         What must be the same to go on with a store that is there.  ``"structure"`` compares names, dims, shapes,
         dtypes, chunks, coordinates and attrs alone, and takes your word that the data are the same: for data whose
@@ -124,7 +124,7 @@ def store(
 
 
 def _require_storable(ds: Any, path: str) -> None:
-    """Refuse what zarr cannot hold, and names that are no directory's."""
+    """Refuse what zarr cannot hold, and names that cannot be those of directories."""
     if not isinstance(ds, xr.Dataset):
         remedy = ".to_dataset(name=...)" if isinstance(ds, xr.DataArray) else "waves: .modes, or .to_dataset(grid)"
         raise ArgumentError(f"a Dataset is needed, not {type(ds).__name__}: {remedy}")
@@ -229,7 +229,7 @@ def _uneven(variable: xr.Variable) -> bool:
 
 
 def _reopen(path: str) -> None:
-    """Mark a finished store that has lost chunks as one to be finished."""
+    """Mark a finished store that has lost chunks as incomplete."""
     from mmfields.io._chunks import lost
 
     if os.path.exists(os.path.join(path, "zarr.json")) and not is_incomplete(path) and lost(path):
@@ -237,7 +237,7 @@ def _reopen(path: str) -> None:
 
 
 def _end(path: str) -> None:
-    """Mark a store as finished, which has all its chunks."""
+    """Mark a store that has all its chunks as finished."""
     from mmfields.io._chunks import lost
 
     if missing := lost(path):
@@ -254,7 +254,7 @@ def _end(path: str) -> None:
 def _only_writer(path: str) -> Iterator[bool]:
     """Hold the right to write a store; the system gives it back when the process ends, however it ends.
 
-    True where it is certain that nobody else has it.
+    True where it is certain that no other process has it.
     """
     folder, name = os.path.split(path)
     os.makedirs(folder, exist_ok=True)
@@ -330,11 +330,11 @@ def _template(ds: xr.Dataset, path: str) -> None:
         if variable.chunks is not None:
             encoding[name]["chunks"] = tuple(sizes[0] for sizes in variable.chunks)
     with warnings.catch_warnings():
-        # zarr says of every consolidated store that other libraries may not know the consolidation
+        # zarr warns for every consolidated store that other libraries may not support consolidation
         warnings.filterwarnings("ignore", message="Consolidated metadata")
         with zarr.config.set({"array.write_empty_chunks": True}):  # else nothing tells zeros from what was lost
             ds.to_zarr(path, mode="w", compute=False, consolidated=True, zarr_format=3, encoding=encoding)
-    # the consolidated metadata come in the order of a directory listing, which is anybody's guess
+    # consolidated metadata come in the order of a directory listing, which differs between systems
     root = os.path.join(path, "zarr.json")
     with open(root) as file:
         described = json.load(file)
@@ -384,7 +384,7 @@ def _same_structure(ds: xr.Dataset, path: str) -> bool:
 
 
 def _described(path: str) -> xr.Dataset:
-    """What a store says that it holds; its metadata may lie in one place or in many."""
+    """Identity that a store records; its metadata may lie in one file or in many."""
     import zarr
 
     together = zarr.open_group(path, mode="r").metadata.consolidated_metadata is not None
@@ -392,7 +392,7 @@ def _described(path: str) -> xr.Dataset:
 
 
 def _fill(ds: xr.Dataset, path: str, progress: bool, *, alone: bool) -> None:
-    """Compute and write the chunks that are not there yet; what a kill left half-written goes, if `alone`."""
+    """Compute and write the missing chunks; if `alone`, remove what a kill has left half-written."""
     import dask
 
     from mmfields.io._chunks import names_below
@@ -476,28 +476,19 @@ def _write(block: Any, path: str, name: str, corner: tuple[int, ...], belongs: s
 def _compute(tasks: list, progress: bool) -> None:
     """Run tasks on the current scheduler, counting them as they end."""
     import dask
-    from tqdm.auto import tqdm
 
-    client, hidden = client_in_force(), _hidden(progress)
-    with tqdm(total=len(tasks), unit="chunk", disable=hidden) as bar, bars(tasks, client, hidden):
+    client = client_in_force()
+    done = bar(len(tasks), "chunks stored", "chunk", shown=progress)
+    with closing(done), bars(tasks, client, shown=progress):
         if client is not None:
             from distributed import as_completed
 
             for future in as_completed(client.compute(tasks)):
                 future.result()
-                bar.update()
+                done.update()
             return
         keys = {task.key for task in tasks}
         from dask.callbacks import Callback
 
-        with Callback(posttask=lambda key, *_: bar.update() if key in keys else None):
+        with Callback(posttask=lambda key, *_: done.update() if key in keys else None):
             dask.compute(*tasks)
-
-
-def _hidden(progress: bool) -> bool | None:
-    """Whether tqdm draws no bar; None lets it ask whether it writes to a terminal, which a notebook is not."""
-    import sys
-
-    if not progress:
-        return True
-    return False if "ipykernel" in sys.modules else None

@@ -1,11 +1,11 @@
 """Seeds of field lines: planes of them, and neighbours of each."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from mmfields._types import Axis, Seeds
 from mmfields.conventions import (
     SPATIAL,
     ArgumentError,
@@ -24,7 +24,7 @@ STENCIL = ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1))
 
 @verb
 def plane(
-    field: xr.Dataset, *, normal: str = "z", at: float | None = None, shape: Sequence[int] = (128, 128)
+    field: xr.Dataset, *, normal: Axis = "z", at: float | None = None, shape: Sequence[int] = (128, 128)
 ) -> xr.Dataset:
     """Seeds on a plane across a box, as the centres of so many even pieces.
 
@@ -82,7 +82,7 @@ def plane(
 
 
 @verb
-def neighbours(seeds: Any, *, distance: float, normal: str | Sequence[float] = "z") -> xr.Dataset:
+def neighbours(seeds: Seeds, *, distance: float, normal: str | Sequence[float] = "z") -> xr.Dataset:
     """Each seed and four that are displaced from it, to and fro along two directions of a plane.
 
     Parameters

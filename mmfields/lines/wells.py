@@ -166,7 +166,7 @@ def trapped(lines: xr.Dataset) -> xr.Dataset:
 
 
 def _trapped(size: np.ndarray, alive: np.ndarray) -> np.ndarray:
-    """From strengths (…, path) to shares by arc length; what lies beyond the end of a line holds nobody."""
+    """From strengths (…, path) to shares by arc length; beyond the end of a line no particle is trapped."""
     known = np.where(alive, size, 0.0)
     half = size.shape[-1] // 2
     ahead = np.maximum.accumulate(known[..., half:], axis=-1)

@@ -22,7 +22,7 @@ from mmfields.io._paths import folder
 from mmfields.io.storing import is_whole
 
 FIGURES = ("fig1", "fig2", "fig3", "fig4", "fig5")
-# What there is of a figure that takes hours: its parts, and what reads them.
+# Parts of a figure that takes hours, and the function that reads them.
 FULL = {"fig3": ("transition", "crossing")}
 
 __all__ = ["FIGURES", "compute", "figure", "run"]
@@ -177,3 +177,7 @@ def run(
     drawn.savefig(folder(out) / f"{name}.png", dpi=150)
     plt.close(drawn)
     return numbers
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

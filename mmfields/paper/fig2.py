@@ -1,7 +1,7 @@
 """Figure 2: diffusion coefficients of cosmic rays in micromirrors, against energy.
 
-Protons go through two snapshots of the mirror instability and through what a filter leaves of the later one.  Each run
-is twenty of the mean free paths that Eq. 5 gives, so that the plateau is some 7 % low at most.
+Protons go through two snapshots of the mirror instability and through what a filter leaves of the later one.  A run is
+a number of the mean free paths that Eq. 5 gives; how many of the measured ones that is, is among the numbers.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,12 +18,18 @@ from mmfields.paper.scaling import coefficient, energy, joined, slope
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-FIELDS = {"late": "saturated mirrors", "early": "growing mirrors", "residual": "mirrors filtered out"}
+FIELDS = {
+    "late": "late: saturated mirrors",
+    "early": "early: transverse waves, growing mirrors",
+    "residual": "late, mirrors filtered out",
+}
 # The mirrors of the later snapshot: oblique, at wavelengths of 8 to 63 ion inertial lengths.
 MIRRORS = fourier.band(k_par=(0.0, 0.4), k_perp=(0.1, 0.75))
 # Gyroradii in units of l_mm, l_perp of the later snapshot.
 RATIOS = (0.35, 0.7, 1.4, 3.0, 6.0, 10.0, 14.0, 20.0, 28.0)
 FEWER = {"late": 9, "early": 7, "residual": 6}
+# Protons of each gyroradius, and mean free paths by Eq. 5 of each run; what is left scatters the least.
+SIZES = {"late": (500, 20.0), "early": (256, 20.0), "residual": (256, 40.0)}
 SMALL = {"late": (3.0, 10.0, 14.0, 20.0), "early": (3.0,), "residual": (3.0,)}
 
 
@@ -54,12 +60,15 @@ def parts(reduced: bool = False) -> dict[str, Callable[[], xr.Dataset]]:
     fields = snapshots()
     scales = measured(fields)
     l_mm = float(scales["l_perp"].sel(field="late"))
+    late = fields["late"]
+    cell = float(late["x"][1] - late["x"][0])
+    scales = scales.assign(cell=cell, box=cell * late.sizes["x"])
     work: dict[str, Callable[[], xr.Dataset]] = {"scales": scales.copy}
     for name, field in fields.items():
         strength = float(scales["dB_over_B0"].sel(field=name))
         for ratio in SMALL[name] if reduced else RATIOS[: FEWER[name]]:
-            size = {"count": 256, "paths": 10.0} if reduced else {"count": 1000, "paths": 20.0}
-            work[f"{name}_{ratio:g}"] = partial(traced, field, ratio * l_mm, l_mm, strength, **size)
+            count, paths = (256, 10.0) if reduced else SIZES[name]
+            work[f"{name}_{ratio:g}"] = partial(traced, field, ratio * l_mm, l_mm, strength, count=count, paths=paths)
     return work
 
 
@@ -75,37 +84,54 @@ def diffusive(kappa: xr.Dataset) -> np.ndarray:
     return (abs(kappa["exponent_par"] - 1) < 0.3).values
 
 
+def free_paths(results: Mapping[str, xr.Dataset], kappa: xr.Dataset, field: str) -> np.ndarray:
+    """Lengths of the runs in the mean free paths 3 κ∥ that they measure."""
+    lengths = [float(results[n]["path"][-1]) for n in results if n.startswith(f"{field}_")]
+    return np.array(lengths) / (3 * kappa["kappa_par"].values)
+
+
 def numbers(results: Mapping[str, xr.Dataset]) -> dict[str, float]:
-    """Slope from 10 l_mm on, κ∥ over Eq. 5, κ⊥ over Eq. 6, and how far the residual lies above."""
-    late = coefficients(results, "late")
-    l_mm = float(results["scales"]["l_perp"].sel(field="late"))
+    """Slope from 10 l_mm on, κ∥ over Eq. 5, κ⊥ over Eq. 6, how far the residual lies above, and lengths of runs."""
+    late, scales = coefficients(results, "late"), results["scales"]
+    l_mm = float(scales["l_perp"].sel(field="late"))
     far = late.isel(gyroradius=(late["gyroradius"] >= 10).values)
     found, error = slope(far["gyroradius"].values, far["kappa_par"].values, far["kappa_par_error"].values)
-    strength = float(results["scales"]["dB_par_rms"].sel(field="late"))
-    eq5 = far["gyroradius"].values ** 2 * l_mm / strength**2
     rest = coefficients(results, "residual")
     common = rest["gyroradius"].values[rest["gyroradius"].values >= 1]
     above = rest["kappa_par"].sel(gyroradius=common) / late["kappa_par"].reindex(gyroradius=common)
+    out = {"slope": found, "slope_error": error}
+    out["kappa_perp_slope"] = slope(far["gyroradius"].values, far["kappa_perp"].values, far["kappa_perp_error"].values)[
+        0
+    ]
+    for name in ("late", "early"):
+        out |= _against_theory(coefficients(results, name), scales.sel(field=name), l_mm, name)
+    out |= {"residual_over_full": float(above.min()), "residual_over_full_median": float(above.median())}
+    out |= {f"{n}_in_l_mm": float(scales[n]) / l_mm for n in ("cell", "box")}
+    for name in FIELDS:
+        kappa = coefficients(results, name)
+        out[f"free_paths_least_{name}"] = float(free_paths(results, kappa, name).min())
+        out[f"limits_{name}"] = float((~diffusive(kappa)).sum())
+    return out
+
+
+def _against_theory(kappa: xr.Dataset, own: xr.Dataset, unit: float, name: str) -> dict[str, float]:
+    """κ over Eqs. 5 and 6 with a snapshot's own l_mm and δB∥, at the largest gyroradii, which are in `unit`."""
+    far = kappa.isel(gyroradius=(kappa["gyroradius"] >= min(10.0, float(kappa["gyroradius"][-1]))).values)
+    l_mm, strength = float(own["l_perp"]), float(own["dB_par_rms"])
+    eq5 = (far["gyroradius"].values * unit) ** 2 / (l_mm * strength**2)
     return {
-        "slope": found,
-        "slope_error": error,
-        "kappa_par_over_eq5": float((far["kappa_par"].values / eq5).mean()),
-        "kappa_perp_over_eq6": float((far["kappa_perp"] / (l_mm * strength**2)).mean()),
-        "kappa_perp_slope": slope(
-            far["gyroradius"].values, far["kappa_perp"].values, far["kappa_perp_error"].values
-        )[0],
-        "residual_over_full": float(above.min()),
-        "residual_over_full_median": float(above.median()),
-        "dB_perp2_over_dB_par2": float((results["scales"]["dB_perp_rms"] / results["scales"]["dB_par_rms"])
-                                       .sel(field="late") ** 2),
-    }  # fmt: skip
+        f"l_mm_{name}": l_mm,
+        f"dB_perp2_over_dB_par2_{name}": float(own["dB_perp_rms"] / own["dB_par_rms"]) ** 2,
+        f"kappa_par_over_eq5_{name}": float((far["kappa_par"].values / eq5).mean()),
+        f"kappa_perp_over_eq6_{name}": float((far["kappa_perp"] / (l_mm * strength**2)).mean()),
+    }
 
 
 def draw(results: Mapping[str, xr.Dataset]) -> "Figure":
     """κ∥ and κ on the left, κ⊥ on the right, with Eqs. 5 and 6 for the strength of each snapshot."""
     scales = results["scales"]
     l_mm = float(scales["l_perp"].sel(field="late"))
-    along, across = plot.base.new_axes(2, 6.0, 5.0)
+    along, across = plot.base.new_axes(2, 6.0, 6.2)
     for (name, title), colour, marker in zip(FIELDS.items(), plot.COLOURS, "osD", strict=False):
         kappa = coefficients(results, name)
         E, good = energy(kappa["gyroradius"].values * l_mm, l_mm).value, diffusive(kappa)
@@ -127,32 +153,41 @@ def draw(results: Mapping[str, xr.Dataset]) -> "Figure":
                     E[~good], values[~good], marker, color=colour, markersize=size, markerfacecolor="white", zorder=3
                 )
         if name != "residual":
-            _theory(along, across, float(scales["dB_par_rms"].sel(field=name)), E, colour)
-    _decorate(along, across)
+            own = scales.sel(field=name)
+            medium = replace(
+                theory.ICM,
+                dB_over_B=float(own["dB_par_rms"]),
+                l_mm=theory.ICM.l_mm * float(own["l_perp"]) / l_mm,
+            )
+            _theory(along, across, medium, E, colour)
+    _decorate(along, across, {n: float(scales[n]) / l_mm for n in ("cell", "box")})
     return along.figure
 
 
-def _theory(along, across, strength: float, E: np.ndarray, colour: str) -> None:
-    """Eq. 5 where r_g exceeds l_mm, and Eq. 6."""
+def _theory(along, across, medium: theory.Medium, E: np.ndarray, colour: str) -> None:
+    """Eq. 5 where r_g exceeds the snapshot's own l_mm, and Eq. 6."""
     from astropy import units as u
 
-    medium = replace(theory.ICM, dB_over_B=strength)
-    fine = np.geomspace(0.278, E.max() * 1.5, 50)
+    least = (medium.l_mm / theory.gyroradius(1 * u.GeV, medium)).to_value("")
+    fine = np.geomspace(least, E.max() * 1.5, 50)
     along.plot(fine, theory.kappa_micromirror(fine * u.GeV, medium, check=False).value, "-", color=colour, linewidth=1)
     across.axhline(theory.kappa_perpendicular(medium).value, color=colour, linewidth=1)
 
 
-def _decorate(along, across) -> None:
+def _decorate(along, across, lengths: Mapping[str, float]) -> None:
+    """Legends, and lines at gyroradii of l_mm, of a cell and of the box."""
     from astropy import units as u
 
     along.plot([], [], "o", color="0.4", markersize=3, label=r"small: $\kappa = (\kappa_\parallel + 2\kappa_\perp)/3$")
-    along.plot([], [], "o", color="0.4", markerfacecolor="white", label="open: not yet diffusive")
+    along.plot([], [], "o", color="0.4", markerfacecolor="white", label="open: not yet diffusive, lower limits")
     along.plot([], [], "-", color="0.4", linewidth=1, label=r"Eq. 5, for $r_g > l_{mm}$")
     across.plot([], [], "-", color="0.4", linewidth=1, label="Eq. 6")
     turn = (theory.ICM.l_mm / theory.gyroradius(1 * u.GeV)).to_value("")
     for ax, name in ((along, r"\kappa_\parallel"), (across, r"\kappa_\perp")):
         ax.set(xscale="log", yscale="log", xlabel="energy $E$ [GeV], for $l_{mm}$ = 100 npc and $B$ = 3 µG")
         ax.set_ylabel(rf"${name}$ [cm$^2$ s$^{{-1}}$]")
-        ax.axvline(turn, color="0.6", linestyle=":")
+        ax.axvline(turn, color=plot.COLOURS[4], label="$r_g = l_{mm}$")
+        for (length, ratio), style in zip(lengths.items(), (":", "-."), strict=True):
+            ax.axvline(ratio * turn, color=plot.COLOURS[3], linestyle=style, label=f"$r_g$ = {length} side")
         ax.secondary_xaxis("top", functions=(lambda E: E / turn, lambda r: r * turn)).set_xlabel("$r_g / l_{mm}$")
-        ax.legend(fontsize=8)
+        ax.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2)

@@ -57,7 +57,7 @@ def wave_orbits(ratio: float, fraction: float, count: int, lengths: float) -> xr
 def mhd_orbits(ratio: float, count: int, lengths: float) -> xr.Dataset:
     """Orbits through the MHD snapshot, which has no mean field, lazily."""
     ds = samples.load("mhd_turbulence")[["Bx", "By", "Bz"]].compute()
-    lines = [spectra.reduced(ds, axis=d) for d in ("x", "y", "z")]
+    lines = [spectra.reduced_spectrum(ds, axis=d) for d in ("x", "y", "z")]
     # integral of the correlation of B along each axis, on one side: (pi/2) E(k=0) over int E dk
     l_c = float(np.mean([np.pi / 2 * line[0] / (line * line["k_width"]).sum() for line in lines]))
     rms = float(sum((ds[c].astype(float) ** 2).mean() for c in ("Bx", "By", "Bz")) ** 0.5)

@@ -1,4 +1,4 @@
-"""Figures: (data, ax) -> artists.  Nothing is computed here beyond what drawing needs."""
+"""Figures: functions of data and axes that return artists, and compute only what drawing needs."""
 
 from mmfields.plot.anisotropy import brazil, scale_anisotropy, structure_function, threshold_curve
 from mmfields.plot.base import COLOURS
@@ -32,3 +32,7 @@ __all__ = [
     "structure_function",
     "threshold_curve",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

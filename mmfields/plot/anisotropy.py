@@ -19,7 +19,7 @@ def brazil(counts: xr.Dataset, ax: "Axes | None" = None) -> list:
     Parameters
     ----------
     counts : xarray.Dataset
-        From ``mm.anisotropy.brazil``.
+        From ``mm.anisotropy.brazil_histogram``.
     ax : Axes, optional
 
     Returns
@@ -33,13 +33,13 @@ def brazil(counts: xr.Dataset, ax: "Axes | None" = None) -> list:
     """
     from matplotlib.colors import LogNorm
 
-    require_drawable(counts, "mm.anisotropy.brazil", "cells", "beta_par_edges", "ratio_edges")
+    require_drawable(counts, "mm.anisotropy.brazil_histogram", "cells", "beta_par_edges", "ratio_edges")
     counts = counts.compute()
     if set(counts["cells"].dims) != {"beta_par", "ratio"}:
         raise SnapshotError(f"one distribution is needed, this has dims {counts['cells'].dims}: select the others")
     cells = counts["cells"].transpose("ratio", "beta_par")
     if not (cells > 0).any():
-        raise SnapshotError("no cell lies within the edges: give others to mm.anisotropy.brazil")
+        raise SnapshotError("no cell lies within the edges: give others to mm.anisotropy.brazil_histogram")
     ax = ax or new_axes()
     share = cells.where(cells > 0) / float(cells.sum())
     edges = counts["beta_par_edges"], counts["ratio_edges"]

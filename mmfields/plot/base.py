@@ -44,5 +44,12 @@ def unit_label(array: xr.DataArray, fallback: str = "") -> str:
     unit = array.attrs.get("units", "1")
     if unit in ("1", "rad"):
         unit = array.attrs.get("normalization", fallback)
-    pretty = {"d_i": "$d_i$", "B0": "$B_0$", "n0": "$n_0$", "rad / m2": "rad m$^{-2}$", "rad / d_i": "rad / $d_i$"}
+    pretty = {
+        "d_i": "$d_i$",
+        "B0": "$B_0$",
+        "n0": "$n_0$",
+        "l_c": "$l_c$",
+        "rad / m2": "rad m$^{-2}$",
+        "rad / d_i": "rad / $d_i$",
+    }
     return f" [{pretty.get(unit, unit)}]" if unit else ""

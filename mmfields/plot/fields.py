@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import ArgumentError, SnapshotError, require_plain_data, require_real, spatial_dims
+from mmfields._types import Axis
+from mmfields.conventions import (
+    ArgumentError,
+    SnapshotError,
+    require_number,
+    require_plain_data,
+    require_real,
+    spatial_dims,
+)
 from mmfields.plot.base import new_axes, require_drawable, unit_label
 
 if TYPE_CHECKING:
@@ -66,7 +74,7 @@ def slices(data: xr.Dataset | xr.DataArray, ax: "Sequence[Axes] | None" = None, 
     return artists
 
 
-def compare(fields: Mapping[str, xr.DataArray], ax: "Sequence[Axes] | None" = None, *, cut: str = "z") -> list:
+def compare(fields: Mapping[str, xr.DataArray], ax: "Sequence[Axes] | None" = None, *, cut: Axis = "z") -> list:
     """Mid-planes of several fields side by side on one colour scale: before, after and residual of a filter.
 
     Parameters
@@ -117,7 +125,7 @@ def _field_label(field: xr.DataArray) -> str:
     return {"dB_par": r"$\delta B_\parallel$"}.get(str(field.name), str(field.name))
 
 
-def rotation_measure(rm: xr.DataArray, ax: "Axes | None" = None) -> list:
+def rotation_measure(rm: xr.DataArray, ax: "Axes | None" = None, *, limit: float | None = None) -> list:
     """Map of the rotation measure.
 
     Parameters
@@ -125,6 +133,8 @@ def rotation_measure(rm: xr.DataArray, ax: "Axes | None" = None) -> list:
     rm : xarray.DataArray
         From ``mm.faraday.rotation_measure``.
     ax : Axes, optional
+    limit : float, optional
+        End of the colour scale, which is symmetric about 0; the largest modulus by default.
 
     Returns
     -------
@@ -139,13 +149,15 @@ def rotation_measure(rm: xr.DataArray, ax: "Axes | None" = None) -> list:
     ax = ax or new_axes()
     rm = rm.compute()
     across, up = (d for d in ("x", "y", "z") if d in rm.dims)
-    limit = float(np.abs(rm).max()) or 1.0
+    limit = float(np.abs(rm).max()) or 1.0 if limit is None else require_number(limit, "limit", 0.0)
     image = ax.pcolormesh(
         rm[across], rm[up], rm.transpose(up, across), vmin=-limit, vmax=limit, cmap="RdBu_r", rasterized=True
     )
     ax.set_aspect("equal")
-    ax.set_xlabel(f"${across}${unit_label(rm[across])}")
-    ax.set_ylabel(f"${up}${unit_label(rm[up])}")
+    # an oblique line has a direction of three numbers, and the map is over where lines cross a face of the box
+    where = ", on the face" if "," in str(rm.attrs.get("line_of_sight", "")) else ""
+    ax.set_xlabel(f"${across}${where}{unit_label(rm[across])}")
+    ax.set_ylabel(f"${up}${where}{unit_label(rm[up])}")
     ax.set_title(f"line of sight {rm.attrs.get('line_of_sight', '')}", fontsize=10)
     ax.figure.colorbar(image, ax=ax, label="rotation measure [rad m$^{-2}$]")
     return [image]

@@ -2,14 +2,14 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import require_number, require_plain_data, require_real, spatial_dims
+from mmfields.conventions import require_number, require_real, spatial_dims
 from mmfields.errors import ArgumentError, SnapshotError
-from mmfields.plot.base import COLOURS, unit_label
+from mmfields.plot.base import COLOURS, require_drawable, unit_label
 from mmfields.plot.fields import _field_label
 
 if TYPE_CHECKING:
@@ -18,11 +18,14 @@ if TYPE_CHECKING:
 # Seen from the corner of the largest x, y and z, of which an octant is cut out.
 VIEW = {"elev": 28.0, "azim": 38.0}
 PIXELS = 900
-PLAIN = str.maketrans("", "", "$_{}\\")
 
 
 def cube(
-    field: xr.DataArray, ax: "Axes | None" = None, *, engine: str | None = None, limit: float | None = None
+    field: xr.DataArray,
+    ax: "Axes | None" = None,
+    *,
+    engine: Literal["pyvista", "matplotlib"] | None = None,
+    limit: float | None = None,
 ) -> list:
     """A field on the faces of its box, from which the near octant is cut out.
 
@@ -62,25 +65,26 @@ def cube(
 
 def orbits(
     trajectories: xr.Dataset,
-    solid: xr.DataArray,
+    solid: xr.DataArray | None = None,
     ax: "Axes | None" = None,
     *,
-    level: float,
+    level: float | None = None,
     inside: xr.DataArray | None = None,
-    engine: str | None = None,
+    engine: Literal["pyvista", "matplotlib"] | None = None,
 ) -> list:
-    """Orbits through the surface on which a field has a level.
+    """Orbits in three dimensions, on axes of one scale, and the surface on which a field has a level.
 
     Parameters
     ----------
     trajectories : xarray.Dataset
-        ``x y z`` over ``particle``, ``path``; drawn where they are, unwrapped.
-    solid : xarray.DataArray
-        Three-dimensional field; the surface encloses where it is at least `level`.
+        ``x y z`` over ``particle``, ``path``; drawn where they are, unwrapped, and not where they are NaN.
+    solid : xarray.DataArray, optional
+        Three-dimensional field; the surface encloses where it is at least `level`.  Orbits alone, by matplotlib, by
+        default.
     ax : Axes, optional
         As :func:`cube`.
-    level : float
-        In the field's unit.
+    level : float, optional
+        In the field's unit; needed with `solid`.
     inside : xarray.DataArray, optional
         Over ``particle``, ``path``: where True, the orbit is drawn in another colour.
     engine : {"pyvista", "matplotlib"}, optional
@@ -95,15 +99,33 @@ def orbits(
     ArgumentError, SnapshotError
         As :func:`cube`.
     """
-    require_plain_data(trajectories)
+    require_drawable(trajectories, "mm.trace", "x", "y", "z", dims=("particle", "path"))
+    if (solid is None) != (level is None):
+        raise ArgumentError("a surface needs both: solid=..., a field, and level=..., its value on the surface")
+    places = np.stack([trajectories[d].transpose("particle", "path").values for d in ("x", "y", "z")], -1)
+    lines = list(places)
+    flags = [np.zeros(len(line), bool) for line in lines] if inside is None else list(inside.values)
+    if solid is None:
+        return _plain_orbits(trajectories, lines, flags, ax if ax is not None else _axes("matplotlib"))
     data = _solid(solid)
     chosen = _engine(engine, ax)
     ax = ax if ax is not None else _axes(chosen)
-    lines = [
-        np.stack([trajectories[d].values[p] for d in ("x", "y", "z")], 1) for p in range(trajectories.sizes["particle"])
-    ]
-    flags = [np.zeros(len(line), bool) for line in lines] if inside is None else list(inside.values)
     return (_rendered_orbits if chosen == "pyvista" else _voxel_orbits)(data, level, lines, flags, ax)
+
+
+def _plain_orbits(trajectories: xr.Dataset, lines: list[np.ndarray], flags: list[np.ndarray], ax: "Axes") -> list:
+    """Each orbit in a colour of its own, in another where it is flagged."""
+    if ax.name != "3d":
+        raise ArgumentError("ax is flat: make it with projection='3d'")
+    drawn = []
+    for p, (line, flag) in enumerate(zip(lines, flags, strict=True)):
+        own = COLOURS[p % len(COLOURS)]
+        for where, colour in ((~flag, own), (flag, COLOURS[1])):
+            drawn += [ax.plot(*piece.T, color=colour, linewidth=0.9)[0] for piece in _runs(line, where)]
+    for d in ("x", "y", "z"):
+        getattr(ax, f"set_{d}label")(f"${d}${unit_label(trajectories[d])}")
+    ax.set_aspect("equal")
+    return drawn
 
 
 def _solid(field: xr.DataArray) -> xr.DataArray:
@@ -238,10 +260,10 @@ def _shown(plotter: Any, grid: Any, data: xr.DataArray, ax: "Axes") -> list:
     """Render, and put the picture into the axes."""
     from matplotlib import rcParams
 
-    titles = {f"{d}title": d + unit_label(data[d]).translate(PLAIN) for d in ("x", "y", "z")}
+    titles = {f"{d}title": d for d in ("x", "y", "z")}  # units are with the axes, as matplotlib can write them
     labels = dict.fromkeys(("n_xlabels", "n_ylabels", "n_zlabels"), 3)
     size = int(1.6 * rcParams["font.size"])
-    plotter.show_bounds(mesh=grid, location="outer", font_size=size, bold=False, fmt="%.4g", **titles, **labels)
+    plotter.show_bounds(mesh=grid, location="outer", font_size=size, bold=False, fmt="%.3g", **titles, **labels)
     turn, rise = np.radians(VIEW["azim"]), np.radians(VIEW["elev"])
     plotter.view_vector((np.cos(turn), np.sin(turn), np.tan(rise)))
     plotter.reset_camera()
@@ -249,6 +271,8 @@ def _shown(plotter: Any, grid: Any, data: xr.DataArray, ax: "Axes") -> list:
     picture = plotter.screenshot(return_img=True)
     plotter.close()
     ax.set_axis_off()
+    units = ", ".join(f"${d}${unit_label(data[d])}" for d in ("x", "y", "z"))
+    ax.text(0.02, 0.02, units, transform=ax.transAxes, fontsize="small")
     return [ax.imshow(picture)]
 
 
@@ -293,13 +317,16 @@ def _voxel_orbits(data, level, lines, flags, ax) -> list:
         drawn += ax.plot(*piece.T, color=colour, linewidth=1.0)
     ax.view_init(**VIEW)
     _label(ax, data)
+    ax.set_aspect("equal")  # orbits leave the box
     return drawn
 
 
 def _coloured(lines: list[np.ndarray], flags: list[np.ndarray]) -> Iterator[tuple[np.ndarray, str]]:
-    """Pieces of all lines with the colour of where they are."""
+    """Pieces of all lines with the colour of where they are, without points that are not finite."""
     for line, flag in zip(lines, flags, strict=True):
-        for where, colour in ((flag, COLOURS[1]), (~flag, COLOURS[6])):
+        there = np.isfinite(line).all(axis=1)
+        there[:-1] &= there[1:]
+        for where, colour in ((flag & there, COLOURS[1]), (~flag & there, COLOURS[6])):
             for piece in _runs(line, where):
                 yield piece, colour
 

@@ -1,10 +1,13 @@
 """Spectra of periodic snapshots, in memory or chunk by chunk: shell and annular sums that satisfy Parseval's law."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from mmfields._renamed import by_old_name
+from mmfields._types import Axis
 from mmfields.conventions import (
     SPATIAL,
     components,
@@ -15,6 +18,7 @@ from mmfields.conventions import (
     require_plain_data,
     require_values,
     spatial_dims,
+    unit_attrs,
     wavenumber_attrs,
 )
 from mmfields.errors import ArgumentError, SnapshotError
@@ -28,13 +32,14 @@ __all__ = [
     "area_to_first_zero",
     "coherence",
     "correlation",
+    "correlation_length",
     "cross",
     "field_count",
     "helicity",
     "integral_scale",
     "power",
     "power2d",
-    "reduced",
+    "reduced_spectrum",
     "slope",
 ]
 
@@ -119,7 +124,7 @@ def power2d(
 
 
 @verb
-def reduced(ds: xr.Dataset, names: Sequence[str] = ("Bx", "By", "Bz"), *, axis: str) -> xr.DataArray:
+def reduced_spectrum(ds: xr.Dataset, names: Sequence[str] = ("Bx", "By", "Bz"), *, axis: Axis) -> xr.DataArray:
     """One-dimensional spectrum along an axis, summed over all wavenumbers across it.
 
     Parameters
@@ -268,6 +273,44 @@ def helicity(ds: xr.Dataset, vector: str = "B") -> xr.Dataset:
 
 
 @verb
+def correlation_length(ds: xr.Dataset, names: Sequence[str] = ("Bx", "By", "Bz")) -> xr.DataArray:
+    """Correlation length l_c = (π/2) ∫ E(k)/k dk / ∫ E(k) dk of the fluctuations.
+
+    It is the integral of the correlation ⟨B(x)·B(x+r)⟩ of an isotropic field over the lag r from 0 on, over its value
+    at r = 0 (Monin & Yaglom 1975); of another field, the mean over all directions of r.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Periodic (or tapered) snapshot; lazy where it is.
+    names : sequence of str
+        Fields whose power is added up.
+
+    Returns
+    -------
+    xarray.DataArray
+        In the length unit of the snapshot.
+
+    Raises
+    ------
+    ArgumentError, SnapshotError
+        As :func:`power`.
+
+    Examples
+    --------
+    >>> import mmfields as mm
+    >>> ds = mm.samples.load("micromirrors").isel(time=-1)
+    >>> print(f"{float(mm.spectra.correlation_length(ds)):.3g} d_i")
+    7.26 d_i
+    """
+    found = power(ds, names)
+    found = found * found["k_width"]
+    length = (np.pi / 2) * (found / found["k"]).sum("k") / found.sum("k")
+    attrs = unit_attrs(ds[spatial_dims(ds)[0]])
+    return length.rename("correlation_length").assign_attrs(attrs, long_name="correlation length of the fluctuations")
+
+
+@verb
 def slope(spectrum: xr.DataArray, k_range: tuple[float, float]) -> xr.Dataset:
     """Power-law fit E ∝ k^slope over a range of shells.
 
@@ -375,3 +418,11 @@ def _attrs(ds: xr.Dataset, names: Sequence[str], power: int) -> dict[str, str]:
         "field_units": ds[names[0]].attrs.get("units", "1"),
         "fields": ", ".join(names),
     }
+
+
+def __getattr__(name: str) -> Any:
+    return by_old_name(__name__, name, {"reduced": "reduced_spectrum"})
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

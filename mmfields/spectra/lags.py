@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from mmfields._types import Axis
 from mmfields.conventions import (
     SnapshotError,
     derived_units,
@@ -23,7 +24,7 @@ from mmfields.spectra.bins import fields_of, window_power, with_leading
 
 @verb
 def correlation(
-    ds: xr.Dataset, names: Sequence[str] = ("Bx", "By", "Bz"), *, axis: str, padded: bool = False
+    ds: xr.Dataset, names: Sequence[str] = ("Bx", "By", "Bz"), *, axis: Axis, padded: bool = False
 ) -> xr.DataArray:
     """Correlation function R(r) = <dB(s) · dB(s + r)> along an axis, by FFT.
 

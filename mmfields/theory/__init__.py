@@ -88,3 +88,7 @@ __all__ = [
     "thermal_gyroradius",
     "transition_energy",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -16,7 +16,7 @@ CHARGE, PROTON_MASS = 4.803204712570263e-10, constants.m_p.cgs.value
 CM2S = u.cm**2 / u.s
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Medium:
     """A plasma with micromirrors in macroscopic turbulence; the defaults are the paper's intracluster medium.
 
@@ -69,6 +69,19 @@ class Medium:
         number(self.dB_over_B, "dB_over_B", 1e-12, 10.0), number(self.beta, "beta", 1e-6, 1e12)
         if not isinstance(self.Z, int | np.integer) or self.Z < 1:
             raise ArgumentError(f"Z={self.Z!r}: a whole charge number from 1 on is needed")
+
+    def __repr__(self) -> str:
+        """What differs from the paper's medium alone, as one would type it."""
+        told = []
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not isinstance(value, u.Quantity):
+                same, text = value == field.default, f"{value:.6g}"
+            else:
+                same = bool(value == field.default)
+                text = f"{value.value:.6g} * u.Unit({value.unit.to_string()!r})"
+            told += [] if same else [f"{field.name}={text}"]
+        return f"Medium({', '.join(told)})"
 
 
 ICM = Medium()

@@ -64,7 +64,8 @@ def kappa_effective(kappa_mm: u.Quantity, kappa_res: u.Quantity, f_mm: float) ->
 def hashin_shtrikman(kappa_mm: u.Quantity, kappa_res: u.Quantity, f_mm: float) -> tuple[u.Quantity, u.Quantity]:
     """Bounds of κ for isotropic blobs in three dimensions, much larger than the mean free path.
 
-    (Hashin & Shtrikman 1962.)  Not in the paper, whose Eq. 11 lies below the lower one.
+    (Hashin & Shtrikman 1962.)  They are for rays without gyration: particles that follow field lines do not walk
+    around patches, and may lie below.  Not in the paper, whose Eq. 11 lies below the lower one.
 
     Parameters
     ----------

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 from astropy import units as u
+from numpy.typing import ArrayLike
 
 from mmfields.errors import ArgumentError
 from mmfields.theory._values import checked, number
@@ -65,7 +66,7 @@ def running_kappa(time: u.Quantity, kappa: u.Quantity, *, rate: u.Quantity) -> u
 
 
 def kappa_of_walk(
-    step: u.Quantity, cosine: Any, count: Any, *, dimensions: int = 1, printed: bool = False
+    step: u.Quantity, cosine: ArrayLike, count: ArrayLike, *, dimensions: int = 1, printed: bool = False
 ) -> u.Quantity:
     """Diffusion coefficient ⟨Δr²⟩/2t of a walk whose steps remember the last direction (Eq. 20).
 

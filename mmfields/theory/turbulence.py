@@ -1,18 +1,18 @@
 """Scattering by macroscopic turbulence (Eqs. 7 to 9, 12, 14, 15) and beyond its scales."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from astropy import units as u
 
+from mmfields._types import Numbers, Spectrum
 from mmfields.conventions import require_number, require_values
 from mmfields.errors import ArgumentError
 from mmfields.theory._values import number, require_valid
 from mmfields.theory.medium import CHARGE, CM2S, ICM, LIGHT, Medium, gyroradius, required
 
 
-def mode_amplitudes(k: u.Quantity | np.ndarray, spectrum: Any = 5 / 3) -> np.ndarray:
+def mode_amplitudes(k: u.Quantity | np.ndarray, spectrum: Spectrum = 5 / 3) -> np.ndarray:
     """Amplitudes A_n of log-spaced plane waves, A_n² = E(k_n) k_n / Σ E k (Eq. 12), with Σ A_n² = 1.
 
     Parameters
@@ -125,7 +125,7 @@ def _power_above(k: u.Quantity, spectrum: Callable, medium: Medium) -> np.ndarra
     return np.array(parts).reshape(np.shape(k))
 
 
-def kappa_of_power(E: u.Quantity, power: Any, medium: Medium = ICM) -> u.Quantity:
+def kappa_of_power(E: u.Quantity, power: Numbers, medium: Medium = ICM) -> u.Quantity:
     """Diffusion coefficient of resonant scattering by a share of the power, κ = c r_g / f (Eq. 14).
 
     Parameters

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
 
+from mmfields._types import Number, Saved
 from mmfields.conventions import SPATIAL, ArgumentError, components, saved_lengths, spacing, warn
 from mmfields.kernels.setup import Pusher
 from mmfields.provenance import verb
@@ -47,13 +48,13 @@ def trace(
     field: xr.Dataset | Synthetic,
     particles: xr.Dataset,
     *,
-    step: Any,
-    distance: Any,
-    save: Any = 100,
-    step_unit: str = "length",
-    interpolation: str = "linear",
+    step: Number,
+    distance: Number,
+    save: Saved = 100,
+    step_unit: Literal["length", "gyroradius", "local"] = "length",
+    interpolation: Literal["nearest", "linear", "cubic", "faces", "spectral"] = "linear",
     scattering: Scattering | None = None,
-    pusher: str | None = None,
+    pusher: Literal["boris", "higuera-cary", "vay"] | None = None,
     light_speed: float | None = None,
     electric: str | None = None,
     evolve: bool | Evolution = False,
@@ -301,3 +302,7 @@ def _trace_one(
     )
     rows = saved_points(source, ensemble, longest, task, per_task)
     return labelled(rows, path, particles, ensemble, source, rule).assign_attrs(said)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

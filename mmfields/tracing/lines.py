@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
 
+from mmfields._types import Number, Saved, Seeds
 from mmfields.conventions import (
     FIELD_LINES,
     SPATIAL,
@@ -52,12 +53,12 @@ LONG_NAMES = {
 @verb
 def field_lines(
     field: xr.Dataset | Synthetic,
-    seeds: Any,
+    seeds: Seeds,
     *,
-    length: Any,
-    step: Any,
-    save: Any = 100,
-    interpolation: str = "linear",
+    length: Number,
+    step: Number,
+    save: Saved = 100,
+    interpolation: Literal["linear", "cubic", "faces"] = "linear",
     sample: Sequence[str] = (),
     block: int | None = None,
 ) -> xr.Dataset:

@@ -1,6 +1,7 @@
 """Diffusion coefficients from displacements."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import xarray as xr
@@ -19,7 +20,7 @@ from mmfields.transport.reading import (
 )
 from mmfields.transport.statistics import finite_run, labelled, mean_and_error, without_drift
 
-# Off 1 by more than this, an exponent is of no plateau.
+# An exponent that differs from 1 by more than this is not that of a plateau.
 PLATEAU = 0.3
 
 
@@ -28,8 +29,8 @@ def running_diffusion(
     trajectories: xr.Dataset,
     *,
     direction: str | Sequence[float] | None = None,
-    frame: str = "mean",
-    drift: str = "kept",
+    frame: Literal["mean", "local"] = "mean",
+    drift: Literal["kept", "removed"] = "kept",
 ) -> xr.Dataset:
     """Running diffusion coefficients against path length.
 
@@ -77,8 +78,8 @@ def diffusion(
     *,
     window: float = 0.5,
     direction: str | Sequence[float] | None = None,
-    frame: str = "mean",
-    drift: str = "kept",
+    frame: Literal["mean", "local"] = "mean",
+    drift: Literal["kept", "removed"] = "kept",
 ) -> xr.Dataset:
     """Plateau of the diffusion coefficients.
 
@@ -274,8 +275,8 @@ def bootstrap(
     over: str = "particle",
     window: float = 0.5,
     direction: str | Sequence[float] | None = None,
-    frame: str = "mean",
-    drift: str = "kept",
+    frame: Literal["mean", "local"] = "mean",
+    drift: Literal["kept", "removed"] = "kept",
 ) -> xr.Dataset:
     """Plateau with errors by the bootstrap: particles, or whole realizations, drawn again with replacement.
 

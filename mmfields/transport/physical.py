@@ -1,19 +1,22 @@
 """From coefficients in the particles' speed and the run's length unit to cm²/s."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import xarray as xr
 
+from mmfields._types import Number, UnitLike
 from mmfields.conventions import FIELD_LINES, ArgumentError, SnapshotError
 from mmfields.provenance import verb
 from mmfields.units import FAST, LENGTH, SPEED, as_quantity, is_coefficient, speed_of, unit_of
+
+Labelled = TypeVar("Labelled", xr.Dataset, xr.DataArray)
 
 PHYSICAL = "cm2 / s"
 
 
 @verb
-def physical(kappa: xr.Dataset | xr.DataArray, *, length_unit: Any = None, speed: Any = None) -> Any:
+def physical(kappa: Labelled, *, length_unit: UnitLike | None = None, speed: Number | None = None) -> Labelled:
     """Diffusion coefficients in cm²/s.
 
     Parameters

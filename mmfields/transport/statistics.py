@@ -19,7 +19,7 @@ DIRECTED = ("kappa_par", "kappa_perp", "kappa_A")
 def mean_and_error(each: xr.Dataset, tr: xr.Dataset, kind: str, direction: str | Sequence[float] | None) -> xr.Dataset:
     """Mean over particles and its standard error, in one pass."""
     count = each.count("particle")
-    several = count.where(count > 1)  # of fewer than two there is no mean with an error
+    several = count.where(count > 1)  # a mean of fewer than two has no error
     mean = each.sum("particle") / several
     scatter = ((each**2).sum("particle") - several * mean**2) / (several - 1)
     error = (scatter.clip(min=0.0) / several) ** 0.5

@@ -9,7 +9,7 @@ from mmfields.transport.reading import alive, check, own_path
 from mmfields.transport.statistics import ratio_error
 from mmfields.units import length_attrs
 
-# What is counted of a particle before the histograms of its stays.
+# Counts of each particle, which come before the histograms of its residence times.
 COUNTS = 9
 
 

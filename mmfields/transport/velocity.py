@@ -1,6 +1,7 @@
 """Diffusion coefficients from velocity autocorrelations (Green 1954, Kubo 1957)."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import xarray as xr
 
@@ -16,7 +17,10 @@ CYCLIC = (("x", "y", "z"), ("y", "z", "x"), ("z", "x", "y"))
 
 @verb
 def green_kubo(
-    trajectories: xr.Dataset, *, direction: str | Sequence[float] | None = None, drift: str = "kept"
+    trajectories: xr.Dataset,
+    *,
+    direction: str | Sequence[float] | None = None,
+    drift: Literal["kept", "removed"] = "kept",
 ) -> xr.Dataset:
     """Running diffusion coefficients from the velocity autocorrelation: the integral of <v_i(0) v_i(s)>.
 
@@ -57,7 +61,10 @@ def green_kubo(
 
 @verb
 def tensor(
-    trajectories: xr.Dataset, *, direction: str | Sequence[float] | None = None, drift: str = "kept"
+    trajectories: xr.Dataset,
+    *,
+    direction: str | Sequence[float] | None = None,
+    drift: Literal["kept", "removed"] = "kept",
 ) -> xr.Dataset:
     """All components of the running diffusion tensor: kappa_ij, the integral of <v_i(s) v_j(0)>.
 

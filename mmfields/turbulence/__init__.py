@@ -20,3 +20,7 @@ __all__ = [
     "patches",
     "plane_waves",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import DTypeLike
 
 from mmfields._compat import all_chunks
+from mmfields._types import Chunks
 from mmfields.conventions import SPATIAL, require_number, require_vector, require_whole, unit_vector
 from mmfields.errors import ArgumentError, MmfieldsWarning
 from mmfields.fourier.transform import backward_modes, wavenumbers
@@ -19,7 +21,7 @@ from mmfields.io import from_arrays
 from mmfields.provenance import verb
 from mmfields.turbulence.shapes import PowerLaw, Shape, shape_of, values_of
 
-# Wavenumbers along or across a direction below this part of |k| are rounding, and 0.
+# Wavenumbers along or across a direction below this part of |k| are due to rounding, and taken as 0.
 ROUNDING = 1e-6
 # As the kernel numbers them.
 FORMS = ("solenoidal", "poloidal", "scalar")
@@ -116,8 +118,8 @@ def gaussian(
     rms: float = 1.0,
     mean_field: Sequence[float] = (0.0, 0.0, 0.0),
     seed: int,
-    chunks: Any = None,
-    dtype: Any = np.float64,
+    chunks: Chunks = None,
+    dtype: DTypeLike = np.float64,
     units: Mapping[str, str] | None = None,
 ) -> xr.Dataset:
     """Periodic snapshot of a Gaussian random field of a given spectrum, free of divergence on the grid.

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
+from numpy.typing import DTypeLike
 
 from mmfields import fourier
+from mmfields._types import Chunks
 from mmfields.conventions import SPATIAL, components, require_number, require_periodic, require_whole
 from mmfields.errors import ArgumentError, SnapshotError
 from mmfields.io import from_arrays
@@ -37,14 +39,14 @@ def micromirrors(
     l_par: float,
     l_perp: float,
     rms: float,
-    kind: str = "modes",
+    kind: Literal["modes", "bottles"] = "modes",
     bottles: int | None = None,
-    sign: str = "both",
+    sign: Literal["both", "peaks", "holes"] = "both",
     skewness: float | None = None,
     spacing: float | Mapping[str, float] = 1.0,
     seed: int,
-    chunks: Any = None,
-    dtype: Any = np.float64,
+    chunks: Chunks = None,
+    dtype: DTypeLike = np.float64,
     units: Mapping[str, str] | None = None,
 ) -> xr.Dataset:
     """Periodic snapshot of micromirrors on a mean field of 1 along x.
@@ -289,7 +291,13 @@ class _Smooth:
 
 @verb
 def layers(
-    cells: int, *, f_mm: float, size: float, spacing: float = 1.0, order: str = "random", seed: int = 0
+    cells: int,
+    *,
+    f_mm: float,
+    size: float,
+    spacing: float = 1.0,
+    order: Literal["random", "periodic"] = "random",
+    seed: int = 0,
 ) -> xr.Dataset:
     """Layered medium along x: a uniform field, and layers to scatter in that fill a fraction of it.
 
@@ -332,7 +340,7 @@ def layers(
         means = np.array([size, size * (1 - fraction) / fraction])
         random = np.random.default_rng([require_whole(seed, "seed", 0), 14])
         thick = means * (random.exponential(size=(number, 2)) if order == "random" else np.ones((number, 2)))
-        # exponential layers have no memory: the first one is a layer as often as any place is in one
+        # exponential layers have no memory: the probability that the first one is a layer is the filling fraction
         first = int(order == "random" and random.random() >= fraction)
         edges = np.cumsum(thick.ravel()[first:])
         place = np.searchsorted(edges, (np.arange(count) + 0.5) * width, side="right")

@@ -29,7 +29,7 @@ CELLS_PER_WAVE = 8
 
 @dataclass(frozen=True)
 class NestedGrids(Synthetic):
-    """Sum of periodic cubes, each repeated for ever and trilinear between its cells, which ``mm.trace`` takes.
+    """Sum of periodic cubes, each repeated without end and trilinear between its cells, which ``mm.trace`` takes.
 
     Parameters
     ----------

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -149,7 +149,9 @@ def integral(shape: Shape, k_min: float, k_max: float, power: float = 0.0) -> fl
     return float((numbers_of(shape, k) * k ** (1 + power) * weights * half[:, None]).sum())
 
 
-def correlation_length(spectrum: float | Shape, *, k_min: float, k_max: float, convention: str = "one-sided") -> float:
+def correlation_length(
+    spectrum: float | Shape, *, k_min: float, k_max: float, convention: Literal["one-sided", "two-sided"] = "one-sided"
+) -> float:
     """Correlation length of isotropic turbulence with a spectrum, averaged over all realizations.
 
     Parameters

@@ -269,7 +269,7 @@ def plane_waves(
     """Turbulence of plane waves (Eq. 12) between two wavenumbers.
 
     B = B_0 + √2 δB Σ A_n ξ_n cos(k_n·x + φ_n) with ΣA² = 1, ξ·k = 0 and A_n² ∝ E(k_n) Δk_n: fixed amplitudes, random
-    directions, polarizations and phases, so that ⟨B²⟩ over phases is exactly `rms`² beside the mean field.
+    directions, polarizations and phases, so that ⟨B²⟩ over phases is exactly the square of `rms` beside the mean field.
 
     Parameters
     ----------

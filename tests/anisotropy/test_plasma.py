@@ -50,7 +50,7 @@ def test_a_uniform_isotropic_plasma_is_at_zero(no_compute):
     assert float(found.alfven_speed.min()) == float(found.alfven_speed.max()) == 1.5
     assert float(mm.anisotropy.curvature(ds).max()) == 0
     lazy = mm.anisotropy.pressure(ds.chunk(x=3))
-    counts = mm.anisotropy.brazil(lazy)
+    counts = mm.anisotropy.brazil_histogram(lazy)
     with dask.config.set(scheduler="threads"):
         for name in found:
             np.testing.assert_array_equal(lazy[name].compute(), found[name])
@@ -104,7 +104,7 @@ def test_what_is_missing_is_named():
     with pytest.raises(mm.SnapshotError, match="p_par and p_perp, or Pxx"):
         mm.anisotropy.pressure(both[["Bx", "By", "Bz"]])
     with pytest.raises(mm.SnapshotError, match="what mm"):
-        mm.anisotropy.brazil(both)
+        mm.anisotropy.brazil_histogram(both)
 
 
 def test_the_real_mirrors_are_beyond_the_mirror_threshold():
@@ -120,7 +120,7 @@ def test_the_brazil_plot_counts_every_cell():
     _, tensor = gyrotropic()
     found = mm.anisotropy.pressure(tensor)
     edges = {"beta_par": np.geomspace(0.1, 3, 7), "ratio": np.geomspace(0.8, 1.5, 5)}
-    counts = mm.anisotropy.brazil(found, **edges)
+    counts = mm.anisotropy.brazil_histogram(found, **edges)
     want, *_ = np.histogram2d(
         found.beta_par.values.ravel(), (found.Delta + 1).values.ravel(), [edges["beta_par"], edges["ratio"]]
     )
@@ -131,11 +131,11 @@ def test_the_brazil_plot_counts_every_cell():
     np.testing.assert_allclose(ratio - 1 - 1 / (beta * ratio), 0, atol=1e-12)
     np.testing.assert_allclose((counts.firehose - 1 + 2 / beta).dropna("beta_par"), 0, atol=1e-12)
     assert np.isnan(counts.firehose[0])
-    chunked = mm.anisotropy.brazil(mm.anisotropy.pressure(tensor.chunk(z=2, x=3)), **edges)
+    chunked = mm.anisotropy.brazil_histogram(mm.anisotropy.pressure(tensor.chunk(z=2, x=3)), **edges)
     np.testing.assert_array_equal(chunked.cells, want)
     for bad in ([1.0], [2.0, 1.0], [0.0, 1.0], [1.0, np.nan]):
         with pytest.raises(mm.ArgumentError, match=r"beta_par: (ascending|finite)"):
-            mm.anisotropy.brazil(found, beta_par=bad)
+            mm.anisotropy.brazil_histogram(found, beta_par=bad)
 
 
 def test_moments_of_the_real_file_become_the_pressures_of_the_sample(shared):
@@ -220,7 +220,7 @@ def test_weak_fields_in_float32():
         lambda ds: mm.anisotropy.compression("a"),
         lambda ds: mm.anisotropy.compression([0.1], exponents="ab"),
         lambda ds: mm.anisotropy.compression([0.1], beta=True),
-        lambda ds: mm.anisotropy.brazil(mm.anisotropy.pressure(ds), ratio="a"),
+        lambda ds: mm.anisotropy.brazil_histogram(mm.anisotropy.pressure(ds), ratio="a"),
         lambda ds: mm.anisotropy.pressure(with_units(ds), ion_mass="helium"),
         lambda ds: mm.anisotropy.pressure_tensor(ds.assign(uxx_ions=ds.Bx), density=ds.n, species="ions", mass=3),
     ],

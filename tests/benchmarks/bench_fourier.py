@@ -24,7 +24,7 @@ BUILT = {
     "vector_potential": mm.fourier.vector_potential,
     "power": mm.spectra.power,
     "power2d": mm.spectra.power2d,
-    "reduced": lambda ds: mm.spectra.reduced(ds, axis="x"),
+    "reduced": lambda ds: mm.spectra.reduced_spectrum(ds, axis="x"),
     "correlation": lambda ds: mm.spectra.correlation(ds, axis="x"),
     "cross": lambda ds: mm.spectra.cross(ds, "Bx", "By"),
     "coherence": lambda ds: mm.spectra.coherence(ds, "Bx", "By"),

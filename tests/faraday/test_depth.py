@@ -248,7 +248,7 @@ def calls():
             ds.assign(cr=ds.n), wavelength_sq=waves, emission="snapshot", cosmic_rays="cr", density=1 / u.cm**3
         ),
         "profile": lambda ds: f.rotation_measure(ds.drop_vars("n"), "x", density=ds.n),
-        "compared": lambda ds: f.compared(ds).sigma,
+        "compared": lambda ds: f.compare_to_random_walk(ds).sigma,
     }
     for emission in ("background", "internal", "snapshot"):
         found[emission] = lambda ds, e=emission: f.polarization(ds, wavelength_sq=waves, emission=e)

@@ -11,7 +11,7 @@ LAWS = {
     "external": mm.faraday.external_dispersion,
     "internal": mm.faraday.internal_dispersion,
 }
-WAVES = mm.faraday.band("vla-l", 16)
+WAVES = mm.faraday.band_channels("vla-l", 16)
 NOISE = 0.01
 
 

@@ -194,7 +194,7 @@ LAWS = {
 @pytest.mark.parametrize("law", LAWS)
 def test_fits_find_what_is_there(law):
     rng = np.random.default_rng(1)
-    waves, (function, truth) = mm.faraday.band("vla-l", 64), LAWS[law]
+    waves, (function, truth) = mm.faraday.band_channels("vla-l", 64), LAWS[law]
     clean = function(waves, *truth.values(), p0=0.5, angle=0.3)
     noisy = clean + 0.002 * (rng.normal(size=64) + 1j * rng.normal(size=64))
     pol = xr.DataArray(noisy, dims="wavelength_sq", coords={"wavelength_sq": waves})

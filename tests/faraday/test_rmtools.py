@@ -28,7 +28,7 @@ def test_laws_are_those_of_its_models(law, model, depth_name):
 def test_synthesis_finds_the_rotation_measure():
     ds = random_box((6, 16, 12))
     rm = mm.faraday.rotation_measure(ds)
-    pol = mm.faraday.polarization(ds, wavelength_sq=mm.faraday.band("vla-l", 128))
+    pol = mm.faraday.polarization(ds, wavelength_sq=mm.faraday.band_channels("vla-l", 128))
     for x, y in ((3, 4), (0, 11)):
         found = mm.faraday.rm_synthesis(pol.isel(x=x, y=y), noise=0.01)
         assert abs(found["phiPeakPIfit_rm2"] - rm.isel(x=x, y=y).item()) < 0.05
@@ -39,7 +39,7 @@ def test_it_reads_our_cubes(tmp_path):
 
     ds = random_box((6, 16, 12))
     rm = mm.faraday.rotation_measure(ds)
-    pol = mm.faraday.polarization(ds, wavelength_sq=mm.faraday.band("vla-l", 128))
+    pol = mm.faraday.polarization(ds, wavelength_sq=mm.faraday.band_channels("vla-l", 128))
     paths = mm.faraday.write_fits(pol, tmp_path, pixel=1 * u.arcsec)
     cubes = [readFitsCube(str(paths[name]), verbose=False)[1] for name in "QU"]
     frequency = readFreqFile(str(paths["frequencies"]), verbose=False)

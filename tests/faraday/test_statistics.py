@@ -55,7 +55,7 @@ def test_sigma_follows_the_law_for_solenoidal_fields():
             density=1 / u.cm**3, field=1 * u.uG, integral_scale=scale * u.pc, length=64 * u.pc
         )
         for d in "xyz":
-            beside = mm.faraday.compared(ds, d)
+            beside = mm.faraday.compare_to_random_walk(ds, d)
             assert float(beside.sigma_law) == pytest.approx(walk, rel=1e-6)
             assert float(beside.integral_scale) == pytest.approx(scale)
             found = mm.faraday.statistics(mm.faraday.rotation_measure(ds, d))
@@ -162,7 +162,7 @@ def test_more_that_is_refused():
             mm.faraday.expected_angles(**good, bands=bands)
     flat = solenoidal(n=8).isel(x=0, drop=True)
     with pytest.raises(mm.SnapshotError, match="three dimensions"):
-        mm.faraday.compared(flat, "z")
+        mm.faraday.compare_to_random_walk(flat, "z")
 
 
 def test_a_constant_map_has_no_shape():

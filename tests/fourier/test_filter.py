@@ -179,7 +179,7 @@ def test_building_on_a_huge_array_takes_no_time(no_compute, call):
             "project": lambda: mm.fourier.project(ds),  # noqa: B023
             "curl": lambda: mm.fourier.curl(ds),  # noqa: B023
             "power": lambda: mm.spectra.power(ds),  # noqa: B023
-            "reduced": lambda: mm.spectra.reduced(ds, axis="x"),  # noqa: B023
+            "reduced": lambda: mm.spectra.reduced_spectrum(ds, axis="x"),  # noqa: B023
             "correlation": lambda: mm.spectra.correlation(ds, axis="z"),  # noqa: B023
             "fft": lambda: mm.fourier.fft(ds.Bx),  # noqa: B023
         }[call]()

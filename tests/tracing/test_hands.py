@@ -1,5 +1,6 @@
 """Who works on the blocks says how far they are."""
 
+import sys
 import time
 
 import dask
@@ -24,7 +25,7 @@ def test_a_bar_says_how_far_a_trace_in_blocks_is(tmp_path, monkeypatch, local):
                 drawn.append(self.n)
 
     monkeypatch.setattr(tqdm.auto, "tqdm", Bar)
-    monkeypatch.setattr(mm.io.storing, "_hidden", lambda progress: False)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     ds = snapshot().chunk(z=7)
     p = mm.particles.isotropic(50, gyroradius=[3.0, 10.0], seed=1, field=ds, reference_field=1.0)
     options = {"local_field": True, "step_unit": "local"} if local else {}
@@ -41,7 +42,7 @@ def test_a_bar_is_for_the_tasks_that_one_waits_for():
     shown = []
     with Client(processes=False, n_workers=1, dashboard_address=None) as client:
         task = dask.delayed(abs)(-1)
-        with pytest.MonkeyPatch.context() as patch, mm.cluster.progress.bars([task], client, True):
+        with pytest.MonkeyPatch.context() as patch, mm.cluster.progress.bars([task], client, shown=False):
             patch.setattr("tqdm.auto.tqdm.update", lambda self, n: shown.append(n))
             for _ in range(200):
                 for key in ("of somebody else", str(task.key)):
