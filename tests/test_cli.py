@@ -60,7 +60,7 @@ def test_filter_spectra_scales_faraday_trace(tmp_path):
     run("faraday", "micromirrors", tmp_path / "rm.zarr", "--los", "y")
     assert xr.open_zarr(tmp_path / "rm.zarr").rotation_measure.attrs["units"] == "rad / m2"
     run("trace", "micromirrors", tmp_path / "t.zarr", "--gyroradius", 10, "--particles", 5, "--distance", 50)
-    assert "needs the times of a series" in run(
+    assert "needs ux, uy, uz" in run(
         *("trace", "micromirrors", tmp_path / "e.zarr", "--gyroradius", 10, "--distance", 50),
         *("--evolve", "--electric", "ideal", "--light-speed", 1.0),
         code=2,
