@@ -497,7 +497,7 @@ def _ensemble(
 
 def gyroradius(
     energy: Numbers, *, field: xr.Dataset, reference_field: float, charge: float = 1.0, mass: Mass = "proton"
-) -> Any:
+) -> float | np.ndarray:
     """Gyroradius of particles of a kinetic energy, in the length unit of a field.
 
     p c / (q B) with (p c)² = T² + 2 T m c²; what :func:`isotropic` and its kin take.

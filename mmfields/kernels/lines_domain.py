@@ -26,7 +26,7 @@ LINE = np.dtype(
     (
         np.record,
         np.dtype(
-            [*((n, SEED[n]) for n in SEED.names), ("save", "i8"), ("due", "i8"), ("goal", "i4", 3)],
+            [*((n, SEED[n]) for n in SEED.names or ()), ("save", "i8"), ("due", "i8"), ("goal", "i4", 3)],
             align=True,
         ),
     )
