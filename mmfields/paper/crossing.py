@@ -23,7 +23,7 @@ LABELS = ("fraction", "energy_GeV", "ratio", "realization", *STANDARD)
 VALUES = ("kappa_par", "kappa_par_error", "kappa", "kappa_error")
 # r_g / l_c up to which the cascade alone is a power law, and the exponent that Kolmogorov waves give.
 POWER_LAW, EXPONENT = 1e-3, 1 / 3
-# Degrees of freedom from which on the scatter between realizations is the error; before it is that of the particles.
+# Degrees of freedom from which on the scatter between realizations counts.
 ENOUGH = 4
 
 
@@ -79,7 +79,7 @@ def points(found: xr.Dataset, fraction: float) -> xr.Dataset:
     """Means over realizations along ``ratio``, r_g / l_c, at one filling fraction.
 
     Errors are from the relative scatter between realizations, taken together over all points of the table, since two to
-    five realizations of one point tell it badly; from the particles where there are too few realizations for that.
+    five realizations of one point tell it badly; and no smaller than those from the particles.
 
     Raises
     ------
@@ -120,7 +120,7 @@ def _mean(group: xr.Dataset, name: str, scatter: float) -> tuple[float, float]:
     values, errors = group[name].values, group[f"{name}_error"].values
     mean = float(values.mean())
     own = float(np.sqrt((errors**2).sum()) / len(values))
-    return mean, own if np.isnan(scatter) else mean * scatter / np.sqrt(len(values))
+    return mean, own if np.isnan(scatter) else max(own, mean * scatter / np.sqrt(len(values)))
 
 
 def numbers(results: Mapping[str, xr.Dataset]) -> dict[str, float]:
@@ -302,7 +302,7 @@ def _global(found: xr.Dataset, ax: "Axes") -> None:
     ax.errorbar(one["energy_GeV"], ratio, error, fmt="s", color=COLOURS[0.0])
     ax.axhline(1 / 3, color="0.4", linewidth=0.8, linestyle="--", label="1/3")
     ax.set(
-        xscale="log", yscale="log", xlabel="energy $E$ [GeV]", ylabel=r"global $\kappa$ per axis / $\kappa_\parallel$"
+        xscale="log", ylim=(0, 0.5), xlabel="energy $E$ [GeV]", ylabel=r"global $\kappa$ per axis / $\kappa_\parallel$"
     )
     ax.set_title("without micromirrors", fontsize=10)
     ax.legend(fontsize=8)

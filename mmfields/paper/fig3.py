@@ -90,12 +90,17 @@ def along_lines(fraction: float, count: int) -> xr.Dataset:
     return xr.Dataset({"kappa": ("energy", values[0]), "kappa_error": ("energy", values[1])}, {"energy": ENERGIES})
 
 
+def traced() -> xr.Dataset:
+    """The table of resolved orbits that ships, without the names of its runs, which zarr does not keep for sure."""
+    return crossing.traced().drop_vars("run")
+
+
 def parts(reduced: bool = False) -> dict[str, Callable[[], xr.Dataset]]:
     """Orbits through snapshots and waves, and the Monte Carlo."""
     fields = fig2.snapshots()
     scales = fig2.measured(fields)
     l_mm, strength = float(scales["l_perp"].sel(field="late")), float(scales["dB_over_B0"].sel(field="late"))
-    work: dict[str, Callable[[], xr.Dataset]] = {"scales": scales.copy, "traced": crossing.traced}
+    work: dict[str, Callable[[], xr.Dataset]] = {"scales": scales.copy, "traced": traced}
     size = {"count": 128, "paths": 10.0} if reduced else {"count": 1000, "paths": 20.0}
     for ratio in (10.0, 14.0) if reduced else (1.4, 3.0, 6.0, 10.0, 14.0, 20.0):
         work[f"pic_{ratio:g}"] = partial(fig2.traced, fields["late"], ratio * l_mm, l_mm, strength, **size)
