@@ -239,7 +239,7 @@ def _composite(results: Mapping[str, xr.Dataset], ax) -> None:
         ax.plot(below, theory.kappa_resonant(below, delta=delta).value, "-.", color="0.6", linewidth=0.8)
         ax.annotate(label, (3e3, float(theory.kappa_resonant(3e3 * u.GeV, delta=delta).value)), fontsize=7, color="0.4")
     ax.axhline(theory.kappa_streaming().to_value(CM2S), color="0.6", linewidth=0.8, linestyle=":")
-    ax.annotate("streaming, Eq. 18", (1e9, theory.kappa_streaming().to_value(CM2S)), fontsize=7, color="0.4")
+    ax.annotate("streaming, Eq. 18", (0.3, theory.kappa_streaming().to_value(CM2S)), fontsize=7, color="0.4")
     ax.axhline(theory.kappa_field_line().to_value(CM2S), color="0.6", linewidth=0.8, linestyle="--")
     ax.annotate("$c\\,l_A$", (0.4, theory.kappa_field_line().to_value(CM2S)), fontsize=7, color="0.4")
     ratio = (theory.gyroradius(E) / theory.ICM.l_c).to_value("")
@@ -256,7 +256,7 @@ def _composite(results: Mapping[str, xr.Dataset], ax) -> None:
         )
         ax.plot(fine, law.value, color=colour, linewidth=0.7)
     for found, marker, colour, label in (
-        (micromirrors(results), "o", plot.COLOURS[1], r"PIC orbits, $\kappa_\parallel$"),
+        (micromirrors(results), "*", "black", r"PIC orbits, $\kappa_\parallel$"),
         (in_medium(along_field(results, "waves")), "s", plot.COLOURS[0], r"plane waves, $\kappa_\parallel$"),
     ):
         ax.errorbar(found[0].value, found[1].value, found[2].value, fmt=marker, color=colour, markersize=5, label=label)
@@ -270,7 +270,7 @@ def _composite(results: Mapping[str, xr.Dataset], ax) -> None:
     ax.set(xscale="log", yscale="log", xlim=(0.2, 1e12), ylim=(1e22, 1e35))
     ax.set(xlabel=r"energy $E$ [GeV]", ylabel=r"$\kappa_\parallel$ along the local field [cm$^2$ s$^{-1}$]")
     ax.set_title("3 µG, $l_c$ = 100 kpc, $l_{mm}$ = 100 npc, $\\delta B/B$ = 1/3; thin: Eq. 11", fontsize=10)
-    ax.legend(fontsize=7.5, loc="lower right")
+    ax.legend(fontsize=6.5, loc="lower right")
 
 
 def _transition(results: Mapping[str, xr.Dataset], ax) -> None:
