@@ -292,7 +292,7 @@ def _ratio(found: xr.Dataset, said: Mapping[str, float], ax: "Axes") -> None:
         values = (one[n].values * rates for n in ("kappa_par", "kappa_par_error"))
         ax.errorbar(one["energy_GeV"], *values, fmt="o", color=colour, markersize=4)
     ax.axhline(1.0, color="0.4", linewidth=0.8)
-    ax.set(xscale="log", ylim=(0.5, 1.6), xlabel="energy $E$ [GeV]", ylabel="over added rates")
+    ax.set(xscale="log", ylim=(0.5, 2.0), xlabel="energy $E$ [GeV]", ylabel="over added rates")
 
 
 def _global(found: xr.Dataset, ax: "Axes") -> None:

@@ -133,8 +133,8 @@ def plateaus(results: Mapping[str, xr.Dataset], kind: str) -> xr.Dataset:
 def along_field(results: Mapping[str, xr.Dataset], kind: str) -> xr.Dataset:
     """κ∥ along the local field, in units of c l_c along ``gyroradius``, of runs with r_g below l_c."""
     names = [n for n in results if n.startswith(f"{kind}_") and float(n.split("_")[1]) < 1]
-    found = [transport.parallel_from_mu(results[n]).compute() for n in names]
-    kappa = joined(found, [float(n.split("_")[1]) for n in names])[["kappa_par", "kappa_par_error"]]
+    found = [transport.parallel_from_mu(results[n])[["kappa_par", "kappa_par_error"]].compute() for n in names]
+    kappa = joined(found, [float(n.split("_")[1]) for n in names])
     return kappa.rename(kappa_par="kappa", kappa_par_error="kappa_error") / results[names[0]].attrs["l_c"]
 
 
