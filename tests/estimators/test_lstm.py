@@ -5,9 +5,10 @@ import pytest
 
 import mmfields as mm
 
-pytest.importorskip("torch", reason="PyTorch is not installed")
+torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 pytest.importorskip("safetensors", reason="safetensors is not installed")
 est = mm.estimators
+torch.set_num_threads(1)  # several wait for each other where other tests run beside
 
 
 def error(kappa, truth):
