@@ -1,7 +1,6 @@
 """Strength of a field: its mean and the rms of the full vector, in one pass, lazily, whether in memory or not."""
 
 from collections.abc import Sequence
-from itertools import product
 from typing import Any
 from uuid import uuid4
 
@@ -46,32 +45,35 @@ def strengths(field: xr.Dataset) -> tuple[Any, Any]:
     -------
     Dask arrays, (3,) and ()
     """
-    import dask
     import dask.array as da
 
     arrays = [lazily(field[name]) for name in components(field)]
     parts = [native(array.data, name) for array, name in zip(arrays, components(field), strict=True)]
-    sums = [dask.delayed([dask.delayed(_sums)(block) for block in _blocks(part)]) for part in parts]
-    both = da.from_delayed(dask.delayed(_means)(sums, [part.size for part in parts]), (4,), float)
+    cells, extra = [part.size for part in parts], [parts[0].ndim, parts[0].ndim + 1]
+    sums = []
+    for part in parts:
+        each = (*((1,) * n for n in part.numblocks), (2,), (2,))
+        sums.append(
+            da.map_blocks(_sums, part, dtype=float, chunks=each, new_axis=extra, meta=np.empty((0,) * len(each)))
+        )
+    dropped = list(range(1, len(each)))
+    joined = [blocks.rechunk(-1) for blocks in sums]
+    both = da.map_blocks(_means, *joined, cells=cells, dtype=float, chunks=((4,),), drop_axis=dropped, meta=np.empty(0))
     return both[:3], both[3]
 
 
-def _blocks(part: Any) -> list[Any]:
-    blocks = part.to_delayed()
-    return [blocks[index] for index in product(*map(range, blocks.shape))]
-
-
 def _sums(block: np.ndarray) -> np.ndarray:
-    """Sum and sum of squares of a block, (2, 2): numbers, and what rounding took of them."""
+    """Sum and sum of squares of a block: numbers, and what rounding took of them; (…, 2, 2), … of one each."""
     from mmfields.kernels.packing import add_exactly
 
     out = np.zeros((2, 2))
     add_exactly(block.reshape((1,) * (3 - block.ndim) + block.shape), out)
-    return out
+    return out.reshape((1,) * block.ndim + (2, 2))
 
 
-def _means(sums: Sequence[Sequence[np.ndarray]], cells: Sequence[int]) -> np.ndarray:
-    """The three means, and the mean square of the vector."""
+def _means(*sums: np.ndarray, cells: Sequence[int]) -> np.ndarray:
+    """The three means, and the mean square of the vector, of sums over blocks."""
     with np.errstate(invalid="ignore"):
-        own = [np.sum(np.array(s, np.longdouble), axis=(0, 2)) / n for s, n in zip(sums, cells, strict=True)]
+        rows = [np.asarray(s, np.longdouble).reshape(-1, 2, 2) for s in sums]
+        own = [row.sum(axis=(0, 2)) / n for row, n in zip(rows, cells, strict=True)]
     return np.array([mean for mean, _ in own] + [sum(square for _, square in own)], float)
