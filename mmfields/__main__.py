@@ -2,4 +2,5 @@
 
 from mmfields.cli import main
 
-main(prog_name="mmfields")
+if __name__ == "__main__":
+    main(prog_name="mmfields")

@@ -208,7 +208,7 @@ VERBS = {
     "filter": (["filter", "full.zarr", "out", "--k-par", "0", "1"],
                ["filter", "full.zarr", "out", "--k-par", "0", "1", "--residual"], "argument of mm.fourier.filter"),
     "filter direction": (["filter", "full.zarr", "out", "--k-par", "0", "1"],
-                         ["filter", "full.zarr", "out", "--k-par", "0", "1", "--direction", "x"], "direction='x'"),
+                         ["filter", "full.zarr", "out", "--k-par", "0", "1", "--direction", "x"], "--direction x"),
     "spectra": (["spectra", "full.zarr", "out"], ["spectra", "residual.zarr", "out"], "full.zarr"),
     "faraday": (["faraday", "full.zarr", "out"], ["faraday", "full.zarr", "out", "--density", "1e-3 cm-3"], "density"),
     "faraday field": (["faraday", "code.zarr", "out", "--field-unit", "1 uG", "--length-unit", "1 pc"],
@@ -218,7 +218,7 @@ VERBS = {
               "residual.zarr"),
     "trace seed": (["trace", "full.zarr", "out", "--gyroradius", "10", "--particles", "4", "--distance", "20"],
                    ["trace", "full.zarr", "out", "--gyroradius", "10", "--particles", "4", "--distance", "20",
-                    "--seed", "2"], "seed=2"),
+                    "--seed", "2"], "--seed 2"),
 }  # fmt: skip
 
 
