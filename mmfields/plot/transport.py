@@ -80,7 +80,7 @@ def running_diffusion(
     ax.set_ylabel(r"$\kappa(s)$ [cm$^2$ s$^{-1}$]" if known else rf"$\kappa(s)$ [$v$ × {_length_name(kappa)}]")
     if of_lines:
         ax.set_ylabel(rf"$D(s)$ of field lines [{_length_name(kappa)}]")
-    ax.legend(fontsize=8)
+    ax.legend(fontsize=8, loc="upper left")
     return artists
 
 
@@ -153,7 +153,7 @@ def diffusion(
     else:
         ax.set_xlabel(f"gyroradius $r_g$ [{_length_name(kappa)}]")
         ax.set_ylabel(rf"$\kappa$ [$v$ × {_length_name(kappa)}]")
-    ax.legend(fontsize=8)
+    ax.legend(fontsize=8, loc="upper left")
     return artists
 
 
