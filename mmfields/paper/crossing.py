@@ -146,9 +146,8 @@ def laws(found: xr.Dataset) -> dict[str, float]:
     }
     mixed = points(found, 1.0)
     mixed = mixed.isel(ratio=mixed["ratio"].values < POWER_LAW)
-    mirrors = transition.micromirrors(1.0)
     x, y, error = (mixed[n].values for n in ("ratio", "kappa_par", "kappa_par_error"))
-    law = 1 / (1 / (mirrors * x**2) + 1 / (prefactor * x**EXPONENT))
+    law = added_rates(x, 1.0, prefactor)
     out |= {
         "points": float(len(x)),
         "mean_over_added_rates": float(np.average(y / law, weights=(law / error) ** 2)),
@@ -156,6 +155,11 @@ def laws(found: xr.Dataset) -> dict[str, float]:
         "chi_squared_of_added_rates": float((((y - law) / error) ** 2).sum()),
     }
     return out | _crossing(x, y, error)
+
+
+def added_rates(ratio: np.ndarray, fraction: float, prefactor: float) -> np.ndarray:
+    """κ∥ / (c l_c) at r_g / l_c of Eq. 5 and a cascade of this prefactor, with their rates added."""
+    return 1 / (fraction / (transition.micromirrors(1.0) * ratio**2) + 1 / (prefactor * ratio**EXPONENT))
 
 
 def _prefactor(kappa: xr.Dataset, exponent: float) -> tuple[float, float]:
@@ -270,16 +274,14 @@ def _unit() -> float:
 def _laws(said: Mapping[str, float], ax: "Axes") -> None:
     energy = np.geomspace(1.0, 1e10, 300)
     x = energy * transition.gyroradius(1.0)
-    cascade = said["cascade_prefactor"] * x**EXPONENT
     for fraction, colour in COLOURS.items():
-        rates = fraction / transition.micromirrors(1.0) / x**2 + 1 / cascade
-        ax.plot(energy, _unit() / rates, "-", color=colour, linewidth=1)
+        kappa = added_rates(x, fraction, said["cascade_prefactor"])
+        ax.plot(energy, _unit() * kappa, "-", color=colour, linewidth=1)
     ax.plot(energy, _unit() * transition.micromirrors(1.0) * x**2, ":", color="0.4", linewidth=1, label="Eq. 5")
     ax.plot([], [], "-", color="0.4", linewidth=1, label="rates added: Eq. 5 and the cascade's fit")
     low, high = (said["crossing_GeV"] + sign * said["crossing_error_GeV"] for sign in (-1, 1))
     ax.axvspan(low, high, color="0.8", label="crossing, fitted")
-    top = _unit() * np.array([1e-12, 10.0])
-    ax.set(xlim=(0.5, 1e11), ylim=(max(top[0], _unit() * 2e-11), top[1]))
+    ax.set(xlim=(0.5, 1e11), ylim=(2e-11 * _unit(), 10 * _unit()))
 
 
 def _ratio(found: xr.Dataset, said: Mapping[str, float], ax: "Axes") -> None:
@@ -288,9 +290,8 @@ def _ratio(found: xr.Dataset, said: Mapping[str, float], ax: "Axes") -> None:
             continue
         one = points(found, fraction)
         one = one.isel(ratio=one["ratio"].values < POWER_LAW)
-        x = one["ratio"].values
-        rates = fraction / transition.micromirrors(1.0) / x**2 + 1 / (said["cascade_prefactor"] * x**EXPONENT)
-        values = (one[n].values * rates for n in ("kappa_par", "kappa_par_error"))
+        law = added_rates(one["ratio"].values, fraction, said["cascade_prefactor"])
+        values = (one[n].values / law for n in ("kappa_par", "kappa_par_error"))
         ax.errorbar(one["energy_GeV"], *values, fmt="o", color=colour, markersize=4)
     ax.axhline(1.0, color="0.4", linewidth=0.8)
     ax.set(xscale="log", ylim=(0.5, 2.0), xlabel="energy $E$ [GeV]", ylabel="over added rates")
