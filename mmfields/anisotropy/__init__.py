@@ -6,11 +6,14 @@ from mmfields._renamed import by_old_name
 from mmfields.anisotropy.bends import bends, curvature_slope, intermittency
 from mmfields.anisotropy.elongation import scale_anisotropy
 from mmfields.anisotropy.elsasser import cross_helicity, elsasser
+from mmfields.anisotropy.fluctuations import fluctuation
 from mmfields.anisotropy.increments import structure_function
-from mmfields.anisotropy.lengths import LENGTHS, STRENGTHS, WAVENUMBERS, fluctuation, scales
+from mmfields.anisotropy.lengths import LENGTHS, WAVENUMBERS, scales
 from mmfields.anisotropy.plasma import brazil_histogram, compression, curvature, pressure, pressure_tensor
-from mmfields.anisotropy.regions import patches, threshold_curve
+from mmfields.anisotropy.regions import patches
+from mmfields.anisotropy.scale_values import STRENGTHS
 from mmfields.anisotropy.signed import longitudinal
+from mmfields.anisotropy.threshold import threshold_curve
 
 __all__ = [
     "LENGTHS",

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from mmfields.anisotropy.criteria import strength
 from mmfields.anisotropy.jackknife import group_sums, jackknife, require_subvolumes
 from mmfields.anisotropy.plasma import curvature
-from mmfields.anisotropy.regions import strength
 from mmfields.conventions import (
     ArgumentError,
     Grid,

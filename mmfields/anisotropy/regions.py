@@ -7,32 +7,17 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-from mmfields.anisotropy.lengths import fluctuation
-from mmfields.anisotropy.plasma import pressure
+from mmfields.anisotropy.criteria import KINDS, criterion
 from mmfields.conventions import (
-    ArgumentError,
     Grid,
     aligned,
-    as_real,
-    components,
     derived_units,
     per_snapshot,
-    require_number,
-    require_values,
     require_whole,
-    spatial_dims,
     unit_attrs,
 )
-from mmfields.fourier import filter as fourier_filter
-from mmfields.fourier.transfer import gaussian
-from mmfields.fourier.transform import finite
 from mmfields.provenance import verb
 
-KINDS = {
-    "mirror": "mirror margin Delta - 1/beta_perp",
-    "field": "field strength |B|",
-    "fluctuation": "smoothed |dB_par| / |B|",
-}
 # A threshold that a quantile asks for is found digit by digit.
 DIGIT = 16
 
@@ -88,7 +73,8 @@ def patches(
         is computed, if the field is not finite.
     """
     require_whole(largest, "largest", 1)
-    score, level = _criterion(ds, kind, threshold, quantile, filling, smoothing, direction)
+    asked = {"threshold": threshold, "quantile": quantile, "filling": filling}
+    score, level = criterion(ds, kind, **asked, smoothing=smoothing, direction=direction)
     own = Grid.of(ds)
     dims, grid = own.dims, _Grid(own.shape, own.spacing, own.periodic)
     lead, (array,), _ = aligned([score], [], dims)
@@ -123,103 +109,6 @@ def patches(
         out[f"size_{d}"] = ([*lead, "patch"], table[..., 1 + i], {"long_name": f"mean chord along {d}", **length})
     out = out.assign_coords(patch=("patch", np.arange(1, int(largest) + 1)))
     return out.assign_attrs({**ds.attrs, "criterion": f"{KINDS[kind]} {'>' if strict else '>='} threshold"})
-
-
-@verb
-def threshold_curve(
-    ds: xr.Dataset,
-    kind: Literal["mirror", "field", "fluctuation"] = "field",
-    *,
-    thresholds: int | Sequence[float] = 201,
-    smoothing: float | None = None,
-    direction: str | Sequence[float] | None = None,
-) -> xr.Dataset:
-    """Filling fraction f_mm against the threshold (Sec. 3.10): the fraction of cells at or above it.
-
-    Parameters
-    ----------
-    ds, kind, smoothing, direction
-        As :func:`patches`.
-    thresholds : int or ascending values
-        A number asks for so many, evenly from 0 (or the smallest value, where that is negative) to the largest.
-
-    Returns
-    -------
-    xarray.Dataset
-        ``threshold`` and ``filling_fraction`` over ``point``; lazy where the snapshot is.
-
-    Raises
-    ------
-    ArgumentError, SnapshotError
-        As :func:`patches`, or if the thresholds are not ascending.
-    """
-    score, _ = _criterion(ds, kind, 0.0, None, None, smoothing, direction)
-    points = require_whole(thresholds, "thresholds", 2) if isinstance(thresholds, int | np.integer) else 0
-    given = None if points else require_values(thresholds, "thresholds")
-    if given is not None and (np.diff(given) <= 0).any():
-        raise ArgumentError("thresholds: ascending values are needed")
-    dims = spatial_dims(ds)
-    lead, (array,), _ = aligned([score], [], dims)
-    both, unit = per_snapshot(lambda one: _curve(one, given, points), [array], len(lead)), unit_attrs(score)
-    return xr.Dataset(
-        {
-            "threshold": ([*lead, "point"], both[..., 0, :], {"long_name": KINDS[kind], **unit}),
-            "filling_fraction": (
-                [*lead, "point"],
-                both[..., 1, :],
-                {"long_name": "filling fraction f_mm", "units": "1"},
-            ),
-        },
-        {d: ds[d] for d in lead if d in ds.coords},
-    )
-
-
-def _criterion(ds, kind, threshold, quantile, filling, smoothing, direction) -> tuple[xr.DataArray, tuple[str, float]]:
-    """What is compared with the threshold, and how that is given: its value, or the fraction of cells below it."""
-    if not isinstance(kind, str) or kind not in KINDS:
-        raise ArgumentError(f"kind={kind!r}: one of {', '.join(KINDS)} is needed")
-    if kind == "mirror" and threshold is None and quantile is None and filling is None:
-        threshold = 0.0
-    given = {"threshold": threshold, "quantile": quantile, "filling": filling}
-    given = {name: value for name, value in given.items() if value is not None}
-    if len(given) != 1:
-        raise ArgumentError(f"one of threshold, quantile and filling is needed, not {list(given) or 'none'}")
-    ((name, value),) = given.items()
-    require_number(value, name, *((-np.inf, np.inf) if name == "threshold" else (0.0, 1.0)))
-    if smoothing is not None and (kind != "fluctuation" or require_number(smoothing, "smoothing") <= 0):
-        raise ArgumentError(f"smoothing={smoothing!r}: a positive length, and kind='fluctuation', are needed")
-    if direction is not None and kind != "fluctuation":
-        raise ArgumentError("direction is for kind='fluctuation' alone")
-    if kind == "mirror":
-        margin = pressure(ds)["mirror_margin"]
-        return margin.copy(data=finite(margin.data, "the mirror margin", "patches are looked for")), (
-            name,
-            float(value),
-        )
-    names = components(ds)
-    size = strength(ds, names)
-    if kind == "field":
-        return size, (name, float(value))
-    ratio = (abs(fluctuation(ds, direction=direction)) / size).assign_attrs(units="1")
-    if smoothing is not None:
-        wide = ds[[names[0]]].assign({names[0]: ratio.transpose(*ds[names[0]].dims)})
-        ratio = fourier_filter(wide, gaussian(smoothing))[names[0]]
-    return ratio, (name, float(value))
-
-
-def strength(ds: xr.Dataset, names: Sequence[str]) -> xr.DataArray:
-    """|B|, whose components are finite."""
-    parts = [as_real(ds[n]) for n in names]
-    parts = [p.copy(data=finite(p.data, str(p.name), "patches are looked for")) for p in parts]
-    kind = np.result_type(*(p.dtype for p in parts))
-    kind = kind if kind == np.float32 else np.dtype(np.float64)  # the sum of half floats has more digits than those
-    result = xr.apply_ufunc(_norm, *parts, kwargs={"kind": kind}, dask="parallelized", output_dtypes=[kind])
-    return result.assign_attrs(unit_attrs(ds[names[0]]))
-
-
-def _norm(*parts: np.ndarray, kind: np.dtype) -> np.ndarray:
-    """Squares in float64, whatever the dtype of the field."""
-    return np.sqrt(sum(np.square(p, dtype=np.float64) for p in parts)).astype(kind, copy=False)
 
 
 class _Grid:
@@ -483,39 +372,3 @@ def _value(state: tuple[int, int], kind: str, wanted: int) -> float:
     bits = unsigned(state[0])
     value = np.array([bits ^ top if bits & top else ~bits], unsigned).view(dtype)[0]
     return float(np.nextafter(value, dtype.type(np.inf)) if wanted == 0 else value)
-
-
-def _curve(array: Any, given: np.ndarray | None, number: int) -> Any:
-    """Thresholds and the fractions at or above them, (2, points)."""
-    if not hasattr(array, "dask"):
-        limits = _limits([_extent(array)], number) if given is None else given
-        return _fractions([_at_least(array, limits)], limits, array.size)
-    import dask
-    import dask.array as da
-
-    call, blocks = dask.delayed(pure=True), list(array.to_delayed().ravel())
-    limits = call(_limits)([call(_extent)(b) for b in blocks], number) if given is None else given
-    both = call(_fractions)([call(_at_least)(b, limits) for b in blocks], limits, array.size)
-    points = number if given is None else len(given)
-    return da.from_delayed(both, (2, points), np.float64, meta=np.empty((0, 0)))
-
-
-def _extent(block: np.ndarray) -> tuple[float, float]:
-    good = block[np.isfinite(block)]
-    return (float(good.min()), float(good.max())) if good.size else (np.inf, -np.inf)
-
-
-def _limits(extents: list[tuple[float, float]], number: int) -> np.ndarray:
-    low, high = min(e[0] for e in extents), max(e[1] for e in extents)
-    return np.linspace(min(low, 0.0), high, number)
-
-
-def _at_least(block: np.ndarray, limits: np.ndarray) -> np.ndarray:
-    """How many cells are at or above each limit."""
-    kind = np.result_type(block.dtype, np.float32)  # in which the masks of the patches are compared
-    passed = np.searchsorted(limits.astype(kind), block[~np.isnan(block)].astype(kind), side="right")
-    return np.cumsum(np.bincount(passed, minlength=len(limits) + 1)[::-1])[::-1][1:]
-
-
-def _fractions(counts: list[np.ndarray], limits: np.ndarray, total: int) -> np.ndarray:
-    return np.stack([limits, sum(counts) / total])

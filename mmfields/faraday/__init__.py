@@ -3,12 +3,13 @@
 from typing import Any
 
 from mmfields._renamed import by_old_name
+from mmfields.faraday.bands import BANDS, band_channels
 from mmfields.faraday.depolarization_laws import burn_slab, external_dispersion, internal_dispersion
 from mmfields.faraday.depth import faraday_depth, rotation_measure
 from mmfields.faraday.files import rm_synthesis, write_fits
 from mmfields.faraday.fitting import fit
 from mmfields.faraday.line_of_sight import RM_CONSTANT
-from mmfields.faraday.polarized import BANDS, band_channels, depolarization, polarization
+from mmfields.faraday.polarized import depolarization, polarization
 from mmfields.faraday.stacking import stack
 from mmfields.faraday.statistics import beta_model, compare_to_random_walk, expected_angles, random_walk, statistics
 

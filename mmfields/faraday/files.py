@@ -9,9 +9,9 @@ import xarray as xr
 
 from mmfields._types import Number
 from mmfields.conventions import ArgumentError, SnapshotError, axis_spacing, require_number
+from mmfields.faraday.bands import LIGHT_SPEED
 from mmfields.faraday.depolarization_laws import wavelengths_of
 from mmfields.faraday.line_of_sight import require_finite, require_kind, require_map
-from mmfields.faraday.polarized import LIGHT_SPEED
 from mmfields.faraday.units import number_in
 from mmfields.io._paths import folder as local_folder
 

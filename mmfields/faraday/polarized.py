@@ -1,81 +1,29 @@
 """Polarized emission through a Faraday-rotating medium, and what a telescope sees of it."""
 
-import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import xarray as xr
 
 from mmfields._types import Density, Numbers, UnitLike
-from mmfields.conventions import axis_spacing, per_snapshot, require_number, require_values, require_whole
+from mmfields.conventions import axis_spacing, require_number, require_whole
 from mmfields.errors import ArgumentError, SnapshotError
-from mmfields.faraday.depolarization_laws import wavelengths_of
-from mmfields.faraday.depth import LAYOUT, places_of, rotation_measure
+from mmfields.faraday.bands import asked_wavelengths, channels_of
+from mmfields.faraday.depth import rotation_measure
+from mmfields.faraday.emission import emitted
 from mmfields.faraday.line_of_sight import (
-    Columns,
-    chunked_alike,
     columns_of,
-    density_times_field,
     map_of,
-    needed,
-    positive,
     require_finite,
     require_kind,
     sight_of,
-    straightened,
-    towards,
 )
 from mmfields.faraday.units import require_angle
 from mmfields.provenance import verb
-from mmfields.spectra.bins import shared
 
-LONGEST = 1e3  # m²: beyond every radio telescope; a larger number is probably a frequency in Hz
 EMISSIONS = ("background", "internal", "snapshot")
-LIGHT_SPEED = 299792458.0  # m/s
-# Limits [Hz] of the receivers.
-BANDS = {
-    "lofar-hba": (120e6, 168e6),
-    "ska-low": (50e6, 350e6),
-    "meerkat-l": (856e6, 1712e6),
-    "vla-l": (1e9, 2e9),
-    "vla-s": (2e9, 4e9),
-    "vla-c": (4e9, 8e9),
-    "vla-x": (8e9, 12e9),
-}
-# Nodes of the average over a channel, and planes that are taken together in memory.
-NODES = 16
-PLANES = 32
-# Rotation of a column within a channel [rad] that so many nodes average to 1e-9.
-MOST_TURN = 28.0
-
-
-def band_channels(name: str, channels: int = 16) -> np.ndarray:
-    """Wavelengths squared [m²] of channels even in frequency across a receiver's band.
-
-    Parameters
-    ----------
-    name : str
-        ``lofar-hba``, ``ska-low``, ``meerkat-l``, ``vla-l``, ``vla-s``, ``vla-c`` or ``vla-x``.
-    channels : int
-
-    Returns
-    -------
-    (channels,) float array
-        Descending, as the frequencies ascend.
-
-    Raises
-    ------
-    ArgumentError
-        If there is no such band.
-    """
-    if name not in BANDS:
-        raise ArgumentError(f"no band {name!r}; there are {', '.join(BANDS)}")
-    low, high = BANDS[name]
-    width = (high - low) / require_whole(channels, "channels", 1)
-    return (LIGHT_SPEED / (low + (np.arange(channels) + 0.5) * width)) ** 2
 
 
 @verb
@@ -145,7 +93,7 @@ def polarization(
         the map, or the map does not wrap and a beam is asked for.  When computed: if nothing emits, if emission is not
         finite or, with a beam, P is not, since one cell then spoils the whole map; or if P turns too far in a channel.
     """
-    waves = _wavelengths(wavelength_sq)
+    waves = asked_wavelengths(wavelength_sq)
     if emission not in EMISSIONS:
         raise ArgumentError(f"emission={emission!r}: one of {', '.join(EMISSIONS)} is needed")
     require_number(index, "index", 1.0, 10.0), require_angle(angle)
@@ -153,7 +101,7 @@ def polarization(
     require_number(p0, "p0", 0.0, 1.0)
     if cosmic_rays is not None and (emission != "snapshot" or cosmic_rays not in ds):
         raise SnapshotError(f"cosmic_rays={cosmic_rays!r}: a variable of the snapshot, with emission='snapshot'")
-    sampled, weights = _channels(waves, channel_width, exact=emission == "background")
+    sampled, weights = channels_of(waves, channel_width, exact=emission == "background")
     units = {"density": density, "field_unit": field_unit, "length_unit": length_unit, "redshift": redshift}
     if emission == "background":
         rm = rotation_measure(ds, los, **units)
@@ -168,7 +116,7 @@ def polarization(
         ).transpose("sample", ...)
     else:
         columns = columns_of(ds, los, more=[cosmic_rays] if cosmic_rays else [], **units)
-        result = map_of(ds, columns, _emit(columns, sampled, emission, index, channel_width or 0.0), extra=["sample"])
+        result = map_of(ds, columns, emitted(columns, sampled, emission, index, channel_width or 0.0), extra=["sample"])
         result = result.transpose("sample", ...)
     values = xr.apply_ufunc(
         _average,
@@ -188,43 +136,6 @@ def polarization(
     return values.assign_attrs({**notes, "emission": emission, "redshift": float(redshift)})
 
 
-def _wavelengths(given: Any) -> np.ndarray:
-    """Wavelengths squared [m²] of a band's name, a quantity, an array with units, or numbers."""
-    if isinstance(given, str):
-        return band_channels(given)
-    if not isinstance(given, xr.DataArray) and hasattr(given, "unit"):
-        if given.unit.is_equivalent("Hz"):
-            hertz = require_values(np.atleast_1d(given.to_value("Hz")), "wavelength_sq")
-            if (hertz <= 0).any():
-                raise ArgumentError(f"wavelength_sq={hertz.min():g} Hz: frequencies are above 0")
-            return _wavelengths((LIGHT_SPEED / hertz) ** 2)
-        try:
-            given = given.to_value("m2")
-        except ValueError as error:  # astropy's unit errors are among them
-            raise ArgumentError(
-                f"wavelength_sq is in {given.unit}, neither an area such as m2 nor a frequency such as MHz"
-            ) from error
-    waves = require_values(np.atleast_1d(wavelengths_of(given)), "wavelength_sq")
-    if (waves <= 0).any():
-        raise ArgumentError(f"wavelength_sq={waves.min():g}: wavelengths squared [m²] are above 0")
-    if waves.max() > LONGEST:
-        raise ArgumentError(
-            f"wavelength_sq={waves.max():g} m² is a wavelength of {waves.max() ** 0.5 / 1e3:.3g} km: of a "
-            "frequency in Hz give (c / frequency)², or a band's name"
-        )
-    return waves
-
-
-def _channels(waves: np.ndarray, width: float | None, *, exact: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Wavelengths squared at which P is computed, and the weights of a channel's; one where the average is exact."""
-    if width is not None and (waves - require_number(width, "channel_width", 0.0) / 2 <= 0).any():
-        raise ArgumentError(f"channel_width={width:g}: half of it reaches below 0 from {waves.min():g} m²")
-    if width is None or exact:
-        return waves, np.ones(1)
-    nodes, weights = np.polynomial.legendre.leggauss(NODES)
-    return (waves[:, None] + width / 2 * nodes).ravel(), weights / 2
-
-
 def _rotate_behind_screen(rm: np.ndarray, *, waves: np.ndarray, width: float) -> np.ndarray:
     """Rotated by a screen, and averaged over channels of this width in λ²."""
     turned = np.exp(2j * rm[..., None] * waves)
@@ -234,187 +145,6 @@ def _rotate_behind_screen(rm: np.ndarray, *, waves: np.ndarray, width: float) ->
 def _average(samples: np.ndarray, *, weights: np.ndarray, factor: complex) -> np.ndarray:
     nodes = samples.reshape(*samples.shape[:-1], -1, len(weights))
     return sum(nodes[..., i] * w for i, w in enumerate(weights)) * factor
-
-
-@dataclass(frozen=True)
-class _Emitter:
-    """What the cells of a block emit, and how deep they are."""
-
-    direction: tuple[float, ...]
-    north: tuple[float, ...]
-    east: tuple[float, ...]
-    shifts: tuple[float, float]
-    depth: float
-    dense: bool
-    emission: str
-    index: float
-    planes: int
-    waves: np.ndarray
-    width: float
-
-    @property
-    def kept(self) -> int:
-        """Numbers a line of sight carries from block to block."""
-        return 2 * len(self.waves) + 3
-
-    def cells(self, arrays: Sequence[np.ndarray], places: np.ndarray) -> list[np.ndarray]:
-        """Depth, emission and its direction, for three axes."""
-        fields = [a.astype(np.float64, copy=False) for a in arrays]
-        number = fields.pop() if self.dense else None
-        depth = density_times_field(fields[: len(self.direction)], self.direction, number) * self.depth
-        if self.emission == "internal":
-            one = np.ones((1, 1, 1))
-            return [self.rows(depth, places), one / self.planes, one, 0 * one]
-        depth, strength, *polarized = (self.rows(p, places) for p in (depth, *self.emitted(fields)))
-        if self.shifts == (0.0, 0.0):
-            return [depth, strength, *polarized]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return [depth, strength, *(np.where(strength > 0, p / strength, 0.0) for p in polarized)]
-
-    def emitted(self, fields: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Emission of the cells and its direction, cos 2χ and sin 2χ; of oblique lines the emission's Q and U."""
-        north, east = towards(fields[:3], self.north), towards(fields[:3], self.east)
-        size = np.hypot(north, east)
-        with np.errstate(divide="ignore", invalid="ignore"):  # emission is polarized across the field
-            north, east = (np.where(size > 0, c / size, 0.0) for c in (north, east))
-        strength = size ** ((self.index + 1) / 2) * (positive(fields[3], "n_CR") if len(fields) > 3 else 1.0)
-        weight = 1.0 if self.shifts == (0.0, 0.0) else strength
-        return [strength, weight * (east**2 - north**2), weight * -2 * north * east]
-
-    def rows(self, array: np.ndarray, places: np.ndarray) -> np.ndarray:
-        """Cells that lie behind each other on the map, over three axes."""
-        upright = straightened(array, places, self.shifts)
-        return np.ascontiguousarray(upright.reshape(len(places), -1, array.shape[-1] if array.ndim > 1 else 1))
-
-
-def _emitter(columns: Columns, waves: np.ndarray, emission: str, index: float, width: float) -> _Emitter:
-    north, east = columns.sight.north_east()
-    sizes = columns.arrays[0].shape
-    return _Emitter(
-        columns.sight.direction,
-        tuple(north),
-        tuple(east),
-        columns.shifts,
-        columns.depth,
-        columns.density is not None,
-        emission,
-        index,
-        sizes[len(columns.lead)],
-        waves,
-        width,
-    )
-
-
-def _emit(columns: Columns, waves: np.ndarray, emission: str, index: float, width: float) -> Any:
-    """Polarization over mean intensity, (…, wavelength, rows, columns)."""
-    emitter, rank = _emitter(columns, waves, emission, index, width), 1 + len(columns.dims)
-    fields = columns.arrays
-    if emission == "internal":
-        fields, direction = needed(columns)
-        emitter = replace(emitter, direction=direction)
-    arrays = [*fields, *([] if columns.density is None else [columns.density])]
-
-    def column(*own: Any) -> Any:
-        if any(hasattr(a, "dask") for a in own):
-            return _lazy(own, emitter, rank)
-        begin = np.zeros((emitter.kept, *own[0].shape[1:]))
-        seen = _add_block(begin, *own, places_of(own[0], rank), emitter=emitter, threads=os.cpu_count() or 1)
-        return _over_intensity(seen, seen[-1], emitter=emitter)
-
-    return per_snapshot(column, arrays, len(columns.lead))
-
-
-def _lazy(own: Sequence[Any], emitter: _Emitter, rank: int) -> Any:
-    """Chunks one after the other away from the observer, each adding what is seen of it to what is seen before.
-
-    So every cell is added in its order, whatever the chunks; those beside each other in the map are apart.
-    """
-    import dask.array as da
-
-    own, axes = chunked_alike(own, emitter.shifts != (0.0, 0.0)), LAYOUT[:rank]
-    places = places_of(own[0], rank)
-    across = own[0].chunks[1:]
-    threads = max(1, (os.cpu_count() or 1) // int(np.prod([len(c) for c in across])))
-    seen = da.zeros((emitter.kept, *own[0].shape[1:]), chunks=(-1, *across))
-    end = own[0].shape[0]
-    for size in own[0].chunks[0][::-1]:
-        part = slice(end - size, end)
-        seen = da.blockwise(
-            _add_block,
-            "s" + axes[1:],
-            seen,
-            "s" + axes[1:],
-            *(item for a in own for item in (a[part], axes)),
-            places[part],
-            None,
-            concatenate=True,
-            align_arrays=False,
-            dtype=np.float64,
-            meta=np.empty((0,) * rank),
-            emitter=emitter,
-            threads=threads,
-        )
-        end -= size
-    return da.blockwise(
-        _over_intensity,
-        "s" + axes[1:],
-        seen,
-        "s" + axes[1:],
-        seen[-1].rechunk(-1).to_delayed().item(),
-        None,
-        adjust_chunks={"s": len(emitter.waves)},
-        dtype=np.complex128,
-        meta=np.empty((0,) * rank, complex),
-        emitter=emitter,
-    )
-
-
-def _add_block(seen: np.ndarray, *arrays: np.ndarray, emitter: _Emitter, threads: int = 1) -> np.ndarray:
-    """What is seen of a block behind others: Q and U at all wavelengths, depth, its extreme, and intensity.
-
-    Parameters
-    ----------
-    seen : (kept, rows, columns) array
-        The same of what lies before it.
-    arrays
-        Fields of the block and its places.
-    """
-    from mmfields.kernels.faraday import Cells, Seen, polarized
-
-    *fields, places = arrays
-    shape, many = fields[0].shape[1:], len(emitter.waves)
-    flat = (int(np.prod(shape[:-1])), shape[-1] if shape else 1)
-    out = np.array(seen).reshape(emitter.kept, *flat)
-    real, imaginary, running, deepest, intensity = out[:many], out[many : 2 * many], *out[2 * many :]
-    for end in range(len(places), 0, -PLANES):
-        part = slice(max(end - PLANES, 0), end)
-        cells = emitter.cells([f[part] for f in fields], places[part])
-
-        def rows(own: slice, cells=cells) -> int:
-            few = Cells(*(c if c.size == 1 else c[:, own] for c in cells))
-            polarized(few, emitter.waves, Seen(running[own], deepest[own], real[:, own], imaginary[:, own]))
-            return 0
-
-        shared(rows, flat[0], threads)
-        for strength in cells[1][::-1] if cells[1].size > 1 else cells[1].repeat(len(places[part]), 0):
-            intensity += strength
-    return out.reshape(seen.shape)
-
-
-def _over_intensity(seen: np.ndarray, intensity: np.ndarray, *, emitter: _Emitter) -> np.ndarray:
-    """Complex P over the mean intensity of the whole map, (wavelengths, rows, columns)."""
-    many = len(emitter.waves)
-    require_finite(intensity, "the emission", "P is in units of its mean")
-    turned = 2 * emitter.width * float(seen[-2].max(initial=0.0))
-    if turned > MOST_TURN:
-        raise SnapshotError(
-            f"channel_width={emitter.width:g} m²: a column turns its polarization by {turned:.3g} rad within one, "
-            f"more than the {MOST_TURN:g} that its average can follow: take narrower channels and average them"
-        )
-    mean = float(np.ascontiguousarray(intensity).mean())
-    if not mean > 0:
-        raise SnapshotError(f"the mean emission is {mean:g}: nothing in the box emits, so P has no meaning")
-    return (seen[:many] + 1j * seen[many : 2 * many]) / mean
 
 
 def _observe(values: xr.DataArray, ds: xr.Dataset, beam: float | None, noise: float | None, seed: int) -> xr.DataArray:

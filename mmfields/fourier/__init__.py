@@ -21,7 +21,8 @@ from mmfields.conventions import (
 from mmfields.errors import ArgumentError, SnapshotError
 from mmfields.fourier.labelled import fft, ifft
 from mmfields.fourier.transfer import ALL, Transfer, Weigh, band, gaussian, high_pass, low_pass, passes_any
-from mmfields.fourier.transform import Waves, map_modes, waves_of
+from mmfields.fourier.transform import map_modes
+from mmfields.fourier.waves import Waves, waves_of
 from mmfields.fourier.windows import taper
 from mmfields.provenance import verb
 

@@ -7,7 +7,8 @@ import numpy as np
 import xarray as xr
 
 from mmfields.conventions import SPATIAL, SnapshotError, axis_spacing, require_plain_data, wavenumber_attrs
-from mmfields.fourier.transform import backward_modes, forward_modes, wavenumbers
+from mmfields.fourier.transform import backward_modes, forward_modes
+from mmfields.fourier.waves import wavenumbers
 from mmfields.provenance import verb
 
 

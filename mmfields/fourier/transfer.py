@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from mmfields.conventions import SPATIAL, ArgumentError, require_direction, unit_carried
-from mmfields.fourier.transform import Waves
+from mmfields.fourier.waves import Waves
 from mmfields.kernels.modes import modes_of
 from mmfields.units import LENGTH, plain
 

@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from mmfields.conventions import ArgumentError, SnapshotError, as_real, boundaries, mean, spatial_dims
-from mmfields.fourier.transform import finite
+from mmfields.fourier.levels import finite
 from mmfields.provenance import verb
 
 WINDOWS = ("hann", "tukey")

@@ -23,7 +23,7 @@ from mmfields.conventions import (
 )
 from mmfields.errors import ArgumentError, SnapshotError
 from mmfields.fourier import vector_potential
-from mmfields.fourier.transform import wavenumbers
+from mmfields.fourier.waves import wavenumbers
 from mmfields.provenance import verb
 from mmfields.spectra.bins import Bins, binned, fields_of, half_weights, window_power
 from mmfields.spectra.lags import area_to_first_zero, correlation, integral_scale, line_power

@@ -13,7 +13,9 @@ import xarray as xr
 from mmfields._compat import meta_of
 from mmfields.conventions import SPATIAL, require_direction, require_periodic, require_real, wavenumber_attrs, widened
 from mmfields.errors import ArgumentError, SnapshotError
-from mmfields.fourier.transform import forward_modes, level_of, wavenumbers, waves_of
+from mmfields.fourier.levels import level_of
+from mmfields.fourier.transform import forward_modes
+from mmfields.fourier.waves import wavenumbers, waves_of
 from mmfields.kernels.modes import modes_of, rows_of
 
 

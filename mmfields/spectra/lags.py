@@ -17,7 +17,9 @@ from mmfields.conventions import (
     spatial_dims,
     unit_attrs,
 )
-from mmfields.fourier.transform import fast_length, finite, forward_modes, level_of
+from mmfields.fourier.levels import finite, level_of
+from mmfields.fourier.transform import forward_modes
+from mmfields.fourier.waves import fast_length
 from mmfields.provenance import verb
 from mmfields.spectra.bins import fields_of, window_power, with_leading
 

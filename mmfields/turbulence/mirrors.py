@@ -14,7 +14,8 @@ from mmfields.conventions import SPATIAL, components, require_number, require_pe
 from mmfields.errors import ArgumentError, SnapshotError
 from mmfields.io import from_arrays
 from mmfields.provenance import verb
-from mmfields.turbulence.gauss import Density, chunks_of, real_kind, realized, sizes_of, widths_of
+from mmfields.turbulence.density import Density, chunks_of, real_kind, sizes_of, widths_of
+from mmfields.turbulence.gauss import realized
 from mmfields.turbulence.shapes import PowerLaw
 
 SIGNS = ("both", "peaks", "holes")

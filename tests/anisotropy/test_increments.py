@@ -1,12 +1,21 @@
 """Structure functions against brute force, the correlation function and fields that are known."""
 
+from dataclasses import replace
+
 import dask
 import numpy as np
 import pytest
 import xarray as xr
 
 import mmfields as mm
-from mmfields.anisotropy import increments
+from mmfields.anisotropy import pairing, separations
+from mmfields.conventions import Grid
+
+
+def plan_of(ds, *, points, pairs, bins, angles):
+    grid = Grid.of(ds)
+    asked = separations.separations_of(grid, points=points, seed=0, lags=None, reach=None, bins=bins, angles=angles)
+    return separations.plan_of(grid, asked, order=2, points=points, frame="local", pairs=pairs, seed=0, subvolumes=3)
 
 
 def snapshot(shape=(9, 12, 16), dims=("z", "y", "x"), boundary="periodic", seed=5, kind=np.float64):
@@ -150,7 +159,7 @@ def test_errors_are_the_scatter_between_fields():
 def test_results_do_not_depend_on_blocks(shape, boundary, options, monkeypatch, no_compute):
     ds = snapshot(shape, ("z", "y", "x")[-len(shape) :], boundary, kind=np.float32)
     eager = mm.anisotropy.structure_function(ds, **options)
-    monkeypatch.setattr(increments, "BLOCK_BYTES", 1 << 16)
+    monkeypatch.setattr(pairing, "BLOCK_BYTES", 1 << 16)
     lazy = mm.anisotropy.structure_function(ds.chunk(dict.fromkeys(ds.Bx.dims, 11)), **options)
     blocks = [k for k in dict(lazy.structure.__dask_graph__()) if str(k).startswith(("_block", "('_block"))]
     assert len(blocks) > 1 or len(shape) < 3
@@ -294,8 +303,8 @@ def test_a_box_too_short_for_five_points_is_refused():
 def test_sampled_pairs_are_everywhere_alike_and_shared_by_all_subvolumes(shape):
     """Tiles are cut where sub-volumes begin: they cover the box once, and hold pairs as they hold cells."""
     ds = snapshot(shape, ("z", "y", "x")[-len(shape) :])
-    plan = increments._plan_of(ds, 2, 2, "local", 100_000, 0, None, None, 8, 3, 3)
-    tiles = increments._tiles([(0, n) for n in plan.grid.shape], plan)
+    plan = plan_of(ds, points=2, pairs=100_000, bins=8, angles=3)
+    tiles = pairing._tiles([(0, n) for n in plan.grid.shape], plan)
     assert tiles[:, 7].sum() == 100_000
     owner = -np.ones((1,) * (3 - len(shape)) + shape, int)
     for z, y, x, sz, sy, sx, _, pairs, group in tiles:
@@ -316,7 +325,7 @@ def test_sampled_pairs_are_everywhere_alike_and_shared_by_all_subvolumes(shape):
 def test_a_field_that_is_not_finite_is_refused_with_its_place(monkeypatch):
     ds = snapshot((32, 32, 32))
     ds["By"][20, 3, 30] = np.nan
-    monkeypatch.setattr(increments, "BLOCK_BYTES", 1 << 16)
+    monkeypatch.setattr(pairing, "BLOCK_BYTES", 1 << 16)
     for one in (ds, ds.chunk(z=8)):
         with pytest.raises(mm.SnapshotError, match=r"By is not finite at index \(20, 3, 30\)"):
             mm.anisotropy.structure_function(one, pairs=1000, reach=2.0).compute()
@@ -329,7 +338,7 @@ def test_a_field_that_is_not_finite_is_refused_with_its_place(monkeypatch):
 def test_a_lag_longer_than_the_last_block_of_an_open_box_reads_nothing_beyond(monkeypatch):
     """The last block of an open axis has nothing behind it, and may be shorter than a lag."""
     ds = snapshot((40, 16, 16), boundary="open")
-    monkeypatch.setattr(increments, "BLOCK_BYTES", 1 << 14)
+    monkeypatch.setattr(pairing, "BLOCK_BYTES", 1 << 14)
     options = {"lags": np.array([[0, 0, 20], [0, 0, 39]]), "bins": [0.0, 30.0], "angles": 1}
     lazy = mm.anisotropy.structure_function(ds.chunk(z=8), **options).compute()
     eager = mm.anisotropy.structure_function(ds, **options)
@@ -363,10 +372,10 @@ def test_blocks_of_large_boxes_read_their_surroundings_a_few_times():
         field = da.zeros((n, n, n), dtype=np.float32, chunks=256)
         ds = mm.io.from_arrays(Bx=field, By=field, Bz=field, spacing=dict.fromkeys("xyz", 1.0), dims=("z", "y", "x"))
         for points in (2, 5):
-            plan = increments._plan_of(ds, 2, points, "local", 10**6, 0, None, None, 16, 6, 3)
-            plan = increments.replace(plan, names=("Bx", "By", "Bz"), values=(0, 3))
-            core = increments._core(plan, 4)
-            read = [b - a for a, b in increments._around([(0, c) for c in core], plan)]
-            assert 16 * np.prod(read) <= 1.1 * increments.BLOCK_BYTES
+            plan = plan_of(ds, points=points, pairs=10**6, bins=16, angles=6)
+            plan = replace(plan, names=("Bx", "By", "Bz"), values=(0, 3))
+            core = pairing._core(plan, 4)
+            read = [b - a for a, b in pairing._around([(0, c) for c in core], plan)]
+            assert 16 * np.prod(read) <= 1.1 * pairing.BLOCK_BYTES
             assert np.prod(read) / np.prod(core) < 5
             assert np.prod([-(-n // c) for c in core]) <= 1000

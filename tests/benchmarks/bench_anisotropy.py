@@ -3,12 +3,14 @@
 import os
 import statistics
 import time
+from dataclasses import replace
 
 import numpy as np
 from scipy import fft
 
 import mmfields as mm
-from mmfields.anisotropy import increments
+from mmfields.anisotropy import pairing, separations
+from mmfields.conventions import Grid
 
 PAIRS = 100_000_000
 BATCH = 1_000_000  # pairs that NumPy takes at a time, so that its temporaries stay small
@@ -67,15 +69,18 @@ def main() -> None:
     small = snapshot(min(n, 256))
     pairs = PAIRS if n == 512 else PAIRS // 50
     for points in (2, 5):
-        plan = increments._plan_of(small, 2, points, "local", pairs, 0, None, None, 16, 6, 3)
-        plan = increments.replace(plan, names=("Bx", "By", "Bz"), values=(0, 3))
+        grid, asked = Grid.of(small), {"lags": None, "reach": None, "bins": 16, "angles": 6}
+        spread = separations.separations_of(grid, points=points, seed=0, **asked)
+        rest = {"order": 2, "frame": "local", "subvolumes": 3}
+        plan = separations.plan_of(grid, spread, points=points, pairs=pairs, seed=0, **rest)
+        plan = replace(plan, names=("Bx", "By", "Bz"), values=(0, 3))
         fields, axis = [small[f"B{c}"].values for c in "xyz"], np.array([1.0, 0.0, 0.0])
-        cells, core = increments._packed(*fields, plan=plan), tuple((0, m) for m in plan.grid.shape)
+        cells, core = pairing._packed(*fields, plan=plan), tuple((0, m) for m in plan.grid.shape)
         cosines = np.cos(np.radians(plan.turns[::-1]))
-        increments._block(cells, axis, plan=increments.replace(plan, pairs=1000), core=core)
+        pairing._block(cells, axis, plan=replace(plan, pairs=1000), core=core)
         ratios = []
         for _ in range(3):
-            ours = seconds(lambda: increments._block(cells, axis, plan=plan, core=core)) / pairs  # noqa: B023
+            ours = seconds(lambda: pairing._block(cells, axis, plan=plan, core=core)) / pairs  # noqa: B023
             few = max(BATCH, pairs // 25)
             theirs = seconds(lambda: by_numpy(fields, plan.lags, plan.edges, cosines, few)) / few  # noqa: B023
             ratios.append(theirs / ours)

@@ -18,6 +18,7 @@ from distributed import Client, LocalCluster
 from scipy import fft
 
 import mmfields as mm
+from mmfields.fourier import pencils
 
 WORKERS = 2
 LIMIT = 2 * 10**9
@@ -122,7 +123,7 @@ def plan_of(n: int, band: mm.fourier.Transfer) -> None:
     began = time.perf_counter()
     graph = mm.fourier.filter(ds, band, direction="x").__dask_graph__()
     count, took = len(graph), time.perf_counter() - began
-    plan = mm.fourier.transform._plan(np.dtype(np.float32), zeros.chunks, 3)
+    plan = pencils.plan_of(np.dtype(np.float32), zeros.chunks, 3)
     block = plan.slab * n * n * 4
     print(
         f"{n}^3 x 3: {-(-n // plan.slab)} slabs and as many pencils of {block / 1e6:.0f} MB a component, four blocks "

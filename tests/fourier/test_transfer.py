@@ -5,7 +5,7 @@ import pytest
 
 import mmfields as mm
 from mmfields.fourier.transfer import Weigh, weights
-from mmfields.fourier.transform import waves_of
+from mmfields.fourier.waves import waves_of
 
 K = np.linspace(0.01, 6, 400)
 EDGES = [

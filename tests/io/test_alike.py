@@ -12,7 +12,7 @@ import pytest
 from builders import NAMES, athdf, legacy_vtk, nbf, openpmd, plotfile
 
 import mmfields as mm
-from mmfields.io import ENGINES, _backend
+from mmfields.io.engines import ENGINES, backend_of
 
 SHAPE = (4, 12, 24)
 CENTRE = (0.5, 0.5, 0.5)
@@ -65,7 +65,7 @@ def output(folder, kind, fields, n):
 def test_outputs_that_are_alike_are_taken_apart_once(tmp_path, fields, kind, monkeypatch):
     numbers = (5, 1, 2, 12, 3)  # of one digit and of two: what follows lies a byte further on
     paths = [output(tmp_path, kind, fields, n) for n in numbers]
-    backend, opened = _backend(KINDS[kind], {}), []
+    backend, opened = backend_of(KINDS[kind], {}), []
     real = backend.open_dataset
 
     @functools.wraps(real)
@@ -170,7 +170,7 @@ def code_output(folder, kind, fields, n):
 @pytest.mark.parametrize("kind", ["pluto", "athena_bin", "tristan", "vpic"])
 def test_steps_of_the_codes_that_are_alike(tmp_path, fields, kind, monkeypatch):
     paths = [code_output(tmp_path, kind, fields, n) for n in (3, 1, 12, 2)]
-    backend, opened = _backend(kind, {}), []
+    backend, opened = backend_of(kind, {}), []
     real = backend.open_dataset
 
     @functools.wraps(real)
@@ -194,5 +194,5 @@ def test_steps_of_the_codes_that_are_alike(tmp_path, fields, kind, monkeypatch):
 
 
 def test_every_engine_of_raw_files_has_a_pattern_for_the_others():
-    alike = {engine for engine in ENGINES if hasattr(_backend(engine, {}), "alike_to")}
+    alike = {engine for engine in ENGINES if hasattr(backend_of(engine, {}), "alike_to")}
     assert alike == {*KINDS.values(), "pluto", "athena_bin", "tristan", "vpic"}

@@ -12,6 +12,7 @@ import xarray as xr
 from astropy.units import Unit
 
 import mmfields as mm
+from mmfields.io.engines import ENGINES, find_engine
 
 B = ("Bx", "By", "Bz")
 REAL = {
@@ -51,11 +52,11 @@ def values(ds, names, **at):
 @pytest.mark.parametrize(("name", "engine"), REAL.items())
 def test_files_are_found_lazily_and_by_their_own_engine(shared, no_compute, name, engine):
     path = shared / "data" / name
-    assert mm.io.find_engine(path) == engine
+    assert find_engine(path) == engine
     ds = mm.open_snapshot(path)
     mm.conventions.check(ds)
     assert all(variable.chunks for variable in ds.data_vars.values())
-    for other, (module, kind) in mm.io.ENGINES.items():
+    for other, (module, kind) in ENGINES.items():
         backend = getattr(__import__(module, fromlist=[kind]), kind)()
         assert other == engine or not backend.guess_can_open(str(path))
     for variable in [ds[name] for name in (*ds.data_vars, *ds.dims)]:

@@ -13,7 +13,7 @@ import xarray as xr
 from builders import NAMES, athdf, athenak, legacy_vtk, nbf, openpmd, plotfile
 
 import mmfields as mm
-from mmfields.io import ENGINES, _backend
+from mmfields.io.engines import ENGINES, backend_of
 
 CENTRE = (0.5, 0.5, 0.5)
 SHAPE = (4, 6, 8)
@@ -344,7 +344,7 @@ WRONG = {
 @pytest.mark.parametrize("engine", WRONG)
 def test_a_wrong_option_is_no_damage(engine, tmp_path, fields):
     path = nbf(tmp_path / "a.nbf", fields, (4, 3, 2))
-    backend = _backend(engine, {})
+    backend = backend_of(engine, {})
     (name,) = WRONG[engine]
     for call in (
         lambda: mm.open_snapshot(path, engine=engine, **WRONG[engine]),
@@ -418,7 +418,7 @@ def test_a_file_that_one_may_not_read(tmp_path, fields):
 
 def test_engines_say_what_they_are():
     for engine in ENGINES:
-        backend = _backend(engine, {})
+        backend = backend_of(engine, {})
         assert backend.description and backend.url.startswith("https://"), engine
 
 

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 import mmfields as mm
 from mmfields.cli import main
 from mmfields.io._paths import is_url, plain
+from mmfields.io.engines import backend_of
 
 CENTRE = (0.5, 0.5, 0.5)
 SHAPE = (4, 6, 8)
@@ -161,7 +162,7 @@ def test_files_behind_urls(memory, fields):
         ds = mm.open_snapshot(f"simplecache::memory://box/{name}")
         np.testing.assert_array_equal(ds.Bz, fields[6])
     assert mm.open_series("simplecache::memory://box/*.nbf").time.values.tolist() == [1.0, 2.0]
-    backend = mm.io._backend("pegasus", {})
+    backend = backend_of("pegasus", {})
     assert xr.open_dataset("simplecache::memory://box/a.nbf", engine=backend).sizes["x"] == 8
 
 

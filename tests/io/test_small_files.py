@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import mmfields as mm
-from mmfields.io import ENGINES
+from mmfields.io.engines import ENGINES, find_engine
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 
@@ -48,7 +48,7 @@ def wanted(name: str, component: int, first: int) -> np.ndarray:
 @pytest.mark.parametrize(("name", "engine", "first", "width"), FILES, ids=[f[0] for f in FILES])
 def test_the_numbers_say_where_they_lie(name, engine, first, width, no_compute):
     path = DATA / name
-    assert mm.io.find_engine(path) == engine
+    assert find_engine(path) == engine
     ds = mm.open_snapshot(path, boundary="periodic") if engine in ENGINES else mm.open_snapshot(path)
     mm.conventions.check(ds)
     if width:

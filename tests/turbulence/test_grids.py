@@ -39,7 +39,7 @@ def test_gaussian_fields_do_not_depend_on_chunks_or_on_the_order_of_dims(dtype, 
 
 
 def test_slabs_and_pencils_make_the_same_gaussian_field(monkeypatch):
-    monkeypatch.setattr("mmfields.fourier.transform.BLOCK_BYTES", 1 << 14)
+    monkeypatch.setattr("mmfields.fourier.pencils.BLOCK_BYTES", 1 << 14)
     options = {"spacing": WIDTHS, "seed": 3}
     lazy = turbulence.gaussian(CELLS, **options, chunks={"z": 6})
     xr.testing.assert_allclose(lazy.compute(), turbulence.gaussian(CELLS, **options), atol=1e-13)
