@@ -18,6 +18,8 @@ from pathlib import Path
 
 from numba import config, njit
 from numba.core import event
+from numba.core.caching import NullCache
+from numba.core.codegen import CPUCodeLibrary
 
 kernel = partial(njit, nogil=True, error_model="numpy")
 part = partial(kernel, inline="always")
@@ -76,23 +78,53 @@ def _warn_of_no_cache() -> None:
 
 
 class _Compiling(event.Listener):
-    """Says on a terminal that kernels are compiled, and for how long."""
+    """Says on a terminal that kernels are compiled, and for how long; knows which of them are being compiled."""
 
     def __init__(self) -> None:
-        self.depth, self.began, self.said = 0, 0.0, False
+        self.began, self.said, self.under_way = 0.0, False, []
 
     def on_start(self, what) -> None:
-        if self.depth == 0 and what.data["dispatcher"].py_func.__module__.startswith("mmfields."):
+        dispatcher = what.data["dispatcher"]
+        if not self.under_way and dispatcher.py_func.__module__.startswith("mmfields."):
             self.began, self.said = time.perf_counter(), sys.stderr is not None and sys.stderr.isatty()
             if self.said:
                 print("mmfields: compiling kernels, once on this machine ...", end="", file=sys.stderr, flush=True)
-        self.depth += 1
+        self.under_way.append(dispatcher)
 
     def on_end(self, what) -> None:
-        self.depth -= 1
-        if self.depth == 0 and self.said:
+        self.under_way.pop()
+        if not self.under_way and self.said:
             print(f" {time.perf_counter() - self.began:.0f} s", file=sys.stderr, flush=True)
             self.said = False
 
+    @property
+    def within_entry(self) -> bool:
+        """Whether what is being compiled is a part of one of our entries, and no entry itself."""
+        first, *others = self.under_way or [None]
+        return bool(others) and _is_entry(first) and not _is_entry(others[-1])
 
-event.register("numba:compile", _Compiling())
+
+def _is_entry(dispatcher) -> bool:
+    return dispatcher.py_func.__module__.startswith("mmfields.") and not isinstance(dispatcher._cache, NullCache)
+
+
+def _optimize_entries_alone(compiling: _Compiling) -> None:
+    """Leave machine code of parts as it is until it lies in that of their entry, which is optimized as a whole.
+
+    Numba optimizes every function together with all that it calls, so that what lies at the bottom is optimized again
+    at each level above it: without this, a first trace takes twice as long to compile.
+    """
+    own = getattr(CPUCodeLibrary, "_optimize_final_module", None)
+    if own is None:  # another version of Numba: compilation takes longer
+        return
+
+    def optimize(library) -> None:
+        if not compiling.within_entry:
+            own(library)
+
+    CPUCodeLibrary._optimize_final_module = optimize
+
+
+_compiling = _Compiling()
+event.register("numba:compile", _compiling)
+_optimize_entries_alone(_compiling)
