@@ -63,13 +63,14 @@ def _run_of(source: Source) -> Any:
     return run_task if source.plan is None else partial(run_in_blocks, divided=source.plan)
 
 
-def field_of(rows: Any, name: str, dtype: Any) -> Any:
-    """One field of saved points."""
-    return rows.map_blocks(_own_field, name, dtype, dtype=dtype, meta=np.empty((0, 0, 0), dtype))
+def field_of(rows: Any, name: str, dtype: Any, *, single: bool) -> Any:
+    """One field of saved points; without the axis of gyroradii where these are `single`."""
+    own, axes = partial(_own_field, name=name, dtype=dtype, single=single), (0,) * (3 - single)
+    return rows.map_blocks(own, drop_axis=[0] if single else [], dtype=dtype, meta=np.empty(axes, dtype))
 
 
-def _own_field(block: np.ndarray, name: str, dtype: Any) -> np.ndarray:
-    return np.array(block[name], dtype, order="C")
+def _own_field(block: np.ndarray, *, name: str, dtype: Any, single: bool) -> np.ndarray:
+    return np.array(block[name][0] if single else block[name], dtype, order="C")
 
 
 def _per_task(particles: int, steps: float) -> int:

@@ -58,7 +58,9 @@ def labelled(
         coords["gyroradius"] = particles["gyroradius"].drop_vars("energy", errors="ignore")
     if "energy" in particles.coords:  # beside an electric field the energy of each point is a variable
         coords["start_energy" if rule.pusher else "energy"] = particles.coords["energy"].variable
-    result = xr.Dataset(_variables(rows, source, rule), coords, _attrs(particles, ensemble, source, rule))
+    result = xr.Dataset(
+        _variables(rows, source, rule, single=ensemble.single), coords, _attrs(particles, ensemble, source, rule)
+    )
     result["key"] = ensemble.data["key"].drop_attrs()
     result["key"].attrs["long_name"] = LONG_NAMES["key"]
     for name, value in (*source.means.items(), ("reference_field", ensemble.reference)):
@@ -90,7 +92,7 @@ def _speed(result: xr.Dataset, ensemble: Ensemble, rule: Rule) -> xr.DataArray:
     return (momentum / np.hypot(momentum, 1 / result["own_beta_gamma"])).assign_attrs(notes)
 
 
-def _variables(rows: Any, source: Source, rule: Rule) -> dict[str, Any]:
+def _variables(rows: Any, source: Source, rule: Rule, *, single: bool) -> dict[str, Any]:
     """Those fields of saved points that say something, with their attrs."""
     walls = source.walls.values()
     kept = {
@@ -108,8 +110,8 @@ def _variables(rows: Any, source: Source, rule: Rule) -> dict[str, Any]:
     variables = {}
     for name in rows.dtype.names:
         if kept.get(name, True):
-            values = field_of(rows, name, rows.dtype[name])
-            dims, values = ((*DIMS, "path"), values) if name != "left" else (DIMS, values[..., -1])
+            values, own = field_of(rows, name, rows.dtype[name], single=single), DIMS[1:] if single else DIMS
+            dims, values = ((*own, "path"), values) if name != "left" else (own, values[..., -1])
             variables[name] = (dims, values, {"long_name": LONG_NAMES[name], **units.get(name, {})})
     return variables
 
