@@ -89,7 +89,7 @@ def test_a_trace_in_blocks_is_finished(address):
 
 def test_a_filter_is_finished(address, monkeypatch):
     """It fits the workers' memory, so that they exchange it in tasks; peers do not outlive each other."""
-    monkeypatch.setattr(mm.fourier.transform, "BLOCK_BYTES", 1 << 21)
+    monkeypatch.setattr(mm.fourier.pencils, "BLOCK_BYTES", 1 << 21)
     band = mm.fourier.band(k_perp=(0.0, 0.5), edge="cosine", width=0.1)
     ds = mm.turbulence.gaussian(128, spectrum=5 / 3, seed=1, chunks={"z": 16})
     found, killed = survived(address, lambda: mm.fourier.filter(ds, band, direction="x"), every=3.0, first=1.0)

@@ -70,7 +70,7 @@ def test_an_oblique_wave_in_cells_that_are_not_cubic():
 
 def test_a_gaussian_field_has_the_spectrum_it_was_made_with():
     n = 32
-    waves = mm.fourier.transform.waves_of("zyx", (n,) * 3, (1.0,) * 3)
+    waves = mm.fourier.waves.waves_of("zyx", (n,) * 3, (1.0,) * 3)
     k = np.sqrt(sum(c**2 for c in waves.k))
     shape = np.exp(-((k - 1.2) ** 2) / 0.3)
     modes = np.fft.rfftn(np.random.default_rng(3).normal(size=(n,) * 3)) * np.sqrt(shape)
@@ -177,9 +177,9 @@ def test_bad_calls(turbulent):
 
 def test_chunk_by_chunk_at_any_size(monkeypatch, no_compute):
     """Through slabs and pencils, never whole."""
-    from mmfields.fourier import transform
+    from mmfields.fourier import pencils
 
-    monkeypatch.setattr(transform, "BLOCK_BYTES", 1 << 12)
+    monkeypatch.setattr(pencils, "BLOCK_BYTES", 1 << 12)
     ds = make((12, 9, 10), (1, 0.5, 2))
     lazy = ds.chunk(z=5, y=4, x=6)
     calls = [
@@ -215,7 +215,7 @@ def test_reduced_and_cross_satisfy_parseval(shape):
 def test_a_power_law_comes_back_with_its_error():
     n, index = 48, 5 / 3
     rng = np.random.default_rng(7)
-    k = np.sqrt(sum(c**2 for c in mm.fourier.transform.waves_of("zyx", (n,) * 3, (1.0,) * 3).k))
+    k = np.sqrt(sum(c**2 for c in mm.fourier.waves.waves_of("zyx", (n,) * 3, (1.0,) * 3).k))
     amplitude = np.where(k > 0, np.maximum(k, 1e-9) ** (-(index + 2) / 2), 0)
     fields = {
         f"B{c}": np.fft.irfftn(np.fft.rfftn(rng.normal(size=(n,) * 3)) * amplitude, (n,) * 3, axes=(0, 1, 2))

@@ -44,27 +44,24 @@ def criterion(
     given = {name: value for name, value in given.items() if value is not None}
     if len(given) != 1:
         raise ArgumentError(f"one of threshold, quantile and filling is needed, not {list(given) or 'none'}")
-    ((name, value),) = given.items()
-    require_number(value, name, *((-np.inf, np.inf) if name == "threshold" else (0.0, 1.0)))
+    ((name, number),) = given.items()
+    level = name, require_number(number, name, *((-np.inf, np.inf) if name == "threshold" else (0.0, 1.0)))
     if smoothing is not None and (kind != "fluctuation" or require_number(smoothing, "smoothing") <= 0):
         raise ArgumentError(f"smoothing={smoothing!r}: a positive length, and kind='fluctuation', are needed")
     if direction is not None and kind != "fluctuation":
         raise ArgumentError("direction is for kind='fluctuation' alone")
     if kind == "mirror":
         margin = pressure(ds)["mirror_margin"]
-        return margin.copy(data=finite(margin.data, "the mirror margin", "patches are looked for")), (
-            name,
-            float(value),
-        )
+        return margin.copy(data=finite(margin.data, "the mirror margin", "patches are looked for")), level
     names = components(ds)
     size = strength(ds, names)
     if kind == "field":
-        return size, (name, float(value))
+        return size, level
     ratio = (abs(fluctuation(ds, direction=direction)) / size).assign_attrs(units="1")
     if smoothing is not None:
         wide = ds[[names[0]]].assign({names[0]: ratio.transpose(*ds[names[0]].dims)})
         ratio = fourier_filter(wide, gaussian(smoothing))[names[0]]
-    return ratio, (name, float(value))
+    return ratio, level
 
 
 def strength(ds: xr.Dataset, names: Sequence[str]) -> xr.DataArray:

@@ -102,8 +102,7 @@ def structure_function(
     components(ds)
     require_whole(pairs, "pairs", 1)
     grid = Grid.of(ds)
-    asked = {"lags": lags, "reach": reach, "bins": bins, "angles": angles}
-    separations = separations_of(grid, points=points, seed=seed, **asked)
+    separations = separations_of(grid, points=points, seed=seed, lags=lags, reach=reach, bins=bins, angles=angles)
     plan = plan_of(
         grid,
         separations,

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from numba import config, njit
 from numba.core import event
@@ -81,7 +82,8 @@ class _Compiling(event.Listener):
     """Says on a terminal that kernels are compiled, and for how long; knows which of them are being compiled."""
 
     def __init__(self) -> None:
-        self.began, self.said, self.under_way = 0.0, False, []
+        self.began, self.said = 0.0, False
+        self.under_way: list[Any] = []
 
     def on_start(self, what) -> None:
         dispatcher = what.data["dispatcher"]

@@ -58,9 +58,8 @@ def labelled(
         coords["gyroradius"] = particles["gyroradius"].drop_vars("energy", errors="ignore")
     if "energy" in particles.coords:  # beside an electric field the energy of each point is a variable
         coords["start_energy" if rule.pusher else "energy"] = particles.coords["energy"].variable
-    result = xr.Dataset(
-        _variables(rows, source, rule, single=ensemble.single), coords, _attrs(particles, ensemble, source, rule)
-    )
+    variables = _variables(rows, source, rule, single=ensemble.single)
+    result = xr.Dataset(variables, coords, _attrs(particles, ensemble, source, rule))
     result["key"] = ensemble.data["key"].drop_attrs()
     result["key"].attrs["long_name"] = LONG_NAMES["key"]
     for name, value in (*source.means.items(), ("reference_field", ensemble.reference)):

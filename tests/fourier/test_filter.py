@@ -67,7 +67,7 @@ def test_a_plane_wave_passes_or_not(n):
 def test_divergence_stays_zero_under_any_filter():
     rng = np.random.default_rng(3)
     shape = (8, 10, 12)
-    k = list(mm.fourier.transform.waves_of("zyx", shape, (1, 1, 1)).k)
+    k = list(mm.fourier.waves.waves_of("zyx", shape, (1, 1, 1)).k)
     # zero the Nyquist planes, where the derivative of a real field is not real
     k = [np.where(np.isclose(np.abs(c), np.pi), 0, c) for c in k]
     potential = [np.fft.rfftn(rng.normal(size=shape)) for _ in range(3)]
@@ -156,7 +156,7 @@ def test_integers_are_filtered_and_staggered_originals_left_out(turbulent):
 
 
 def test_nan_in_a_chunk_is_named_with_its_block(monkeypatch, turbulent):
-    monkeypatch.setattr(mm.fourier.transform, "BLOCK_BYTES", 1 << 10)
+    monkeypatch.setattr(mm.fourier.pencils, "BLOCK_BYTES", 1 << 10)
     values = turbulent.Bz.values.copy()
     values[7, 2, 3] = np.nan
     holed = turbulent.assign(Bz=(turbulent.Bz.dims, values)).chunk(z=2)

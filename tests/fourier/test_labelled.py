@@ -6,7 +6,7 @@ import pytest
 import xarray as xr
 
 import mmfields as mm
-from mmfields.fourier import transform
+from mmfields.fourier import pencils
 from mmfields.provenance import ATTRS
 
 SHAPES = [((20, 18, 15), "zyx"), ((21, 16, 24), "xzy"), ((40, 33), "yx"), ((16,), "x")]
@@ -24,7 +24,7 @@ def field(request):
 @pytest.mark.parametrize("small", [False, True])
 def test_there_and_back(field, dtype, small, monkeypatch, no_compute):
     if small:
-        monkeypatch.setattr(transform, "BLOCK_BYTES", 1 << 13)
+        monkeypatch.setattr(pencils, "BLOCK_BYTES", 1 << 13)
     field = field.astype(dtype)
     lazy = field.chunk(dict(zip(field.dims, (7, 9, 5), strict=False)))
     for chosen in (None, (field.dims[-1],), (field.dims[0],)):

@@ -89,9 +89,9 @@ def test_curl_of_a_known_field():
 
 
 def test_eager_equals_chunked_lazily(noise, no_compute, monkeypatch):
-    from mmfields.fourier import transform
+    from mmfields.fourier import pencils
 
-    monkeypatch.setattr(transform, "BLOCK_BYTES", 1 << 12)  # so that these small arrays go through slabs and pencils
+    monkeypatch.setattr(pencils, "BLOCK_BYTES", 1 << 12)  # so that these small arrays go through slabs and pencils
     single = noise.astype(np.float32)
     for chunks in ({"z": 3, "y": 4, "x": 5}, {"z": 10, "y": 1}):
         lazy = single.chunk(chunks)
