@@ -15,10 +15,12 @@ from mmfields.tracing.rounds import run_in_blocks
 from mmfields.tracing.task import Task, run_task
 
 # Particles of a full batch, tasks by default at most, and bytes of an array in memory that go into a graph at once.
-BATCH, MOST_TASKS, PIECE = 64, 1000, 2**21
-# Steps that are worth a task, whose handling costs some ten milliseconds; and tasks that there are to be even if each
-# has fewer, so that many workers find work.
-WORTH, SHARED_OUT = 10**7, 64
+BATCH, MOST_TASKS, PIECE = 128, 1000, 2**21
+# Handling a task costs some ten milliseconds: so many steps make that negligible, and are given up where many workers
+# would find no work; fewer than the second number are not worth a task.
+WORTH, SHARED_OUT, LEAST = 10**7, 64, 2_500_000
+# Bytes that the saved points of a task take at most, where it has more than one batch.
+SAVED = 2**26
 
 
 def saved_points(source: Source, ensemble: Ensemble, longest: np.ndarray, task: Task, per_task: int | None) -> Any:
@@ -43,7 +45,7 @@ def saved_points(source: Source, ensemble: Ensemble, longest: np.ndarray, task: 
         bytes_each = task.saved_type.itemsize * len(longest) * len(task.path)
         many = evolving.particles_at_once if source.evolving else particles_at_once
         steps = float(task.intervals.sum() / np.median(longest)) if longest.size else 0.0
-        per_task = many(bytes_each) if in_sequence else _per_task(ensemble.radii.size, steps)
+        per_task = many(bytes_each) if in_sequence else _per_task(ensemble.radii.size, steps, bytes_each)
     return da.blockwise(
         *(run, "gps", source.data, None, source.electric, None, source.mask, None),
         *(apart(_particles(start_of(ensemble, longest), (abreast, per_task))), "gp"),
@@ -73,11 +75,13 @@ def _own_field(block: np.ndarray, *, name: str, dtype: Any, single: bool) -> np.
     return np.array(block[name][0] if single else block[name], dtype, order="C")
 
 
-def _per_task(particles: int, steps: float) -> int:
-    """A multiple of BATCH that keeps the number of tasks bounded, and makes each worth its handling."""
+def _per_task(particles: int, steps: float, bytes_each: int) -> int:
+    """A multiple of BATCH that keeps the number of tasks and the size of each bounded, and makes each worth it."""
     batches = -(-particles // BATCH)
-    worth = int(WORTH / (BATCH * max(steps, 1.0))) + 1
-    return BATCH * max(1, -(-batches // MOST_TASKS), min(worth, batches // SHARED_OUT))
+    worth, least = (int(work / (BATCH * max(steps, 1.0))) + 1 for work in (WORTH, LEAST))
+    wanted = max(min(worth, batches // SHARED_OUT), min(least, batches))
+    held = max(1, int(SAVED / (BATCH * max(bytes_each, 1))))
+    return BATCH * max(1, -(-batches // MOST_TASKS), min(wanted, held))
 
 
 def _particles(fields: dict[str, Any], chunks: tuple[int, int]) -> Any:
