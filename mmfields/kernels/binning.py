@@ -125,5 +125,7 @@ def count_modes(modes, weights, along, width, two_dimensional, out):
     bins, each = bins_of_row(w2.size, width, out), np.empty(w2.size)
     for i in range(modes.k0.size):
         for j in range(modes.k1.size):
-            each[:] = w0[i] * w1[j] * w2
+            share = w0[i] * w1[j]
+            for m in range(w2.size):
+                each[m] = share * w2[m]
             add_values(each, i, j, modes, along, two_dimensional, bins, out)
