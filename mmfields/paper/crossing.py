@@ -281,7 +281,7 @@ def _laws(said: Mapping[str, float], ax: "Axes") -> None:
     ax.plot([], [], "-", color="0.4", linewidth=1, label="rates added: Eq. 5 and the cascade's fit")
     low, high = (said["crossing_GeV"] + sign * said["crossing_error_GeV"] for sign in (-1, 1))
     ax.axvspan(low, high, color="0.8", label="crossing, fitted")
-    ax.set(xlim=(0.5, 1e11), ylim=(2e-11 * _unit(), 10 * _unit()))
+    ax.set(xlim=(0.5, 2e11), ylim=(2e-11 * _unit(), 10 * _unit()))
 
 
 def _ratio(found: xr.Dataset, said: Mapping[str, float], ax: "Axes") -> None:
