@@ -9,12 +9,15 @@ from importlib.metadata import version
 from pathlib import Path
 
 import dask.array as da
+import numba
 import numpy as np
 import pytest
 import xarray as xr
+from numba.core.codegen import CPUCodeLibrary
 
 import mmfields
 from mmfields import _compat
+from mmfields.kernels import _jit, packing
 
 PACKAGE = Path(mmfields.__file__).parent
 # The oldest and the newest versions with which this file and those of tests/matrix.sh were run.
@@ -222,3 +225,22 @@ def test_tests_of_pure_parts_pass_where_names_of_linux_are_absent():
     done = run_without(code, *files)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
     assert re.search(r"\d+ passed", done.stdout)
+
+
+@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")
+def test_parts_of_a_kernel_are_optimized_with_their_entry_alone(monkeypatch, tmp_path):
+    """Numba would optimize them once for each level of calls above them."""
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    entry = _jit.entry()(packing.add_exactly.py_func)
+    seen, own = [], CPUCodeLibrary._optimize_final_module
+
+    def optimize(library):
+        seen.append((library.name, _jit._compiling.within_entry))
+        own(library)
+
+    monkeypatch.setattr(CPUCodeLibrary, "_optimize_final_module", optimize)
+    out = np.zeros((2, 2))
+    entry(np.full((2, 3, 4), 2.0), out)
+    np.testing.assert_array_equal(out[:, 0] + out[:, 1], [48.0, 96.0])
+    whole = [name for name, within in seen if not within and name != "nrt"]  # "nrt": Numba's own, once in a process
+    assert whole == ["add_exactly"] and ("sums_of_row", True) in seen

@@ -45,3 +45,17 @@ def test_reflections_and_scattering_do_not_depend_on_the_blocks(turbulent):
             got = mm.trace(ds.chunk(z=4), p, save=3, scattering=model, particles_per_task=per_task, **RUN)
             xr.testing.assert_equal(got.compute(scheduler="threads")[["x", "vy", "steps"]], want[["x", "vy", "steps"]])
         assert int(want.steps.isel(path=-1).min()) == 240
+
+
+def test_tasks_are_worth_their_handling_and_bounded_in_number_and_size(turbulent):
+    """By the chunks of a result, which hold the particles of a task each."""
+
+    def particles_of_a_task(n, steps, save=1):
+        p = mm.particles.isotropic(n, gyroradius=1.0, seed=1, field=turbulent)
+        return mm.trace(turbulent, p, step=0.1, distance=0.1 * steps, save=save).x.chunks[0]
+
+    assert particles_of_a_task(1000, 10) == (1000,)
+    assert particles_of_a_task(1000, 10_000) == (256, 256, 256, 232)
+    assert set(particles_of_a_task(300, 10**8)) == {128, 44}
+    assert len(particles_of_a_task(200_000, 1000)) >= 64
+    assert max(particles_of_a_task(20_000, 1000, save=1000)) * 1000 * 64 <= 2**26 + 128 * 1000 * 200
