@@ -1,9 +1,12 @@
 """``ds.mm``: the verbs that one reaches for most, on the Dataset itself.  Each calls the function of the same name."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import xarray as xr
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["Verbs"]
 
@@ -51,7 +54,7 @@ class Verbs:
 
         return tracing.trace(self._ds, particles, **options)
 
-    def plot(self, ax: Any = None, *, variable: str | None = None) -> list:
+    def plot(self, ax: "Sequence[Axes] | None" = None, *, variable: str | None = None) -> "list[Axes]":
         """Mid-planes, as :func:`mmfields.plot.slices`."""
         from mmfields import plot
 

@@ -108,13 +108,12 @@ def test_frequencies_stand_for_wavelengths_squared(ds):
 def test_orbits_alone_are_drawn_on_axes_of_one_scale(ds):
     p = mm.particles.isotropic(3, gyroradius=10.0, seed=1, field=ds)
     tr = mm.trace(ds, p, step=1.0, distance=200.0).compute()
-    lines = mm.plot.orbits(tr)
-    axes = lines[0].axes
+    axes = mm.plot.orbits(tr)
     axes.figure.canvas.draw()
     spans = [np.ptp(getattr(axes, f"get_{d}lim")()) for d in "xyz"]
     np.testing.assert_allclose(np.array(axes._box_aspect) / spans, axes._box_aspect[0] / spans[0], rtol=1e-6)
-    assert len(lines) == 3
-    drawn = np.stack(lines[1].get_data_3d())
+    assert len(axes.lines) == 3
+    drawn = np.stack(axes.lines[1].get_data_3d())
     np.testing.assert_array_equal(drawn, np.stack([tr[d].transpose("particle", "path")[1] for d in "xyz"]))
     with pytest.raises(mm.ArgumentError, match="level"):
         mm.plot.orbits(tr, ds.Bx)
