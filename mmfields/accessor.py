@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
+from mmfields._renamed import renamed
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -36,11 +38,12 @@ class Verbs:
 
         return fourier.filter(self._ds, transfer, direction=direction)
 
-    def spectra(self, names: Sequence[str] = ("Bx", "By", "Bz")) -> xr.DataArray:
+    @renamed(names="variables")
+    def spectra(self, variables: Sequence[str] = ("Bx", "By", "Bz")) -> xr.DataArray:
         """E(k), as :func:`mmfields.spectra.power`."""
         from mmfields import spectra
 
-        return spectra.power(self._ds, names)
+        return spectra.power(self._ds, variables)
 
     def scales(self, *, direction: str | Sequence[float] | None = None) -> xr.Dataset:
         """As :func:`mmfields.anisotropy.scales`."""

@@ -108,7 +108,7 @@ def test_anisotropy_figures():
     relation = mm.anisotropy.scale_anisotropy(structure)
     (bars,) = mm.plot.scale_anisotropy({"mirrors": relation}).containers
     assert len(bars.lines[0].get_xdata()) == int(np.isfinite(relation.l_par).sum())
-    curve, found = mm.anisotropy.threshold_curve(ds), mm.anisotropy.patches(ds, "field", filling=0.1)
+    curve, found = mm.anisotropy.threshold_curve(ds), mm.anisotropy.patches(ds, "field", filling_fraction=0.1)
     line, point = mm.plot.threshold_curve(curve, marked=found).lines
     np.testing.assert_array_equal(line.get_ydata(), curve.filling_fraction)
     assert point.get_label().startswith("$f_{mm}$ = 0.1")
@@ -173,7 +173,7 @@ def test_a_cut_cube_and_orbits_through_a_surface(engine):
     assert (ax.collections or ax.images) and (colours.norm.vmin, colours.norm.vmax) == (-0.5, 0.5)
     p = mm.particles.isotropic(3, gyroradius=1e6, seed=1, field=ds)
     tr = mm.trace(ds, p, step=1.0, distance=60.0, save=60).compute()
-    ax = mm.plot.orbits(tr, field, level=0.3, inside=tr.B > 1.2, engine=engine)
+    ax = mm.plot.orbits(tr, field, level=0.3, highlight=tr.B > 1.2, engine=engine)
     assert ax.lines or ax.images
     ax.figure.canvas.draw()
     with pytest.raises(mm.SnapshotError, match="x, y and z alone"):

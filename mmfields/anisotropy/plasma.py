@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from mmfields._renamed import renamed
 from mmfields._types import Mass
 from mmfields.anisotropy.jackknife import group_sums
 from mmfields.conventions import (
@@ -235,15 +236,16 @@ def pressure_tensor(moments: xr.Dataset, *, density: xr.DataArray, species: str,
     return out
 
 
+@renamed(found="ds")
 @verb
 def brazil_histogram(
-    found: xr.Dataset, *, beta_par: Sequence[float] | None = None, ratio: Sequence[float] | None = None
+    ds: xr.Dataset, *, beta_par: Sequence[float] | None = None, ratio: Sequence[float] | None = None
 ) -> xr.Dataset:
     """Joint distribution of beta_par and p_perp/p_par over the cells, and the threshold curves.
 
     Parameters
     ----------
-    found : xarray.Dataset
+    ds : xarray.Dataset
         From :func:`pressure`; lazy where it is.
     beta_par, ratio : ascending edges, optional
         By default 120 bins from 0.01 to 1000 and 120 from 0.1 to 10, even in the logarithm.
@@ -261,14 +263,14 @@ def brazil_histogram(
     ArgumentError, SnapshotError
         If this is no result of :func:`pressure`, or edges are not ascending and positive.
     """
-    if missing := [n for n in ("beta_par", "Delta") if n not in found]:
+    if missing := [n for n in ("beta_par", "Delta") if n not in ds]:
         raise SnapshotError(f"{missing} are missing: give what mm.anisotropy.pressure gave")
     edges = [
         _positive("beta_par", np.geomspace(1e-2, 1e3, 121) if beta_par is None else beta_par),
         _positive("ratio", np.geomspace(0.1, 10.0, 121) if ratio is None else ratio),
     ]
-    dims = spatial_dims(found)
-    lead, arrays, _ = aligned([found["beta_par"], found["Delta"]], [], dims)
+    dims = spatial_dims(ds)
+    lead, arrays, _ = aligned([ds["beta_par"], ds["Delta"]], [], dims)
     shape = tuple(len(e) - 1 for e in edges)
     nothing = np.zeros((*arrays[0].shape[: len(lead)], 1))
     work = _Histogram(tuple(edges[0]), tuple(edges[1]))
@@ -296,7 +298,7 @@ def brazil_histogram(
             "ratio": ("ratio", middles[1], {"long_name": "p_perp / p_par", "units": "1"}),
             "beta_par_edges": ("beta_par_edge", edges[0]),
             "ratio_edges": ("ratio_edge", edges[1]),
-            **{d: found[d] for d in lead if d in found.coords},
+            **{d: ds[d] for d in lead if d in ds.coords},
         },
     )
 

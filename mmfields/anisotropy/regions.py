@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
+from mmfields._renamed import renamed
 from mmfields.anisotropy.lengths import fluctuation
 from mmfields.anisotropy.plasma import pressure
 from mmfields.conventions import (
@@ -37,6 +38,7 @@ KINDS = {
 DIGIT = 16
 
 
+@renamed(filling="filling_fraction")
 @verb
 def patches(
     ds: xr.Dataset,
@@ -44,7 +46,7 @@ def patches(
     *,
     threshold: float | None = None,
     quantile: float | None = None,
-    filling: float | None = None,
+    filling_fraction: float | None = None,
     smoothing: float | None = None,
     direction: str | Sequence[float] | None = None,
     largest: int = 1000,
@@ -60,7 +62,7 @@ def patches(
     kind : {"mirror", "field", "fluctuation"}
         ``mirror``: where Delta - 1/beta_perp is above the threshold, 0 by default (see :func:`pressure`).
         ``field``: where |B| is at least the threshold.  ``fluctuation``: where |dB_par|/|B|, smoothed, is.
-    threshold, quantile, filling : float, optional
+    threshold, quantile, filling_fraction : float, optional
         One of them: the value itself; the fraction of cells below it; or the fraction of cells wanted inside,
         which is met to one cell unless values are equal.
     smoothing : float, optional
@@ -88,11 +90,11 @@ def patches(
         is computed, if the field is not finite.
     """
     require_whole(largest, "largest", 1)
-    score, level = _criterion(ds, kind, threshold, quantile, filling, smoothing, direction)
+    score, level = _criterion(ds, kind, threshold, quantile, filling_fraction, smoothing, direction)
     own = Grid.of(ds)
     dims, grid = own.dims, _Grid(own.shape, own.spacing, own.periodic)
     lead, (array,), _ = aligned([score], [], dims)
-    strict = kind == "mirror" and quantile is None and filling is None
+    strict = kind == "mirror" and quantile is None and filling_fraction is None
     mask, label, numbers, table = per_snapshot(
         lambda one: _of_one(one, grid, level, strict, int(largest)), [array], len(lead)
     )
@@ -180,10 +182,10 @@ def _criterion(ds, kind, threshold, quantile, filling, smoothing, direction) -> 
         raise ArgumentError(f"kind={kind!r}: one of {', '.join(KINDS)} is needed")
     if kind == "mirror" and threshold is None and quantile is None and filling is None:
         threshold = 0.0
-    given = {"threshold": threshold, "quantile": quantile, "filling": filling}
+    given = {"threshold": threshold, "quantile": quantile, "filling_fraction": filling}
     given = {name: value for name, value in given.items() if value is not None}
     if len(given) != 1:
-        raise ArgumentError(f"one of threshold, quantile and filling is needed, not {list(given) or 'none'}")
+        raise ArgumentError(f"one of threshold, quantile and filling_fraction is needed, not {list(given) or 'none'}")
     ((name, value),) = given.items()
     require_number(value, name, *((-np.inf, np.inf) if name == "threshold" else (0.0, 1.0)))
     if smoothing is not None and (kind != "fluctuation" or require_number(smoothing, "smoothing") <= 0):
@@ -441,7 +443,7 @@ def _order_statistic(blocks: dict, call: Callable, grid: _Grid, level: tuple[str
     """The value with the wanted fraction of cells at or above it, exactly, in as many passes as it has digits."""
     name, fraction = level
     total = int(np.prod(grid.shape))
-    wanted = fraction * total if name == "filling" else (1.0 - fraction) * total
+    wanted = fraction * total if name == "filling_fraction" else (1.0 - fraction) * total
     state: Any = (0, int(np.rint(wanted)))
     for digit in range(8 * kind.itemsize // DIGIT):
         counts = [call(_digits)(b, state, digit) for b in blocks.values()]

@@ -316,7 +316,7 @@ def filling_fraction(rates: xr.DataArray, *, inside: float, outside: float) -> x
     Returns
     -------
     xarray.Dataset
-        ``f_mm`` and ``f_mm_error``; a little below 0 or above 1 where the error says so.
+        ``filling_fraction`` and ``filling_fraction_error``; a little below 0 or above 1 where the error says so.
 
     Raises
     ------
@@ -336,5 +336,8 @@ def filling_fraction(rates: xr.DataArray, *, inside: float, outside: float) -> x
     error = rates.std("particle", ddof=1) / n.where(n > 1) ** 0.5 / abs(a - b)
     notes = {"units": "1", "long_name": "filling fraction of patches"}
     return xr.Dataset(
-        {"f_mm": share.assign_attrs(notes), "f_mm_error": error.assign_attrs({**notes, "long_name": "its error"})}
+        {
+            "filling_fraction": share.assign_attrs(notes),
+            "filling_fraction_error": error.assign_attrs({**notes, "long_name": "its error"}),
+        }
     )

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from mmfields._renamed import renamed
 from mmfields._types import Number
 from mmfields.conventions import ArgumentError, SnapshotError, axis_spacing, require_number
 from mmfields.faraday.depolarization_laws import wavelengths_of
@@ -16,8 +17,9 @@ from mmfields.faraday.units import number_in
 from mmfields.io._paths import folder as local_folder
 
 
+@renamed(folder="out")
 def write_fits(
-    data: xr.DataArray, folder: str | os.PathLike, *, pixel: Number, overwrite: bool = False
+    data: xr.DataArray, out: str | os.PathLike, *, pixel: Number, overwrite: bool = False
 ) -> dict[str, Path]:
     """Write a map as ``RM.fits``, or polarization as the cubes ``Q.fits``, ``U.fits`` and ``frequencies.txt`` [Hz].
 
@@ -28,7 +30,7 @@ def write_fits(
     ----------
     data : xarray.DataArray
         From :func:`rotation_measure` or :func:`polarization`, without ``time``, with its attrs; computed here.
-    folder : path
+    out : path
         Made where it is not there.
     pixel : astropy Quantity
         Angle that a cell of the map's first axis covers.
@@ -78,16 +80,16 @@ def write_fits(
         header["CDELT3"] = step or 1.0  # of a single channel no width is known, and 0 is not allowed
         header["BUNIT"] = "1"
         tables = {"Q": values.real, "U": values.imag}
-        written["frequencies"] = local_folder(folder) / "frequencies.txt"
+        written["frequencies"] = local_folder(out) / "frequencies.txt"
     else:
         header["BUNIT"] = "rad/m2"
         tables = {"RM": values}
-    folder = local_folder(folder)
+    out = local_folder(out)
     for name in tables:
-        written[name] = folder / f"{name}.fits"
+        written[name] = out / f"{name}.fits"
     if not overwrite and (there := [str(p) for p in written.values() if p.exists()]):
         raise SnapshotError(f"{there} are there already: give overwrite=True, or another folder")
-    folder.mkdir(parents=True, exist_ok=True)
+    out.mkdir(parents=True, exist_ok=True)
     for name, table in tables.items():
         fits.PrimaryHDU(np.asarray(table, np.float32), header).writeto(written[name], overwrite=overwrite)
     if cube:

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from mmfields import spectra
+from mmfields._renamed import renamed
 from mmfields._types import Density, Number, Numbers
 from mmfields.conventions import components, require_number, require_whole, spacing, spatial_dims, unit_attrs
 from mmfields.errors import ArgumentError, SnapshotError
@@ -169,6 +170,7 @@ def _structure(rest: np.ndarray, there: np.ndarray, lags: _Lags) -> np.ndarray:
     return lags.averaged(np.maximum(mean, 0.0), np.where(known, lags.pairs(), 0.0))
 
 
+@renamed(filling="filling_fraction")
 @verb
 def random_walk(
     *,
@@ -177,7 +179,7 @@ def random_walk(
     integral_scale: Number,
     length: Number,
     of: Literal["vector", "component"] = "vector",
-    filling: float = 1.0,
+    filling_fraction: float = 1.0,
     redshift: float = 0.0,
 ) -> float:
     """Scatter of RM behind many field reversals, a random walk.
@@ -192,7 +194,7 @@ def random_walk(
         Electron density, rms field, ∫⟨B(0)·B(r)⟩dr/B² from 0 to infinity, and the path.
     of : {"vector", "component"}
         What field and scale are those of: all of B, or its component along the line of sight.
-    filling : float
+    filling_fraction : float
         Fraction f_mm of the path that the field fills: σ goes with its root.
     redshift : float
 
@@ -215,13 +217,13 @@ def random_walk(
             (length, "length", "pc"),
         )
     )
-    require_number(filling, "filling", 0.0, 1.0)
+    require_number(filling_fraction, "filling_fraction", 0.0, 1.0)
     if of not in ("vector", "component"):
         raise ArgumentError(f"of={of!r}: 'vector' or 'component' is needed")
     path *= 1 if of == "vector" else 2
     if path < 5 * scale:
         raise ArgumentError(f"a path of {path:g} pc is no random walk of scales of {scale:g} pc: it needs many of them")
-    return RM_CONSTANT * n * b * float(np.sqrt(path * scale * filling)) * redshift_factor(redshift)
+    return RM_CONSTANT * n * b * float(np.sqrt(path * scale * filling_fraction)) * redshift_factor(redshift)
 
 
 @verb
@@ -316,6 +318,7 @@ def beta_model(radius: Numbers, *, central: Number, core: Number, beta: float = 
     return n0 * (1 + (r.value / size) ** 2) ** (-1.5 * beta)
 
 
+@renamed(filling="filling_fraction")
 @verb
 def expected_angles(
     *,
@@ -325,7 +328,7 @@ def expected_angles(
     length: Number,
     of: str = "vector",
     bands: Sequence[str] = ("lofar-hba", "meerkat-l", "vla-l", "vla-s", "vla-c", "vla-x"),
-    filling: float = 1.0,
+    filling_fraction: float = 1.0,
     relative_error: float = 0.0,
     redshift: float = 0.0,
 ) -> xr.Dataset:
@@ -333,7 +336,7 @@ def expected_angles(
 
     Parameters
     ----------
-    density, field, integral_scale, length, of, filling, redshift
+    density, field, integral_scale, length, of, filling_fraction, redshift
         As :func:`random_walk`.  A profile of density (an array, as of :func:`beta_model`) stands for equal parts
         of the path.
     bands : sequence of str
@@ -362,7 +365,13 @@ def expected_angles(
     if not (parts.value >= 0).all():
         raise ArgumentError(f"density={density}: no number below 0 is an electron density")
     mean_square = np.sqrt((parts**2).mean())
-    options = {"field": field, "integral_scale": integral_scale, "length": length, "of": of, "filling": filling}
+    options = {
+        "field": field,
+        "integral_scale": integral_scale,
+        "length": length,
+        "of": of,
+        "filling_fraction": filling_fraction,
+    }
     sigma = random_walk(density=mean_square, redshift=redshift, **options)
     frequency = np.array([BANDS[b] for b in bands])
     wave = (LIGHT_SPEED / frequency) ** 2

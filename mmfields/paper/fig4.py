@@ -133,7 +133,7 @@ def draw(results: Mapping[str, xr.Dataset]) -> "Figure":
     level = float(results["patches"]["threshold"])
     for ax, name in zip(boxes, ("patches", "zoom"), strict=True):
         few, surface = _within(results["orbits"], results[name]["B"]), float(results[name]["level"])
-        plot.orbits(few, results[name]["B"], ax, level=surface, inside=few["B"] >= level, engine=solid)
+        plot.orbits(few, results[name]["B"], ax, level=surface, highlight=few["B"] >= level, engine=solid)
     boxes[0].set_title(rf"orange: $|B| \geq B_>$ = {level:.2f} $B_{{rms}}$, $f_{{mm}}$ = {FILLING:g}", fontsize=10)
     boxes[1].set_title(rf"close to a patch; $r_g$ = {GYRORADIUS:g} $l_c$", fontsize=10)
     _law(results, drawn.add_subplot(1, 3, 3))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import xarray as xr
 
+from mmfields._renamed import renamed
 from mmfields.conventions import require_number, require_real, spatial_dims
 from mmfields.errors import ArgumentError, SnapshotError
 from mmfields.plot.base import COLOURS, require_drawable, unit_label
@@ -65,13 +66,14 @@ def cube(
     return ax
 
 
+@renamed(inside="highlight")
 def orbits(
     trajectories: xr.Dataset,
     solid: xr.DataArray | None = None,
     ax: "Axes | None" = None,
     *,
     level: float | None = None,
-    inside: xr.DataArray | None = None,
+    highlight: xr.DataArray | None = None,
     engine: Literal["pyvista", "matplotlib"] | None = None,
 ) -> "Axes":
     """Orbits in three dimensions, on axes of one scale, and the surface on which a field has a level.
@@ -87,7 +89,7 @@ def orbits(
         As :func:`cube`.
     level : float, optional
         In the field's unit; needed with `solid`.
-    inside : xarray.DataArray, optional
+    highlight : xarray.DataArray, optional
         Over ``particle``, ``path``: where True, the orbit is drawn in another colour.
     engine : {"pyvista", "matplotlib"}, optional
         As :func:`cube`; matplotlib draws the surface as cells of twice the size.
@@ -106,7 +108,7 @@ def orbits(
         raise ArgumentError("a surface needs both: solid=..., a field, and level=..., its value on the surface")
     places = np.stack([trajectories[d].transpose("particle", "path").values for d in ("x", "y", "z")], -1)
     lines = list(places)
-    flags = [np.zeros(len(line), bool) for line in lines] if inside is None else list(inside.values)
+    flags = [np.zeros(len(line), bool) for line in lines] if highlight is None else list(highlight.values)
     if solid is None:
         ax = ax if ax is not None else _axes("matplotlib")
         _plain_orbits(trajectories, lines, flags, ax)

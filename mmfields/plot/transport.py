@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from mmfields._renamed import renamed
 from mmfields.conventions import FIELD_LINES, SnapshotError
 from mmfields.plot.base import COLOURS, new_axes, require_drawable
 from mmfields.theory import Medium, kappa_micromirror, kappa_perpendicular
@@ -17,11 +18,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+@renamed(names="variables")
 def running_diffusion(
     kappa: xr.Dataset,
     ax: "Axes | None" = None,
     *,
-    names: Sequence[str] = ("kappa_par", "kappa_perp"),
+    variables: Sequence[str] = ("kappa_par", "kappa_perp"),
     plateau: xr.Dataset | None = None,
 ) -> "Axes":
     """Running diffusion coefficients against path length, one colour per gyroradius, with error bands.
@@ -33,7 +35,7 @@ def running_diffusion(
     kappa : xarray.Dataset
         From ``mm.transport.running_diffusion``.
     ax : Axes, optional
-    names : sequence of str
+    variables : sequence of str
         Coefficients to draw, solid then dashed then dotted; all-NaN ones are left out.
     plateau : xarray.Dataset, optional
         From ``mm.transport.diffusion``: a heavy bar over its window, at its value.
@@ -42,22 +44,22 @@ def running_diffusion(
     -------
     matplotlib.axes.Axes
     """
-    names = (names,) if isinstance(names, str) else names
-    each = [n for name in names for n in (name, f"{name}_error")]
+    variables = (variables,) if isinstance(variables, str) else variables
+    each = [n for name in variables for n in (name, f"{name}_error")]
     require_drawable(kappa, "mm.transport.running_diffusion", *each, dims=("gyroradius", "path"))
     if "path" not in kappa.dims:
         raise SnapshotError("this is a plateau: give mm.transport.running_diffusion(trajectories), and plateau=this")
     if plateau is not None:
         require_drawable(plateau, "mm.transport.diffusion", "window_start", *each, dims=("gyroradius",))
     ax = ax or new_axes()
-    of_lines = kappa[names[0]].attrs.get("of") == FIELD_LINES
+    of_lines = kappa[variables[0]].attrs.get("of") == FIELD_LINES
     kappa, known = _in_physical_units(kappa.compute())
     plateau = _in_physical_units(plateau.compute())[0] if plateau is not None else None
     if "gyroradius" not in kappa.dims:
         kappa = kappa.expand_dims("gyroradius")
         plateau = plateau.expand_dims("gyroradius") if plateau is not None else None
     lengths = kappa["path_length"] if "path_length" in kappa.coords else kappa["path"]
-    shown = [n for n in names if np.isfinite(kappa[n]).any()] or ["kappa"]
+    shown = [n for n in variables if np.isfinite(kappa[n]).any()] or ["kappa"]
     for g, radius in enumerate(kappa["gyroradius"].values):
         row = kappa.isel(gyroradius=g)
         length = lengths.isel(gyroradius=g) if "gyroradius" in lengths.dims else lengths
@@ -83,11 +85,12 @@ def running_diffusion(
     return ax
 
 
+@renamed(names="variables")
 def diffusion(
     kappa: xr.Dataset,
     ax: "Axes | None" = None,
     *,
-    names: Sequence[str] = ("kappa_par", "kappa_perp"),
+    variables: Sequence[str] = ("kappa_par", "kappa_perp"),
     theory: Medium | Mapping[str, Callable[[Any], Any]] | None = None,
 ) -> "Axes":
     """Plateau coefficients with error bars, one colour per traced field, and the laws of theory beside them.
@@ -100,7 +103,7 @@ def diffusion(
     kappa : xarray.Dataset
         From ``mm.transport.diffusion``, over ``gyroradius`` and optionally ``field``.
     ax : Axes, optional
-    names : sequence of str
+    variables : sequence of str
         Coefficients, told apart by marker.
     theory : Medium or mapping of str to callable, optional
         Lines: Eqs. 5 and 6 of a medium, with the momentum and speed of each energy, or functions of the energy by their
@@ -115,8 +118,8 @@ def diffusion(
     ArgumentError, SnapshotError
         If these are no plateau coefficients, or lines are asked for where there is no energy, or no unit.
     """
-    names = (names,) if isinstance(names, str) else names
-    each = [n for name in names for n in (name, f"{name}_error", name.replace("kappa", "exponent"))]
+    variables = (variables,) if isinstance(variables, str) else variables
+    each = [n for name in variables for n in (name, f"{name}_error", name.replace("kappa", "exponent"))]
     require_drawable(kappa, "mm.transport.diffusion", *each, dims=("gyroradius", "field"))
     ax = ax or new_axes()
     kappa, known = _in_physical_units(kappa.compute())
@@ -130,7 +133,7 @@ def diffusion(
     if "field" not in kappa.dims:
         kappa = kappa.expand_dims(field=["field"])
     abscissa = kappa["energy"] if known else kappa["gyroradius"]
-    shown = [n for n in names if np.isfinite(kappa[n]).any()] or ["kappa"]
+    shown = [n for n in variables if np.isfinite(kappa[n]).any()] or ["kappa"]
     for f, field in enumerate(kappa["field"].values):
         row = kappa.sel(field=field)
         at = np.broadcast_to(abscissa.values, row.sizes["gyroradius"])

@@ -26,7 +26,7 @@ def fields_of(ds: xr.Dataset, names: Sequence[str]) -> list[xr.DataArray]:
         If one is missing, or not of real numbers.
     """
     if isinstance(names, str) or not names:
-        raise ArgumentError(f"names={names!r}: a list of variables is needed")
+        raise ArgumentError(f"variables={names!r}: a list of variables is needed")
     if missing := [n for n in names if n not in ds]:
         raise SnapshotError(f"no {missing} among {list(ds.data_vars)}")
     return [require_real(ds[name]) for name in names]

@@ -31,7 +31,7 @@ def test_a_map_of_q_shows_it_over_its_plane():
     ds = mm.io.from_arrays(
         Bx=np.zeros((4, 5, 6)), By=np.zeros((4, 5, 6)), Bz=np.ones((4, 5, 6)), spacing={"x": 1.0, "y": 2.0, "z": 3.0}
     )
-    seeds = mm.lines.neighbours(mm.lines.plane(ds, shape=(3, 2)), distance=1e-3)
+    seeds = mm.lines.neighbours(mm.lines.plane(ds, shape=(3, 2)), separation=1e-3)
     q = mm.lines.squashing(mm.field_lines(ds, seeds, length=2.0, step=0.5, save=2))
     ax = mm.plot.squashing(q)
     np.testing.assert_allclose(ax.collections[0].get_array(), 0.0, atol=1e-9)
