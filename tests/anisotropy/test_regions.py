@@ -203,9 +203,9 @@ def test_the_threshold_curve_falls_from_one(no_compute):
     ("options", "message"),
     [
         ({"kind": "holes"}, "kind='holes'"),
-        ({"kind": "field"}, "one of threshold, quantile and filling"),
-        ({"kind": "field", "threshold": 1.0, "filling": 0.1}, "one of threshold"),
-        ({"kind": "field", "filling": 1.5}, "filling=1.5"),
+        ({"kind": "field"}, "one of threshold, quantile and filling_fraction"),
+        ({"kind": "field", "threshold": 1.0, "filling_fraction": 0.1}, "one of threshold"),
+        ({"kind": "field", "filling_fraction": 1.5}, "filling_fraction=1.5"),
         ({"kind": "field", "threshold": np.nan}, "threshold=nan"),
         ({"kind": "field", "threshold": 1.0, "smoothing": 2.0}, "smoothing=2.0"),
         ({"kind": "fluctuation", "threshold": 1.0, "smoothing": -2.0}, "smoothing=-2.0"),

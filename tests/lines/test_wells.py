@@ -66,7 +66,7 @@ def test_patches_along_lines_are_layers_in_series():
     np.testing.assert_array_equal(found["crossings"], 12)
     with pytest.raises(mm.ArgumentError, match="together"):
         mm.lines.sequence(lines, "patch", inside=1.0)
-    with pytest.raises(mm.SnapshotError, match="sample"):
+    with pytest.raises(mm.SnapshotError, match="variables"):
         mm.lines.sequence(lines, "nothing")
 
 

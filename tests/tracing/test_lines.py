@@ -162,7 +162,7 @@ def test_a_line_ends_where_there_is_no_field():
 @pytest.mark.parametrize("boundary", ["periodic", "open"])
 def test_results_do_not_depend_on_chunks_and_a_continued_run_is_one_run(boundary):
     ds = snapshot(boundary)
-    options = {"step": 0.1, "interpolation": "cubic", "sample": ["hot"]}
+    options = {"step": 0.1, "interpolation": "cubic", "variables": ["hot"]}
     whole = mm.field_lines(ds, 150, length=6.0, save=6, **options).compute()
     seeds = whole.sel(path=0)[["x", "y", "z"]].drop_vars("path").chunk(line=7)
     lazy = mm.field_lines(ds.chunk({"z": 7, "y": 13, "x": 17}), seeds, length=6.0, save=6, **options)
@@ -209,7 +209,7 @@ def test_what_blocks_cannot_do_is_refused():
     ds = snapshot()
     with pytest.raises(mm.ArgumentError, match="step"):
         mm.field_lines(ds, 10, length=20.0, step=3.0, block=8)
-    with pytest.raises(mm.SnapshotError, match="sample"):
+    with pytest.raises(mm.SnapshotError, match="variables"):
         mm.field_lines(ds, 10, length=2.0, step=0.1, block=8, variables=["hot"])
     with pytest.raises(mm.ArgumentError, match="block"):
         mm.field_lines(ds, 10, length=2.0, step=0.1, block=2)
