@@ -166,13 +166,13 @@ def _source(field: xr.Dataset, interpolation: str, block: int | None) -> Source:
 
 def _check_sampled(field: xr.Dataset, sample: Sequence[str]) -> None:
     if isinstance(sample, str):
-        raise ArgumentError(f"sample={sample!r}: a list of names is needed, [{sample!r}]")
+        raise ArgumentError(f"variables={sample!r}: a list of names is needed, [{sample!r}]")
     shape = dict(field[components(field)[0]].sizes)
     for name in sample:
         if name not in field or dict(field[name].sizes) != shape:
-            raise SnapshotError(f"sample={name!r} is no variable over {list(shape)} among {list(field.data_vars)}")
+            raise SnapshotError(f"variables={name!r} is no variable over {list(shape)} among {list(field.data_vars)}")
         if name in (*SPATIAL, *LONG_NAMES):
-            raise ArgumentError(f"sample={name!r} is the name of what lines hold in any case: rename it")
+            raise ArgumentError(f"variables={name!r} is the name of what lines hold in any case: rename it")
 
 
 def _lines(
@@ -183,7 +183,7 @@ def _lines(
     length, step, save = way
     said = _check_step(source, require_plain(step, "step"), length)
     if source.plan is not None and len(sample):
-        raise SnapshotError(f"sample={list(sample)}: scalars are not sampled from a field in blocks, leave them out")
+        raise SnapshotError(f"variables={list(sample)}: scalars are not sampled from a field in blocks, leave them out")
     pieces = [] if done is None else [done]
     for name, sign in SIDES.items():
         begin = 0.0 if done is None else float(np.abs(done["path"].values[-1 if sign > 0 else 0]))
