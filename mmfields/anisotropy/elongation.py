@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import ArgumentError, SnapshotError, require_plain_data, unit_attrs
+from mmfields.conventions import ArgumentError, SnapshotError, require_dataset, require_plain_data, unit_attrs
 from mmfields.provenance import verb
 
 # Limits of a range are included, whatever the last bits of a length.
@@ -41,7 +41,7 @@ def scale_anisotropy(structure: xr.Dataset, *, l_range: tuple[float, float] = (0
         If this is no structure function, it is of several orders, or has one angle; or if there are not two ascending
         limits.
     """
-    require_plain_data(structure)
+    require_plain_data(require_dataset(structure, "what mm.anisotropy.structure_function gives"))
     limits = np.asarray(l_range, dtype=float) if np.ndim(l_range) == 1 else np.empty(0)
     if limits.shape != (2,) or not limits[0] < limits[1]:
         raise ArgumentError(f"l_range={l_range!r}: two ascending limits are needed")

@@ -16,6 +16,7 @@ from mmfields.conventions import (
     aligned,
     components,
     derived_units,
+    require_dataset,
     require_number,
     require_real,
     require_values,
@@ -213,6 +214,7 @@ def pressure_tensor(moments: xr.Dataset, *, density: xr.DataArray, species: str,
     """
     from astropy import constants
 
+    require_dataset(moments, "moments of WarpX' reduced diagnostics or of openPMD")
     pairs = {f"P{i}{j}": f"u{i}{j}_{species}" for i in SPATIAL for j in SPATIAL if i <= j}
     if not (found := {p: name for p, name in pairs.items() if name in moments}):
         raise SnapshotError(f"no second moments {pairs['Pxx']} among {list(moments.data_vars)}")

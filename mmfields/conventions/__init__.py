@@ -30,6 +30,15 @@ from mmfields.conventions.grid import (
     require_periodic,
     spacing,
 )
+from mmfields.conventions.kinds import (
+    Labelled,
+    array_of,
+    dataset_of,
+    of_array,
+    of_fields,
+    require_dataset,
+    same_kind,
+)
 from mmfields.conventions.means import direction_of, mean, mean_direction, mean_field, require_direction, unit_vector
 from mmfields.conventions.numbers import (
     keys_of,

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import ArgumentError, SnapshotError, require_number
+from mmfields.conventions import ArgumentError, SnapshotError, of_array, require_number
 from mmfields.provenance import verb
 from mmfields.transport.reading import (
     SURVIVORS,
@@ -300,6 +300,7 @@ def mean_squared_displacement(trajectories: xr.Dataset, *, pooled: bool = False)
 
 
 @verb
+@of_array("rates of single trajectories")
 def filling_fraction(rates: xr.DataArray, *, inside: float, outside: float) -> xr.Dataset:
     """Filling fraction of scattering patches from the rates of many short trajectories (Eq. 10 turned round).
 

@@ -9,7 +9,7 @@ import xarray as xr
 
 from mmfields._renamed import renamed
 from mmfields._types import Number
-from mmfields.conventions import ArgumentError, SnapshotError, axis_spacing, require_number
+from mmfields.conventions import ArgumentError, SnapshotError, axis_spacing, of_array, require_number
 from mmfields.faraday.depolarization_laws import wavelengths_of
 from mmfields.faraday.line_of_sight import require_finite, require_kind, require_map
 from mmfields.faraday.polarized import LIGHT_SPEED
@@ -18,6 +18,7 @@ from mmfields.io._paths import folder as local_folder
 
 
 @renamed(folder="out")
+@of_array("a map of mm.faraday.rotation_measure, or P of mm.faraday.polarization,")
 def write_fits(
     data: xr.DataArray, out: str | os.PathLike, *, pixel: Number, overwrite: bool = False
 ) -> dict[str, Path]:
@@ -97,6 +98,7 @@ def write_fits(
     return written
 
 
+@of_array("P of mm.faraday.polarization, complex Q + iU,")
 def rm_synthesis(pol: xr.DataArray, *, noise: float) -> dict[str, Any]:
     """Rotation-measure synthesis of one line of sight by RM-Tools.
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import ArgumentError, SnapshotError, require_number
+from mmfields.conventions import ArgumentError, SnapshotError, of_array, require_number
 from mmfields.faraday.depolarization_laws import LAWS, wavelengths_of
 from mmfields.faraday.line_of_sight import require_kind
 from mmfields.provenance import verb
@@ -20,6 +20,7 @@ NO_ANGLE = np.pi / np.sqrt(12)
 
 
 @verb
+@of_array("P of mm.faraday.polarization, complex Q + iU,")
 def fit(pol: xr.DataArray, law: Literal["burn", "external", "internal"], *, error: float | None = None) -> xr.Dataset:
     """Fit a law of depolarization to P(λ²) of one line of sight, in Q and U together.
 

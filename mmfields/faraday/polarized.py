@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from mmfields._types import Density, Numbers, UnitLike
-from mmfields.conventions import axis_spacing, per_snapshot, require_number, require_values, require_whole
+from mmfields.conventions import axis_spacing, of_array, per_snapshot, require_number, require_values, require_whole
 from mmfields.errors import ArgumentError, SnapshotError
 from mmfields.faraday.depolarization_laws import wavelengths_of
 from mmfields.faraday.depth import LAYOUT, places_of, rotation_measure
@@ -470,6 +470,7 @@ def _blur(array: np.ndarray, *, sigmas: Sequence[float]) -> np.ndarray:
 
 
 @verb
+@of_array("P of mm.faraday.polarization, complex Q + iU,")
 def depolarization(pol: xr.DataArray, *, patches: int = 4) -> xr.Dataset:
     """How much of the polarization is left, and how far the angles scatter, against λ².
 

@@ -10,7 +10,7 @@ import xarray as xr
 from mmfields import spectra
 from mmfields._renamed import renamed
 from mmfields._types import Density, Number, Numbers
-from mmfields.conventions import components, require_number, require_whole, spacing, spatial_dims, unit_attrs
+from mmfields.conventions import components, of_array, require_number, require_whole, spacing, spatial_dims, unit_attrs
 from mmfields.errors import ArgumentError, SnapshotError
 from mmfields.faraday.depth import rotation_measure
 from mmfields.faraday.line_of_sight import RM_CONSTANT, columns_of, require_map
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 
 @verb
+@of_array("a map of mm.faraday.rotation_measure")
 def statistics(rm: xr.DataArray, *, bins: int = 60) -> xr.Dataset:
     """Scatter, distribution and structure function of a rotation-measure map.
 

@@ -7,27 +7,27 @@ import numpy as np
 import xarray as xr
 
 from mmfields._renamed import renamed
-from mmfields.conventions import SPATIAL, SnapshotError, axis_spacing, require_plain_data, wavenumber_attrs
+from mmfields.conventions import SPATIAL, Labelled, SnapshotError, axis_spacing, require_plain_data, wavenumber_attrs
 from mmfields.fourier.transform import backward_modes, forward_modes, wavenumbers
 from mmfields.provenance import verb
 
 
 @renamed(da="field")
 @verb
-def fft(field: xr.DataArray, dims: Iterable[str] | None = None) -> xr.DataArray:
+def fft(field: Labelled, dims: Iterable[str] | None = None) -> Labelled:
     """Real Fourier transform over spatial dims, of any size where it is chunked.
 
     Parameters
     ----------
-    field : xarray.DataArray
-        Real field over uniform axes, taken as periodic: an array alone does not say whether they are.
+    field : xarray.DataArray or Dataset
+        Real field over uniform axes, taken as periodic: an array alone does not say whether they are.  Or all of such.
     dims : iterable of str, optional
         Which to transform, all spatial ones by default.
 
     Returns
     -------
-    xarray.DataArray
-        Complex (complex64 of float32), over ``k_x`` … in place of ``x`` …; the last one transformed
+    xarray.DataArray or Dataset
+        As `field` is, complex (complex64 of float32), over ``k_x`` … in place of ``x`` …; the last one transformed
         holds k >= 0 alone.  sum |F|² over both halves is N sum f².  Lazy where `field` is.
 
     Raises
@@ -35,6 +35,12 @@ def fft(field: xr.DataArray, dims: Iterable[str] | None = None) -> xr.DataArray:
     SnapshotError
         If an axis is missing or not uniform, or the field is not real; when computed, if it is not finite.
     """
+    if isinstance(field, xr.Dataset):
+        return field.map(_transformed, dims=dims).assign_attrs(field.attrs)
+    return _transformed(field, dims)
+
+
+def _transformed(field: xr.DataArray, dims: Iterable[str] | None = None) -> xr.DataArray:
     require_plain_data(field)
     chosen = [str(d) for d in field.dims if d in (SPATIAL if dims is None else set(dims))]
     if not chosen or (dims is not None and set(dims) - set(chosen)) or set(chosen) - set(SPATIAL):
@@ -71,24 +77,30 @@ def _remembered(da: xr.DataArray, dim: str) -> dict[str, Any]:
 
 
 @verb
-def ifft(spectrum: xr.DataArray) -> xr.DataArray:
+def ifft(spectrum: Labelled) -> Labelled:
     """Inverse of :func:`fft`: values, floating dtype, index coordinates, attrs and chunks as they were.
 
     Parameters
     ----------
-    spectrum : xarray.DataArray
+    spectrum : xarray.DataArray or Dataset
         From :func:`fft`, perhaps multiplied since.
 
     Returns
     -------
-    xarray.DataArray
-        Real field over ``x`` …
+    xarray.DataArray or Dataset
+        As `spectrum` is, real over ``x`` …
 
     Raises
     ------
     SnapshotError
         If the wavenumbers are not those of :func:`fft`.
     """
+    if isinstance(spectrum, xr.Dataset):
+        return spectrum.map(_back).assign_attrs(spectrum.attrs)
+    return _back(spectrum)
+
+
+def _back(spectrum: xr.DataArray) -> xr.DataArray:
     require_plain_data(spectrum)
     chosen = [str(d)[2:] for d in spectrum.dims if str(d).startswith("k_") and str(d)[2:] in SPATIAL]
     notes = {d: dict(spectrum[f"k_{d}"].attrs) for d in chosen if f"k_{d}" in spectrum.coords}

@@ -10,6 +10,7 @@ from mmfields._types import Axis
 from mmfields.conventions import (
     ArgumentError,
     SnapshotError,
+    of_array,
     require_number,
     require_plain_data,
     require_real,
@@ -122,6 +123,7 @@ def _field_label(field: xr.DataArray) -> str:
     return {"dB_par": r"$\delta B_\parallel$"}.get(str(field.name), str(field.name))
 
 
+@of_array("a map of mm.faraday.rotation_measure")
 def rotation_measure(rm: xr.DataArray, ax: "Axes | None" = None, *, limit: float | None = None) -> "Axes":
     """Map of the rotation measure.
 

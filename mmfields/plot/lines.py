@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import SPATIAL, ArgumentError, SnapshotError
+from mmfields.conventions import SPATIAL, ArgumentError, SnapshotError, of_array
 from mmfields.plot.base import new_axes, require_drawable, unit_label
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ def field_lines(lines: xr.Dataset, ax: "Axes | None" = None, *, colour: str = "B
     return ax
 
 
+@of_array("Q of mm.lines.squashing")
 def squashing(q: xr.DataArray, ax: "Axes | None" = None, *, limit: float | None = None) -> "Axes":
     """Map of the squashing factor, log10(Q/2), on the plane of the seeds.
 

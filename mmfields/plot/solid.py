@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from mmfields._renamed import renamed
-from mmfields.conventions import require_number, require_real, spatial_dims
+from mmfields.conventions import of_array, require_number, require_real, spatial_dims
 from mmfields.errors import ArgumentError, SnapshotError
 from mmfields.plot.base import COLOURS, require_drawable, unit_label
 from mmfields.plot.fields import _field_label
@@ -21,6 +21,7 @@ VIEW = {"elev": 28.0, "azim": 38.0}
 PIXELS = 900
 
 
+@of_array("a field over x, y and z")
 def cube(
     field: xr.DataArray,
     ax: "Axes | None" = None,

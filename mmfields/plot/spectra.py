@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import ArgumentError, SnapshotError
+from mmfields.conventions import ArgumentError, SnapshotError, array_of, of_array
 from mmfields.plot.base import COLOURS, new_axes, require_drawable, unit_label
 from mmfields.spectra import field_count
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def spectrum(
-    powers: xr.DataArray | Mapping[str, xr.DataArray],
+    powers: xr.DataArray | xr.Dataset | Mapping[str, xr.DataArray],
     ax: "Axes | None" = None,
     *,
     fits: xr.Dataset | Sequence[xr.Dataset] = (),
@@ -24,7 +24,7 @@ def spectrum(
 
     Parameters
     ----------
-    powers : xarray.DataArray or mapping
+    powers : xarray.DataArray, Dataset of it alone, or mapping
         From ``mm.spectra.power``, several of them by label.
     ax : Axes, optional
     fits : xarray.Dataset or sequence of them
@@ -41,8 +41,8 @@ def spectrum(
         If a spectrum has dims beside ``k``.
     """
     ax = ax or new_axes()
-    if isinstance(powers, xr.DataArray):
-        powers = {"": powers}
+    if isinstance(powers, xr.DataArray | xr.Dataset):
+        powers = {"": array_of(powers, "E(k) of mm.spectra.power")}
     if bad := [p.dims for p in powers.values() if p.dims != ("k",) or "modes" not in p.coords]:
         raise SnapshotError(f"spectra over k with their modes are needed, found dims {bad}: select the others")
     fits = [fits] if isinstance(fits, xr.Dataset) else list(fits)
@@ -65,6 +65,7 @@ def spectrum(
     return ax
 
 
+@of_array("E of mm.spectra.power2d")
 def spectrum2d(
     power: xr.DataArray,
     ax: "Axes | None" = None,

@@ -13,6 +13,8 @@ from mmfields.conventions import (
     components,
     derived_units,
     mean_direction,
+    of_array,
+    of_fields,
     require_one_unit,
     require_periodic,
     require_plain_data,
@@ -51,13 +53,15 @@ CROSS_NORMALIZATION = "sum of C times bin widths is <da db>/2, k = 0 left out"
 
 @renamed(names="variables")
 @verb
+@of_fields
 def power(ds: xr.Dataset, variables: Sequence[str] = ("Bx", "By", "Bz")) -> xr.DataArray:
     """Shell-summed power spectrum E(k).
 
     Parameters
     ----------
-    ds : xarray.Dataset
-        Periodic (or tapered) snapshot; lazy and of any size where it is chunked.
+    ds : xarray.Dataset or DataArray
+        Periodic (or tapered) snapshot, or one field with its boundaries in its attrs; lazy and of any size
+        where it is chunked.
     variables : sequence of str
         Fields whose power is added up.
 
@@ -81,6 +85,7 @@ def power(ds: xr.Dataset, variables: Sequence[str] = ("Bx", "By", "Bz")) -> xr.D
 
 @renamed(names="variables")
 @verb
+@of_fields
 def power2d(
     ds: xr.Dataset, variables: Sequence[str] = ("Bx", "By", "Bz"), *, direction: str | Sequence[float] | None = None
 ) -> xr.DataArray:
@@ -88,8 +93,9 @@ def power2d(
 
     Parameters
     ----------
-    ds : xarray.Dataset
-        Periodic (or tapered) snapshot; lazy and of any size where it is chunked.
+    ds : xarray.Dataset or DataArray
+        Periodic (or tapered) snapshot, or one field with its boundaries in its attrs; lazy and of any size
+        where it is chunked.
     variables : sequence of str
         Fields whose power is added up.
     direction : str or three numbers, optional
@@ -127,13 +133,14 @@ def power2d(
 
 @renamed(names="variables")
 @verb
+@of_fields
 def reduced_spectrum(ds: xr.Dataset, variables: Sequence[str] = ("Bx", "By", "Bz"), *, axis: Axis) -> xr.DataArray:
     """One-dimensional spectrum along an axis, summed over all wavenumbers across it.
 
     Parameters
     ----------
-    ds : xarray.Dataset
-        Periodic (or tapered) snapshot; lazy where it is.
+    ds : xarray.Dataset or DataArray
+        Periodic (or tapered) snapshot, or one field with its boundaries in its attrs; lazy where it is.
     variables : sequence of str
         Fields whose power is added up.
     axis : {"x", "y", "z"}
@@ -175,8 +182,8 @@ def cross(ds: xr.Dataset, first: str, second: str) -> xr.DataArray:
 
     Parameters
     ----------
-    ds : xarray.Dataset
-        Periodic (or tapered) snapshot; lazy where it is.
+    ds : xarray.Dataset or DataArray
+        Periodic (or tapered) snapshot, or one field with its boundaries in its attrs; lazy where it is.
     first, second : str
         Names.
 
@@ -205,8 +212,8 @@ def coherence(ds: xr.Dataset, first: str, second: str) -> xr.DataArray:
 
     Parameters
     ----------
-    ds : xarray.Dataset
-        Periodic (or tapered) snapshot; lazy where it is.
+    ds : xarray.Dataset or DataArray
+        Periodic (or tapered) snapshot, or one field with its boundaries in its attrs; lazy where it is.
     first, second : str
         Names.
 
@@ -277,6 +284,7 @@ def helicity(ds: xr.Dataset, vector: str = "B") -> xr.Dataset:
 
 @renamed(names="variables")
 @verb
+@of_fields
 def correlation_length(ds: xr.Dataset, variables: Sequence[str] = ("Bx", "By", "Bz")) -> xr.DataArray:
     """Correlation length l_c = (π/2) ∫ E(k)/k dk / ∫ E(k) dk of the fluctuations.
 
@@ -285,8 +293,8 @@ def correlation_length(ds: xr.Dataset, variables: Sequence[str] = ("Bx", "By", "
 
     Parameters
     ----------
-    ds : xarray.Dataset
-        Periodic (or tapered) snapshot; lazy where it is.
+    ds : xarray.Dataset or DataArray
+        Periodic (or tapered) snapshot, or one field with its boundaries in its attrs; lazy where it is.
     variables : sequence of str
         Fields whose power is added up.
 
@@ -315,6 +323,7 @@ def correlation_length(ds: xr.Dataset, variables: Sequence[str] = ("Bx", "By", "
 
 
 @verb
+@of_array("E(k) of mm.spectra.power")
 def slope(spectrum: xr.DataArray, k_range: tuple[float, float]) -> xr.Dataset:
     """Power-law fit E ∝ k^slope over a range of shells.
 
@@ -389,6 +398,7 @@ def _independent(spectrum: xr.DataArray) -> int:
     return len(fields) - ({"Bx", "By", "Bz"} <= set(fields))
 
 
+@of_array("E(k) of mm.spectra.power")
 def field_count(spectrum: xr.DataArray) -> int:
     """How many fields a spectrum adds up, each with its own modes.
 

@@ -12,6 +12,8 @@ from mmfields.conventions import (
     SnapshotError,
     derived_units,
     mean,
+    of_array,
+    of_fields,
     require_one_unit,
     require_plain_data,
     spacing,
@@ -25,6 +27,7 @@ from mmfields.spectra.bins import fields_of, window_power, with_leading
 
 @renamed(names="variables")
 @verb
+@of_fields
 def correlation(
     ds: xr.Dataset, variables: Sequence[str] = ("Bx", "By", "Bz"), *, axis: Axis, padded: bool = False
 ) -> xr.DataArray:
@@ -32,8 +35,8 @@ def correlation(
 
     Parameters
     ----------
-    ds : xarray.Dataset
-        Snapshot; lazy where it is.
+    ds : xarray.Dataset or DataArray
+        Snapshot, or one field with its boundaries in its attrs; lazy where it is.
     variables : sequence of str
         Fields whose correlations are added up.
     axis : {"x", "y", "z"}
@@ -79,6 +82,7 @@ def correlation(
 
 
 @verb
+@of_array("R(r) of mm.spectra.correlation")
 def integral_scale(correlation: xr.DataArray) -> xr.DataArray:
     """Integral of R(r)/R(0) from 0 to its first zero, or to the last lag where there is none.
 
