@@ -7,8 +7,9 @@ import numpy as np
 import xarray as xr
 
 from mmfields.conventions import ArgumentError, SnapshotError, of_array, require_number
-from mmfields.faraday.depolarization_laws import LAWS, wavelengths_of
+from mmfields.faraday.depolarization_laws import LAWS
 from mmfields.faraday.line_of_sight import require_kind
+from mmfields.faraday.observing import wavelengths_of
 from mmfields.provenance import verb
 
 # An error reaches as far as χ² stays within the square of this number of its minimum.

@@ -9,10 +9,9 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-from mmfields._types import Density, Numbers, UnitLike
+from mmfields._types import Density, Number, Numbers, UnitLike
 from mmfields.conventions import axis_spacing, of_array, per_snapshot, require_number, require_values, require_whole
 from mmfields.errors import ArgumentError, SnapshotError
-from mmfields.faraday.depolarization_laws import wavelengths_of
 from mmfields.faraday.depth import LAYOUT, places_of, rotation_measure
 from mmfields.faraday.line_of_sight import (
     Columns,
@@ -28,13 +27,13 @@ from mmfields.faraday.line_of_sight import (
     straightened,
     towards,
 )
+from mmfields.faraday.observing import LIGHT_SPEED, channel_widths, length_on_sky, wavelengths_of
 from mmfields.faraday.units import require_angle
 from mmfields.provenance import verb
 from mmfields.spectra.bins import shared
 
 LONGEST = 1e3  # m²: beyond every radio telescope; a larger number is probably a frequency in Hz
 EMISSIONS = ("background", "internal", "snapshot")
-LIGHT_SPEED = 299792458.0  # m/s
 # Limits [Hz] of the receivers.
 BANDS = {
     "lofar-hba": (120e6, 168e6),
@@ -89,8 +88,9 @@ def polarization(
     angle: float = 0.0,
     index: float = 2.5,
     cosmic_rays: str | None = None,
-    beam: float | None = None,
-    channel_width: float | None = None,
+    beam: Number | None = None,
+    distance: Number | None = None,
+    channel_width: Number | None = None,
     noise: float | None = None,
     seed: int = 0,
     density: Density | None = None,
@@ -122,11 +122,15 @@ def polarization(
         Of the cosmic-ray electrons' spectrum, p.
     cosmic_rays : str, optional
         Variable with n_CR; uniform by default.
-    beam : float, optional
-        Full width at half maximum of a Gaussian beam, in the map's length unit: P is averaged, never angles.
-    channel_width : float, optional
-        Full width of the channels in λ² [m²], over which P is averaged: of a ``background`` exactly, by
-        sinc(RM Δλ²), else by quadrature; what turns too far for it within a channel is refused.
+    beam : float or astropy Quantity, optional
+        Full width at half maximum of a Gaussian beam, in the map's length unit, as a length, or as an angle with
+        `distance`: P is averaged, never angles.
+    distance : astropy Quantity, optional
+        Angular-diameter distance of the source, for a beam in an angle.
+    channel_width : float or astropy Quantity, optional
+        Full width of the channels in λ² [m²], or as a Quantity in frequency, over which P is averaged: of a
+        ``background`` exactly, by sinc(RM Δλ²), else by quadrature; what turns too far for it within a channel is
+        refused.
     noise : float, optional
         Standard deviation of the noise added to Q and to U.
     seed : int
@@ -153,7 +157,9 @@ def polarization(
     require_number(p0, "p0", 0.0, 1.0)
     if cosmic_rays is not None and (emission != "snapshot" or cosmic_rays not in ds):
         raise SnapshotError(f"cosmic_rays={cosmic_rays!r}: a variable of the snapshot, with emission='snapshot'")
-    sampled, weights = _channels(waves, channel_width, exact=emission == "background")
+    width = None if channel_width is None else channel_widths(channel_width, waves)
+    beam = length_on_sky(beam, "beam", ds, length_unit, distance)
+    sampled, weights = _channels(waves, width, exact=emission == "background")
     units = {"density": density, "field_unit": field_unit, "length_unit": length_unit, "redshift": redshift}
     if emission == "background":
         rm = rotation_measure(ds, los, **units)
@@ -161,14 +167,15 @@ def polarization(
             _rotate_behind_screen,
             rm,
             output_core_dims=[["sample"]],
-            kwargs={"waves": sampled, "width": channel_width or 0.0},
+            kwargs={"waves": sampled, "width": 0.0 if width is None else width},
             dask="parallelized",
             output_dtypes=[np.complex128],
             dask_gufunc_kwargs={"output_sizes": {"sample": len(sampled)}},
         ).transpose("sample", ...)
     else:
         columns = columns_of(ds, los, more=[cosmic_rays] if cosmic_rays else [], **units)
-        result = map_of(ds, columns, _emit(columns, sampled, emission, index, channel_width or 0.0), extra=["sample"])
+        widest = 0.0 if width is None else float(width.max())
+        result = map_of(ds, columns, _emit(columns, sampled, emission, index, widest), extra=["sample"])
         result = result.transpose("sample", ...)
     values = xr.apply_ufunc(
         _average,
@@ -192,18 +199,6 @@ def _wavelengths(given: Any) -> np.ndarray:
     """Wavelengths squared [m²] of a band's name, a quantity, an array with units, or numbers."""
     if isinstance(given, str):
         return band_channels(given)
-    if not isinstance(given, xr.DataArray) and hasattr(given, "unit"):
-        if given.unit.is_equivalent("Hz"):
-            hertz = require_values(np.atleast_1d(given.to_value("Hz")), "wavelength_sq")
-            if (hertz <= 0).any():
-                raise ArgumentError(f"wavelength_sq={hertz.min():g} Hz: frequencies are above 0")
-            return _wavelengths((LIGHT_SPEED / hertz) ** 2)
-        try:
-            given = given.to_value("m2")
-        except ValueError as error:  # astropy's unit errors are among them
-            raise ArgumentError(
-                f"wavelength_sq is in {given.unit}, neither an area such as m2 nor a frequency such as MHz"
-            ) from error
     waves = require_values(np.atleast_1d(wavelengths_of(given)), "wavelength_sq")
     if (waves <= 0).any():
         raise ArgumentError(f"wavelength_sq={waves.min():g}: wavelengths squared [m²] are above 0")
@@ -215,20 +210,18 @@ def _wavelengths(given: Any) -> np.ndarray:
     return waves
 
 
-def _channels(waves: np.ndarray, width: float | None, *, exact: bool) -> tuple[np.ndarray, np.ndarray]:
+def _channels(waves: np.ndarray, width: np.ndarray | None, *, exact: bool) -> tuple[np.ndarray, np.ndarray]:
     """Wavelengths squared at which P is computed, and the weights of a channel's; one where the average is exact."""
-    if width is not None and (waves - require_number(width, "channel_width", 0.0) / 2 <= 0).any():
-        raise ArgumentError(f"channel_width={width:g}: half of it reaches below 0 from {waves.min():g} m²")
     if width is None or exact:
         return waves, np.ones(1)
     nodes, weights = np.polynomial.legendre.leggauss(NODES)
-    return (waves[:, None] + width / 2 * nodes).ravel(), weights / 2
+    return (waves[:, None] + width[:, None] / 2 * nodes).ravel(), weights / 2
 
 
-def _rotate_behind_screen(rm: np.ndarray, *, waves: np.ndarray, width: float) -> np.ndarray:
+def _rotate_behind_screen(rm: np.ndarray, *, waves: np.ndarray, width: np.ndarray | float) -> np.ndarray:
     """Rotated by a screen, and averaged over channels of this width in λ²."""
     turned = np.exp(2j * rm[..., None] * waves)
-    return turned * np.sinc(rm[..., None] * width / np.pi) if width else turned
+    return turned * np.sinc(rm[..., None] * width / np.pi) if np.any(width) else turned
 
 
 def _average(samples: np.ndarray, *, weights: np.ndarray, factor: complex) -> np.ndarray:

@@ -356,7 +356,8 @@ def expected_angles(
     ArgumentError
         As :func:`random_walk`, or if there is no such band.
     """
-    from mmfields.faraday.polarized import BANDS, LIGHT_SPEED
+    from mmfields.faraday.observing import LIGHT_SPEED
+    from mmfields.faraday.polarized import BANDS
 
     require_number(relative_error, "relative_error", 0.0)
     if isinstance(bands, str) or not bands or (bad := [b for b in bands if b not in BANDS]):
