@@ -1,5 +1,7 @@
 """How elongated eddies are: the relation l_par(l_perp) of a structure function."""
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 
@@ -55,7 +57,7 @@ def scale_anisotropy(structure: xr.Dataset, *, l_range: tuple[float, float] = (0
     error = structure.get("structure_angle_error", value * np.nan)
     lengths = value["l"]
     curves = [a.isel(angle=i, drop=True).drop_vars("l") for i in (0, -1) for a in (value, error)]
-    options = {"vectorize": True, "dask": "parallelized", "output_dtypes": [np.float64] * 2}
+    options: dict[str, Any] = {"vectorize": True, "dask": "parallelized", "output_dtypes": [np.float64] * 2}
     found, spread = xr.apply_ufunc(
         _equals,
         lengths.drop_vars("l").variable,

@@ -94,7 +94,7 @@ def _sum_columns(columns: Columns) -> Any:
     rank = 1 + len(columns.dims)
     fields, direction = needed(columns)
     arrays = [*fields, *([] if columns.density is None else [columns.density])]
-    options = {"columns": (direction, columns.shifts), "dense": columns.density is not None}
+    options: dict[str, Any] = {"columns": (direction, columns.shifts), "dense": columns.density is not None}
 
     def column(*own: Any) -> Any:
         if any(hasattr(a, "dask") for a in own):

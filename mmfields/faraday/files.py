@@ -20,7 +20,7 @@ from mmfields.io._paths import folder as local_folder
 @of_array("a map of mm.faraday.rotation_measure, or P of mm.faraday.polarization,")
 def write_fits(
     data: xr.DataArray,
-    out: str | os.PathLike,
+    out: str | os.PathLike[str],
     *,
     pixel: Number | None = None,
     distance: Number | None = None,

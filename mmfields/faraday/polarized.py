@@ -160,7 +160,12 @@ def polarization(
     width = None if channel_width is None else channel_widths(channel_width, waves)
     beam = length_on_sky(beam, "beam", ds, length_unit, distance)
     sampled, weights = _channels(waves, width, exact=emission == "background")
-    units = {"density": density, "field_unit": field_unit, "length_unit": length_unit, "redshift": redshift}
+    units: dict[str, Any] = {
+        "density": density,
+        "field_unit": field_unit,
+        "length_unit": length_unit,
+        "redshift": redshift,
+    }
     if emission == "background":
         rm = rotation_measure(ds, los, **units)
         result = xr.apply_ufunc(

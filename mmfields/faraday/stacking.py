@@ -1,6 +1,6 @@
 """From the box to the cluster: the rotation measure of many boxes in a row."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -79,7 +79,12 @@ def stack(
     require_periodic(ds, "a stack of shifted boxes")
     random = np.random.default_rng([seed, 8])
     arrows = random.normal(size=(require_whole(orientations, "orientations", 1), 3))
-    options = {"density": density, "field_unit": field_unit, "length_unit": length_unit, "redshift": redshift}
+    options: dict[str, Any] = {
+        "density": density,
+        "field_unit": field_unit,
+        "length_unit": length_unit,
+        "redshift": redshift,
+    }
     arrows /= np.linalg.norm(arrows, axis=1)[:, None]
     maps = [rotation_measure(ds, tuple(a), **options) for a in arrows]
     model = rotation_measure(ds, "z", **options)

@@ -367,7 +367,7 @@ def expected_angles(
     if not (parts.value >= 0).all():
         raise ArgumentError(f"density={density}: no number below 0 is an electron density")
     mean_square = np.sqrt((parts**2).mean())
-    options = {
+    options: dict[str, Any] = {
         "field": field,
         "integral_scale": integral_scale,
         "length": length,

@@ -103,7 +103,7 @@ MOST_MISSES = 4  # consecutive outputs that are not alike, after which all other
 HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
-def find_engine(path: str | os.PathLike) -> str:
+def find_engine(path: str | os.PathLike[str]) -> str:
     """Name of the engine for a file or directory: from its first bytes, then its suffix.
 
     Raises
@@ -187,7 +187,7 @@ def _hdf5_engine(path: str) -> str:
 
 
 def open_snapshot(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     engine: str | type[BackendEntrypoint] | None = None,
     chunks: Chunks = {},  # noqa: B006  the fixed signature; never mutated
     *,
@@ -237,7 +237,7 @@ def open_snapshot(
     return ds
 
 
-def _opened(path: str | os.PathLike, engine: Any, chunks: Any, options: dict[str, Any]) -> xr.Dataset:
+def _opened(path: str | os.PathLike[str], engine: Any, chunks: Any, options: dict[str, Any]) -> xr.Dataset:
     """A snapshot of which only headers have been read."""
     path = plain(path)
     if is_url(path):
@@ -292,7 +292,7 @@ def _open_own(path: str, engine: str, chunks: Any) -> xr.Dataset:
 
 
 def open_series(
-    paths: str | bytes | os.PathLike | Iterable[str | bytes | os.PathLike],
+    paths: str | bytes | os.PathLike[str] | Iterable[str | bytes | os.PathLike[str]],
     engine: str | None = None,
     chunks: Chunks = {},  # noqa: B006  as open_snapshot
     **options: Any,
@@ -326,8 +326,8 @@ def open_series(
 
 @verb
 def virtualize(
-    paths: str | bytes | os.PathLike | Iterable[str | bytes | os.PathLike],
-    out: str | os.PathLike,
+    paths: str | bytes | os.PathLike[str] | Iterable[str | bytes | os.PathLike[str]],
+    out: str | os.PathLike[str],
     *,
     engine: str | None = None,
     **options: Any,

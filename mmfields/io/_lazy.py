@@ -35,8 +35,11 @@ SLAB_BYTES = 1 << 18
 
 
 class Source(Protocol):
-    shape: tuple[int, ...]
-    dtype: np.dtype
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def dtype(self) -> np.dtype: ...
 
     def read(self, region: Region) -> np.ndarray: ...
 

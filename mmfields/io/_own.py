@@ -110,5 +110,8 @@ def _open_zarr(path: str, drop_variables: str | Iterable[str] | None) -> xr.Data
     names = chunk_names(path) if is_url(path) else names_below(path)
     group = zarr.open_group(path, mode="r")
     require_chunks(group, names)
-    found = {"consolidated": group.metadata.consolidated_metadata is not None, "drop_variables": drop_variables}
+    found: dict[str, Any] = {
+        "consolidated": group.metadata.consolidated_metadata is not None,
+        "drop_variables": drop_variables,
+    }
     return xr.open_dataset(bounded(group), engine="zarr", chunks=None, **found)

@@ -4,7 +4,7 @@ import functools
 import math
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -181,7 +181,7 @@ def build(
     known: Mapping[str, str] | None = None,
     length_units: str = "1",
     length_normalization: str = "code units",
-    drop: Sequence[str] | str | None = None,
+    drop: Iterable[str] | str | None = None,
 ) -> xr.Dataset:
     """Assemble a snapshot from lazy fields; nothing is read."""
     dropped = {drop} if isinstance(drop, str) else set(drop or ())

@@ -14,7 +14,7 @@ from mmfields.provenance import verb
 
 
 @verb
-def read_history(path: str | os.PathLike) -> xr.Dataset:
+def read_history(path: str | os.PathLike[str]) -> xr.Dataset:
     """Read a ``.hst`` history of Athena, Athena++, AthenaK or PEGASUS++.
 
     A restarted run appends to its history; rows that a later segment computed again are dropped.

@@ -29,12 +29,12 @@ RECORD = ".mmfields.json"
 RESUMES = ("identity", "structure")
 
 
-def is_incomplete(path: str | os.PathLike) -> bool:
+def is_incomplete(path: str | os.PathLike[str]) -> bool:
     """Whether a store at `path` was begun and not finished."""
     return os.path.exists(os.path.join(os.fspath(path), MARKER))
 
 
-def is_whole(path: str | os.PathLike) -> bool:
+def is_whole(path: str | os.PathLike[str]) -> bool:
     """Whether there is a finished store at `path` that has all its chunks."""
     from mmfields.io._chunks import lost
 
@@ -44,7 +44,7 @@ def is_whole(path: str | os.PathLike) -> bool:
 
 def store(
     ds: xr.Dataset,
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     *,
     overwrite: bool = False,
     progress: bool = True,
@@ -296,7 +296,7 @@ def _locked(place: str, path: str) -> tuple[int, bool]:
         os.close(descriptor)
 
 
-def remove(path: str | os.PathLike) -> None:
+def remove(path: str | os.PathLike[str]) -> None:
     """Take a store away in one step, so that a half-removed one is never taken for a store."""
     path = os.path.realpath(os.fspath(path))
     folder, name = os.path.split(path)

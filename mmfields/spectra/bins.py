@@ -212,7 +212,7 @@ def sum_modes(spectra: Sequence[Any], along: Any, bins: Bins, work: Callable[...
     (…, *size) array
         NumPy or Dask as the spectra are.
     """
-    options = {"work": work, "size": size, "dims": bins.dims}
+    options: dict[str, Any] = {"work": work, "size": size, "dims": bins.dims}
     numbers = _numbers(bins)
     if not any(hasattr(a, "dask") for a in (*spectra, along)):
         return _sum_block(*spectra, along, *numbers, **options, threads=os.cpu_count() or 1)
@@ -254,7 +254,7 @@ def weigh_modes(spectrum: Any, along: Any, bins: Bins, work: Callable[..., None]
     array
         NumPy or Dask as the spectrum is.
     """
-    options = {"work": work, "dims": bins.dims}
+    options: dict[str, Any] = {"work": work, "dims": bins.dims}
     numbers = _numbers(bins)
     if not any(hasattr(a, "dask") for a in (spectrum, along)):
         return _weigh_block(spectrum, along, *numbers, **options, threads=os.cpu_count() or 1)

@@ -106,7 +106,7 @@ def micromirrors(
         raise ArgumentError("bottles, sign and skewness are those of kind='bottles'; modes have random phases")
     if sign != "both" and skewness is not None:
         raise ArgumentError(f"sign={sign!r} and skewness={skewness!r}: give one of them")
-    options = {"seed": seed, "chunks": chunks, "dtype": dtype}
+    options: dict[str, Any] = {"seed": seed, "chunks": chunks, "dtype": dtype}
     if kind == "modes":
         band = (min(2 * np.pi / (n * widths[d]) for d, n in sizes.items()), np.sqrt(3) * np.pi / min(widths.values()))
         density = Density(PowerLaw(0.0), _Mirrors(float(l_par), float(l_perp)), *band, 3)
@@ -115,7 +115,7 @@ def micromirrors(
     else:
         fields = _bottles(sizes, widths, float(l_par), float(l_perp), float(rms), bottles, sign, skewness, **options)
     notes = {"code": "mmfields", "seed": int(seed), "rms": float(rms), "l_par": float(l_par), "l_perp": float(l_perp)}
-    parts = dict(zip(("Bx", "By", "Bz"), fields, strict=True))
+    parts: dict[str, Any] = dict(zip(("Bx", "By", "Bz"), fields, strict=True))
     return from_arrays(**parts, spacing=widths, dims=tuple(sizes), units=units, kind=kind, **notes)
 
 
