@@ -1,4 +1,4 @@
-"""Bends of field lines: how sharp they are, where the field is, and whom they scatter."""
+"""Curvature of field lines: how strong it is, how it goes with |B|, and which particles it scatters."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -25,7 +25,7 @@ from mmfields.conventions import (
 )
 from mmfields.provenance import verb
 
-# Moments of ln κ and ln |B| behind their correlation.
+# Moments of ln κ and ln |B| from which their correlation follows.
 MOMENTS = 6
 
 
@@ -124,7 +124,7 @@ def _edges(limits: Sequence[float] | None, bins: int, grid: Grid) -> np.ndarray:
 def _add(
     fields: list[np.ndarray], small: list[np.ndarray], edges_of: list[np.ndarray], out: np.ndarray, *, edges, radii
 ) -> None:
-    """Add the sums of a block to those of the boxes that it lies in: counts, |B|, moments, and cells that are bent."""
+    """Add the sums of a block to those of its sub-volumes: counts, |B|, moments, and cells where κ r_g > 1."""
     n = len(edges) + 1
     for i0, i1, i in edges_of[0]:
         for j0, j1, j in edges_of[1]:

@@ -8,7 +8,7 @@ import xarray as xr
 from mmfields.conventions import ArgumentError, SnapshotError, require_dataset, require_plain_data, unit_attrs
 from mmfields.provenance import verb
 
-# Limits of a range are included, whatever the last bits of a length.
+# A length that exceeds a limit by no more than this counts as within the range, so that rounding does not decide.
 TIE = 1e-6
 
 
@@ -97,7 +97,7 @@ def _equals(
     across: np.ndarray,
     across_error: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Where the parallel curve first reaches each value of the perpendicular one, in logarithms, and the error."""
+    """Lengths along the field where the curve first reaches each value of that across the field, and their errors."""
     found, spread = np.full((2, len(l)), np.nan)
     good = (along > 0) & (l > 0)
     x, y, relative = np.log(l[good]), np.log(along[good]), along_error[good] / along[good]

@@ -111,7 +111,7 @@ def pressure(ds: xr.Dataset, *, ion_mass: Mass = "proton") -> xr.Dataset:
 
 
 def _margins(*arrays: np.ndarray, factor: float, kind: np.dtype) -> tuple[np.ndarray, ...]:
-    """p_par, p_perp, of a kind, and `RESULTS`, element by element in float64."""
+    """p_par and p_perp in the dtype `kind`, and `RESULTS`; all of it is computed in float64."""
     bx, by, bz, *p = (a.astype(np.float64) for a in arrays)
     square = bx**2 + by**2 + bz**2
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -169,7 +169,7 @@ def _alfven_speed(ds: xr.Dataset, names: Sequence[str], ion_mass: Any) -> dict[s
             raise SnapshotError(f"Alfven speed of {names[0]} in {b.unit} and {density} in {n.unit}: {error}") from error
         notes = {"units": "m / s"}
     elif any(stated):
-        return {}  # of one of them alone the unit is not known
+        return {}  # with the unit of only one of the two, that of the speed is not known
     speed = xr.apply_ufunc(
         _speed,
         *(require_real(ds[n]) for n in (*names, density)),

@@ -118,7 +118,7 @@ def _moments(arrays: list[Any], lead: int, grid: Grid, axis: int, n: int, groups
 
 
 def _rolled(array: Any, n: int, axis: int) -> Any:
-    """The values n cells further on, in the chunks of the array."""
+    """The array shifted by n cells, in its own chunks."""
     if not hasattr(array, "dask"):
         return np.roll(array, -n, axis)
     import dask.array as da

@@ -113,7 +113,7 @@ def stack(
 
 
 def _add_maps(*maps: np.ndarray, boxes: int, seed: int, filling: float, parts: np.ndarray) -> np.ndarray:
-    """Maps chosen, mirrored, seen from behind and moved at random, added up; `parts` of their path are a box."""
+    """Sum of maps that are chosen, mirrored, seen from behind and shifted at random; a box is `parts` of their path."""
     for one in maps:
         require_finite(one, "a rotation measure", "every pixel of the stack would come to hold one of them")
     means = [one.mean() for one in maps]

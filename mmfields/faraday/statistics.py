@@ -148,7 +148,7 @@ def _statistics(rm: np.ndarray, *, bins: int, lags: _Lags) -> tuple[np.ndarray, 
     values = rm[there].astype(np.float64)
     mean = values.mean()
     largest = float(abs(values - mean).max())
-    if largest <= 1e-13 * float(abs(values).max()):  # nothing but rounding
+    if largest <= 1e-13 * float(abs(values).max()):  # a constant map, but for rounding
         return np.array([mean, 0.0, np.nan, np.nan, number]), np.full(bins, np.nan), np.zeros(lags.number)
     rest = np.where(there, rm - mean, 0.0) / largest
     sigma = np.sqrt((rest**2).sum() / number)
@@ -264,7 +264,7 @@ def compare_to_random_walk(ds: xr.Dataset, los: str | Sequence[float] = "z", **g
     if columns.density is not None:
         number = xr.DataArray(columns.density, dims=[*columns.lead, *dims])
         dense = np.sqrt((number.astype(float) ** 2).mean(dims, skipna=False))
-    # a cell of B = n = 1 is `depth` deep, and `path` long
+    # a cell with B = n = 1 has this `depth`, and the path through it this length
     path = spacing(ds)[columns.sight.axis] / abs(columns.sight.along(columns.sight.axis))
     length = path * ds.sizes[columns.sight.axis]
     law = columns.depth / path * dense * strength * np.sqrt(length * scale)

@@ -29,7 +29,7 @@ DIMENSION_ONLY = b"This is a netCDF dimension but not a netCDF variable"
 
 
 class Guarded(BackendArray):
-    """Another backend's array; what it trips over names the file and the variable."""
+    """Another backend's array, whose errors are raised as SnapshotError with the file and the variable."""
 
     def __init__(self, array: Any, where: str) -> None:
         self.array, self.where = array, where

@@ -246,7 +246,7 @@ def _end(path: str) -> None:
             f"{path}: {len(keys)} chunks of {name}, which is in memory and was written at the beginning, are lost, "
             f"first {keys[0]!r}: give overwrite=True"
         )
-    with suppress(FileNotFoundError):  # of one that another run without locks has finished
+    with suppress(FileNotFoundError):  # of a store that another run without locks has finished
         os.remove(os.path.join(path, MARKER))
 
 
@@ -326,13 +326,13 @@ def _template(ds: xr.Dataset, path: str) -> None:
 
     encoding: dict[Any, dict] = {}
     for name, variable in ds.variables.items():
-        encoding[name] = {"compressors": (ZstdCodec(checksum=True),)}  # damage is noticed on reading
+        encoding[name] = {"compressors": (ZstdCodec(checksum=True),)}  # so that damage is noticed on reading
         if variable.chunks is not None:
             encoding[name]["chunks"] = tuple(sizes[0] for sizes in variable.chunks)
     with warnings.catch_warnings():
         # zarr warns for every consolidated store that other libraries may not support consolidation
         warnings.filterwarnings("ignore", message="Consolidated metadata")
-        with zarr.config.set({"array.write_empty_chunks": True}):  # else nothing tells zeros from what was lost
+        with zarr.config.set({"array.write_empty_chunks": True}):  # else zeros could not be told from a lost chunk
             ds.to_zarr(path, mode="w", compute=False, consolidated=True, zarr_format=3, encoding=encoding)
     # consolidated metadata come in the order of a directory listing, which differs between systems
     root = os.path.join(path, "zarr.json")
@@ -460,7 +460,7 @@ def _blocks(chunks: tuple[tuple[int, ...], ...]) -> Iterator[tuple[tuple[int, ..
 def _write(block: Any, path: str, name: str, corner: tuple[int, ...], belongs: str) -> None:
     """Write one chunk; zarr's local store puts the file in place in one step.
 
-    A worker may outlive the call that it works for: it leaves a store alone that holds something else by then.
+    A worker may outlive the call that it works for.  If the store holds something else by then, nothing is written.
     """
     import zarr
 
