@@ -78,7 +78,7 @@ def _sums_of_chunk(*arrays: np.ndarray, shape: tuple[int, ...], **options: Any) 
 
 
 def _sums(*arrays: np.ndarray, work, count, shape, counts, columns, threads: int = 1) -> np.ndarray:
-    """Sums of one block over three spatial axes, at each place of its leading ones; threads share the first of the three."""
+    """Sums of one block over three spatial axes, at each place of its leading ones; threads share the first axis."""
     rank = len(shape)
     fields, small, places = arrays[:count], arrays[count:-rank], arrays[-rank:]
     lead = fields[0].shape[:-rank]
