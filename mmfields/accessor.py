@@ -1,9 +1,14 @@
 """``ds.mm``: the verbs that one reaches for most, on the Dataset itself.  Each calls the function of the same name."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import xarray as xr
+
+from mmfields._renamed import renamed
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["Verbs"]
 
@@ -33,11 +38,12 @@ class Verbs:
 
         return fourier.filter(self._ds, transfer, direction=direction)
 
-    def spectra(self, names: Sequence[str] = ("Bx", "By", "Bz")) -> xr.DataArray:
+    @renamed(names="variables")
+    def spectra(self, variables: Sequence[str] = ("Bx", "By", "Bz")) -> xr.DataArray:
         """E(k), as :func:`mmfields.spectra.power`."""
         from mmfields import spectra
 
-        return spectra.power(self._ds, names)
+        return spectra.power(self._ds, variables)
 
     def scales(self, *, direction: str | Sequence[float] | None = None) -> xr.Dataset:
         """As :func:`mmfields.anisotropy.scales`."""
@@ -51,7 +57,7 @@ class Verbs:
 
         return tracing.trace(self._ds, particles, **options)
 
-    def plot(self, ax: Any = None, *, variable: str | None = None) -> list:
+    def plot(self, ax: "Sequence[Axes] | None" = None, *, variable: str | None = None) -> "list[Axes]":
         """Mid-planes, as :func:`mmfields.plot.slices`."""
         from mmfields import plot
 

@@ -99,6 +99,8 @@ def unit_of_variable(ds: xr.Dataset, name: str, key: str = "") -> Any:
 
 def _stated(data: Any, key: str) -> Any:
     """Units of the variables themselves, None where these are normalized."""
+    if isinstance(data, xr.DataArray):
+        raise ArgumentError("a snapshot Dataset is needed, not DataArray: such as ds[['Bx', 'By', 'Bz']]")
     if isinstance(data, xr.Dataset):
         found = [data[name].attrs.get("units") for name in VARIABLES[key] if name in data.variables]
     else:

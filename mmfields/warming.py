@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -47,7 +48,7 @@ def _traces() -> dict[str, Callable[[], object]]:
     return runs
 
 
-def _run(field: xr.Dataset, **options: object) -> object:
+def _run(field: xr.Dataset, **options: Any) -> object:
     """A trace of one particle."""
     ensemble = particles.isotropic(
         1, gyroradius=1.0, seed=1, field=field, reference_field=1.0, beta_gamma=1.0 if "pusher" in options else np.inf
@@ -66,5 +67,5 @@ def _analyses() -> dict[str, Callable[[], object]]:
 def _field(kind: type) -> xr.Dataset:
     """A small snapshot with an electric field."""
     rng = np.random.default_rng(0)
-    fields = {f"{letter}{d}": rng.normal(size=(4, 4, 4)).astype(kind) for letter in "BE" for d in "xyz"}
+    fields: dict[str, Any] = {f"{letter}{d}": rng.normal(size=(4, 4, 4)).astype(kind) for letter in "BE" for d in "xyz"}
     return from_arrays(**fields, spacing=dict.fromkeys("zyx", 1.0), dims=("z", "y", "x"))

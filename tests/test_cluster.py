@@ -37,7 +37,7 @@ def test_a_cluster_gives_the_same_bits(address, tmp_path):
             mm.spectra.power2d(ds).to_dataset(),
             mm.anisotropy.scales(ds),
             mm.anisotropy.structure_function(ds.chunk(z=20), pairs=20_000),
-            mm.anisotropy.patches(ds[["Bx", "By", "Bz"]].chunk(z=20, x=30), "field", filling=0.2),
+            mm.anisotropy.patches(ds[["Bx", "By", "Bz"]].chunk(z=20, x=30), "field", filling_fraction=0.2),
             mm.faraday.rotation_measure(ds).to_dataset(),
             mm.trace(ds, p, step=1.0, distance=300.0, save=3, particles_per_task=16),
             mm.trace(changing, p, step=1.0, distance=300.0, save=4, evolve=True, light_speed=1.0),

@@ -34,6 +34,48 @@ def test_an_old_name_is_found_and_says_the_new_one(room, old, new):
         _ = module.nonsense
 
 
+# What is called otherwise now, or means one thing alone; theory writes the paper's symbols.
+RETIRED = {"sample", "filling", "filling_fractions", "fraction", "folder", "found", "da", "limits", "reference", "f_mm"}
+ELSEWHERE = {("io", "names"), ("fourier", "limits"), ("theory", "f_mm")}
+
+
+def public_functions():
+    for room in mm._MODULES:
+        for name in getattr(getattr(mm, room), "__all__", ()):
+            found = getattr(getattr(mm, room), name)
+            if inspect.isfunction(found):
+                yield room, name, found
+
+
+def test_one_word_stands_for_one_thing():
+    """No parameter has a name of before, and each decorated function knows the new name and not the old one."""
+    seen = set()
+    for room, name, function in public_functions():
+        parameters = inspect.signature(function).parameters
+        bad = {p for p in parameters if p in RETIRED | {"names"}} - {p for r, p in ELSEWHERE if r == room}
+        assert not bad, (room, name, bad)
+        for old, new in getattr(function, "renamed", {}).items():
+            assert new in parameters and old not in parameters, (room, name, old)
+            seen.add(old)
+    assert {"names", "of", "filling", "f_mm", "sample", "path", "folder"} <= seen
+
+
+def test_an_old_keyword_works_and_says_the_new_one(ds):
+    with pytest.warns(FutureWarning, match=r"names= of power is called variables= now") as noted:
+        found = mm.spectra.power(ds, names=["Bz"])
+    assert noted[0].filename == __file__
+    xr.testing.assert_identical(found, mm.spectra.power(ds, variables=["Bz"]))
+    with pytest.warns(FutureWarning, match="filling_fraction="):
+        old = mm.anisotropy.patches(ds, "field", filling=0.1)
+    xr.testing.assert_identical(old, mm.anisotropy.patches(ds, "field", filling_fraction=0.1))
+    with pytest.warns(FutureWarning, match="outside= of Evolution is called beyond="):
+        assert mm.tracing.Evolution(outside="hold") == mm.tracing.Evolution(beyond="hold")
+    with pytest.warns(FutureWarning, match="variables="):
+        ds.mm.spectra(names=["Bz"])
+    with pytest.raises(TypeError, match="give one"):
+        mm.spectra.power(ds, names=["Bz"], variables=["Bz"])
+
+
 @pytest.mark.parametrize("room", [room for room in mm._MODULES if room != "conventions"])  # of the house
 def test_completion_shows_what_is_public_and_nothing_else(room):
     module = getattr(mm, room)
@@ -108,13 +150,12 @@ def test_frequencies_stand_for_wavelengths_squared(ds):
 def test_orbits_alone_are_drawn_on_axes_of_one_scale(ds):
     p = mm.particles.isotropic(3, gyroradius=10.0, seed=1, field=ds)
     tr = mm.trace(ds, p, step=1.0, distance=200.0).compute()
-    lines = mm.plot.orbits(tr)
-    axes = lines[0].axes
+    axes = mm.plot.orbits(tr)
     axes.figure.canvas.draw()
     spans = [np.ptp(getattr(axes, f"get_{d}lim")()) for d in "xyz"]
     np.testing.assert_allclose(np.array(axes._box_aspect) / spans, axes._box_aspect[0] / spans[0], rtol=1e-6)
-    assert len(lines) == 3
-    drawn = np.stack(lines[1].get_data_3d())
+    assert len(axes.lines) == 3
+    drawn = np.stack(axes.lines[1].get_data_3d())
     np.testing.assert_array_equal(drawn, np.stack([tr[d].transpose("particle", "path")[1] for d in "xyz"]))
     with pytest.raises(mm.ArgumentError, match="level"):
         mm.plot.orbits(tr, ds.Bx)

@@ -67,25 +67,25 @@ CALLS = {
     "divergence": (mm.fourier.divergence, [{"vector": "E"}, {"difference": "central"}]),
     "vector_potential": (mm.fourier.vector_potential, [{"vector": "E"}]),
     "taper": (lambda ds, **k: mm.fourier.taper(ds.assign_attrs(boundary_x="open"), **k), [{"window": "tukey"}]),
-    "power": (mm.spectra.power, [{"names": ["Bx"]}, {"names": ["Ex", "Ey", "Ez"]}]),
-    "power2d": (mm.spectra.power2d, [{"direction": "z"}, {"names": ["By"]}]),
+    "power": (mm.spectra.power, [{"variables": ["Bx"]}, {"variables": ["Ex", "Ey", "Ez"]}]),
+    "power2d": (mm.spectra.power2d, [{"direction": "z"}, {"variables": ["By"]}]),
     "reduced": (lambda ds, axis="x": mm.spectra.reduced_spectrum(ds, axis=axis), [{"axis": "y"}]),
     "cross": (lambda ds, second="By": mm.spectra.cross(ds, "Bx", second), [{"second": "Bz"}]),
     "scales": (mm.anisotropy.scales, [{"direction": "z"}]),
     "structure_function": (lambda ds, **k: mm.anisotropy.structure_function(ds, **{"pairs": 2000, "seed": 1, **k}), [
         {"seed": 2}, {"order": 3}, {"points": 5}, {"frame": "global"}, {"pairs": 4000},
     ]),
-    "patches": (lambda ds, **k: mm.anisotropy.patches(ds, "field", **(k or {"filling": 0.1})), [
-        {"filling": 0.2}, {"threshold": 4.0},
+    "patches": (lambda ds, **k: mm.anisotropy.patches(ds, "field", **(k or {"filling_fraction": 0.1})), [
+        {"filling_fraction": 0.2}, {"threshold": 4.0},
     ]),
     "curvature": (mm.anisotropy.curvature, []),
-    "bends": (mm.anisotropy.bends, [{"gyroradius": 1.0}, {"bins": 9}, {"limits": (0.1, 1.0)}]),
-    "longitudinal": (lambda ds, of="B", **k: mm.anisotropy.longitudinal(ds, of, **k), [
-        {"of": "E"}, {"carrier": "E"}, {"lags": 3},
+    "bends": (mm.anisotropy.bends, [{"gyroradius": 1.0}, {"bins": 9}, {"curvature_range": (0.1, 1.0)}]),
+    "longitudinal": (lambda ds, vector="B", **k: mm.anisotropy.longitudinal(ds, vector, **k), [
+        {"vector": "E"}, {"carrier": "E"}, {"lags": 3},
     ]),
     "helicity": (mm.spectra.helicity, [{"vector": "E"}]),
     "field_lines": (lambda ds, seeds=5, **k: mm.field_lines(ds, seeds, **{"length": 5.0, "step": 0.5, **k}), [
-        {"seeds": 6}, {"length": 6.0}, {"step": 0.4}, {"save": 7}, {"interpolation": "cubic"}, {"sample": ["n"]},
+        {"seeds": 6}, {"length": 6.0}, {"step": 0.4}, {"save": 7}, {"interpolation": "cubic"}, {"variables": ["n"]},
     ]),
     "wells": (lambda ds, **k: mm.lines.wells(mm.field_lines(ds, 5, length=5.0, step=0.5), **k), [{"least": 2.0}]),
     "rotation_measure": (mm.faraday.rotation_measure, [

@@ -34,14 +34,19 @@ CALLS = {
     "strengths": (lambda ds: mm.anisotropy.scales(ds)[["dB_par_rms", "dB_perp_rms"]].to_array(), 1),
     "fluctuation": (mm.anisotropy.fluctuation, 1),
     "curvature": (mm.anisotropy.curvature, 0),
-    "threshold": (lambda ds: mm.anisotropy.patches(ds, "field", filling=0.3).threshold, 1),
-    "filling": (lambda ds: mm.anisotropy.patches(ds, "field", filling=0.3).filling_fraction, 0),
+    "threshold": (lambda ds: mm.anisotropy.patches(ds, "field", filling_fraction=0.3).threshold, 1),
+    "filling": (lambda ds: mm.anisotropy.patches(ds, "field", filling_fraction=0.3).filling_fraction, 0),
     "smoothed": (lambda ds: mm.anisotropy.patches(ds, "fluctuation", threshold=0.3, smoothing=1.0).filling_fraction, 0),
     "curve": (lambda ds: mm.anisotropy.threshold_curve(ds, thresholds=11).filling_fraction, 0),
     "structure": (lambda ds: mm.anisotropy.structure_function(ds, pairs=5000, order=4).structure_angle, 4),
     "Delta": (lambda ds: mm.anisotropy.pressure(ds).Delta, 0),
     "beta": (lambda ds: mm.anisotropy.pressure(ds).beta_perp, -2),
-    "cut": (lambda ds: mm.turbulence.patches(ds, f_mm=0.4, size=1.5, edge=1.5, seed=1)[["Bx", "By"]].to_array(), 1),
+    "cut": (
+        lambda ds: mm.turbulence.patches(ds, filling_fraction=0.4, size=1.5, edge_width=1.5, seed=1)[
+            ["Bx", "By"]
+        ].to_array(),
+        1,
+    ),
     "reference": (lambda ds: mm.particles.reference_strength(ds, "rms"), 1),
 }
 
@@ -99,5 +104,5 @@ def test_derivatives_and_potentials_over_cells_of_any_size(scale, cell):
     for call, power in ((mm.fourier.curl, -1), (mm.fourier.vector_potential, 1)):
         one, other = (call(s).to_array().values.astype(np.longdouble) for s in (ds, want))
         np.testing.assert_allclose(one / np.longdouble(scale) / np.longdouble(cell) ** power, other, atol=3e-5)
-    cut = mm.turbulence.patches(ds, f_mm=0.4, size=1.5 * cell, edge=1.5, seed=1)
+    cut = mm.turbulence.patches(ds, filling_fraction=0.4, size=1.5 * cell, edge_width=1.5, seed=1)
     assert cut.Bx.dtype == kind and np.isfinite(cut.Bx).all() and float(abs(cut.By).max()) > 0

@@ -126,10 +126,10 @@ def test_amplitudes_angles_and_running_coefficients():
     sigma = th.scattering_angle(1e-9 / u.s, 1 * u.pc)
     assert float(sigma) ** 2 == pytest.approx(float((1e-9 / u.s * u.pc / th.LIGHT).to("")), rel=1e-12)
     kappa = 1e30 * CM2S
-    assert float(th.running_kappa(1e9 * u.s, kappa, rate=1 / u.s) / kappa) == pytest.approx(1, rel=2e-9)
-    early = th.running_kappa(1e-6 * u.s, kappa, rate=1 / u.s) / kappa
+    assert float(th.running_kappa(1e9 * u.s, kappa, nu=1 / u.s) / kappa) == pytest.approx(1, rel=2e-9)
+    early = th.running_kappa(1e-6 * u.s, kappa, nu=1 / u.s) / kappa
     assert float(early) == pytest.approx(0.5e-6, rel=1e-6)
-    tiny = th.running_kappa(1e-17 * u.s, kappa, rate=1 / u.s) / kappa
+    tiny = th.running_kappa(1e-17 * u.s, kappa, nu=1 / u.s) / kappa
     assert float(tiny) == pytest.approx(5e-18, rel=1e-9)
     assert th.residence_time(th.LIGHT * u.s) == 1 * u.s
 
@@ -244,7 +244,7 @@ def test_a_walk_that_remembers_its_direction():
     assert abs(found.to_value("") - measured) < 4 * error
     assert measured * 2 < (th.kappa_of_walk(1 * u.pc, alpha, steps, printed=True) / (th.LIGHT * u.pc)).to_value("")
     short = th.kappa_of_walk(1e-6 * u.pc, np.exp(-1e-6), 3_000_000)  # Eq. 20 of many small angles, ν₁ = c/pc
-    running = th.running_kappa(3 * u.pc / th.LIGHT, 1 * u.pc * th.LIGHT, rate=th.LIGHT / u.pc)
+    running = th.running_kappa(3 * u.pc / th.LIGHT, 1 * u.pc * th.LIGHT, nu=th.LIGHT / u.pc)
     assert float(short / running) == pytest.approx(1, rel=1e-5)
 
 

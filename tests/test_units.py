@@ -59,7 +59,7 @@ def flowing(ds):
 
 def lines(ds, one, **options):
     """Lines through the middle, with their neighbours."""
-    seeds = mm.lines.neighbours(mm.lines.plane(ds, normal="x", shape=(3, 2)), distance=1e-3 * one, normal="x")
+    seeds = mm.lines.neighbours(mm.lines.plane(ds, normal="x", shape=(3, 2)), separation=1e-3 * one, normal="x")
     return mm.field_lines(ds, seeds, length=3.0 * one, step=0.3 * one, save=6, **options)
 
 
@@ -100,7 +100,7 @@ SAME = {  # those whose results are one, whatever the units of the snapshot
     "anisotropy.fluctuation": lambda ds, one: mm.anisotropy.fluctuation(ds),
     "anisotropy.pressure": lambda ds, one: mm.anisotropy.pressure(ds),
     "anisotropy.curvature": lambda ds, one: mm.anisotropy.curvature(ds),
-    "anisotropy.patches": lambda ds, one: mm.anisotropy.patches(ds, "field", filling=0.3, largest=3),
+    "anisotropy.patches": lambda ds, one: mm.anisotropy.patches(ds, "field", filling_fraction=0.3, largest=3),
     "anisotropy.threshold_curve": lambda ds, one: mm.anisotropy.threshold_curve(ds, thresholds=5),
     "anisotropy.brazil_histogram": lambda ds, one: mm.anisotropy.brazil_histogram(mm.anisotropy.pressure(ds)),
     "anisotropy.bends": lambda ds, one: mm.anisotropy.bends(ds, gyroradius=0.5 * one, bins=8, subvolumes=0),
@@ -108,18 +108,20 @@ SAME = {  # those whose results are one, whatever the units of the snapshot
     "anisotropy.cross_helicity": lambda ds, one: mm.anisotropy.cross_helicity(flowing(ds)),
     "anisotropy.longitudinal": lambda ds, one: mm.anisotropy.longitudinal(ds, "B", lags=3, subvolumes=2),
     "spectra.helicity": lambda ds, one: mm.spectra.helicity(ds),
-    "tracing.field_lines": lambda ds, one: lines(ds, one, sample=["n"]),
+    "tracing.field_lines": lambda ds, one: lines(ds, one, variables=["n"]),
     "lines.plane": lambda ds, one: mm.lines.plane(ds, shape=(3, 2)),
-    "lines.neighbours": lambda ds, one: mm.lines.neighbours(mm.lines.plane(ds, shape=(3, 2)), distance=0.1 * one),
+    "lines.neighbours": lambda ds, one: mm.lines.neighbours(mm.lines.plane(ds, shape=(3, 2)), separation=0.1 * one),
     "lines.separation": lambda ds, one: mm.lines.separation(lines(ds, one)),
     "lines.squashing": lambda ds, one: mm.lines.squashing(lines(ds, one)),
     "lines.wells": lambda ds, one: mm.lines.wells(lines(ds, one), most=3),
     "lines.trapped": lambda ds, one: mm.lines.trapped(lines(ds, one)),
     "lines.sequence": lambda ds, one: mm.lines.sequence(
-        lines(ds.assign(m=(ds.n.dims, np.arange(ds.n.size).reshape(ds.n.shape) % 2)), one, sample=["m"]), "m"
+        lines(ds.assign(m=(ds.n.dims, np.arange(ds.n.size).reshape(ds.n.shape) % 2)), one, variables=["m"]), "m"
     ),
     "anisotropy.compression": lambda ds, one: mm.anisotropy.compression([0.0, 1.0]),
-    "turbulence.patches": lambda ds, one: mm.turbulence.patches(ds, f_mm=0.4, size=1.3 * one, edge=1.5, seed=1),
+    "turbulence.patches": lambda ds, one: mm.turbulence.patches(
+        ds, filling_fraction=0.4, size=1.3 * one, edge_width=1.5, seed=1
+    ),
 }
 READ = {  # those whose units are read alone: their numbers rest on samples, fits, or a unit of their own
     "spectra.slope": lambda ds, one: mm.spectra.slope(mm.spectra.power(ds), (0.5, 3.0)),
@@ -150,7 +152,7 @@ READ = {  # those whose units are read alone: their numbers rest on samples, fit
     ),
     "turbulence.gaussian": lambda ds, one: mm.turbulence.gaussian(8, seed=1, units={"Bx": "uG", "length": "pc"}),
     "turbulence.micromirrors": lambda ds, one: mm.turbulence.micromirrors(32, l_par=2.0, l_perp=2.0, rms=0.1, seed=1),
-    "turbulence.layers": lambda ds, one: mm.turbulence.layers(20, f_mm=0.5, size=2.0),
+    "turbulence.layers": lambda ds, one: mm.turbulence.layers(20, filling_fraction=0.5, size=2.0),
     "turbulence.plane_waves": lambda ds, one: waves().modes,
     "turbulence.Synthetic": lambda ds, one: waves().to_dataset(ds),
     "turbulence.nested_grids": lambda ds, one: mm.turbulence.nested_grids(

@@ -1,4 +1,4 @@
-"""Bends of field lines: how sharp they are, where the field is, and whom they scatter."""
+"""Curvature of field lines: how strong it is, how it goes with |B|, and which particles it scatters."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from mmfields._renamed import renamed
 from mmfields.anisotropy.criteria import strength
 from mmfields.anisotropy.jackknife import group_sums, jackknife, require_subvolumes
 from mmfields.anisotropy.plasma import curvature
@@ -24,16 +25,17 @@ from mmfields.conventions import (
 )
 from mmfields.provenance import verb
 
-# Moments of ln κ and ln |B| behind their correlation.
+# Moments of ln κ and ln |B| from which their correlation follows.
 MOMENTS = 6
 
 
+@renamed(limits="curvature_range")
 @verb
 def bends(
     ds: xr.Dataset,
     *,
     gyroradius: Sequence[float] | float | None = None,
-    limits: Sequence[float] | None = None,
+    curvature_range: Sequence[float] | None = None,
     bins: int = 48,
     subvolumes: int = 3,
 ) -> xr.Dataset:
@@ -51,7 +53,7 @@ def bends(
         Snapshot with ``Bx By Bz``; lazy where it is.
     gyroradius : float or several, optional
         In the rms field [length unit]; each particle's is larger where the field is weaker.
-    limits : two numbers, optional
+    curvature_range : two numbers, optional
         Of κ [1 / length unit]; by default from 1e-3 over the longest side to 4 over the smallest cell.
     bins : int
         Even in the logarithm.
@@ -62,14 +64,14 @@ def bends(
     -------
     xarray.Dataset
         Over ``curvature``: ``pdf``, of which the sum times ``curvature_width`` is the share of the volume within the
-        limits, and ``strength``, the mean of |B| over its rms there; ``correlation`` of ln κ with ln |B|; over
+        range, and ``strength``, the mean of |B| over its rms there; ``correlation`` of ln κ with ln |B|; over
         ``gyroradius`` where asked for ``bent_fraction``, the share of the volume where κ r_g > 1; each with its
         ``…_error``.
 
     Raises
     ------
     ArgumentError
-        If limits, bins or gyroradii are unusable.
+        If range, bins or gyroradii are unusable.
     SnapshotError
         As :func:`curvature`; when computed, if the field is not finite.
 
@@ -85,7 +87,7 @@ def bends(
     radii = np.zeros(0) if gyroradius is None else require_values(np.atleast_1d(gyroradius), "gyroradius")
     if (radii <= 0).any():
         raise ArgumentError(f"gyroradius={gyroradius!r}: positive lengths are needed")
-    edges = _edges(limits, require_whole(bins, "bins", 1), grid)
+    edges = _edges(curvature_range, require_whole(bins, "bins", 1), grid)
     field = strength(ds, names)
     sharp = curvature(ds).transpose(*field.dims)
     reference = (mean(field**2, grid.dims) ** 0.5).expand_dims(component=1)
@@ -111,16 +113,18 @@ def bends(
 
 def _edges(limits: Sequence[float] | None, bins: int, grid: Grid) -> np.ndarray:
     """Edges of the bins of curvature."""
-    given = (1e-3 / max(grid.lengths), 4 / min(grid.spacing)) if limits is None else require_values(limits, "limits")
+    given = (1e-3 / max(grid.lengths), 4 / min(grid.spacing))
+    if limits is not None:
+        given = require_values(limits, "curvature_range")
     if len(given) != 2 or not 0 < given[0] < given[1]:
-        raise ArgumentError(f"limits={limits!r}: two positive, ascending numbers are needed")
+        raise ArgumentError(f"curvature_range={limits!r}: two positive, ascending numbers are needed")
     return np.geomspace(*given, bins + 1)
 
 
 def _add(
     fields: list[np.ndarray], small: list[np.ndarray], edges_of: list[np.ndarray], out: np.ndarray, *, edges, radii
 ) -> None:
-    """Add the sums of a block to those of the boxes that it lies in: counts, |B|, moments, and cells that are bent."""
+    """Add the sums of a block to those of its sub-volumes: counts, |B|, moments, and cells where κ r_g > 1."""
     n = len(edges) + 1
     for i0, i1, i in edges_of[0]:
         for j0, j1, j in edges_of[1]:
@@ -185,15 +189,16 @@ def _labelled(ds: xr.Dataset, found: xr.DataArray, edges: np.ndarray, radii: np.
     return out.assign_coords(coords)
 
 
+@renamed(limits="curvature_range")
 @verb
-def curvature_slope(statistics: xr.Dataset, limits: Sequence[float]) -> xr.Dataset:
+def curvature_slope(statistics: xr.Dataset, curvature_range: Sequence[float]) -> xr.Dataset:
     """Power law of the PDF of curvatures between two limits, by least squares in the logarithms.
 
     Parameters
     ----------
     statistics : xarray.Dataset
         From :func:`bends`, of one snapshot; computed here.
-    limits : two numbers
+    curvature_range : two numbers
         Of κ, bins whose centres lie between them.
 
     Returns
@@ -215,9 +220,9 @@ def curvature_slope(statistics: xr.Dataset, limits: Sequence[float]) -> xr.Datas
     >>> bool(fit["slope"] < 0)
     True
     """
-    given = require_values(limits, "limits")
+    given = require_values(curvature_range, "curvature_range")
     if len(given) != 2 or not 0 < given[0] < given[1]:
-        raise ArgumentError(f"limits={limits!r}: two positive, ascending numbers are needed")
+        raise ArgumentError(f"curvature_range={curvature_range!r}: two positive, ascending numbers are needed")
     if not isinstance(statistics, xr.Dataset) or "pdf" not in statistics or statistics["pdf"].dims != ("curvature",):
         raise SnapshotError("statistics of mm.anisotropy.bends are needed, of one snapshot: select the others")
     part = statistics.where((statistics["curvature"] >= given[0]) & (statistics["curvature"] <= given[1]), drop=True)
@@ -225,7 +230,7 @@ def curvature_slope(statistics: xr.Dataset, limits: Sequence[float]) -> xr.Datas
     notes: dict[str, Any] = {"units": "1", "long_name": "slope of the PDF of curvatures"}
     return xr.Dataset(
         {"slope": ((), slope, notes), "slope_error": ((), error, {"units": "1"})},
-        attrs={"limits": [float(v) for v in given]},
+        attrs={"curvature_range": [float(v) for v in given]},
     )
 
 

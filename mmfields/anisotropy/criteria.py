@@ -31,19 +31,19 @@ def criterion(
     *,
     threshold: float | None = None,
     quantile: float | None = None,
-    filling: float | None = None,
+    filling_fraction: float | None = None,
     smoothing: float | None,
     direction: str | Sequence[float] | None,
 ) -> tuple[xr.DataArray, tuple[str, float]]:
     """What is compared with the threshold, and how that is given: its value, or the fraction of cells below it."""
     if not isinstance(kind, str) or kind not in KINDS:
         raise ArgumentError(f"kind={kind!r}: one of {', '.join(KINDS)} is needed")
-    if kind == "mirror" and threshold is None and quantile is None and filling is None:
+    if kind == "mirror" and threshold is None and quantile is None and filling_fraction is None:
         threshold = 0.0
-    given = {"threshold": threshold, "quantile": quantile, "filling": filling}
+    given = {"threshold": threshold, "quantile": quantile, "filling_fraction": filling_fraction}
     given = {name: value for name, value in given.items() if value is not None}
     if len(given) != 1:
-        raise ArgumentError(f"one of threshold, quantile and filling is needed, not {list(given) or 'none'}")
+        raise ArgumentError(f"one of threshold, quantile and filling_fraction is needed, not {list(given) or 'none'}")
     ((name, number),) = given.items()
     level = name, require_number(number, name, *((-np.inf, np.inf) if name == "threshold" else (0.0, 1.0)))
     if smoothing is not None and (kind != "fluctuation" or require_number(smoothing, "smoothing") <= 0):

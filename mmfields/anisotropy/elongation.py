@@ -1,12 +1,14 @@
 """How elongated eddies are: the relation l_par(l_perp) of a structure function."""
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import ArgumentError, SnapshotError, require_plain_data, unit_attrs
+from mmfields.conventions import ArgumentError, SnapshotError, require_dataset, require_plain_data, unit_attrs
 from mmfields.provenance import verb
 
-# Limits of a range are included, whatever the last bits of a length.
+# A length that exceeds a limit by no more than this counts as within the range, so that rounding does not decide.
 TIE = 1e-6
 
 
@@ -41,7 +43,7 @@ def scale_anisotropy(structure: xr.Dataset, *, l_range: tuple[float, float] = (0
         If this is no structure function, it is of several orders, or has one angle; or if there are not two ascending
         limits.
     """
-    require_plain_data(structure)
+    require_plain_data(require_dataset(structure, "what mm.anisotropy.structure_function gives"))
     limits = np.asarray(l_range, dtype=float) if np.ndim(l_range) == 1 else np.empty(0)
     if limits.shape != (2,) or not limits[0] < limits[1]:
         raise ArgumentError(f"l_range={l_range!r}: two ascending limits are needed")
@@ -55,7 +57,7 @@ def scale_anisotropy(structure: xr.Dataset, *, l_range: tuple[float, float] = (0
     error = structure.get("structure_angle_error", value * np.nan)
     lengths = value["l"]
     curves = [a.isel(angle=i, drop=True).drop_vars("l") for i in (0, -1) for a in (value, error)]
-    options = {"vectorize": True, "dask": "parallelized", "output_dtypes": [np.float64] * 2}
+    options: dict[str, Any] = {"vectorize": True, "dask": "parallelized", "output_dtypes": [np.float64] * 2}
     found, spread = xr.apply_ufunc(
         _equals,
         lengths.drop_vars("l").variable,
@@ -95,7 +97,7 @@ def _equals(
     across: np.ndarray,
     across_error: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Where the parallel curve first reaches each value of the perpendicular one, in logarithms, and the error."""
+    """Lengths along the field where the curve first reaches each value of that across the field, and their errors."""
     found, spread = np.full((2, len(l)), np.nan)
     good = (along > 0) & (l > 0)
     x, y, relative = np.log(l[good]), np.log(along[good]), along_error[good] / along[good]

@@ -68,7 +68,7 @@ def _alfven(field: np.ndarray, density: np.ndarray, *, scale: float) -> np.ndarr
 
 
 def _scale(ds: xr.Dataset, b: str, u: str, density: str, ion_mass: Any) -> float:
-    """What B/√ρ is to be multiplied by to be in the unit of u."""
+    """Factor that brings B/√ρ to the unit of u."""
     from astropy import constants, units
 
     own = {name: unit_of_variable(ds, name) for name in (b, u, density)}

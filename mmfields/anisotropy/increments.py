@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
+from mmfields._renamed import renamed
 from mmfields.anisotropy.jackknife import jackknife
 from mmfields.anisotropy.long_waves import parts_of, relative_of_bins, scatter_of_long_waves
 from mmfields.anisotropy.pairing import sum_pairs
@@ -24,10 +25,11 @@ from mmfields.errors import ArgumentError, SnapshotError
 from mmfields.provenance import verb
 
 
+@renamed(of="vector")
 @verb
 def structure_function(
     ds: xr.Dataset,
-    of: str = "B",
+    vector: str = "B",
     *,
     order: int | Sequence[int] = 2,
     points: int = 2,
@@ -53,7 +55,7 @@ def structure_function(
     ds : xarray.Dataset
         Snapshot with ``Bx By Bz``; lazy where it is, and taken block by block, each with its surroundings up to
         the longest separation.  Pairs wrap around periodic axes and stay inside the others.
-    of : str
+    vector : str
         Letter of a vector (the increment is its modulus), or the name of one variable.
     order : int or several
         1 to 6.
@@ -116,10 +118,10 @@ def structure_function(
     if plan.local and direction is not None:
         raise ArgumentError("direction is for frame='global' alone: in the local frame every pair has its own")
     dims = plan.grid.dims
-    names = list(components(ds, of)) if isinstance(of, str) and f"{of}x" in ds else [of]
-    if names == [of] and (not isinstance(of, str) or of not in ds or not set(dims) <= set(ds[of].dims)):
+    names = list(components(ds, vector)) if isinstance(vector, str) and f"{vector}x" in ds else [vector]
+    if names == [vector] and (not isinstance(vector, str) or vector not in ds or not set(dims) <= set(ds[vector].dims)):
         raise SnapshotError(
-            f"of={of!r}: a vector's letter or a variable over {dims}, of {list(ds.data_vars)}, is needed"
+            f"vector={vector!r}: a vector's letter or a variable over {dims}, of {list(ds.data_vars)}, is needed"
         )
     field = [f"B{d}" for d in plan.axes()] if frame == "local" else []
     taken = field if set(names) == set(field) else [*field, *names]

@@ -72,13 +72,13 @@ def group_sums(work: Work, fields: Sequence[Any], small: Sequence[Any], *, rank:
 
 
 def _sums_of_chunk(*arrays: np.ndarray, shape: tuple[int, ...], **options: Any) -> np.ndarray:
-    """As `_sums`, with the spatial axes kept as 1."""
+    """As `_sums`, but each spatial axis stays, with length 1, since Dask needs as many axes as there were."""
     sums = _sums(*arrays, shape=shape, **options)
     return sums.reshape(*sums.shape[:-2], *(1,) * len(shape), *sums.shape[-2:])
 
 
 def _sums(*arrays: np.ndarray, work, count, shape, counts, columns, threads: int = 1) -> np.ndarray:
-    """One block: for three axes, over leading ones; the first axis shared among threads."""
+    """Sums of one block over three spatial axes, at each place of its leading ones; threads share the first axis."""
     rank = len(shape)
     fields, small, places = arrays[:count], arrays[count:-rank], arrays[-rank:]
     lead = fields[0].shape[:-rank]
@@ -102,7 +102,7 @@ def _sums(*arrays: np.ndarray, work, count, shape, counts, columns, threads: int
 
 
 def _edges(place: np.ndarray, n: int, groups: int) -> np.ndarray:
-    """First and last cell and number of each box that a block's cells, given by their place, lie in."""
+    """The sub-volumes that the cells of a block lie in: first and last cell within the block, and number of each."""
     number = place * groups // n
     cuts = np.flatnonzero(np.diff(number)) + 1
     starts = np.concatenate([[0], cuts])

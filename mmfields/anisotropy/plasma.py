@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from mmfields._renamed import renamed
 from mmfields._types import Mass
 from mmfields.anisotropy.jackknife import group_sums
 from mmfields.conventions import (
@@ -15,6 +16,7 @@ from mmfields.conventions import (
     aligned,
     components,
     derived_units,
+    require_dataset,
     require_number,
     require_real,
     require_values,
@@ -109,7 +111,7 @@ def pressure(ds: xr.Dataset, *, ion_mass: Mass = "proton") -> xr.Dataset:
 
 
 def _margins(*arrays: np.ndarray, factor: float, kind: np.dtype) -> tuple[np.ndarray, ...]:
-    """p_par, p_perp, of a kind, and `RESULTS`, element by element in float64."""
+    """p_par and p_perp in the dtype `kind`, and `RESULTS`; all of it is computed in float64."""
     bx, by, bz, *p = (a.astype(np.float64) for a in arrays)
     square = bx**2 + by**2 + bz**2
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -167,7 +169,7 @@ def _alfven_speed(ds: xr.Dataset, names: Sequence[str], ion_mass: Any) -> dict[s
             raise SnapshotError(f"Alfven speed of {names[0]} in {b.unit} and {density} in {n.unit}: {error}") from error
         notes = {"units": "m / s"}
     elif any(stated):
-        return {}  # of one of them alone the unit is not known
+        return {}  # with the unit of only one of the two, that of the speed is not known
     speed = xr.apply_ufunc(
         _speed,
         *(require_real(ds[n]) for n in (*names, density)),
@@ -212,6 +214,7 @@ def pressure_tensor(moments: xr.Dataset, *, density: xr.DataArray, species: str,
     """
     from astropy import constants
 
+    require_dataset(moments, "moments of WarpX' reduced diagnostics or of openPMD")
     pairs = {f"P{i}{j}": f"u{i}{j}_{species}" for i in SPATIAL for j in SPATIAL if i <= j}
     if not (found := {p: name for p, name in pairs.items() if name in moments}):
         raise SnapshotError(f"no second moments {pairs['Pxx']} among {list(moments.data_vars)}")
@@ -235,15 +238,16 @@ def pressure_tensor(moments: xr.Dataset, *, density: xr.DataArray, species: str,
     return out
 
 
+@renamed(found="ds")
 @verb
 def brazil_histogram(
-    found: xr.Dataset, *, beta_par: Sequence[float] | None = None, ratio: Sequence[float] | None = None
+    ds: xr.Dataset, *, beta_par: Sequence[float] | None = None, ratio: Sequence[float] | None = None
 ) -> xr.Dataset:
     """Joint distribution of beta_par and p_perp/p_par over the cells, and the threshold curves.
 
     Parameters
     ----------
-    found : xarray.Dataset
+    ds : xarray.Dataset
         From :func:`pressure`; lazy where it is.
     beta_par, ratio : ascending edges, optional
         By default 120 bins from 0.01 to 1000 and 120 from 0.1 to 10, even in the logarithm.
@@ -261,14 +265,14 @@ def brazil_histogram(
     ArgumentError, SnapshotError
         If this is no result of :func:`pressure`, or edges are not ascending and positive.
     """
-    if missing := [n for n in ("beta_par", "Delta") if n not in found]:
+    if missing := [n for n in ("beta_par", "Delta") if n not in ds]:
         raise SnapshotError(f"{missing} are missing: give what mm.anisotropy.pressure gave")
     edges = [
         _positive("beta_par", np.geomspace(1e-2, 1e3, 121) if beta_par is None else beta_par),
         _positive("ratio", np.geomspace(0.1, 10.0, 121) if ratio is None else ratio),
     ]
-    dims = spatial_dims(found)
-    lead, arrays, _ = aligned([found["beta_par"], found["Delta"]], [], dims)
+    dims = spatial_dims(ds)
+    lead, arrays, _ = aligned([ds["beta_par"], ds["Delta"]], [], dims)
     shape = tuple(len(e) - 1 for e in edges)
     nothing = np.zeros((*arrays[0].shape[: len(lead)], 1))
     work = _Histogram(tuple(edges[0]), tuple(edges[1]))
@@ -296,7 +300,7 @@ def brazil_histogram(
             "ratio": ("ratio", middles[1], {"long_name": "p_perp / p_par", "units": "1"}),
             "beta_par_edges": ("beta_par_edge", edges[0]),
             "ratio_edges": ("ratio_edge", edges[1]),
-            **{d: found[d] for d in lead if d in found.coords},
+            **{d: ds[d] for d in lead if d in ds.coords},
         },
     )
 

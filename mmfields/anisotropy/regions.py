@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
+from mmfields._renamed import renamed
 from mmfields.anisotropy.criteria import KINDS, criterion
 from mmfields.conventions import (
     Grid,
@@ -22,6 +23,7 @@ from mmfields.provenance import verb
 DIGIT = 16
 
 
+@renamed(filling="filling_fraction")
 @verb
 def patches(
     ds: xr.Dataset,
@@ -29,7 +31,7 @@ def patches(
     *,
     threshold: float | None = None,
     quantile: float | None = None,
-    filling: float | None = None,
+    filling_fraction: float | None = None,
     smoothing: float | None = None,
     direction: str | Sequence[float] | None = None,
     largest: int = 1000,
@@ -45,7 +47,7 @@ def patches(
     kind : {"mirror", "field", "fluctuation"}
         ``mirror``: where Delta - 1/beta_perp is above the threshold, 0 by default (see :func:`pressure`).
         ``field``: where |B| is at least the threshold.  ``fluctuation``: where |dB_par|/|B|, smoothed, is.
-    threshold, quantile, filling : float, optional
+    threshold, quantile, filling_fraction : float, optional
         One of them: the value itself; the fraction of cells below it; or the fraction of cells wanted inside,
         which is met to one cell unless values are equal.
     smoothing : float, optional
@@ -73,12 +75,12 @@ def patches(
         is computed, if the field is not finite.
     """
     require_whole(largest, "largest", 1)
-    asked = {"threshold": threshold, "quantile": quantile, "filling": filling}
+    asked = {"threshold": threshold, "quantile": quantile, "filling_fraction": filling_fraction}
     score, level = criterion(ds, kind, **asked, smoothing=smoothing, direction=direction)
     own = Grid.of(ds)
     dims, grid = own.dims, _Grid(own.shape, own.spacing, own.periodic)
     lead, (array,), _ = aligned([score], [], dims)
-    strict = kind == "mirror" and quantile is None and filling is None
+    strict = kind == "mirror" and quantile is None and filling_fraction is None
     mask, label, numbers, table = per_snapshot(
         lambda one: _of_one(one, grid, level, strict, int(largest)), [array], len(lead)
     )
@@ -330,7 +332,7 @@ def _order_statistic(blocks: dict, call: Callable, grid: _Grid, level: tuple[str
     """The value with the wanted fraction of cells at or above it, exactly, in as many passes as it has digits."""
     name, fraction = level
     total = int(np.prod(grid.shape))
-    wanted = fraction * total if name == "filling" else (1.0 - fraction) * total
+    wanted = fraction * total if name == "filling_fraction" else (1.0 - fraction) * total
     state: Any = (0, int(np.rint(wanted)))
     for digit in range(8 * kind.itemsize // DIGIT):
         counts = [call(_digits)(b, state, digit) for b in blocks.values()]

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from mmfields._renamed import renamed
 from mmfields.anisotropy.jackknife import group_sums, jackknife, require_subvolumes
 from mmfields.conventions import (
     SPATIAL,
@@ -26,9 +27,10 @@ MOMENTS = {
 }
 
 
+@renamed(of="vector")
 @verb
 def longitudinal(
-    ds: xr.Dataset, of: str = "u", *, carrier: str | None = None, lags: int = 12, subvolumes: int = 3
+    ds: xr.Dataset, vector: str = "u", *, carrier: str | None = None, lags: int = 12, subvolumes: int = 3
 ) -> xr.Dataset:
     """Signed structure functions of second and third order, along the axes of the box, all pairs.
 
@@ -40,7 +42,7 @@ def longitudinal(
     ----------
     ds : xarray.Dataset
         Snapshot; lazy where it is.  Pairs wrap around periodic axes and stay inside the others.
-    of : str
+    vector : str
         Letters of the vector, ``u`` for ``ux uy uz``, ``zp`` for those of :func:`elsasser`.
     carrier : str, optional
         Letters of the vector that carries it, ``zm`` for ``zp``; by default the vector itself.
@@ -70,9 +72,12 @@ def longitudinal(
     """
     require_subvolumes(subvolumes)
     grid = Grid.of(ds)
-    names = [f"{of}{d}" for d in SPATIAL] + ([f"{carrier}{d}" for d in SPATIAL] if carrier is not None else [])
+    names = [f"{vector}{d}" for d in SPATIAL] + ([f"{carrier}{d}" for d in SPATIAL] if carrier is not None else [])
     if missing := [n for n in names if n not in ds]:
-        raise SnapshotError(f"missing {missing} among {list(ds.data_vars)}: of={of!r} stands for {of}x, {of}y, {of}z")
+        raise SnapshotError(
+            f"missing {missing} among {list(ds.data_vars)}: "
+            f"vector={vector!r} stands for {vector}x, {vector}y, {vector}z"
+        )
     if min(grid.shape) < 4:
         raise SnapshotError(f"axes of {grid.shape} cells: at least four along each are needed")
     cells = _cells(require_whole(lags, "lags", 1), min(grid.shape))
@@ -91,7 +96,7 @@ def longitudinal(
         output_dtypes=[np.float64],
         dask_gufunc_kwargs={"output_sizes": {"kind": 2, "moment": len(MOMENTS)}, "allow_rechunk": True},
     )
-    return _labelled(ds, result.transpose(*lead, "axis", "lag", "kind", "moment"), grid, cells, of, carrier)
+    return _labelled(ds, result.transpose(*lead, "axis", "lag", "kind", "moment"), grid, cells, vector, carrier)
 
 
 def _cells(lags: int, shortest: int) -> np.ndarray:
@@ -113,7 +118,7 @@ def _moments(arrays: list[Any], lead: int, grid: Grid, axis: int, n: int, groups
 
 
 def _rolled(array: Any, n: int, axis: int) -> Any:
-    """The values n cells further on, in the chunks of the array."""
+    """The array shifted by n cells, in its own chunks."""
     if not hasattr(array, "dask"):
         return np.roll(array, -n, axis)
     import dask.array as da
@@ -166,4 +171,4 @@ def _labelled(ds: xr.Dataset, found: xr.DataArray, grid: Grid, cells: np.ndarray
         out[f"rate{suffix}"] = factor * out[f"flux{suffix}"] / out["l"]
         unit = derived_units((ds[f"{of}x"], 3), (ds[grid.dims[0]], -1))
         out[f"rate{suffix}"].attrs = {**unit, "long_name": "-3/4 flux / l" + (", its standard error" if suffix else "")}
-    return out.assign_attrs(of=of, carrier=carrier if carrier is not None else of)
+    return out.assign_attrs(vector=of, carrier=carrier if carrier is not None else of)

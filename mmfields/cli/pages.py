@@ -56,11 +56,11 @@ def _drawn(ds: xr.Dataset, variable: str | None) -> tuple[str, Any]:
     )
     for name, what, draw in kinds:
         if name in ds:
-            return what, _figure_of(draw())
+            return what, draw().figure
     if {"particle", "path"} <= set(ds.dims):
         tr = ds.isel(gyroradius=0) if "gyroradius" in ds.dims else ds
-        return "orbits", _figure_of(plot.orbits(tr))
-    return "mid-planes", _figure_of(plot.slices(ds, variable=variable))
+        return "orbits", plot.orbits(tr).figure
+    return "mid-planes", plot.slices(ds, variable=variable)[0].figure
 
 
 def _coefficients(ds: xr.Dataset) -> Any:
@@ -79,11 +79,7 @@ def _spectra(ds: xr.Dataset) -> Any:
     panels = plot.base.new_axes(2, 5.6, 4.4)
     plot.spectrum(ds["power"], panels[0])
     plot.spectrum2d(ds["power2d"], panels[1])
-    return panels
-
-
-def _figure_of(drawn: Any) -> Any:
-    return (drawn.ravel()[0] if hasattr(drawn, "ravel") else drawn[0] if isinstance(drawn, list) else drawn).figure
+    return panels[0]
 
 
 @click.command("report")

@@ -19,7 +19,7 @@ from mmfields.conventions.checks import (
     require_unpacked,
     spatial_dims,
 )
-from mmfields.conventions.frames import physical
+from mmfields.conventions.frames import physical as physical
 from mmfields.conventions.grid import (
     Grid,
     axis_spacing,
@@ -30,7 +30,17 @@ from mmfields.conventions.grid import (
     require_periodic,
     spacing,
 )
-from mmfields.conventions.means import direction_of, mean, mean_direction, mean_field, require_direction, unit_vector
+from mmfields.conventions.kinds import (
+    Labelled,
+    array_of,
+    dataset_of,
+    of_array,
+    of_fields,
+    require_dataset,
+    same_kind,
+)
+from mmfields.conventions.means import direction_of, mean, mean_direction, require_direction, unit_vector
+from mmfields.conventions.means import mean_field as mean_field
 from mmfields.conventions.numbers import (
     keys_of,
     require_number,

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import ArgumentError, SnapshotError, require_number
+from mmfields.conventions import ArgumentError, SnapshotError, of_array, require_number
 from mmfields.provenance import verb
 from mmfields.transport.reading import (
     SURVIVORS,
@@ -300,6 +300,7 @@ def mean_squared_displacement(trajectories: xr.Dataset, *, pooled: bool = False)
 
 
 @verb
+@of_array("rates of single trajectories")
 def filling_fraction(rates: xr.DataArray, *, inside: float, outside: float) -> xr.Dataset:
     """Filling fraction of scattering patches from the rates of many short trajectories (Eq. 10 turned round).
 
@@ -316,7 +317,7 @@ def filling_fraction(rates: xr.DataArray, *, inside: float, outside: float) -> x
     Returns
     -------
     xarray.Dataset
-        ``f_mm`` and ``f_mm_error``; a little below 0 or above 1 where the error says so.
+        ``filling_fraction`` and ``filling_fraction_error``; a little below 0 or above 1 where the error says so.
 
     Raises
     ------
@@ -336,5 +337,8 @@ def filling_fraction(rates: xr.DataArray, *, inside: float, outside: float) -> x
     error = rates.std("particle", ddof=1) / n.where(n > 1) ** 0.5 / abs(a - b)
     notes = {"units": "1", "long_name": "filling fraction of patches"}
     return xr.Dataset(
-        {"f_mm": share.assign_attrs(notes), "f_mm_error": error.assign_attrs({**notes, "long_name": "its error"})}
+        {
+            "filling_fraction": share.assign_attrs(notes),
+            "filling_fraction_error": error.assign_attrs({**notes, "long_name": "its error"}),
+        }
     )

@@ -177,7 +177,7 @@ class LSTMDiffusion:
         notes |= {"estimator": "LSTM", **described([trajectories], "mm.estimators.LSTMDiffusion.predict", [])}
         return xr.DataArray(kappa, dims="particle", attrs=notes, name="kappa")
 
-    def save(self, path: str | os.PathLike) -> Path:
+    def save(self, path: str | os.PathLike[str]) -> Path:
         """Write weights and normalization as safetensors.
 
         Parameters
@@ -203,7 +203,7 @@ class LSTMDiffusion:
         return Path(path)
 
     @classmethod
-    def load(cls, path: str | os.PathLike | None = None) -> "LSTMDiffusion":
+    def load(cls, path: str | os.PathLike[str] | None = None) -> "LSTMDiffusion":
         """Read what :meth:`save` wrote; nothing is unpickled.
 
         Parameters

@@ -3,6 +3,7 @@
 import numpy as np
 import xarray as xr
 
+from mmfields._renamed import renamed
 from mmfields.conventions import ArgumentError, SnapshotError, require_number, require_whole
 from mmfields.estimators.classical import steps_of
 from mmfields.provenance import verb
@@ -12,13 +13,14 @@ from mmfields.transport.reading import light, own_path, untouched
 SMALLEST = 1e-6
 
 
+@renamed(f_mm="filling_fraction")
 @verb
 def two_phase(
     realizations: int,
     *,
     steps: int = 100,
     kappa: tuple[float, float] = (1.0, 100.0),
-    f_mm: tuple[float, float] = (0.0, 1.0),
+    filling_fraction: tuple[float, float] = (0.0, 1.0),
     contrast: tuple[float, float] = (1.0, 100.0),
     period: tuple[float, float] = (0.1, 10.0),
     seed: int,
@@ -36,14 +38,15 @@ def two_phase(
         Of path 1 each.
     kappa : (low, high)
         Of the whole medium [speed times length of a step].
-    f_mm, contrast, period : (low, high)
+    filling_fraction, contrast, period : (low, high)
         Filling fraction, uniform; ratio of the rates, and period over the mean free path, log-uniform.
     seed : int
 
     Returns
     -------
     xarray.Dataset
-        ``x``, ``vx`` over (``particle``, ``path``), and the labels ``kappa``, ``f_mm``, ``contrast``, ``period``.
+        ``x``, ``vx`` over (``particle``, ``path``), and the labels ``kappa``, ``filling_fraction``,
+        ``contrast``, ``period``.
 
     Raises
     ------
@@ -51,16 +54,21 @@ def two_phase(
         If a number is unusable.
     """
     count, length = require_whole(realizations, "realizations", 1), require_whole(steps, "steps", 2)
-    limits = {"kappa": (kappa, 0.5), "f_mm": (f_mm, 0.0), "contrast": (contrast, 1.0), "period": (period, 1e-6)}
+    limits = {
+        "kappa": (kappa, 0.5),
+        "filling_fraction": (filling_fraction, 0.0),
+        "contrast": (contrast, 1.0),
+        "period": (period, 1e-6),
+    }
     if bad := [name for name, (pair, _) in limits.items() if np.shape(pair) != (2,)]:
         raise ArgumentError(f"{bad}: (low, high) is needed")
     for name, ((low, high), least) in limits.items():
-        require_number(low, name, least), require_number(high, name, low, 1.0 if name == "f_mm" else np.inf)
+        require_number(low, name, least), require_number(high, name, low, 1.0 if name == "filling_fraction" else np.inf)
     random = np.random.default_rng([require_whole(seed, "seed", 0), 21])
     draws = random.random((5, count))
     ranges = zip(draws[:3], (kappa, contrast, period), strict=True)
     target, ratio, layer = (low * (high / low) ** d for d, (low, high) in ranges)
-    share = f_mm[0] + draws[3] * (f_mm[1] - f_mm[0])
+    share = filling_fraction[0] + draws[3] * (filling_fraction[1] - filling_fraction[0])
     # Eq. 10 along one dimension: 1/kappa = f nu_mm + (1-f) nu_res, of which the ratio is given
     outside = 1 / target / (share * ratio + 1 - share)
     period_length = layer * target
@@ -75,7 +83,7 @@ def two_phase(
         forward = np.where(turns, -forward, forward)
         position[:, i + 1], direction[:, i + 1] = x, forward
     dims = ("particle", "path")
-    labels = {"kappa": target, "f_mm": share, "contrast": ratio, "period": layer}
+    labels = {"kappa": target, "filling_fraction": share, "contrast": ratio, "period": layer}
     return xr.Dataset(
         {
             "x": (dims, position, {"long_name": "unwrapped position"}),

@@ -3,14 +3,12 @@
 from typing import Any
 
 import numpy as np
-import xarray as xr
 
-from mmfields.conventions import require_number, require_values, require_whole
+from mmfields.conventions import require_values, require_whole
 from mmfields.errors import ArgumentError
-from mmfields.faraday.depolarization_laws import wavelengths_of
+from mmfields.faraday.observing import LIGHT_SPEED, wavelengths_of
 
 LONGEST = 1e3  # m²: beyond every radio telescope; a larger number is probably a frequency in Hz
-LIGHT_SPEED = 299792458.0  # m/s
 # Limits [Hz] of the receivers.
 BANDS = {
     "lofar-hba": (120e6, 168e6),
@@ -21,7 +19,7 @@ BANDS = {
     "vla-c": (4e9, 8e9),
     "vla-x": (8e9, 12e9),
 }
-# Nodes of the average over a channel, and planes that are taken together in memory.
+# Nodes of the average over a channel.
 NODES = 16
 
 
@@ -55,18 +53,6 @@ def asked_wavelengths(given: Any) -> np.ndarray:
     """Wavelengths squared [m²] of a band's name, a quantity, an array with units, or numbers."""
     if isinstance(given, str):
         return band_channels(given)
-    if not isinstance(given, xr.DataArray) and hasattr(given, "unit"):
-        if given.unit.is_equivalent("Hz"):
-            hertz = require_values(np.atleast_1d(given.to_value("Hz")), "wavelength_sq")
-            if (hertz <= 0).any():
-                raise ArgumentError(f"wavelength_sq={hertz.min():g} Hz: frequencies are above 0")
-            return asked_wavelengths((LIGHT_SPEED / hertz) ** 2)
-        try:
-            given = given.to_value("m2")
-        except ValueError as error:  # astropy's unit errors are among them
-            raise ArgumentError(
-                f"wavelength_sq is in {given.unit}, neither an area such as m2 nor a frequency such as MHz"
-            ) from error
     waves = require_values(np.atleast_1d(wavelengths_of(given)), "wavelength_sq")
     if (waves <= 0).any():
         raise ArgumentError(f"wavelength_sq={waves.min():g}: wavelengths squared [m²] are above 0")
@@ -78,11 +64,9 @@ def asked_wavelengths(given: Any) -> np.ndarray:
     return waves
 
 
-def channels_of(waves: np.ndarray, width: float | None, *, exact: bool) -> tuple[np.ndarray, np.ndarray]:
+def channels_of(waves: np.ndarray, width: np.ndarray | None, *, exact: bool) -> tuple[np.ndarray, np.ndarray]:
     """Wavelengths squared at which P is computed, and the weights of a channel's; one where the average is exact."""
-    if width is not None and (waves - require_number(width, "channel_width", 0.0) / 2 <= 0).any():
-        raise ArgumentError(f"channel_width={width:g}: half of it reaches below 0 from {waves.min():g} m²")
     if width is None or exact:
         return waves, np.ones(1)
     nodes, weights = np.polynomial.legendre.leggauss(NODES)
-    return (waves[:, None] + width / 2 * nodes).ravel(), weights / 2
+    return (waves[:, None] + width[:, None] / 2 * nodes).ravel(), weights / 2

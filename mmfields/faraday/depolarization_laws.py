@@ -4,11 +4,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import xarray as xr
 
 from mmfields._types import Numbers
-from mmfields.conventions import ArgumentError, SnapshotError, require_number, require_plain, require_plain_data
-from mmfields.faraday.units import number_in, require_angle
+from mmfields.conventions import ArgumentError, require_number
+from mmfields.faraday.observing import plain_numbers, wavelengths_of
+from mmfields.faraday.units import require_angle
 
 
 def burn_slab(wavelength_sq: Numbers, depth: float, *, p0: float = 1.0, angle: float = 0.0) -> np.ndarray:
@@ -17,7 +17,7 @@ def burn_slab(wavelength_sq: Numbers, depth: float, *, p0: float = 1.0, angle: f
     Parameters
     ----------
     wavelength_sq : array
-        λ² [m²].
+        λ² [m²]; or an astropy Quantity, or a DataArray with units, of λ² or of frequencies.
     depth : float
         R, the depth of the whole slab [rad/m²]; the mean slope of the angle is R/2.
     p0, angle : float
@@ -49,7 +49,7 @@ def external_dispersion(
     Parameters
     ----------
     wavelength_sq : array
-        λ² [m²].
+        λ² [m²]; or an astropy Quantity, or a DataArray with units, of λ² or of frequencies.
     depth, sigma : float
         Mean and scatter of the screen's rotation measure [rad/m²].
     p0, angle : float
@@ -80,7 +80,7 @@ def internal_dispersion(
     Parameters
     ----------
     wavelength_sq : array
-        λ² [m²].
+        λ² [m²]; or an astropy Quantity, or a DataArray with units, of λ² or of frequencies.
     depth, sigma : float
         Depth of the whole slab, and its scatter [rad/m²]; without scatter this is :func:`burn_slab`.
     p0, angle : float
@@ -118,35 +118,10 @@ def _checked(
 
 
 def _one(value: Any, name: str) -> float:
-    number = _plain(value, name, "rad/m2")
+    number = plain_numbers(value, name, "rad/m2")
     if number.ndim:
         raise ArgumentError(f"{name} has the shape {number.shape}: one number in rad/m2 is needed")
     return float(number)
-
-
-def _plain(given: Any, name: str, unit: str) -> np.ndarray:
-    """Numbers that carry no unit, be it astropy's or pint's."""
-    if not isinstance(given, xr.DataArray) and getattr(given, "units", None) is not None:
-        raise ArgumentError(f"{name} is a quantity in {given.units}: plain numbers in {unit} are needed")
-    return require_plain(given, name, unit)
-
-
-def wavelengths_of(given: Any) -> np.ndarray:
-    """Wavelengths squared in m², of numbers, or of a DataArray that may state another unit of area.
-
-    Raises
-    ------
-    ArgumentError, SnapshotError
-        If they are not finite, below 0, or no areas.
-    """
-    if isinstance(given, xr.DataArray):
-        require_plain_data(given)
-        if given.attrs.get("units", "1") not in ("1", ""):
-            given = given.values * number_in(f"1 {given.attrs['units']}", "wavelength_sq", "m2", error=SnapshotError)
-    wave = _plain(given, "wavelength_sq", "m2")
-    if (wave < 0).any():
-        raise ArgumentError(f"wavelength_sq={wave.min():g}: wavelengths squared [m²] are not below 0")
-    return wave
 
 
 LAWS: dict[str, tuple[Callable[..., np.ndarray], tuple[str, ...]]] = {

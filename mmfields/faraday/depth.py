@@ -94,7 +94,7 @@ def _sum_columns(columns: Columns) -> Any:
     rank = 1 + len(columns.dims)
     fields, direction = needed(columns)
     arrays = [*fields, *([] if columns.density is None else [columns.density])]
-    options = {"columns": (direction, columns.shifts), "dense": columns.density is not None}
+    options: dict[str, Any] = {"columns": (direction, columns.shifts), "dense": columns.density is not None}
 
     def column(*own: Any) -> Any:
         if any(hasattr(a, "dask") for a in own):
@@ -106,7 +106,7 @@ def _sum_columns(columns: Columns) -> Any:
 
 
 def _lazy(own: Sequence[Any], columns: Columns, options: dict[str, Any]) -> Any:
-    """Chunk by chunk."""
+    """Depth of columns that lie in several chunks: each chunk is summed, and then the sums."""
     import dask.array as da
 
     rank = 1 + len(columns.dims)
@@ -150,7 +150,7 @@ def _column_sums(*arrays: np.ndarray, columns: tuple, dense: bool, threads: int 
         seen = [towards(fields, direction), *number]
     shape = seen[0].shape[1:]
     upright = [np.moveaxis(s, 0, -1) for s in seen]
-    along = all(s.flags.c_contiguous for s in upright)  # columns in one piece would be slow to turn
+    along = all(s.flags.c_contiguous for s in upright)  # to transpose columns that lie in one piece would be slow
     if along:
         seen, add = [s.reshape(-1, len(places)) for s in upright], add_along
     else:

@@ -7,17 +7,24 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from mmfields._renamed import renamed
 from mmfields._types import Number
-from mmfields.conventions import ArgumentError, SnapshotError, axis_spacing, require_number
-from mmfields.faraday.bands import LIGHT_SPEED
-from mmfields.faraday.depolarization_laws import wavelengths_of
+from mmfields.conventions import ArgumentError, SnapshotError, axis_spacing, of_array, require_number
 from mmfields.faraday.line_of_sight import require_finite, require_kind, require_map
+from mmfields.faraday.observing import LIGHT_SPEED, pixel_at, wavelengths_of
 from mmfields.faraday.units import number_in
 from mmfields.io._paths import folder as local_folder
 
 
+@renamed(folder="out")
+@of_array("a map of mm.faraday.rotation_measure, or P of mm.faraday.polarization,")
 def write_fits(
-    data: xr.DataArray, folder: str | os.PathLike, *, pixel: Number, overwrite: bool = False
+    data: xr.DataArray,
+    out: str | os.PathLike[str],
+    *,
+    pixel: Number | None = None,
+    distance: Number | None = None,
+    overwrite: bool = False,
 ) -> dict[str, Path]:
     """Write a map as ``RM.fits``, or polarization as the cubes ``Q.fits``, ``U.fits`` and ``frequencies.txt`` [Hz].
 
@@ -28,10 +35,12 @@ def write_fits(
     ----------
     data : xarray.DataArray
         From :func:`rotation_measure` or :func:`polarization`, without ``time``, with its attrs; computed here.
-    folder : path
+    out : path
         Made where it is not there.
-    pixel : astropy Quantity
+    pixel : astropy Quantity, optional
         Angle that a cell of the map's first axis covers.
+    distance : astropy Quantity, optional
+        Angular-diameter distance of the source, from which that angle follows where the map's unit of length is known.
     overwrite : bool
 
     Returns
@@ -42,7 +51,8 @@ def write_fits(
     Raises
     ------
     ArgumentError, SnapshotError
-        If the data are neither, the pixel is no angle, or a file is there and is not to be overwritten.
+        If the data are neither, both or none of pixel and distance are given, the pixel is no angle, or a file is there
+        and is not to be overwritten.
     """
     from astropy.io import fits
 
@@ -51,7 +61,12 @@ def write_fits(
     dims = [str(d) for d in data.dims if d in ("x", "y", "z")]
     if len(dims) != 2 or data.ndim != 2 + cube:
         raise SnapshotError(f"a map, with or without wavelength_sq, is needed; this has dims {data.dims}")
-    size = number_in(pixel, "pixel", "deg", 0.0)
+    if (pixel is None) == (distance is None):
+        raise ArgumentError(f"pixel={pixel}, distance={distance}: one of the two is needed, an angle or how far it is")
+    if pixel is None:
+        size = pixel_at(distance, data, dims[0], axis_spacing(data, dims[0]))
+    else:
+        size = number_in(pixel, "pixel", "deg", 0.0)
     if size == 0:
         raise ArgumentError(f"pixel={pixel}: an angle above 0 is needed")
     up, left = str(data.attrs.get("north", "")), str(data.attrs.get("east", ""))
@@ -78,16 +93,16 @@ def write_fits(
         header["CDELT3"] = step or 1.0  # of a single channel no width is known, and 0 is not allowed
         header["BUNIT"] = "1"
         tables = {"Q": values.real, "U": values.imag}
-        written["frequencies"] = local_folder(folder) / "frequencies.txt"
+        written["frequencies"] = local_folder(out) / "frequencies.txt"
     else:
         header["BUNIT"] = "rad/m2"
         tables = {"RM": values}
-    folder = local_folder(folder)
+    out = local_folder(out)
     for name in tables:
-        written[name] = folder / f"{name}.fits"
+        written[name] = out / f"{name}.fits"
     if not overwrite and (there := [str(p) for p in written.values() if p.exists()]):
         raise SnapshotError(f"{there} are there already: give overwrite=True, or another folder")
-    folder.mkdir(parents=True, exist_ok=True)
+    out.mkdir(parents=True, exist_ok=True)
     for name, table in tables.items():
         fits.PrimaryHDU(np.asarray(table, np.float32), header).writeto(written[name], overwrite=overwrite)
     if cube:
@@ -95,6 +110,7 @@ def write_fits(
     return written
 
 
+@of_array("P of mm.faraday.polarization, complex Q + iU,")
 def rm_synthesis(pol: xr.DataArray, *, noise: float) -> dict[str, Any]:
     """Rotation-measure synthesis of one line of sight by RM-Tools.
 

@@ -6,20 +6,22 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import ArgumentError, SnapshotError, require_number
-from mmfields.faraday.depolarization_laws import LAWS, wavelengths_of
+from mmfields.conventions import ArgumentError, SnapshotError, of_array, require_number
+from mmfields.faraday.depolarization_laws import LAWS
 from mmfields.faraday.line_of_sight import require_kind
+from mmfields.faraday.observing import wavelengths_of
 from mmfields.provenance import verb
 
 # An error reaches as far as χ² stays within the square of this number of its minimum.
 MOST_ERRORS = 3
-# So many of the best points of the grid are searched for peaks from which fits start.
+# Fits start from peaks among so many of the best points of the grid.
 MOST_PLACES = 300
-# Scatter of an angle of which nothing is known.
+# Standard deviation of an angle that may be anything from -π/2 to π/2.
 NO_ANGLE = np.pi / np.sqrt(12)
 
 
 @verb
+@of_array("P of mm.faraday.polarization, complex Q + iU,")
 def fit(pol: xr.DataArray, law: Literal["burn", "external", "internal"], *, error: float | None = None) -> xr.Dataset:
     """Fit a law of depolarization to P(λ²) of one line of sight, in Q and U together.
 
@@ -118,7 +120,7 @@ def _one_line(pol: Any, law: str, error: float | None) -> tuple[np.ndarray, np.n
 
 @dataclass(frozen=True)
 class _Grid:
-    """Depths and spreads, each with the amplitude that suits it best.
+    """Grid of depths and spreads, and at each of its points the amplitude that fits best.
 
     Parameters
     ----------
@@ -158,7 +160,7 @@ class _Grid:
 
 
 def _grid(waves: np.ndarray, values: np.ndarray, law: str) -> _Grid:
-    """Depths up to those that neighbouring wavelengths cannot tell from smaller ones, and spreads."""
+    """Depths and spreads to try; larger depths look like smaller ones at the wavelengths that there are."""
     function, names = LAWS[law]
     most = np.pi / (2 * float(np.diff(np.sort(waves)).max())) * (1 if law == "external" else 2)
     depths = np.linspace(-most, most, 1 + 2 * max(200, int(4 * most * np.ptp(waves))))
@@ -209,10 +211,10 @@ def _errors(best: Any, grid: _Grid, variance: float) -> np.ndarray:
 
 
 def _significance(gain: float, best: Any) -> float:
-    """Standard deviations to which noise alone has no peak that lowers χ² so much at any of its depths."""
+    """Significance in standard deviations of a peak that lowers χ² by `gain`, where noise may peak at any depth."""
     from scipy.stats import norm
 
-    trials = len(best.fun)  # two for each wavelength, and of them about half are independent
+    trials = len(best.fun)  # Q and U at each wavelength; about half of the depths are independent
     chance = -np.expm1(trials * np.log1p(-np.exp(-max(gain, 1e-9) / 2)))
     sure = float(norm.isf(chance / 2))
     return sure if sure < MOST_ERRORS else np.inf

@@ -267,7 +267,7 @@ def positive(density: np.ndarray, name: str = "the density") -> np.ndarray:
     SnapshotError
         If one of them is negative.
     """
-    if density.size and (least := float(np.fmin.reduce(density, axis=None))) < 0:  # also beside NaN
+    if density.size and (least := float(np.fmin.reduce(density, axis=None))) < 0:  # fmin passes over NaN
         raise SnapshotError(f"{name} is {least:g} in a cell: no number below 0 is a density")
     return density
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
 
-from mmfields._types import Density, Numbers, UnitLike
-from mmfields.conventions import axis_spacing, require_number, require_whole
+from mmfields._types import Density, Number, Numbers, UnitLike
+from mmfields.conventions import axis_spacing, of_array, require_number, require_whole
 from mmfields.errors import ArgumentError, SnapshotError
 from mmfields.faraday.bands import asked_wavelengths, channels_of
 from mmfields.faraday.depth import rotation_measure
@@ -20,6 +20,7 @@ from mmfields.faraday.line_of_sight import (
     require_kind,
     sight_of,
 )
+from mmfields.faraday.observing import channel_widths, length_on_sky
 from mmfields.faraday.units import require_angle
 from mmfields.provenance import verb
 
@@ -37,8 +38,9 @@ def polarization(
     angle: float = 0.0,
     index: float = 2.5,
     cosmic_rays: str | None = None,
-    beam: float | None = None,
-    channel_width: float | None = None,
+    beam: Number | None = None,
+    distance: Number | None = None,
+    channel_width: Number | None = None,
     noise: float | None = None,
     seed: int = 0,
     density: Density | None = None,
@@ -70,11 +72,15 @@ def polarization(
         Of the cosmic-ray electrons' spectrum, p.
     cosmic_rays : str, optional
         Variable with n_CR; uniform by default.
-    beam : float, optional
-        Full width at half maximum of a Gaussian beam, in the map's length unit: P is averaged, never angles.
-    channel_width : float, optional
-        Full width of the channels in λ² [m²], over which P is averaged: of a ``background`` exactly, by
-        sinc(RM Δλ²), else by quadrature; what turns too far for it within a channel is refused.
+    beam : float or astropy Quantity, optional
+        Full width at half maximum of a Gaussian beam, in the map's length unit, as a length, or as an angle with
+        `distance`: P is averaged, never angles.
+    distance : astropy Quantity, optional
+        Angular-diameter distance of the source, for a beam in an angle.
+    channel_width : float or astropy Quantity, optional
+        Full width of the channels in λ² [m²], or as a Quantity in frequency, over which P is averaged: of a
+        ``background`` exactly, by sinc(RM Δλ²), else by quadrature; what turns too far for it within a channel is
+        refused.
     noise : float, optional
         Standard deviation of the noise added to Q and to U.
     seed : int
@@ -101,22 +107,30 @@ def polarization(
     require_number(p0, "p0", 0.0, 1.0)
     if cosmic_rays is not None and (emission != "snapshot" or cosmic_rays not in ds):
         raise SnapshotError(f"cosmic_rays={cosmic_rays!r}: a variable of the snapshot, with emission='snapshot'")
-    sampled, weights = channels_of(waves, channel_width, exact=emission == "background")
-    units = {"density": density, "field_unit": field_unit, "length_unit": length_unit, "redshift": redshift}
+    width = None if channel_width is None else channel_widths(channel_width, waves)
+    beam = length_on_sky(beam, "beam", ds, length_unit, distance)
+    sampled, weights = channels_of(waves, width, exact=emission == "background")
+    units: dict[str, Any] = {
+        "density": density,
+        "field_unit": field_unit,
+        "length_unit": length_unit,
+        "redshift": redshift,
+    }
     if emission == "background":
         rm = rotation_measure(ds, los, **units)
         result = xr.apply_ufunc(
             _rotate_behind_screen,
             rm,
             output_core_dims=[["sample"]],
-            kwargs={"waves": sampled, "width": channel_width or 0.0},
+            kwargs={"waves": sampled, "width": 0.0 if width is None else width},
             dask="parallelized",
             output_dtypes=[np.complex128],
             dask_gufunc_kwargs={"output_sizes": {"sample": len(sampled)}},
         ).transpose("sample", ...)
     else:
         columns = columns_of(ds, los, more=[cosmic_rays] if cosmic_rays else [], **units)
-        result = map_of(ds, columns, emitted(columns, sampled, emission, index, channel_width or 0.0), extra=["sample"])
+        widest = 0.0 if width is None else float(width.max())
+        result = map_of(ds, columns, emitted(columns, sampled, emission, index, widest), extra=["sample"])
         result = result.transpose("sample", ...)
     values = xr.apply_ufunc(
         _average,
@@ -136,10 +150,10 @@ def polarization(
     return values.assign_attrs({**notes, "emission": emission, "redshift": float(redshift)})
 
 
-def _rotate_behind_screen(rm: np.ndarray, *, waves: np.ndarray, width: float) -> np.ndarray:
+def _rotate_behind_screen(rm: np.ndarray, *, waves: np.ndarray, width: np.ndarray | float) -> np.ndarray:
     """Rotated by a screen, and averaged over channels of this width in λ²."""
     turned = np.exp(2j * rm[..., None] * waves)
-    return turned * np.sinc(rm[..., None] * width / np.pi) if width else turned
+    return turned * np.sinc(rm[..., None] * width / np.pi) if np.any(width) else turned
 
 
 def _average(samples: np.ndarray, *, weights: np.ndarray, factor: complex) -> np.ndarray:
@@ -200,6 +214,7 @@ def _blur(array: np.ndarray, *, sigmas: Sequence[float]) -> np.ndarray:
 
 
 @verb
+@of_array("P of mm.faraday.polarization, complex Q + iU,")
 def depolarization(pol: xr.DataArray, *, patches: int = 4) -> xr.Dataset:
     """How much of the polarization is left, and how far the angles scatter, against λ².
 

@@ -1,10 +1,11 @@
 """From the box to the cluster: the rotation measure of many boxes in a row."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
 
+from mmfields._renamed import renamed
 from mmfields._types import Density, UnitLike
 from mmfields.conventions import require_number, require_periodic, require_whole, spacing, spatial_dims
 from mmfields.errors import ArgumentError, SnapshotError
@@ -13,6 +14,7 @@ from mmfields.faraday.line_of_sight import require_finite
 from mmfields.provenance import verb
 
 
+@renamed(filling="filling_fraction")
 @verb
 def stack(
     ds: xr.Dataset,
@@ -21,7 +23,7 @@ def stack(
     seed: int = 0,
     orientations: int = 12,
     shifts: Literal["independent"] = "independent",
-    filling: float = 1.0,
+    filling_fraction: float = 1.0,
     density: Density | None = None,
     field_unit: UnitLike | None = None,
     length_unit: UnitLike | None = None,
@@ -48,7 +50,7 @@ def stack(
     orientations : int
         Directions, isotropic.
     shifts : {"independent"}
-    filling : float
+    filling_fraction : float
         Fraction f_mm of the copies that the field fills; the others rotate nothing.
     density, field_unit, length_unit, redshift
         As :func:`rotation_measure`.
@@ -69,7 +71,7 @@ def stack(
             f"shifts={shifts!r}: copies that are alike add up to N² times the variance of one, not N: 'independent'"
         )
     count, seed = require_whole(boxes, "boxes", 1), require_whole(seed, "seed", 0)
-    require_number(filling, "filling", 0.0, 1.0)
+    require_number(filling_fraction, "filling_fraction", 0.0, 1.0)
     dims, widths = spatial_dims(ds), spacing(ds)
     sizes = {(ds.sizes[d], round(widths[d] / min(widths.values()), 6)) for d in dims}
     if len(dims) != 3 or len(sizes) > 1:
@@ -77,7 +79,12 @@ def stack(
     require_periodic(ds, "a stack of shifted boxes")
     random = np.random.default_rng([seed, 8])
     arrows = random.normal(size=(require_whole(orientations, "orientations", 1), 3))
-    options = {"density": density, "field_unit": field_unit, "length_unit": length_unit, "redshift": redshift}
+    options: dict[str, Any] = {
+        "density": density,
+        "field_unit": field_unit,
+        "length_unit": length_unit,
+        "redshift": redshift,
+    }
     arrows /= np.linalg.norm(arrows, axis=1)[:, None]
     maps = [rotation_measure(ds, tuple(a), **options) for a in arrows]
     model = rotation_measure(ds, "z", **options)
@@ -89,7 +96,7 @@ def stack(
         *flat,
         input_core_dims=[own] * len(flat),
         output_core_dims=[own],
-        kwargs={"boxes": count, "seed": seed, "filling": float(filling), "parts": abs(arrows).max(axis=1)},
+        kwargs={"boxes": count, "seed": seed, "filling": float(filling_fraction), "parts": abs(arrows).max(axis=1)},
         vectorize=True,
         dask="parallelized",
         output_dtypes=[np.float64],
@@ -100,13 +107,13 @@ def stack(
         "boxes": count,
         "orientations": len(maps),
         "line_of_sight": "many",
-        "filling": float(filling),
+        "filling_fraction": float(filling_fraction),
     }
     return model.copy(data=total.transpose(*model.dims).data).assign_attrs(notes)
 
 
 def _add_maps(*maps: np.ndarray, boxes: int, seed: int, filling: float, parts: np.ndarray) -> np.ndarray:
-    """Maps chosen, mirrored, seen from behind and moved at random, added up; `parts` of their path are a box."""
+    """Sum of maps that are chosen, mirrored, seen from behind and shifted at random; a box is `parts` of their path."""
     for one in maps:
         require_finite(one, "a rotation measure", "every pixel of the stack would come to hold one of them")
     means = [one.mean() for one in maps]

@@ -8,8 +8,9 @@ import numpy as np
 import xarray as xr
 
 from mmfields import spectra
+from mmfields._renamed import renamed
 from mmfields._types import Density, Number, Numbers
-from mmfields.conventions import components, require_number, require_whole, spacing, spatial_dims, unit_attrs
+from mmfields.conventions import components, of_array, require_number, require_whole, spacing, spatial_dims, unit_attrs
 from mmfields.errors import ArgumentError, SnapshotError
 from mmfields.faraday.depth import rotation_measure
 from mmfields.faraday.line_of_sight import RM_CONSTANT, columns_of, require_map
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 
 @verb
+@of_array("a map of mm.faraday.rotation_measure")
 def statistics(rm: xr.DataArray, *, bins: int = 60) -> xr.Dataset:
     """Scatter, distribution and structure function of a rotation-measure map.
 
@@ -146,7 +148,7 @@ def _statistics(rm: np.ndarray, *, bins: int, lags: _Lags) -> tuple[np.ndarray, 
     values = rm[there].astype(np.float64)
     mean = values.mean()
     largest = float(abs(values - mean).max())
-    if largest <= 1e-13 * float(abs(values).max()):  # nothing but rounding
+    if largest <= 1e-13 * float(abs(values).max()):  # a constant map, but for rounding
         return np.array([mean, 0.0, np.nan, np.nan, number]), np.full(bins, np.nan), np.zeros(lags.number)
     rest = np.where(there, rm - mean, 0.0) / largest
     sigma = np.sqrt((rest**2).sum() / number)
@@ -169,6 +171,7 @@ def _structure(rest: np.ndarray, there: np.ndarray, lags: _Lags) -> np.ndarray:
     return lags.averaged(np.maximum(mean, 0.0), np.where(known, lags.pairs(), 0.0))
 
 
+@renamed(filling="filling_fraction")
 @verb
 def random_walk(
     *,
@@ -177,7 +180,7 @@ def random_walk(
     integral_scale: Number,
     length: Number,
     of: Literal["vector", "component"] = "vector",
-    filling: float = 1.0,
+    filling_fraction: float = 1.0,
     redshift: float = 0.0,
 ) -> float:
     """Scatter of RM behind many field reversals, a random walk.
@@ -192,7 +195,7 @@ def random_walk(
         Electron density, rms field, ∫⟨B(0)·B(r)⟩dr/B² from 0 to infinity, and the path.
     of : {"vector", "component"}
         What field and scale are those of: all of B, or its component along the line of sight.
-    filling : float
+    filling_fraction : float
         Fraction f_mm of the path that the field fills: σ goes with its root.
     redshift : float
 
@@ -215,13 +218,13 @@ def random_walk(
             (length, "length", "pc"),
         )
     )
-    require_number(filling, "filling", 0.0, 1.0)
+    require_number(filling_fraction, "filling_fraction", 0.0, 1.0)
     if of not in ("vector", "component"):
         raise ArgumentError(f"of={of!r}: 'vector' or 'component' is needed")
     path *= 1 if of == "vector" else 2
     if path < 5 * scale:
         raise ArgumentError(f"a path of {path:g} pc is no random walk of scales of {scale:g} pc: it needs many of them")
-    return RM_CONSTANT * n * b * float(np.sqrt(path * scale * filling)) * redshift_factor(redshift)
+    return RM_CONSTANT * n * b * float(np.sqrt(path * scale * filling_fraction)) * redshift_factor(redshift)
 
 
 @verb
@@ -261,7 +264,7 @@ def compare_to_random_walk(ds: xr.Dataset, los: str | Sequence[float] = "z", **g
     if columns.density is not None:
         number = xr.DataArray(columns.density, dims=[*columns.lead, *dims])
         dense = np.sqrt((number.astype(float) ** 2).mean(dims, skipna=False))
-    # a cell of B = n = 1 is `depth` deep, and `path` long
+    # a cell with B = n = 1 has this `depth`, and the path through it this length
     path = spacing(ds)[columns.sight.axis] / abs(columns.sight.along(columns.sight.axis))
     length = path * ds.sizes[columns.sight.axis]
     law = columns.depth / path * dense * strength * np.sqrt(length * scale)
@@ -316,6 +319,7 @@ def beta_model(radius: Numbers, *, central: Number, core: Number, beta: float = 
     return n0 * (1 + (r.value / size) ** 2) ** (-1.5 * beta)
 
 
+@renamed(filling="filling_fraction")
 @verb
 def expected_angles(
     *,
@@ -325,7 +329,7 @@ def expected_angles(
     length: Number,
     of: str = "vector",
     bands: Sequence[str] = ("lofar-hba", "meerkat-l", "vla-l", "vla-s", "vla-c", "vla-x"),
-    filling: float = 1.0,
+    filling_fraction: float = 1.0,
     relative_error: float = 0.0,
     redshift: float = 0.0,
 ) -> xr.Dataset:
@@ -333,7 +337,7 @@ def expected_angles(
 
     Parameters
     ----------
-    density, field, integral_scale, length, of, filling, redshift
+    density, field, integral_scale, length, of, filling_fraction, redshift
         As :func:`random_walk`.  A profile of density (an array, as of :func:`beta_model`) stands for equal parts
         of the path.
     bands : sequence of str
@@ -352,7 +356,8 @@ def expected_angles(
     ArgumentError
         As :func:`random_walk`, or if there is no such band.
     """
-    from mmfields.faraday.bands import BANDS, LIGHT_SPEED
+    from mmfields.faraday.bands import BANDS
+    from mmfields.faraday.observing import LIGHT_SPEED
 
     require_number(relative_error, "relative_error", 0.0)
     if isinstance(bands, str) or not bands or (bad := [b for b in bands if b not in BANDS]):
@@ -362,7 +367,13 @@ def expected_angles(
     if not (parts.value >= 0).all():
         raise ArgumentError(f"density={density}: no number below 0 is an electron density")
     mean_square = np.sqrt((parts**2).mean())
-    options = {"field": field, "integral_scale": integral_scale, "length": length, "of": of, "filling": filling}
+    options: dict[str, Any] = {
+        "field": field,
+        "integral_scale": integral_scale,
+        "length": length,
+        "of": of,
+        "filling_fraction": filling_fraction,
+    }
     sigma = random_walk(density=mean_square, redshift=redshift, **options)
     frequency = np.array([BANDS[b] for b in bands])
     wave = (LIGHT_SPEED / frequency) ** 2

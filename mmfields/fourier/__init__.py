@@ -15,6 +15,7 @@ from mmfields.conventions import (
     derived_units,
     mean_direction,
     require_periodic,
+    same_kind,
     spatial_dims,
     widened,
 )
@@ -50,13 +51,14 @@ SEARCHED = 1 << 24
 
 
 @verb
+@same_kind
 def filter(ds: xr.Dataset, transfer: Transfer, *, direction: str | Sequence[float] | None = None) -> xr.Dataset:
     """Filter every field of a periodic snapshot; ``filter(ds, g) + filter(ds, ~g) == ds`` to rounding.
 
     Parameters
     ----------
-    ds : xarray.Dataset
-        Snapshot, of any size where it is chunked.
+    ds : xarray.Dataset or DataArray
+        Snapshot, or one field with its boundaries in its attrs; of any size where it is chunked.
     transfer : Transfer
         From :func:`band`, :func:`low_pass`, :func:`high_pass`, or a function of your own wrapped in
         :class:`Transfer`.
@@ -65,9 +67,9 @@ def filter(ds: xr.Dataset, transfer: Transfer, *, direction: str | Sequence[floa
 
     Returns
     -------
-    xarray.Dataset
-        Of the same variables, dtypes (whole numbers, and true and false as 1 and 0, become float64), chunks,
-        coordinates and attrs, with ``filter`` recorded; lazy where `ds` is.  Of complex fields both parts are
+    xarray.Dataset or DataArray
+        As `ds` is: of the same variables, dtypes (whole numbers, and true and false as 1 and 0, become float64),
+        chunks, coordinates and attrs, with ``filter`` recorded; lazy where `ds` is.  Of complex fields both parts are
         filtered.  The mean stays with the transfer function whose value at
         k = 0 is 1.  Where the mean field changes with ``time``, so does its direction, and a field without
         ``time`` gains it.

@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import ArgumentError, SnapshotError, as_real, boundaries, mean, spatial_dims
+from mmfields.conventions import ArgumentError, SnapshotError, as_real, boundaries, mean, same_kind, spatial_dims
 from mmfields.fourier.levels import finite
 from mmfields.provenance import verb
 
@@ -13,6 +13,7 @@ WINDOWS = ("hann", "tukey")
 
 
 @verb
+@same_kind
 def taper(
     ds: xr.Dataset, window: Literal["hann", "tukey"] = "hann", *, alpha: float = 0.25, detrend: str | None = "constant"
 ) -> xr.Dataset:
@@ -25,8 +26,8 @@ def taper(
 
     Parameters
     ----------
-    ds : xarray.Dataset
-        Snapshot with at least one open axis.
+    ds : xarray.Dataset or DataArray
+        Snapshot, or one field with its boundaries in its attrs, with at least one open axis.
     window : {"hann", "tukey"}
         ``tukey``: flat but for a part `alpha` of each axis.
     alpha : float
@@ -36,8 +37,8 @@ def taper(
 
     Returns
     -------
-    xarray.Dataset
-        Tapered, its open axes marked periodic and named in ``attrs["tapered"]``; lazy where `ds` is.
+    xarray.Dataset or DataArray
+        As `ds` is, tapered, its open axes marked periodic and named in ``attrs["tapered"]``; lazy where `ds` is.
 
     Raises
     ------

@@ -38,7 +38,7 @@ EDGES = (
     *("{d}_interface", "{d}_interfaces", "{d}_vertex", "{d}_vertices", "{d}b", "{d}_b", "{d}_bnds", "{d}_u"),
 )
 TIMES = ("time", "t", "times", "current_time", "simulation_time", "sim_time")
-# Axes that are not straight, and how attrs say so.
+# Names of curvilinear axes, and of the attrs that state such coordinates.
 CURVED = {"r", "radius", "theta", "phi", "azimuth", "colatitude", "lon", "lat", "longitude", "latitude"}
 CURVED_SYSTEMS = re.compile(r"spher|cylind|polar|schwarzschild|kerr|thetamode", re.IGNORECASE)
 SYSTEMS = {"geometry", "coordinates", "coordinate_system", "coord_system", "metric", "simulation_metric"}
@@ -93,7 +93,7 @@ def is_time(dim: Hashable, attrs: Mapping[Any, Any]) -> bool:
 
 
 def is_curved(dim: Hashable, attrs: Mapping[Any, Any]) -> bool:
-    """Whether a dim, by its name or by a unit of angles, is an axis that is not straight."""
+    """Whether a dim is a curvilinear axis, judging by its name or by a unit of angle."""
     stated = str(attrs.get("units", attrs.get("unit", ""))).lower()
     return stated.startswith(("deg", "rad")) or (_bare(dim) in CURVED and "axis" not in attrs)
 

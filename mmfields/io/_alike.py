@@ -10,15 +10,15 @@ import numpy as np
 from mmfields._compat import read_at
 from mmfields.io._lazy import RawBlocks, Region, Source
 
-# File of a first output: the one of another that stands for it, and how many bytes further on its numbers lie.
+# By file of the first output: the matching file of another one, and by how many bytes its numbers are shifted.
 Moves = Mapping[str, tuple[str, int]]
 
 
 @dataclass(frozen=True)
 class AlikeStack:
-    """A source of one output, and of others that differ from it in their numbers alone, along a new first dim (time).
+    """One output and others that differ from it in their numbers alone, as one source along a new first dim (time).
 
-    So that a series of many files takes no more than their names.
+    A series of many files then needs nothing but their names.
     """
 
     source: Source
@@ -40,7 +40,7 @@ class AlikeStack:
 
 
 def in_file(source: Any, moves: Moves) -> Any:
-    """A source of other files, in which everything lies where it does in the old ones but for a shift."""
+    """The same source for other files, which have the layout of the old ones but for a shift in bytes."""
     if isinstance(source, str):
         return moves[source][0] if source in moves else source
     if isinstance(source, tuple):
@@ -58,7 +58,7 @@ def in_file(source: Any, moves: Moves) -> Any:
 
 
 def pieces_of(path: str, ranges: Iterable[tuple[int, int]]) -> tuple[int, list[bytes]]:
-    """Size of a file, and what lies in parts of it, each begun at an offset and so many bytes long."""
+    """Size of a file, and the bytes of some of its parts, each given by offset and length."""
     with open(path, "rb", buffering=0) as file:
         descriptor = file.fileno()
         return os.fstat(descriptor).st_size, [read_at(descriptor, count, begin) for begin, count in ranges]

@@ -19,16 +19,16 @@ Stamps = Callable[["h5py.File"], Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Outline:
-    """A file without the numbers of its datasets: where the rest lies, and which values in it vary."""
+    """All bytes of a file but the numbers of its datasets: where they lie, and which of their values vary in a run."""
 
     size: int
     ranges: tuple[tuple[int, int], ...]
     rest: bytes
     stamps: Mapping[str, Any]
-    changed: frozenset[bytes]  # when objects were changed, as HDF5 stores it
+    changed: frozenset[bytes]  # times at which objects were changed, as HDF5 stores them
 
     def read(self, path: str, stamps: Stamps) -> Mapping[str, Any] | None:
-        """The stamps of another file that differs in them alone; None of one that differs elsewhere."""
+        """The varying values of another file, or None if that file differs in anything else."""
         size, parts = pieces_of(path, self.ranges)
         if size != self.size:
             return None
@@ -106,5 +106,5 @@ def _explained(old: bytes, new: bytes, pairs: Collection[tuple[bytes, bytes]], c
 
 
 def _places(text: bytes, value: bytes, at: int) -> list[int]:
-    """Where a value begins that reaches over a byte."""
+    """Offset at which the value begins that holds a given byte."""
     return [p for p in range(max(0, at - len(value) + 1), at + 1) if text[p : p + len(value)] == value]

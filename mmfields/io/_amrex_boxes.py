@@ -93,7 +93,7 @@ def merged(levels: Sequence[Fabs], index: int) -> RawBlocks:
 
 @functools.lru_cache(maxsize=64)
 def _table(where: str, _: int, shape: tuple[int, int], stored: np.dtype) -> tuple[np.ndarray, float]:
-    """The table of a header at a time that it was changed."""
+    """The table of a header; the time of its last change is an argument, so that a changed file is read again."""
     return _extremes(where, header_text(where), shape, stored)
 
 
@@ -189,7 +189,7 @@ def _digits(word: str) -> int:
 def _starts(
     paths: Mapping[str, str], entries: list[tuple[str, str]], boxes: np.ndarray, components: int
 ) -> tuple[np.ndarray, list[np.dtype]]:
-    """Where the numbers of each FAB begin, and their dtype; most have the header that the first one foretells."""
+    """Where the numbers of each FAB begin, and their dtype.  Most headers are as long as the first one lets expect."""
     starts, kinds, sizes = np.empty(len(entries), np.int64), [], {}
     begin = b""  # of a header, as far as it says how numbers are stored
     with Files() as files:

@@ -145,7 +145,7 @@ def placed(
 ) -> tuple[dict[str, Field], dict[str, Axis]]:
     """Variables at one place of the cell: components of a Yee mesh are averaged to the centres.
 
-    Along an open axis that is averaged, the last cell goes: the value at its upper edge is not stored.
+    Along an open axis that is averaged, the last cell is dropped, as the value at its upper edge is not stored.
 
     Parameters
     ----------
@@ -237,7 +237,7 @@ def along_time(path: str, each: Sequence[dict[str, Field]]) -> dict[str, Field]:
 
 
 def side_by_side(path: str, start: np.ndarray, count: np.ndarray) -> Layout:
-    """Layout of the pieces of a snapshot, as the ranks of a run write them: they fill a box, once each.
+    """Layout of the pieces that the ranks of a run wrote, which together must fill a box without overlap.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Numbers of a block against the least and the greatest that its file states for it."""
+"""Comparison of the numbers of a block with the minimum and maximum that its file states."""
 
 from typing import Protocol
 
@@ -10,7 +10,7 @@ from mmfields.conventions import SnapshotError
 def require_extrema(
     where: str, values: np.ndarray, low: float, high: float, *, whole: bool, slack: float = 0.0
 ) -> None:
-    """Refuse numbers beyond those stated; of a whole block also ones that do not reach them.
+    """Refuse numbers beyond the stated extremes, and a whole block whose numbers do not reach them.
 
     Parameters
     ----------

@@ -48,7 +48,7 @@ def names_below(path: str) -> dict[str, set[str]]:
 
 
 def absent(array: Any, names: Container[str]) -> Iterator[str]:
-    """Keys of chunks of a zarr array that are not among the names, by the encoding that the array states."""
+    """Keys of the chunks of a zarr array that are missing among the names, encoded as the array states."""
     outer = getattr(array, "shards", None) or array.chunks
     for index in product(*(range(-(-n // c)) for n, c in zip(array.shape, outer, strict=True))):
         if (key := array.metadata.encode_chunk_key(index)) not in names:
@@ -98,7 +98,7 @@ def require_chunks(group: Any, names: Mapping[str, set[str]]) -> None:
 class Bounded(WrapperStore):
     """A store that refuses a chunk which would unpack to far more than belongs into it.
 
-    A few bytes of zstd can stand for gigabytes, which the library would set aside before it looks at them.
+    A few bytes of zstd can stand for gigabytes, for which the library would allocate memory before it reads them.
     """
 
     def __init__(self, store: Any, limits: Mapping[str, tuple[str, int]] | None = None) -> None:
@@ -144,7 +144,7 @@ def _require_size(name: str, chunk: str, data: memoryview, kind: str, most: int)
     try:
         size = SIZES[kind](data, most) if kind in SIZES else 0
     except (zlib.error, OSError, EOFError, ValueError, lzma.LZMAError):
-        return  # of what is damaged the library says what is wrong
+        return  # where the header is damaged, the library says what is wrong
     if size > most:
         raise SnapshotError(
             f"the chunk {chunk!r} of {name} has {len(data)} bytes and would unpack to {size / 1e6:.3g} MB or more, "
@@ -205,7 +205,7 @@ def _counted(begin: Callable[[], Any], data: memoryview, most: int) -> int:
     return total
 
 
-# How many bytes a chunk stands for, by what it is packed with; those of which no header tells are unpacked twice.
+# Unpacked size of a chunk, by its codec.  Where no header states it, the chunk is unpacked once to count its bytes.
 SIZES = {
     "zstd": _of_zstd,
     "blosc": lambda data, most: _number(data, 4, 4),

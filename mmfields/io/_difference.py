@@ -31,7 +31,7 @@ def _shown(text: Any) -> str:
 
 
 def _difference_of_calls(there: str, here: str) -> str:
-    """Two calls, or the arguments in which they differ where it is one function."""
+    """Two calls in words; of calls of one function only the arguments in which they differ."""
     if there.split("(")[0] != here.split("(")[0]:
         return f"the history, {there} there and {here} here"
     first, second = _arguments(there), _arguments(here)
@@ -53,9 +53,9 @@ def _arguments(call: str) -> list[str]:
 
 
 def same_structure(here: xr.Dataset, there: xr.Dataset, lazy: set[str]) -> bool:
-    """Whether two open stores agree in all but how they came about and the numbers of the variables `lazy`.
+    """Whether two open stores are equal except in their history and in the numbers of the variables `lazy`.
 
-    What is compared is what they say, not the bytes in which a version of zarr says it.
+    Their content is compared, not their bytes, which depend on the version of zarr.
     """
     if set(here.variables) != set(there.variables) or set(here.coords) != set(there.coords):
         return False

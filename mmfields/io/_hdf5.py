@@ -96,13 +96,13 @@ def _require_filters(node: "h5py.Dataset", where: str) -> None:
             )
 
 
-# Where the data of the datasets lie that are opened together: (nb, 2) arrays of bytes by name, once for each dataset.
+# Byte ranges of the data of all datasets that are opened together, as (n, 2) arrays by name, each dataset once.
 _places: ContextVar[dict[int, tuple[str, np.ndarray]] | None] = ContextVar("where data lie", default=None)
 
 
 @contextmanager
 def examined(path: str) -> "Iterator[h5py.File]":
-    """As :func:`opened`, for the first time: faults at which the library would hang are refused.
+    """As :func:`opened`, when a file is opened for the first time: faults on which the library would hang are refused.
 
     The data of the datasets that are opened in here lie apart from each other.
     """
@@ -120,7 +120,7 @@ def examined(path: str) -> "Iterator[h5py.File]":
 def _require_end(file: "h5py.File") -> None:
     """The file ends where its first block says.
 
-    HDF5 itself refuses one that is shorter.  In a longer one bytes may have been put in, behind which all has moved.
+    HDF5 itself refuses a file that is shorter.  In a longer one, inserted bytes may have moved all that follows them.
     """
     size = os.path.getsize(file.filename)
     with open(file.filename, "rb") as handle:
@@ -297,7 +297,7 @@ def numbers(group: "h5py.Group", name: str) -> "h5py.Dataset":
 
 
 def _require_chunks(node: "h5py.Dataset", where: str, *, partial: bool) -> None:
-    """Every chunk is there once and inside the file: HDF5 would give zeros for those that are not.
+    """Every chunk must be there once and inside the file, since HDF5 gives zeros for those that are not.
 
     With `partial` some may never have been written.
     """
@@ -335,9 +335,9 @@ def _require_chunks(node: "h5py.Dataset", where: str, *, partial: bool) -> None:
 
 
 def require_written(node: "h5py.Dataset", index: tuple, values: np.ndarray, fill: float | None = None) -> None:
-    """Chunks that came out as nothing but the fill value are in the file: a damaged index has HDF5 make them up.
+    """Chunks that hold nothing but the fill value must be in the file: with a damaged index HDF5 would make them up.
 
-    Those that are not get the number `fill`, where one is given.
+    Those that are not in it get the number `fill`, where one is given.
 
     Raises
     ------

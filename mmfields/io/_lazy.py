@@ -35,8 +35,11 @@ SLAB_BYTES = 1 << 18
 
 
 class Source(Protocol):
-    shape: tuple[int, ...]
-    dtype: np.dtype
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def dtype(self) -> np.dtype: ...
 
     def read(self, region: Region) -> np.ndarray: ...
 
@@ -76,7 +79,7 @@ def native(dtype: Any) -> np.dtype:
 
 
 def mean_dtype(dtype: np.dtype) -> np.dtype:
-    """What a mean of numbers of this kind is given in."""
+    """The dtype of a mean of numbers of this dtype."""
     return dtype if dtype.kind == "f" else np.dtype(np.float64)
 
 
@@ -205,7 +208,7 @@ class RawBlocks:
             begin = int(self.offset[block]) + start * row * cell
             _read_into(files[path], path, begin, memoryview(out.reshape(-1).view(np.uint8)))
             return self._check(block, out, whole=out.shape == tuple(shape))
-        first, last = 0, row  # of each row, the cells from the first to the last one wanted
+        first, last = 0, row  # each row is read from the first to the last cell that is wanted
         if out.shape[1:] != tuple(shape[1:]):
             first = int(np.ravel_multi_index([s.start for s in rest], shape[1:]))
             last = int(np.ravel_multi_index([s.stop - 1 for s in rest], shape[1:])) + 1

@@ -16,12 +16,12 @@ import numpy as np
 from mmfields.conventions import SnapshotError
 from mmfields.io._lazy import Files, RawBlocks, Region, mean_dtype
 
-# A read of at least this size is shared by two threads: the copy out of the page cache is what it waits for.
+# Two threads share a read of at least this size, as it spends its time copying from the page cache.
 THREADED_BYTES = 1 << 24
 
 
 class Pieces(NamedTuple):
-    """Parts of blocks: which, where they go, and their target cells counted from the block's corner; an entry each."""
+    """Parts of blocks, one entry each: the block, where its part goes, and the target cells counted from its corner."""
 
     block: np.ndarray
     first: np.ndarray
@@ -56,11 +56,11 @@ class Layout:
 
     @cached_property
     def plain(self) -> np.ndarray:
-        """Which blocks have the target's own cells."""
+        """Which blocks are of the target's own level."""
         return ((self.repeat == 1) & (self.reduce == 1)).all(axis=1)
 
     def overlapping(self, region: Region) -> Pieces:
-        """What of each block lies in `region`, in the order of blocks."""
+        """The parts of blocks that lie in `region`, in the order of blocks."""
         begin = np.array([s.start for s in region])
         end = np.array([s.stop for s in region])
         low = np.maximum(self.start, begin)
@@ -330,10 +330,10 @@ def check_boxes(
     low, high = low[order], high[order]
     size = high[0] - low[0]
     on_raster = (high - low == size).all() and (low % size == 0).all()
-    alike = on_raster and (np.diff(low, axis=0) != 0).any(axis=1).all()  # and then no two can meet
+    alike = on_raster and (np.diff(low, axis=0) != 0).any(axis=1).all()  # and then no two can overlap
     for i in range(
         len(low) - 1 if not alike else 0
-    ):  # sorted by the last axis: only boxes that begin before this one ends can meet it
+    ):  # sorted by the last axis, so that only boxes that begin before this one ends can overlap it
         later = slice(i + 1, i + 1 + int(np.searchsorted(low[i + 1 :, -1], high[i, -1])))
         if ((low[later] < high[i]) & (high[later] > low[i])).all(axis=1).any():
             raise SnapshotError(f"{path}: {what} overlap at {low[i].tolist()}; those with ghost zones are not read")

@@ -1,6 +1,6 @@
 """ADIOS2 outputs, and others that openpmd-api reads, through a process of their own.
 
-On damaged files the library crashes or waits; that ends its process, and the caller gets an error.
+On damaged files the library crashes or hangs.  Only that process then ends, and the caller gets an error.
 """
 
 import atexit
@@ -28,9 +28,9 @@ from mmfields.io._openpmd_process import BYTES_PER_SECOND
 SCRIPT = Path(_openpmd_process.__file__)
 # Seconds until the libraries have started; and between signs of life, to which come those that bytes take to read.
 START, PATIENCE = 30.0, 3.0
-# A process that ends within so many seconds is started once more: an earlier file may have harmed it.
+# A process that ends within so many seconds is started once more, as an earlier file may have damaged its state.
 SOON = 1.0
-# ADIOS2 gives what is stated of a block with six digits.
+# ADIOS2 prints the extremes of a block with six digits.
 SIX_DIGITS = 6e-6
 
 _lock = threading.Lock()
@@ -47,7 +47,7 @@ class _Process:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             bufsize=0,
-            start_new_session=True,  # Ctrl-C is for whoever asks
+            start_new_session=True,  # Ctrl-C is meant for the process that asks
         )
         try:
             self.greeting = self._header(START)
@@ -111,7 +111,7 @@ def _stop() -> int | None:
 
 
 def _forget() -> None:
-    """In a fork: its parent's process is not its own."""
+    """After a fork the child must not use the process that its parent started."""
     global _lock, _process
     _lock, _process = threading.Lock(), None
 
@@ -145,7 +145,7 @@ def ask(path: str, size: int = 0, **request: Any) -> tuple[dict[str, Any], np.nd
                 ) from None
             except EOFError:
                 status = _stop()
-                if fresh or time.monotonic() > begin + SOON:  # else what was read before may be to blame
+                if fresh or time.monotonic() > begin + SOON:  # else a file that was read before may be the cause
                     raise SnapshotError(
                         f"{path}: openpmd-api ends on it (exit status {status}); copy the output again"
                     ) from None

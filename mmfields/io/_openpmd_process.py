@@ -223,7 +223,7 @@ def main() -> None:
     """Answer requests until the input ends."""
     global ANSWERS, DEADLINE
     ANSWERS = os.dup(1)
-    os.dup2(2, 1)  # what libraries print is no answer
+    os.dup2(2, 1)  # so that what libraries print is not taken for an answer
     sys.modules["torch"] = None  # adios2 would import it, which takes a second
     try:
         import adios2  # noqa: F401

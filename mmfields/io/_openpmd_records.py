@@ -44,7 +44,7 @@ class Record:
         return (self.labels, self.shape, self.spacing, self.offset)
 
     def fault(self) -> str:
-        """Why it is no field on straight axes; nothing where it is one."""
+        """Why it cannot be loaded as a field on Cartesian axes; empty where it can."""
         if self.geometry.lower() != "cartesian":
             return (
                 f"has geometry {self.geometry!r}; only cartesian meshes are read: write a cartesian reconstruction "

@@ -1,4 +1,4 @@
-"""Options of the engines, checked before a file is touched: a wrong one is a fault of the call, not of the file."""
+"""Options of the engines.  They are checked before a file is touched, as a wrong one is not the fault of the file."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -65,7 +65,7 @@ OPTIONS: dict[str, tuple[Callable[[Any], bool], str]] = {
 
 
 def require_options(engine: str, method: Callable, options: Mapping[str, Any]) -> None:
-    """Refuse options that an engine does not have, and values that are none of theirs.
+    """Refuse options that an engine does not have, and values that are not possible for them.
 
     Raises
     ------

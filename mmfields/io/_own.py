@@ -29,7 +29,7 @@ DIMENSION_ONLY = b"This is a netCDF dimension but not a netCDF variable"
 
 
 class Guarded(BackendArray):
-    """Another backend's array; what it trips over names the file and the variable."""
+    """Another backend's array, whose errors are raised as SnapshotError with the file and the variable."""
 
     def __init__(self, array: Any, where: str) -> None:
         self.array, self.where = array, where
@@ -110,5 +110,8 @@ def _open_zarr(path: str, drop_variables: str | Iterable[str] | None) -> xr.Data
     names = chunk_names(path) if is_url(path) else names_below(path)
     group = zarr.open_group(path, mode="r")
     require_chunks(group, names)
-    found = {"consolidated": group.metadata.consolidated_metadata is not None, "drop_variables": drop_variables}
+    found: dict[str, Any] = {
+        "consolidated": group.metadata.consolidated_metadata is not None,
+        "drop_variables": drop_variables,
+    }
     return xr.open_dataset(bounded(group), engine="zarr", chunks=None, **found)

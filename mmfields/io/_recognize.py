@@ -85,7 +85,7 @@ def athena_bin_real(size: int, numbers: tuple[int, ...]) -> int:
 
 
 def remedy(path: str, head: bytes) -> str | None:
-    """What to do with a file that is known and not read here; None for others."""
+    """Advice for a file of a known format that is not read here; None for others."""
     for magic, advice in OTHERS.items():
         if head.startswith(magic):
             return f"{path} is {advice}"

@@ -16,7 +16,7 @@ WHOLE = ("simplecache", "filecache")
 
 @contextmanager
 def reached(url: str) -> Iterator[None]:
-    """Whatever a server, its library or fsspec complains about comes out as one SnapshotError."""
+    """Raise errors of a server, of its library and of fsspec as SnapshotError."""
     try:
         yield
     except (SnapshotError, FileNotFoundError):

@@ -154,7 +154,7 @@ def _check_series(members: list[_Member]) -> None:
 
 
 def _difference_of_variables(member: _Member, first: _Member) -> str:
-    """In words, what two files of a series do not have in common."""
+    """In words, in what two files of a series differ."""
     own, other = member.variables, first.variables
     said = f"{member.path}: variables {sorted(map(str, own))} differ from those of {first.path}"
     if lone := sorted(map(str, own.keys() ^ other.keys())):
@@ -176,7 +176,7 @@ def _same_axis(member: _Member, first: _Member, dim: str, seen: dict[tuple, bool
 
 
 def _remedy_of_grids(members: list[_Member], dims: list[str]) -> str:
-    """How snapshots of several grids come to one."""
+    """What to do so that snapshots of several grids have one grid."""
     levels = sorted({member.attrs["level"] for member in members if "level" in member.attrs})
     if len(levels) > 1:
         return f"their refinement changes, give one level for all, such as level={levels[0]} (they have {levels})"

@@ -4,7 +4,7 @@ import functools
 import math
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -29,7 +29,7 @@ from mmfields.io._paths import is_url, plain, require_unpacked
 from mmfields.io._remote import resolved
 from mmfields.provenance import provenance
 
-# An axis longer than this is a corrupt header, not a simulation.
+# A header that states a longer axis is taken for damaged.
 LONGEST_AXIS = 2_000_000
 
 # Chunks larger than this are cut, whatever the file's blocks.
@@ -181,7 +181,7 @@ def build(
     known: Mapping[str, str] | None = None,
     length_units: str = "1",
     length_normalization: str = "code units",
-    drop: Sequence[str] | str | None = None,
+    drop: Iterable[str] | str | None = None,
 ) -> xr.Dataset:
     """Assemble a snapshot from lazy fields; nothing is read."""
     dropped = {drop} if isinstance(drop, str) else set(drop or ())
@@ -208,7 +208,7 @@ def build(
         if length_units == "1":
             notes["normalization"] = length_normalization
         coords[dim] = xr.Variable((dim,), axis.centres(), notes)
-    if "time" in attrs:  # a coordinate too, so that xr.concat and xr.open_mfdataset know it
+    if "time" in attrs:  # a coordinate too, so that xr.concat and xr.open_mfdataset find it
         coords["time"] = xr.Variable((), attrs["time"], stated_unit(attrs["time_unit"]) if "time_unit" in attrs else {})
     return xr.Dataset(variables, coords, {**attrs, **edges})
 
@@ -303,7 +303,7 @@ def with_pressures(fields: Mapping[str, Field]) -> dict[str, Field]:
 def guarded(engine: str) -> Callable:
     """Decorate ``open_dataset`` of an engine: a path string in, one kind of exception out.
 
-    Whatever a damaged header makes a parser trip over leaves as a SnapshotError that names the file.
+    Errors that a damaged header causes in a parser are raised as SnapshotError with the name of the file.
     """
 
     def decorate(method: Callable) -> Callable:

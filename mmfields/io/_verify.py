@@ -1,4 +1,4 @@
-"""A pass over all numbers of a snapshot, which finds what its headers do not tell."""
+"""A pass over all numbers of a snapshot, which finds damage that its headers do not show."""
 
 from typing import Any
 

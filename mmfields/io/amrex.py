@@ -177,7 +177,7 @@ def _layout(
         high = part.boxes[:, 1] + 1 - first * scale[level] - np.array(extra)
         repeat, reduce = max(scale[target] // scale[level], 1), max(scale[level] // scale[target], 1)
         whole = (header.domains[0][1] - first + 1) * scale[level]
-        options = {"full": full and level == 0, "remedy": remedy}
+        options: dict[str, Any] = {"full": full and level == 0, "remedy": remedy}
         missing = check_boxes(path, f"the boxes of level {level}", low, high, whole, **options)
         lacking += missing if level == 0 else 0
         if (low % reduce).any() or (high % reduce).any():
@@ -270,7 +270,7 @@ class AmrexBackend(BackendEntrypoint):
         attrs = {"code": code, "time": header.time, "cycle": header.step, "level": target, "finest_level": top}
         attrs |= {"missing_cells": lacking} if lacking else {}
         attrs |= {"time_unit": "s"} if code == "WarpX" else {}
-        si = {"length_units": "m"} if code == "WarpX" else {}
+        si: dict[str, Any] = {"length_units": "m"} if code == "WarpX" else {}
         return build(with_velocities(fields), axes, attrs=attrs, boundary=boundary, drop=drop_variables, **si)
 
     def alike_to(self, first: str) -> Callable[[str], Alike | None]:

@@ -263,7 +263,7 @@ class AthdfBackend(BackendEntrypoint):
         target = choose_level(level, top)
         attrs |= {"level": target, "finest_level": top, **{f"slice_{d}": at for d, at in slices.items()}}
         across = [name for name in readers if "zyx".find(FACES.get(name, "none")) in sliced]
-        if across:  # on faces beside the slice, of which the other side is not in the file
+        if across:  # stored on the faces of the slice; the cell on their other side is not in the file
             readers = {name: reader for name, reader in readers.items() if name not in across}
             attrs["not_loaded"] = ", ".join(across)
         dims = tuple("zyx"[a] for a in active)
@@ -350,7 +350,7 @@ def _centred(
     boundary: str | Mapping[str, str] | None,
     staggered: bool,
 ) -> tuple[dict[str, Field], dict[str, Axis]]:
-    """Face-centred B averaged to cells; along an open axis the last cell has no upper face and goes."""
+    """Face-centred B averaged to cells; along an open axis the last cell has no upper face and is dropped."""
     layout = tree.layout(target)
     kind = dict.fromkeys(dims, boundary) if boundary is None or isinstance(boundary, str) else dict(boundary)
     lost = tuple(int(kind.get(d) == "open") for d in dims)

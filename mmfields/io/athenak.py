@@ -257,7 +257,7 @@ class AthenakBackend(BackendEntrypoint):
         owner = np.concatenate([np.full(len(f[0]), i, np.int32) for i, f in enumerate(found)])
         shapes = np.broadcast_to(np.array(tree.block), (len(first), len(dims)))
         bytes_each = 4 * int(np.prod(tree.block))
-        fields = {}
+        fields: dict[Any, Any] = {}
         for index, name in enumerate(header["names"]):
             raw = RawBlocks(tuple(paths), owner, first + index * bytes_each, shapes, np.dtype("<f4"))
             mean = name.removesuffix("_1st")  # coarsened outputs may hold the means of powers

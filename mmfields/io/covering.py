@@ -208,7 +208,7 @@ def from_yt(
 
 def _field(ds: Any, handle: Handle, name: tuple[str, str], dims: tuple[str, ...], place: tuple) -> Field:
     unit = str(ds.field_info[name].units or "dimensionless")
-    notes = {} if unit in FREE else stated_unit(unit)
+    notes: dict[str, Any] = {} if unit in FREE else stated_unit(unit)
     return Field(dims, Covering(handle, name, unit, *place), f"{name[0]}, {name[1]}", **notes)
 
 

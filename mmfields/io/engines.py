@@ -49,7 +49,7 @@ DESCRIPTIONS = {
 HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
-def find_engine(path: str | os.PathLike) -> str:
+def find_engine(path: str | os.PathLike[str]) -> str:
     """Name of the engine for a file or directory: from its first bytes, then its suffix.
 
     Raises

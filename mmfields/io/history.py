@@ -14,7 +14,7 @@ from mmfields.provenance import verb
 
 
 @verb
-def read_history(path: str | os.PathLike) -> xr.Dataset:
+def read_history(path: str | os.PathLike[str]) -> xr.Dataset:
     """Read a ``.hst`` history of Athena, Athena++, AthenaK or PEGASUS++.
 
     A restarted run appends to its history; rows that a later segment computed again are dropped.
@@ -71,7 +71,7 @@ def read_history(path: str | os.PathLike) -> xr.Dataset:
     if not np.isfinite(table[:, 0]).all():
         bad = rows[int(np.flatnonzero(~np.isfinite(table[:, 0]))[0])][0]
         raise SnapshotError(f"{path}: the time on line {bad} is not finite")
-    # a row stays if no later row begins at or before its time
+    # a row is kept unless a later row has the same or an earlier time, as after a restart
     later = np.minimum.accumulate(table[::-1, 0])[::-1]
     keep = np.append(table[:-1, 0] < later[1:], True)
     table = table[keep]

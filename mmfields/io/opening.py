@@ -24,7 +24,7 @@ from mmfields.provenance import provenance
 
 
 def open_snapshot(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     engine: str | type[BackendEntrypoint] | None = None,
     chunks: Chunks = {},  # noqa: B006  the fixed signature; never mutated
     *,
@@ -74,7 +74,7 @@ def open_snapshot(
     return ds
 
 
-def _opened(path: str | os.PathLike, engine: Any, chunks: Any, options: dict[str, Any]) -> xr.Dataset:
+def _opened(path: str | os.PathLike[str], engine: Any, chunks: Any, options: dict[str, Any]) -> xr.Dataset:
     """A snapshot of which only headers have been read."""
     path = plain(path)
     if is_url(path):

@@ -142,7 +142,7 @@ def _is_half(place: tuple[float, ...]) -> bool:
 
 
 def _known(iteration: Iteration, labels: tuple[str, ...]) -> dict[str, str]:
-    """Boundaries that the file states; WarpX's are not believed, it writes `reflecting` for periodic boxes."""
+    """Boundaries that the file states; not those of WarpX, which writes `reflecting` for periodic boxes too."""
     edges = iteration.boundary
     if iteration.software.lower() == "warpx" or len(edges) != 2 * len(labels):
         return {}
@@ -342,7 +342,7 @@ def _scaled_dtype(stored: np.dtype, unit: float) -> np.dtype:
 
 
 def _require_one_grid(path: str, steps: Sequence[Iteration], mains: Sequence[Record]) -> None:
-    """Refuse iterations on several grids, and say how to come to one."""
+    """Refuse iterations on several grids, and say how to choose those on one."""
     for step, main in zip(steps, mains, strict=True):
         if main.grid() == mains[0].grid():
             continue

@@ -146,5 +146,5 @@ class OsirisBackend(Engine):
         items = [part.item for part in sorted(parts, key=lambda part: part.item.code_name)]
         fields, axes = placed(first.path, first.axes, items, boundary=boundary, known=first.known, staggered=staggered)
         attrs = {"code": "OSIRIS", "time": first.time, "time_unit": first.units[1], "step": first.step}
-        options = {"boundary": boundary, "known": first.known, "length_normalization": first.units[0]}
+        options: dict[str, Any] = {"boundary": boundary, "known": first.known, "length_normalization": first.units[0]}
         return build(fields, axes, attrs=attrs, drop=drop_variables, **options)

@@ -159,7 +159,7 @@ class PegasusBackend(BackendEntrypoint):
         )
         layout = kept.layout(0)
         first = header["start"] + BLOCK_HEADER + stride * np.arange(len(logical))
-        fields = {}
+        fields: dict[Any, Any] = {}
         shapes, file = (
             np.broadcast_to(np.array(kept.block), (len(logical), len(dims))),
             np.zeros(len(logical), np.int32),

@@ -46,7 +46,7 @@ class _Output:
 
 
 def _output(path: str, number: int, kind: str) -> _Output:
-    """The line of ``dbl.out`` and its like for one output; of two, the later, which a restarted run wrote."""
+    """The line for one output in ``dbl.out`` or its like; of two lines the later one, which a restarted run wrote."""
     table = f"{kind}.out"
     lines = neighbour(path, table, "it lists the variables and the time").splitlines()
     found = [words for words in map(str.split, lines) if words[:1] == [str(number)]]

@@ -26,7 +26,7 @@ MOST_MISSES = 4  # consecutive outputs that are not alike, after which all other
 
 
 def open_series(
-    paths: str | bytes | os.PathLike | Iterable[str | bytes | os.PathLike],
+    paths: str | bytes | os.PathLike[str] | Iterable[str | bytes | os.PathLike[str]],
     engine: str | None = None,
     chunks: Chunks = {},  # noqa: B006  as open_snapshot
     **options: Any,
@@ -60,8 +60,8 @@ def open_series(
 
 @verb
 def virtualize(
-    paths: str | bytes | os.PathLike | Iterable[str | bytes | os.PathLike],
-    out: str | os.PathLike,
+    paths: str | bytes | os.PathLike[str] | Iterable[str | bytes | os.PathLike[str]],
+    out: str | os.PathLike[str],
     *,
     engine: str | None = None,
     **options: Any,

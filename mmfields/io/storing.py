@@ -29,12 +29,12 @@ RECORD = ".mmfields.json"
 RESUMES = ("identity", "structure")
 
 
-def is_incomplete(path: str | os.PathLike) -> bool:
+def is_incomplete(path: str | os.PathLike[str]) -> bool:
     """Whether a store at `path` was begun and not finished."""
     return os.path.exists(os.path.join(os.fspath(path), MARKER))
 
 
-def is_whole(path: str | os.PathLike) -> bool:
+def is_whole(path: str | os.PathLike[str]) -> bool:
     """Whether there is a finished store at `path` that has all its chunks."""
     from mmfields.io._chunks import lost
 
@@ -44,7 +44,7 @@ def is_whole(path: str | os.PathLike) -> bool:
 
 def store(
     ds: xr.Dataset,
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     *,
     overwrite: bool = False,
     progress: bool = True,
@@ -246,7 +246,7 @@ def _end(path: str) -> None:
             f"{path}: {len(keys)} chunks of {name}, which is in memory and was written at the beginning, are lost, "
             f"first {keys[0]!r}: give overwrite=True"
         )
-    with suppress(FileNotFoundError):  # of one that another run without locks has finished
+    with suppress(FileNotFoundError):  # of a store that another run without locks has finished
         os.remove(os.path.join(path, MARKER))
 
 
@@ -296,7 +296,7 @@ def _locked(place: str, path: str) -> tuple[int, bool]:
         os.close(descriptor)
 
 
-def remove(path: str | os.PathLike) -> None:
+def remove(path: str | os.PathLike[str]) -> None:
     """Take a store away in one step, so that a half-removed one is never taken for a store."""
     path = os.path.realpath(os.fspath(path))
     folder, name = os.path.split(path)
@@ -326,13 +326,13 @@ def _template(ds: xr.Dataset, path: str) -> None:
 
     encoding: dict[Any, dict] = {}
     for name, variable in ds.variables.items():
-        encoding[name] = {"compressors": (ZstdCodec(checksum=True),)}  # damage is noticed on reading
+        encoding[name] = {"compressors": (ZstdCodec(checksum=True),)}  # so that damage is noticed on reading
         if variable.chunks is not None:
             encoding[name]["chunks"] = tuple(sizes[0] for sizes in variable.chunks)
     with warnings.catch_warnings():
         # zarr warns for every consolidated store that other libraries may not support consolidation
         warnings.filterwarnings("ignore", message="Consolidated metadata")
-        with zarr.config.set({"array.write_empty_chunks": True}):  # else nothing tells zeros from what was lost
+        with zarr.config.set({"array.write_empty_chunks": True}):  # else zeros could not be told from a lost chunk
             ds.to_zarr(path, mode="w", compute=False, consolidated=True, zarr_format=3, encoding=encoding)
     # consolidated metadata come in the order of a directory listing, which differs between systems
     root = os.path.join(path, "zarr.json")
@@ -460,7 +460,7 @@ def _blocks(chunks: tuple[tuple[int, ...], ...]) -> Iterator[tuple[tuple[int, ..
 def _write(block: Any, path: str, name: str, corner: tuple[int, ...], belongs: str) -> None:
     """Write one chunk; zarr's local store puts the file in place in one step.
 
-    A worker may outlive the call that it works for: it leaves a store alone that holds something else by then.
+    A worker may outlive the call that it works for.  If the store holds something else by then, nothing is written.
     """
     import zarr
 

@@ -51,7 +51,7 @@ def _plane(series: Any, iteration: int, field: str, component: str | None) -> tu
 
 
 def from_openpmd_viewer(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     iteration: int,
     *,
     fields: Iterable[str] | None = None,
@@ -107,7 +107,7 @@ def from_openpmd_viewer(
             shape = tuple(axis.cells for axis in axes.values())
             source = Reconstructed(path, int(iteration), name, component, shape, np.dtype(dtype))
             ours = f"{name}{component or ''}" if name != "rho" else "charge_density"
-            notes = {"normalization": "SI"} if name not in UNITS else {"units": UNITS[name]}
+            notes: dict[str, Any] = {"normalization": "SI"} if name not in UNITS else {"units": UNITS[name]}
             add_field(path, found, ours, Field(SPATIAL, source, f"{name}/{component or ''}".rstrip("/"), **notes))
     attrs = {"code": "openPMD", "time": float(series.t[numbers.index(iteration)]), "time_unit": "s"}
     attrs |= {"not_loaded": ", ".join(left_out)} if left_out else {}

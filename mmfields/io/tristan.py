@@ -131,7 +131,12 @@ class TristanBackend(Engine):
         attrs |= {key: given[key] for key in ("c_omp", "istep", "sigma") if key in given}
         self.read = given
         length = "c / omega_p" if "c_omp" in given and ("istep" in given or "xx" in shapes) else "cells"
-        options = {"boundary": boundary, "known": known, "drop": drop_variables, "length_normalization": length}
+        options: dict[str, Any] = {
+            "boundary": boundary,
+            "known": known,
+            "drop": drop_variables,
+            "length_normalization": length,
+        }
         return build(fields, axes, attrs=attrs, **options)
 
     def alike_to(self, first: str) -> Callable[[str], Alike | None]:

@@ -25,7 +25,8 @@ def require_lines(lines: xr.Dataset, *, neighbours: bool = False) -> None:
         raise SnapshotError("lines of mm.field_lines are needed")
     if neighbours and lines.sizes.get("neighbour") != len(STENCIL):
         raise SnapshotError(
-            "lines from mm.field_lines(ds, mm.lines.neighbours(seeds, distance=...), ...) are needed, all five of each"
+            "lines from mm.field_lines(ds, mm.lines.neighbours(seeds, separation=...), ...) are needed, "
+            "all five of each"
         )
 
 
@@ -59,7 +60,7 @@ def separation(lines: xr.Dataset) -> xr.Dataset:
     --------
     >>> import mmfields as mm
     >>> ds = mm.samples.load("mhd_turbulence")
-    >>> seeds = mm.lines.neighbours([[0.1, 0.2, 0.3]], distance=1e-6)
+    >>> seeds = mm.lines.neighbours([[0.1, 0.2, 0.3]], separation=1e-6)
     >>> near = mm.lines.separation(mm.field_lines(ds, seeds, length=0.5, step=0.01))
     >>> bool(near["lyapunov"][-1] > 0)
     True
@@ -156,7 +157,7 @@ def squashing(lines: xr.Dataset) -> xr.DataArray:
     --------
     >>> import mmfields as mm
     >>> ds = mm.samples.load("mhd_turbulence")
-    >>> seeds = mm.lines.neighbours(mm.lines.plane(ds, shape=(4, 4)), distance=1e-6)
+    >>> seeds = mm.lines.neighbours(mm.lines.plane(ds, shape=(4, 4)), separation=1e-6)
     >>> q = mm.lines.squashing(mm.field_lines(ds, seeds, length=0.5, step=0.01))
     >>> bool((q.isel(path=-1) > 1.99).all())
     True
@@ -172,7 +173,7 @@ def squashing(lines: xr.Dataset) -> xr.DataArray:
         *values,
         input_core_dims=[["neighbour", "path"]] * len(values),
         output_core_dims=[["arc"]],
-        kwargs={"normal": np.asarray(lines.attrs["normal"], float), "distance": float(lines.attrs["distance"])},
+        kwargs={"normal": np.asarray(lines.attrs["normal"], float), "separation": float(lines.attrs["separation"])},
         dask="parallelized",
         output_dtypes=[np.float64],
         dask_gufunc_kwargs={"allow_rechunk": True, "output_sizes": {"arc": half + 1}},
@@ -181,12 +182,12 @@ def squashing(lines: xr.Dataset) -> xr.DataArray:
     return q.rename("Q").assign_attrs(units="1", long_name="squashing factor Q")
 
 
-def _squashing(*values: np.ndarray, normal: np.ndarray, distance: float) -> np.ndarray:
+def _squashing(*values: np.ndarray, normal: np.ndarray, separation: float) -> np.ndarray:
     """From values (…, neighbour, path) to Q at every arc length from the seed."""
     r, b, strength = np.stack(values[:3]), np.stack([v[..., 0, :] for v in values[3:6]]), values[6][..., 0, :]
     half = strength.shape[-1] // 2
     # of the position with respect to either direction of the plane: (3, 2, …, path)
-    slopes = np.stack([r[..., 1, :] - r[..., 2, :], r[..., 3, :] - r[..., 4, :]], 1) / (2 * distance)
+    slopes = np.stack([r[..., 1, :] - r[..., 2, :], r[..., 3, :] - r[..., 4, :]], 1) / (2 * separation)
     maps = _across(slopes, b)
     ahead, back = maps[..., half:], maps[..., half::-1]
     (p, q), (u, v) = ahead

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
+from mmfields._renamed import renamed
 from mmfields._types import Axis, Seeds
 from mmfields.conventions import (
     SPATIAL,
@@ -81,15 +82,16 @@ def plane(
     return seeds.assign(wide).assign_attrs(normal=normal)
 
 
+@renamed(distance="separation")
 @verb
-def neighbours(seeds: Seeds, *, distance: float, normal: str | Sequence[float] = "z") -> xr.Dataset:
+def neighbours(seeds: Seeds, *, separation: float, normal: str | Sequence[float] = "z") -> xr.Dataset:
     """Each seed and four that are displaced from it, to and fro along two directions of a plane.
 
     Parameters
     ----------
     seeds : (n, 3) array, or xarray.Dataset
         Points, as :func:`mmfields.field_lines` takes them.
-    distance : float
+    separation : float
         How far [length unit]; 1e-6 of a cell for derivatives, where lines are to stay near each other; larger where
         the separation itself is asked for.
     normal : str or three numbers
@@ -98,21 +100,21 @@ def neighbours(seeds: Seeds, *, distance: float, normal: str | Sequence[float] =
     Returns
     -------
     xarray.Dataset
-        ``x y z`` over the dims of the seeds and ``neighbour``, whose first is the seed itself; attrs ``distance`` and
+        ``x y z`` over the dims of the seeds and ``neighbour``, whose first is the seed itself; attrs ``separation`` and
         ``normal``.
 
     Raises
     ------
     ArgumentError, SnapshotError
-        If the distance is not positive, or seeds are no points.
+        If the separation is not positive, or seeds are no points.
 
     Examples
     --------
     >>> import mmfields as mm
-    >>> mm.lines.neighbours([[1.0, 2.0, 3.0]], distance=0.1)["x"].values.tolist()
+    >>> mm.lines.neighbours([[1.0, 2.0, 3.0]], separation=0.1)["x"].values.tolist()
     [[1.0, 1.1, 0.9, 1.0, 1.0]]
     """
-    size = require_number(distance, "distance", np.finfo(float).tiny)
+    size = require_number(separation, "separation", np.finfo(float).tiny)
     if not isinstance(seeds, xr.Dataset):
         points = np.asarray(seeds, float)
         if points.ndim != 2 or points.shape[1] != 3:
@@ -130,7 +132,7 @@ def neighbours(seeds: Seeds, *, distance: float, normal: str | Sequence[float] =
     wide = {d: w.transpose(..., "neighbour") for d, w in wide.items()}
     kept = {n: c.variable for n, c in seeds.coords.items() if n not in SPATIAL}
     across = [float(v) for v in unit_vector(normal)]
-    return xr.Dataset(wide, kept, {**seeds.attrs, "distance": size, "normal": across})
+    return xr.Dataset(wide, kept, {**seeds.attrs, "separation": size, "normal": across})
 
 
 def directions(normal: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 import numpy as np
 import xarray as xr
 
+from mmfields._renamed import renamed
 from mmfields.conventions import SnapshotError, require_number, require_whole, unit_attrs
 from mmfields.errors import ArgumentError
 from mmfields.lines.neighbours import require_lines
@@ -175,9 +176,10 @@ def _trapped(size: np.ndarray, alive: np.ndarray) -> np.ndarray:
         return np.sqrt(np.maximum(1 - size[..., half : half + 1] / np.minimum(ahead, back), 0.0))
 
 
+@renamed(name="variable")
 @verb
 def sequence(
-    lines: xr.Dataset, name: str, *, inside: float | None = None, outside: float | None = None, level: float = 0.5
+    lines: xr.Dataset, variable: str, *, inside: float | None = None, outside: float | None = None, level: float = 0.5
 ) -> xr.Dataset:
     """Patches in the order in which each line meets them: their share of the way, and κ along the line (Eqs. 10-11).
 
@@ -189,9 +191,10 @@ def sequence(
     Parameters
     ----------
     lines : xarray.Dataset
-        From :func:`mmfields.field_lines` with the mask of the patches sampled, ``sample=[name]``; lazy where it is.
-    name : str
-        Of that variable: above `level` is inside.
+        From :func:`mmfields.field_lines` with the mask of the patches sampled,
+        ``variables=[variable]``; lazy where it is.
+    variable : str
+        Name of that mask: above `level` is inside.
     inside, outside : float, optional
         κ within patches and between them, in one unit.
     level : float
@@ -214,19 +217,19 @@ def sequence(
     >>> import mmfields as mm
     >>> ds = mm.samples.load("micromirrors").isel(time=-1)
     >>> ds["strong"] = ((ds["Bx"] ** 2 + ds["By"] ** 2 + ds["Bz"] ** 2) ** 0.5 > 1.1).astype(float)
-    >>> lines = mm.field_lines(ds, 20, length=30.0, step=0.5, sample=["strong"])
+    >>> lines = mm.field_lines(ds, 20, length=30.0, step=0.5, variables=["strong"])
     >>> bool(mm.lines.sequence(lines, "strong", inside=0.1, outside=1.0)["kappa_all"] < 1)
     True
     """
     require_lines(lines)
-    if name not in lines or "path" not in lines[name].dims:
-        raise SnapshotError(f"{name!r} is not along the lines: mm.field_lines(..., sample=[{name!r}])")
+    if variable not in lines or "path" not in lines[variable].dims:
+        raise SnapshotError(f"{variable!r} is not along the lines: mm.field_lines(..., variables=[{variable!r}])")
     if (inside is None) != (outside is None):
         raise ArgumentError("inside and outside are needed together: kappa within patches and between them")
     fraction, crossings, way, strong, weak, content = xr.apply_ufunc(
         _sequence,
         lines["path"].drop_attrs().reset_coords(drop=True),
-        lines[name],
+        lines[variable],
         lines["alive"],
         lines["B"],
         input_core_dims=[["path"]] * 4,

@@ -52,7 +52,7 @@ def figure(name: str) -> ModuleType:
 
 def compute(
     name: str,
-    out: str | os.PathLike | None = None,
+    out: str | os.PathLike[str] | None = None,
     *,
     reduced: bool = False,
     full: bool = False,
@@ -148,7 +148,7 @@ def _sources(build: Callable[[], xr.Dataset]) -> list[Path]:
 
 
 def run(
-    name: str, out: str | os.PathLike, *, reduced: bool = False, full: bool = False, progress: bool = True
+    name: str, out: str | os.PathLike[str], *, reduced: bool = False, full: bool = False, progress: bool = True
 ) -> dict[str, float]:
     """Compute a figure, and write it beside its numbers and the data behind it.
 

@@ -1,7 +1,7 @@
 """Figure 1: the fluctuation along the mean field in two snapshots of the mirror instability."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -22,7 +22,7 @@ def numbers(results: Mapping[str, xr.Dataset]) -> dict[str, float]:
     field = results["fluctuation"]["dB_par"].astype(float)
     rms = (field**2).mean(("x", "y", "z")) ** 0.5
     skewness = (field**3).mean(("x", "y", "z")) / rms**3
-    found = {}
+    found: dict[Any, Any] = {}
     for name, i in (("early", 0), ("late", -1)):
         found |= {f"rms_{name}": float(rms[i]), f"skewness_{name}": float(skewness[i])}
         found[f"time_{name}"] = float(field["time"][i])

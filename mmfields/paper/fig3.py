@@ -11,7 +11,7 @@ l_c.
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -101,7 +101,7 @@ def parts(reduced: bool = False) -> dict[str, Callable[[], xr.Dataset]]:
     scales = fig2.measured(fields)
     l_mm, strength = float(scales["l_perp"].sel(field="late")), float(scales["dB_over_B0"].sel(field="late"))
     work: dict[str, Callable[[], xr.Dataset]] = {"scales": scales.copy, "traced": traced}
-    size = {"count": 128, "paths": 10.0} if reduced else {"count": 1000, "paths": 20.0}
+    size: dict[str, Any] = {"count": 128, "paths": 10.0} if reduced else {"count": 1000, "paths": 20.0}
     for ratio in (10.0, 14.0) if reduced else (1.4, 3.0, 6.0, 10.0, 14.0, 20.0):
         work[f"pic_{ratio:g}"] = partial(fig2.traced, fields["late"], ratio * l_mm, l_mm, strength, **size)
     for ratio in MHD[1:2] if reduced else MHD:

@@ -5,7 +5,7 @@ The medium of Sec. 3.10, at the contrast of 300 GeV and a gyroradius large enoug
 
 from collections.abc import Callable, Mapping
 from functools import cache, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -29,7 +29,7 @@ DRAWN = 6
 @cache
 def waves() -> turbulence.PlaneWaves:
     """Kolmogorov waves in units of their correlation length, from ten of it to below the gyroradius."""
-    limits = {"k_min": 2 * np.pi / 10, "k_max": 2 * np.pi / GYRORADIUS}
+    limits: dict[str, Any] = {"k_min": 2 * np.pi / 10, "k_max": 2 * np.pi / GYRORADIUS}
     scale = turbulence.plane_waves(**limits, modes_per_octave=31, seed=1).correlation_length()
     return turbulence.plane_waves(**{n: k * scale for n, k in limits.items()}, modes_per_octave=31, seed=1)
 
@@ -82,7 +82,7 @@ def entered(count: int, distance: float) -> xr.Dataset:
 
 def parts(reduced: bool = False) -> dict[str, Callable[[], xr.Dataset]]:
     """The patches in the box and in the zoom, orbits to be drawn, and others saved at every step."""
-    drawn = {"count": 8, "distance": 3.0} if reduced else {"count": 60, "distance": 12.0}
+    drawn: dict[str, Any] = {"count": 8, "distance": 3.0} if reduced else {"count": 60, "distance": 12.0}
     return {
         "patches": partial(patches, np.zeros(3), BOX, 24 if reduced else 60, BOX / 7.5),
         "orbits": partial(shown, **drawn),
@@ -133,7 +133,7 @@ def draw(results: Mapping[str, xr.Dataset]) -> "Figure":
     level = float(results["patches"]["threshold"])
     for ax, name in zip(boxes, ("patches", "zoom"), strict=True):
         few, surface = _within(results["orbits"], results[name]["B"]), float(results[name]["level"])
-        plot.orbits(few, results[name]["B"], ax, level=surface, inside=few["B"] >= level, engine=solid)
+        plot.orbits(few, results[name]["B"], ax, level=surface, highlight=few["B"] >= level, engine=solid)
     boxes[0].set_title(rf"orange: $|B| \geq B_>$ = {level:.2f} $B_{{rms}}$, $f_{{mm}}$ = {FILLING:g}", fontsize=10)
     boxes[1].set_title(rf"close to a patch; $r_g$ = {GYRORADIUS:g} $l_c$", fontsize=10)
     _law(results, drawn.add_subplot(1, 3, 3))

@@ -135,7 +135,12 @@ def estimated(fractions: tuple[float, ...], count: int) -> xr.Dataset:
     values = np.empty((len(judges), len(fractions), 3))
     for j, f in enumerate(fractions):
         kappa = UNIT * float(harmonic(f))
-        same = {"kappa": (kappa, kappa), "f_mm": (f, f), "contrast": (CONTRAST, CONTRAST), "period": (0.5, 2.0)}
+        same = {
+            "kappa": (kappa, kappa),
+            "filling_fraction": (f, f),
+            "contrast": (CONTRAST, CONTRAST),
+            "period": (0.5, 2.0),
+        }
         test = estimators.two_phase(count, steps=STEPS, **same, seed=50 + j)
         for i, judge in enumerate(judges.values()):
             values[i, j] = np.nanpercentile(judge(test), percent, method="inverted_cdf") / UNIT

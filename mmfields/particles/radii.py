@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from mmfields._renamed import renamed
 from mmfields._types import Field, Mass, Numbers
 from mmfields.conventions import (
     MEAN_FIELD_FLOOR,
@@ -39,8 +40,9 @@ def radii_of(gyroradius: float | Sequence[float]) -> np.ndarray:
     return radii
 
 
+@renamed(reference="reference_field")
 @verb
-def reference_strength(field: Field, reference: float | str) -> xr.DataArray:
+def reference_strength(field: Field, reference_field: float | str) -> xr.DataArray:
     """Reference field as a scalar, lazy where the field is.
 
     Sums have twice the digits and the result is rounded to 40 bits, so that it is the same however
@@ -50,7 +52,7 @@ def reference_strength(field: Field, reference: float | str) -> xr.DataArray:
     ----------
     field : xarray.Dataset, or PlaneWaves or NestedGrids
         Snapshot with ``Bx By Bz``.
-    reference : float, astropy Quantity, "rms" or "mean"
+    reference_field : float, astropy Quantity, "rms" or "mean"
         A number in the field's unit, a Quantity, the rms of the full vector, or the strength of the mean field.
 
     Returns
@@ -63,25 +65,25 @@ def reference_strength(field: Field, reference: float | str) -> xr.DataArray:
     ArgumentError, SnapshotError
         If it is none of these; when computed, if the mean field is below 1e-3 of the rms field.
     """
-    if not isinstance(reference, str):
-        reference = plain(reference, "reference_field", field, FIELD)
-    if isinstance(reference, str) and reference in ("rms", "mean"):
+    if not isinstance(reference_field, str):
+        reference_field = plain(reference_field, "reference_field", field, FIELD)
+    if isinstance(reference_field, str) and reference_field in ("rms", "mean"):
         if hasattr(field, "strength"):
-            return field.strength(reference)
+            return field.strength(reference_field)
         if extra := [d for d in field[components(field)[0]].dims if d not in SPATIAL]:
             raise SnapshotError(
                 f"the field has dims {tuple(extra)} beside x, y, z: select one snapshot with ds.isel(...)"
             )
         means, square = strengths(field)
-        strength = square.map_blocks(_strength, (means**2).sum(), kind=reference, dtype=float)
+        strength = square.map_blocks(_strength, (means**2).sum(), kind=reference_field, dtype=float)
         in_memory = all(field[name].chunks is None for name in components(field))
         return xr.DataArray(strength.compute(scheduler="synchronous") if in_memory else strength)
-    number = isinstance(reference, int | float | np.number) and not isinstance(reference, bool)
-    if not number or not 0 < reference < np.inf:
+    number = isinstance(reference_field, int | float | np.number) and not isinstance(reference_field, bool)
+    if not number or not 0 < reference_field < np.inf:
         raise ArgumentError(
-            f"reference_field={reference!r}: 'rms', 'mean' or a positive number in the field's unit is needed"
+            f"reference_field={reference_field!r}: 'rms', 'mean' or a positive number in the field's unit is needed"
         )
-    return xr.DataArray(float(reference))
+    return xr.DataArray(float(reference_field))
 
 
 def _strength(mean_square: np.ndarray, square_mean: np.ndarray, *, kind: str) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Figures: functions of data and axes that return artists, and compute only what drawing needs."""
+"""Figures: functions of data and axes that return the axes they drew on, and compute only what drawing needs."""
 
 from mmfields.plot.anisotropy import brazil, scale_anisotropy, structure_function, threshold_curve
 from mmfields.plot.base import COLOURS

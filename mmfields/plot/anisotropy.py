@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def brazil(counts: xr.Dataset, ax: "Axes | None" = None) -> list:
+def brazil(counts: xr.Dataset, ax: "Axes | None" = None) -> "Axes":
     """Cells over beta_par and p_perp/p_par, with the mirror and firehose thresholds.
 
     Parameters
@@ -24,7 +24,7 @@ def brazil(counts: xr.Dataset, ax: "Axes | None" = None) -> list:
 
     Returns
     -------
-    list of artists
+    matplotlib.axes.Axes
 
     Raises
     ------
@@ -44,21 +44,18 @@ def brazil(counts: xr.Dataset, ax: "Axes | None" = None) -> list:
     share = cells.where(cells > 0) / float(cells.sum())
     edges = counts["beta_par_edges"], counts["ratio_edges"]
     image = ax.pcolormesh(*edges, share, norm=LogNorm(), cmap="viridis", rasterized=True)
-    artists: list = [image]
     for name, colour, style in (("mirror", "#D55E00", "-"), ("firehose", "#0072B2", "--")):
-        artists += ax.plot(
-            counts["beta_par"], counts[name], style, color=colour, linewidth=2, label=f"{name} threshold"
-        )
+        ax.plot(counts["beta_par"], counts[name], style, color=colour, linewidth=2, label=f"{name} threshold")
     ax.set(xscale="log", yscale="log", xlabel=r"$\beta_\parallel$", ylabel=r"$p_\perp / p_\parallel$")
     filled = [np.flatnonzero((cells > 0).any(d).values)[[0, -1]] for d in ("ratio", "beta_par")]
     limits = [(float(e[a]) / 1.5, float(e[b + 1]) * 1.5) for e, (a, b) in zip(edges, filled, strict=True)]
     ax.set(xlim=limits[0], ylim=limits[1])
     ax.legend(fontsize=9)
     ax.figure.colorbar(image, ax=ax, label="fraction of cells per bin")
-    return artists
+    return ax
 
 
-def structure_function(structure: xr.Dataset, ax: "Axes | None" = None, *, levels: int = 10) -> list:
+def structure_function(structure: xr.Dataset, ax: "Axes | None" = None, *, levels: int = 10) -> "Axes":
     """Contours of a structure function over (l_perp, l_par); circles would be isotropy.
 
     Parameters
@@ -71,7 +68,7 @@ def structure_function(structure: xr.Dataset, ax: "Axes | None" = None, *, level
 
     Returns
     -------
-    list of artists
+    matplotlib.axes.Axes
 
     Raises
     ------
@@ -92,7 +89,7 @@ def structure_function(structure: xr.Dataset, ax: "Axes | None" = None, *, level
     low, high = float(values.min()), float(values.max())
     edges, norm = structure["l_edges"], LogNorm(low, high)
     image = ax.pcolormesh(edges, edges, values, norm=norm, cmap="cividis", rasterized=True)
-    lines = ax.contour(
+    ax.contour(
         values["l_perp"],
         values["l_par"],
         np.ma.masked_invalid(values),
@@ -106,10 +103,10 @@ def structure_function(structure: xr.Dataset, ax: "Axes | None" = None, *, level
     order = structure.attrs.get("order", "")
     label = rf"$S_{order}(l_\perp, l_\parallel)$ [field$^{order}$], {structure.attrs.get('frame', '')} frame"
     ax.figure.colorbar(image, ax=ax, label=label)
-    return [image, lines]
+    return ax
 
 
-def scale_anisotropy(relations: xr.Dataset | Mapping[str, xr.Dataset], ax: "Axes | None" = None) -> list:
+def scale_anisotropy(relations: xr.Dataset | Mapping[str, xr.Dataset], ax: "Axes | None" = None) -> "Axes":
     """l_par against l_perp with error bars, and the line of isotropy.
 
     Parameters
@@ -120,7 +117,7 @@ def scale_anisotropy(relations: xr.Dataset | Mapping[str, xr.Dataset], ax: "Axes
 
     Returns
     -------
-    list of artists
+    matplotlib.axes.Axes
 
     Raises
     ------
@@ -135,28 +132,26 @@ def scale_anisotropy(relations: xr.Dataset | Mapping[str, xr.Dataset], ax: "Axes
     if not any(np.isfinite(r["l_par"]).any() for r in relations.values()):
         raise SnapshotError("no length along the field is known: the increments never are alike")
     ax = ax or new_axes()
-    artists, known = [], []
+    known = []
     for colour, marker, (label, r) in zip(COLOURS * 9, "os^vD" * 9, relations.items(), strict=False):
         r = r.where(np.isfinite(r["l_par"]), drop=True)
         known.append(r["l_perp"].values)
         power, error = float(r["exponent"].max()), float(r["exponent_error"].max())
         fit = rf"$l_\parallel \propto l_\perp^{{{power:.2f} \pm {error:.2f}}}$"
         text = f"{label}: {fit}" if label else fit
-        artists.append(
-            ax.errorbar(r["l_perp"], r["l_par"], r["l_par_error"], fmt=marker, color=colour, capsize=3, label=text)
-        )
+        ax.errorbar(r["l_perp"], r["l_par"], r["l_par_error"], fmt=marker, color=colour, capsize=3, label=text)
     ends = np.array([min(map(np.min, known)), max(map(np.max, known))])
-    artists += ax.plot(ends, ends, ":", color="0.4", label="isotropic")
+    ax.plot(ends, ends, ":", color="0.4", label="isotropic")
     ax.set(xscale="log", yscale="log")
     ax.set_xlabel(rf"$l_\perp${unit_label(r['l_perp'])}")
     ax.set_ylabel(rf"$l_\parallel${unit_label(r['l_par'])}")
     ax.legend(fontsize=9)
-    return artists
+    return ax
 
 
 def threshold_curve(
     curves: xr.Dataset | Mapping[str, xr.Dataset], ax: "Axes | None" = None, *, marked: xr.Dataset | None = None
-) -> list:
+) -> "Axes":
     """Filling fraction against threshold.
 
     Parameters
@@ -169,7 +164,7 @@ def threshold_curve(
 
     Returns
     -------
-    list of artists
+    matplotlib.axes.Axes
     """
     if isinstance(curves, xr.Dataset):
         curves = {"": curves}
@@ -178,13 +173,12 @@ def threshold_curve(
     if marked is not None:
         require_drawable(marked, "mm.anisotropy.patches", "threshold", "filling_fraction")
     ax = ax or new_axes()
-    artists: list = []
     for colour, style, (label, curve) in zip(COLOURS * 9, ("-", "--", ":", "-.") * 9, curves.items(), strict=False):
         curve = curve.compute()
-        artists += ax.plot(curve["threshold"], curve["filling_fraction"], style, color=colour, label=label or None)
+        ax.plot(curve["threshold"], curve["filling_fraction"], style, color=colour, label=label or None)
     if marked is not None:
         text = rf"$f_{{mm}}$ = {float(marked['filling_fraction']):.3g} at {float(marked['threshold']):.3g}"
-        artists += ax.plot(marked["threshold"], marked["filling_fraction"], "o", color="#000000", label=text)
+        ax.plot(marked["threshold"], marked["filling_fraction"], "o", color="#000000", label=text)
     name = curve["threshold"].attrs.get("long_name", "")
     name = {"field strength |B|": r"threshold $B_>$ on $|B|$"}.get(name, f"threshold on {name}")
     ax.set_xlabel(f"{name}{unit_label(curve['threshold'])}")
@@ -192,4 +186,4 @@ def threshold_curve(
     ax.set_ylim(-0.02, 1.02)
     if marked is not None or any(curves):
         ax.legend(fontsize=9)
-    return artists
+    return ax

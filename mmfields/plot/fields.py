@@ -10,6 +10,7 @@ from mmfields._types import Axis
 from mmfields.conventions import (
     ArgumentError,
     SnapshotError,
+    of_array,
     require_number,
     require_plain_data,
     require_real,
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def slices(data: xr.Dataset | xr.DataArray, ax: "Sequence[Axes] | None" = None, *, variable: str | None = None) -> list:
+def slices(
+    data: xr.Dataset | xr.DataArray, ax: "Sequence[Axes] | None" = None, *, variable: str | None = None
+) -> "list[Axes]":
     """Mid-planes of a three-dimensional field, one panel per axis cut.
 
     Parameters
@@ -34,7 +37,7 @@ def slices(data: xr.Dataset | xr.DataArray, ax: "Sequence[Axes] | None" = None, 
 
     Returns
     -------
-    list of artists
+    list of matplotlib.axes.Axes
 
     Raises
     ------
@@ -52,29 +55,25 @@ def slices(data: xr.Dataset | xr.DataArray, ax: "Sequence[Axes] | None" = None, 
     dims = spatial_dims(data)
     if len(dims) != 3 or data.ndim != 3:
         raise SnapshotError(f"slices draws a three-dimensional field; this one has dims {data.dims}: select the others")
-    panels = new_axes(3, 4.0, 3.8) if ax is None else ax
+    panels = list(new_axes(3, 4.0, 3.8) if ax is None else np.ravel(ax))
     data = data.compute()
     limit = float(np.abs(data).max())
     signed = float(data.min()) < 0 < float(data.max())
     low, colours = (-limit, "RdBu_r") if signed else (float(data.min()), "cividis")
-    artists = []
     for panel, cut in zip(panels, ("z", "y", "x"), strict=True):
         across, up = (d for d in ("x", "y", "z") if d != cut)
         plane = data.isel({cut: data.sizes[cut] // 2}).transpose(up, across)
-        artists.append(
-            panel.pcolormesh(plane[across], plane[up], plane, vmin=low, vmax=limit, cmap=colours, rasterized=True)
-        )
+        look = {"vmin": low, "vmax": limit, "cmap": colours, "rasterized": True}
+        image = panel.pcolormesh(plane[across], plane[up], plane, **look)
         panel.set_aspect("equal")
         panel.set_xlabel(f"${across}${unit_label(data[across])}")
         panel.set_ylabel(f"${up}${unit_label(data[up])}")
         panel.set_title(f"${cut}$ = {float(plane[cut]):.4g}", fontsize=10)
-    panels[-1].figure.colorbar(
-        artists[-1], ax=list(panels), label=f"{_field_label(data)}{unit_label(data)}", shrink=0.85
-    )
-    return artists
+    panels[0].figure.colorbar(image, ax=panels, label=f"{_field_label(data)}{unit_label(data)}", shrink=0.85)
+    return panels
 
 
-def compare(fields: Mapping[str, xr.DataArray], ax: "Sequence[Axes] | None" = None, *, cut: Axis = "z") -> list:
+def compare(fields: Mapping[str, xr.DataArray], ax: "Sequence[Axes] | None" = None, *, cut: Axis = "z") -> "list[Axes]":
     """Mid-planes of several fields side by side on one colour scale: before, after and residual of a filter.
 
     Parameters
@@ -88,7 +87,7 @@ def compare(fields: Mapping[str, xr.DataArray], ax: "Sequence[Axes] | None" = No
 
     Returns
     -------
-    list of artists
+    list of matplotlib.axes.Axes
 
     Raises
     ------
@@ -106,26 +105,26 @@ def compare(fields: Mapping[str, xr.DataArray], ax: "Sequence[Axes] | None" = No
     for name, field in fields.items():
         require_plain_data(field)
         require_real(field, name)
-    panels = np.atleast_1d(new_axes(len(fields), 4.4, 3.8) if ax is None else ax)
+    panels = list(np.ravel(new_axes(len(fields), 4.4, 3.8) if ax is None else ax))
     across, up = (d for d in ("x", "y", "z") if d != cut)
     planes = {n: f.isel({cut: f.sizes[cut] // 2}).transpose(up, across).compute() for n, f in fields.items()}
     limit = max(float(np.abs(plane).max()) for plane in planes.values())
     options = {"vmin": -limit, "vmax": limit, "cmap": "RdBu_r", "rasterized": True}
-    artists = []
     for panel, (name, plane) in zip(panels, planes.items(), strict=True):
-        artists.append(panel.pcolormesh(plane[across], plane[up], plane, **options))
+        image = panel.pcolormesh(plane[across], plane[up], plane, **options)
         panel.set(title=name, aspect="equal", xlabel=f"${across}${unit_label(plane[across])}")
         panel.set_ylabel(f"${up}${unit_label(plane[up])}")
     label = f"{_field_label(plane)}{unit_label(plane)}"
-    panels[0].figure.colorbar(artists[0], ax=list(panels), label=label, shrink=0.85)
-    return artists
+    panels[0].figure.colorbar(image, ax=panels, label=label, shrink=0.85)
+    return panels
 
 
 def _field_label(field: xr.DataArray) -> str:
     return {"dB_par": r"$\delta B_\parallel$"}.get(str(field.name), str(field.name))
 
 
-def rotation_measure(rm: xr.DataArray, ax: "Axes | None" = None, *, limit: float | None = None) -> list:
+@of_array("a map of mm.faraday.rotation_measure")
+def rotation_measure(rm: xr.DataArray, ax: "Axes | None" = None, *, limit: float | None = None) -> "Axes":
     """Map of the rotation measure.
 
     Parameters
@@ -138,7 +137,7 @@ def rotation_measure(rm: xr.DataArray, ax: "Axes | None" = None, *, limit: float
 
     Returns
     -------
-    list of artists
+    matplotlib.axes.Axes
     """
     require_drawable(rm, "mm.faraday.rotation_measure")
     unit, flat = rm.attrs.get("units"), [d for d in ("x", "y", "z") if d in rm.dims]
@@ -160,4 +159,4 @@ def rotation_measure(rm: xr.DataArray, ax: "Axes | None" = None, *, limit: float
     ax.set_ylabel(f"${up}${where}{unit_label(rm[up])}")
     ax.set_title(f"line of sight {rm.attrs.get('line_of_sight', '')}", fontsize=10)
     ax.figure.colorbar(image, ax=ax, label="rotation measure [rad m$^{-2}$]")
-    return [image]
+    return ax

@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import SPATIAL, ArgumentError, SnapshotError
+from mmfields.conventions import SPATIAL, ArgumentError, SnapshotError, of_array
 from mmfields.plot.base import new_axes, require_drawable, unit_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def field_lines(lines: xr.Dataset, ax: "Axes | None" = None, *, colour: str = "B") -> list:
+def field_lines(lines: xr.Dataset, ax: "Axes | None" = None, *, colour: str = "B") -> "Axes":
     """Field lines, unwrapped, with axes of one scale.
 
     Parameters
@@ -26,8 +26,8 @@ def field_lines(lines: xr.Dataset, ax: "Axes | None" = None, *, colour: str = "B
 
     Returns
     -------
-    list of artists
-        The lines, as one collection.
+    matplotlib.axes.Axes
+        With the lines as one collection.
 
     Raises
     ------
@@ -64,10 +64,11 @@ def field_lines(lines: xr.Dataset, ax: "Axes | None" = None, *, colour: str = "B
     ax.set_aspect("equal")
     label = "$|B|$" if colour == "B" else colour
     ax.figure.colorbar(drawn, ax=ax, shrink=0.7, pad=0.12, label=f"{label}{unit_label(lines[colour])}")
-    return [drawn]
+    return ax
 
 
-def squashing(q: xr.DataArray, ax: "Axes | None" = None, *, limit: float | None = None) -> list:
+@of_array("Q of mm.lines.squashing")
+def squashing(q: xr.DataArray, ax: "Axes | None" = None, *, limit: float | None = None) -> "Axes":
     """Map of the squashing factor, log10(Q/2), on the plane of the seeds.
 
     Parameters
@@ -81,7 +82,7 @@ def squashing(q: xr.DataArray, ax: "Axes | None" = None, *, limit: float | None 
 
     Returns
     -------
-    list of artists
+    matplotlib.axes.Axes
 
     Raises
     ------
@@ -101,4 +102,4 @@ def squashing(q: xr.DataArray, ax: "Axes | None" = None, *, limit: float | None 
     for axis, d in (("x", "u"), ("y", "v")):
         getattr(ax, f"set_{axis}label")(f"${one[d].attrs.get('long_name', d)}${unit_label(one[d])}")
     ax.figure.colorbar(image, ax=ax, label=r"$\log_{10}\,Q/2$")
-    return [image]
+    return ax

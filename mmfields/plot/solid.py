@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import xarray as xr
 
-from mmfields.conventions import require_number, require_real, spatial_dims
+from mmfields._renamed import renamed
+from mmfields.conventions import of_array, require_number, require_real, spatial_dims
 from mmfields.errors import ArgumentError, SnapshotError
 from mmfields.plot.base import COLOURS, require_drawable, unit_label
 from mmfields.plot.fields import _field_label
@@ -20,13 +21,14 @@ VIEW = {"elev": 28.0, "azim": 38.0}
 PIXELS = 900
 
 
+@of_array("a field over x, y and z")
 def cube(
     field: xr.DataArray,
     ax: "Axes | None" = None,
     *,
     engine: Literal["pyvista", "matplotlib"] | None = None,
     limit: float | None = None,
-) -> list:
+) -> "Axes":
     """A field on the faces of its box, from which the near octant is cut out.
 
     Parameters
@@ -42,8 +44,7 @@ def cube(
 
     Returns
     -------
-    list of artists
-        The colour bar's mappable first.
+    matplotlib.axes.Axes
 
     Raises
     ------
@@ -58,20 +59,24 @@ def cube(
     end = float(np.abs(data).max()) if limit is None else require_number(limit, "limit", 0.0)
     colours = ScalarMappable(Normalize(-end, end), "RdBu_r")
     ax = ax if ax is not None else _axes(chosen)
-    drawn = _rendered_cube(data, ax, end) if chosen == "pyvista" else _cut_cube(data, ax, colours)
+    if chosen == "pyvista":
+        _rendered_cube(data, ax, end)
+    else:
+        _cut_cube(data, ax, colours)
     ax.figure.colorbar(colours, ax=ax, shrink=0.7, label=f"{_field_label(data)}{unit_label(data)}")
-    return [colours, *drawn]
+    return ax
 
 
+@renamed(inside="highlight")
 def orbits(
     trajectories: xr.Dataset,
     solid: xr.DataArray | None = None,
     ax: "Axes | None" = None,
     *,
     level: float | None = None,
-    inside: xr.DataArray | None = None,
+    highlight: xr.DataArray | None = None,
     engine: Literal["pyvista", "matplotlib"] | None = None,
-) -> list:
+) -> "Axes":
     """Orbits in three dimensions, on axes of one scale, and the surface on which a field has a level.
 
     Parameters
@@ -85,14 +90,14 @@ def orbits(
         As :func:`cube`.
     level : float, optional
         In the field's unit; needed with `solid`.
-    inside : xarray.DataArray, optional
+    highlight : xarray.DataArray, optional
         Over ``particle``, ``path``: where True, the orbit is drawn in another colour.
     engine : {"pyvista", "matplotlib"}, optional
         As :func:`cube`; matplotlib draws the surface as cells of twice the size.
 
     Returns
     -------
-    list of artists
+    matplotlib.axes.Axes
 
     Raises
     ------
@@ -104,28 +109,30 @@ def orbits(
         raise ArgumentError("a surface needs both: solid=..., a field, and level=..., its value on the surface")
     places = np.stack([trajectories[d].transpose("particle", "path").values for d in ("x", "y", "z")], -1)
     lines = list(places)
-    flags = [np.zeros(len(line), bool) for line in lines] if inside is None else list(inside.values)
+    flags = [np.zeros(len(line), bool) for line in lines] if highlight is None else list(highlight.values)
     if solid is None:
-        return _plain_orbits(trajectories, lines, flags, ax if ax is not None else _axes("matplotlib"))
+        ax = ax if ax is not None else _axes("matplotlib")
+        _plain_orbits(trajectories, lines, flags, ax)
+        return ax
     data = _solid(solid)
     chosen = _engine(engine, ax)
     ax = ax if ax is not None else _axes(chosen)
-    return (_rendered_orbits if chosen == "pyvista" else _voxel_orbits)(data, level, lines, flags, ax)
+    (_rendered_orbits if chosen == "pyvista" else _voxel_orbits)(data, level, lines, flags, ax)
+    return ax
 
 
-def _plain_orbits(trajectories: xr.Dataset, lines: list[np.ndarray], flags: list[np.ndarray], ax: "Axes") -> list:
+def _plain_orbits(trajectories: xr.Dataset, lines: list[np.ndarray], flags: list[np.ndarray], ax: "Axes") -> None:
     """Each orbit in a colour of its own, in another where it is flagged."""
     if ax.name != "3d":
         raise ArgumentError("ax is flat: make it with projection='3d'")
-    drawn = []
     for p, (line, flag) in enumerate(zip(lines, flags, strict=True)):
         own = COLOURS[p % len(COLOURS)]
         for where, colour in ((~flag, own), (flag, COLOURS[1])):
-            drawn += [ax.plot(*piece.T, color=colour, linewidth=0.9)[0] for piece in _runs(line, where)]
+            for piece in _runs(line, where):
+                ax.plot(*piece.T, color=colour, linewidth=0.9)
     for d in ("x", "y", "z"):
         getattr(ax, f"set_{d}label")(f"${d}${unit_label(trajectories[d])}")
     ax.set_aspect("equal")
-    return drawn
 
 
 def _solid(field: xr.DataArray) -> xr.DataArray:
@@ -172,9 +179,9 @@ def _edges(data: xr.DataArray) -> list[np.ndarray]:
     return edges
 
 
-def _cut_cube(data: xr.DataArray, ax: "Axes", colours: Any) -> list:
+def _cut_cube(data: xr.DataArray, ax: "Axes", colours: Any) -> None:
     ax.computed_zorder = False  # nothing hides anything else from where it is seen
-    edges, drawn = _edges(data), []
+    edges = _edges(data)
     middle = [n // 2 for n in data.shape]
     for axis in range(3):
         others = [a for a in range(3) if a != axis]
@@ -190,11 +197,11 @@ def _cut_cube(data: xr.DataArray, ax: "Axes", colours: Any) -> list:
             if not near:
                 pieces = [(slice(middle[others[0]], None), slice(middle[others[1]], None))]
             for rows, columns in pieces:
-                drawn.append(_face(ax, axis, place, edges, others, rows, columns, plane[rows, columns]))
-    drawn += [ax.plot(*line, color="black", linewidth=0.8, zorder=10)[0] for line in _cut_edges(edges, middle)]
+                _face(ax, axis, place, edges, others, rows, columns, plane[rows, columns])
+    for line in _cut_edges(edges, middle):
+        ax.plot(*line, color="black", linewidth=0.8, zorder=10)
     ax.view_init(**VIEW)
     _label(ax, data)
-    return drawn
 
 
 def _cut_edges(edges: list[np.ndarray], middle: list[int]) -> list[np.ndarray]:
@@ -218,12 +225,12 @@ def _cut_edges(edges: list[np.ndarray], middle: list[int]) -> list[np.ndarray]:
     return lines
 
 
-def _face(ax, axis, place, edges, others, rows, columns, colours) -> Any:
+def _face(ax, axis, place, edges, others, rows, columns, colours) -> None:
     first, second = (e[s.start : (s.stop + 1 if s.stop is not None else None)]
                      for e, s in zip((edges[others[0]], edges[others[1]]), (rows, columns), strict=True))  # fmt: skip
     a, b = np.meshgrid(first, second, indexing="ij")
     where = {others[0]: a, others[1]: b, axis: np.full_like(a, place)}
-    return ax.plot_surface(
+    ax.plot_surface(
         where[0],
         where[1],
         where[2],
@@ -239,7 +246,7 @@ def _face(ax, axis, place, edges, others, rows, columns, colours) -> Any:
 def _label(ax: "Axes", data: xr.DataArray) -> None:
     for d in ("x", "y", "z"):
         getattr(ax, f"set_{d}label")(f"${d}${unit_label(data[d])}")
-    ax.set_box_aspect([float(e[-1] - e[0]) for e in _edges(data)], zoom=0.88)
+    ax.set_box_aspect([float(np.ptp(getattr(ax, f"get_{d}lim")())) for d in ("x", "y", "z")], zoom=0.88)
 
 
 def _grid(data: xr.DataArray, *, on_points: bool) -> Any:
@@ -256,7 +263,7 @@ def _grid(data: xr.DataArray, *, on_points: bool) -> Any:
     return grid
 
 
-def _shown(plotter: Any, grid: Any, data: xr.DataArray, ax: "Axes") -> list:
+def _shown(plotter: Any, grid: Any, data: xr.DataArray, ax: "Axes") -> None:
     """Render, and put the picture into the axes."""
     from matplotlib import rcParams
 
@@ -273,7 +280,7 @@ def _shown(plotter: Any, grid: Any, data: xr.DataArray, ax: "Axes") -> list:
     ax.set_axis_off()
     units = ", ".join(f"${d}${unit_label(data[d])}" for d in ("x", "y", "z"))
     ax.text(0.02, 0.02, units, transform=ax.transAxes, fontsize="small")
-    return [ax.imshow(picture)]
+    ax.imshow(picture)
 
 
 def _plotter() -> Any:
@@ -284,7 +291,7 @@ def _plotter() -> Any:
     return plotter
 
 
-def _rendered_cube(data: xr.DataArray, ax: "Axes", end: float) -> list:
+def _rendered_cube(data: xr.DataArray, ax: "Axes", end: float) -> None:
     grid = _grid(data, on_points=False)
     middle = [e[n // 2] for e, n in zip(_edges(data), data.shape, strict=True)]
     kept = grid.extract_cells(~(grid.cell_centers().points > middle).all(axis=1))
@@ -294,10 +301,10 @@ def _rendered_cube(data: xr.DataArray, ax: "Axes", end: float) -> list:
         feature_angle=60, boundary_edges=False, manifold_edges=False, non_manifold_edges=False
     )
     plotter.add_mesh(edges, color="black", line_width=2)
-    return _shown(plotter, grid, data, ax)
+    _shown(plotter, grid, data, ax)
 
 
-def _rendered_orbits(data, level, lines, flags, ax) -> list:
+def _rendered_orbits(data, level, lines, flags, ax) -> None:
     import pyvista
 
     grid = _grid(data, on_points=True)
@@ -306,19 +313,18 @@ def _rendered_orbits(data, level, lines, flags, ax) -> list:
     plotter.add_mesh(grid.contour([level]), color=COLOURS[4], opacity=0.35, smooth_shading=True)
     for piece, colour in _coloured(lines, flags):
         plotter.add_mesh(pyvista.lines_from_points(piece), color=colour, line_width=3)
-    return _shown(plotter, grid, data, ax)
+    _shown(plotter, grid, data, ax)
 
 
-def _voxel_orbits(data, level, lines, flags, ax) -> list:
+def _voxel_orbits(data, level, lines, flags, ax) -> None:
     coarse = data.coarsen(x=2, y=2, z=2, boundary="trim").mean()
     corners = np.meshgrid(*_edges(coarse), indexing="ij")
-    drawn = list(ax.voxels(*corners, (coarse >= level).values, facecolors=COLOURS[4] + "30").values())
+    ax.voxels(*corners, (coarse >= level).values, facecolors=COLOURS[4] + "30")
     for piece, colour in _coloured(lines, flags):
-        drawn += ax.plot(*piece.T, color=colour, linewidth=1.0)
+        ax.plot(*piece.T, color=colour, linewidth=1.0)
     ax.view_init(**VIEW)
     _label(ax, data)
     ax.set_aspect("equal")  # orbits leave the box
-    return drawn
 
 
 def _coloured(lines: list[np.ndarray], flags: list[np.ndarray]) -> Iterator[tuple[np.ndarray, str]]:

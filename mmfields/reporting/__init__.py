@@ -29,8 +29,8 @@ print(results["kappa_par"].sel(field="full field").values)"""
 
 
 def report(
-    path: str | os.PathLike,
-    out: str | os.PathLike,
+    path: str | os.PathLike[str],
+    out: str | os.PathLike[str],
     *,
     options: Options | None = None,
     overwrite: bool = False,

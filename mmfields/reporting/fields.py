@@ -125,14 +125,9 @@ def filter_section(ds: xr.Dataset, direction: Any, band: dict[str, Any], page: P
     )
     unit = unit_name(ds["Bx"])
     section.values({f"rms fluctuation, {name}": quantity(value, unit) for name, value in rms.items()})
-    images = plot.compare({n: anisotropy.fluctuation(p, direction=direction) for n, p in near.items()})
-    page.figure("filtered", figure_of(images), "Before, the pass band alone, and what is left, on one colour scale.")
+    panels = plot.compare({n: anisotropy.fluctuation(p, direction=direction) for n, p in near.items()})
+    page.figure("filtered", panels[0].figure, "Before, the pass band alone, and what is left, on one colour scale.")
     return parts
-
-
-def figure_of(drawn: Any) -> Any:
-    """The figure of what a function of ``mm.plot`` gives."""
-    return np.ravel(np.asarray(drawn, object))[0].figure
 
 
 def rotation_section(ds: xr.Dataset, options: Options, page: Page) -> xr.DataArray:

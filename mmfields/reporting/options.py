@@ -73,7 +73,9 @@ class Options:
             raise ArgumentError(f"gyroradius={self.gyroradius!r}: positive lengths are needed")
 
 
-def opened(path: str | os.PathLike, options: Options, opening: dict[str, Any]) -> tuple[xr.Dataset, dict[str, Any]]:
+def opened(
+    path: str | os.PathLike[str], options: Options, opening: dict[str, Any]
+) -> tuple[xr.Dataset, dict[str, Any]]:
     """The snapshot that a report is of, and where it came from."""
     if str(path) in samples.SAMPLES:
         if opening:

@@ -6,13 +6,15 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mmfields._renamed import by_old_name
+from mmfields._renamed import by_old_name, renamed
 from mmfields._types import Axis
 from mmfields.conventions import (
     SPATIAL,
     components,
     derived_units,
     mean_direction,
+    of_array,
+    of_fields,
     require_one_unit,
     require_periodic,
     require_plain_data,
@@ -49,15 +51,18 @@ TIE = 1e-6
 CROSS_NORMALIZATION = "sum of C times bin widths is <da db>/2, k = 0 left out"
 
 
+@renamed(names="variables")
 @verb
-def power(ds: xr.Dataset, names: Sequence[str] = ("Bx", "By", "Bz")) -> xr.DataArray:
+@of_fields
+def power(ds: xr.Dataset, variables: Sequence[str] = ("Bx", "By", "Bz")) -> xr.DataArray:
     """Shell-summed power spectrum E(k).
 
     Parameters
     ----------
-    ds : xarray.Dataset
-        Periodic (or tapered) snapshot; lazy and of any size where it is chunked.
-    names : sequence of str
+    ds : xarray.Dataset or DataArray
+        Periodic (or tapered) snapshot, or one field with its boundaries in its attrs; lazy and of any size
+        where it is chunked.
+    variables : sequence of str
         Fields whose power is added up.
 
     Returns
@@ -73,22 +78,25 @@ def power(ds: xr.Dataset, names: Sequence[str] = ("Bx", "By", "Bz")) -> xr.DataA
         If an axis is open or not uniform, or a field is missing; when computed, if it is not finite.
     """
     bins = Bins(ds)
-    fields = _summable_fields(ds, names)
+    fields = _summable_fields(ds, variables)
     sums = binned([(f, f) for f in fields], bins, None)
-    return bins.shells(sums / bins.width).rename("power").assign_attrs(_attrs(ds, names, 1))
+    return bins.shells(sums / bins.width).rename("power").assign_attrs(_attrs(ds, variables, 1))
 
 
+@renamed(names="variables")
 @verb
+@of_fields
 def power2d(
-    ds: xr.Dataset, names: Sequence[str] = ("Bx", "By", "Bz"), *, direction: str | Sequence[float] | None = None
+    ds: xr.Dataset, variables: Sequence[str] = ("Bx", "By", "Bz"), *, direction: str | Sequence[float] | None = None
 ) -> xr.DataArray:
     """Annular-summed power spectrum E(k_perp, k_par).
 
     Parameters
     ----------
-    ds : xarray.Dataset
-        Periodic (or tapered) snapshot; lazy and of any size where it is chunked.
-    names : sequence of str
+    ds : xarray.Dataset or DataArray
+        Periodic (or tapered) snapshot, or one field with its boundaries in its attrs; lazy and of any size
+        where it is chunked.
+    variables : sequence of str
         Fields whose power is added up.
     direction : str or three numbers, optional
         What parallel means; the mean field by default.
@@ -106,7 +114,7 @@ def power2d(
         As :func:`power`; and without a mean field, when it is computed, where no direction is given.
     """
     bins = Bins(ds)
-    fields = _summable_fields(ds, names)
+    fields = _summable_fields(ds, variables)
     along = mean_direction(ds, direction)
     sums = binned([(f, f) for f in fields], bins, along)
     widths = np.full(bins.size, bins.width)
@@ -120,18 +128,20 @@ def power2d(
     }
     sums = sums.assign_coords(coords)
     result = sums / sums["k_perp_width"] / sums["k_par_width"]  # their product would be as large as the result
-    return result.rename("power").drop_attrs(deep=False).assign_attrs(_attrs(ds, names, 2))
+    return result.rename("power").drop_attrs(deep=False).assign_attrs(_attrs(ds, variables, 2))
 
 
+@renamed(names="variables")
 @verb
-def reduced_spectrum(ds: xr.Dataset, names: Sequence[str] = ("Bx", "By", "Bz"), *, axis: Axis) -> xr.DataArray:
+@of_fields
+def reduced_spectrum(ds: xr.Dataset, variables: Sequence[str] = ("Bx", "By", "Bz"), *, axis: Axis) -> xr.DataArray:
     """One-dimensional spectrum along an axis, summed over all wavenumbers across it.
 
     Parameters
     ----------
-    ds : xarray.Dataset
-        Periodic (or tapered) snapshot; lazy where it is.
-    names : sequence of str
+    ds : xarray.Dataset or DataArray
+        Periodic (or tapered) snapshot, or one field with its boundaries in its attrs; lazy where it is.
+    variables : sequence of str
         Fields whose power is added up.
     axis : {"x", "y", "z"}
 
@@ -147,14 +157,14 @@ def reduced_spectrum(ds: xr.Dataset, names: Sequence[str] = ("Bx", "By", "Bz"), 
         As :func:`power`, or if the axis is missing.
     """
     grid = require_periodic(ds, "a reduced spectrum")
-    _summable_fields(ds, names)
+    _summable_fields(ds, variables)
     dims = grid.dims
     if axis not in dims:
         raise SnapshotError(f"axis={axis!r}: one of {dims} is needed")
     width, n = grid.widths[axis], ds.sizes[axis]
     fundamental = 2 * np.pi / (n * width)
     k, _ = wavenumbers(n, width, half=True)
-    total = line_power(ds, names, axis)
+    total = line_power(ds, variables, axis)
     weight = half_weights(n) * 0.5 / n**2 / window_power(ds)
     widths = np.full(len(k), fundamental)
     widths[0] /= 2
@@ -163,7 +173,7 @@ def reduced_spectrum(ds: xr.Dataset, names: Sequence[str] = ("Bx", "By", "Bz"), 
     modes = half_weights(n) * np.prod([ds.sizes[d] for d in dims if d != axis])
     modes[0] -= 1
     result = result.assign_coords(k=("k", k, notes), k_width=("k", widths, wavenumber_attrs(ds)), modes=("k", modes))
-    return result.rename("power").assign_attrs(_attrs(ds, names, 1), axis=axis)
+    return result.rename("power").assign_attrs(_attrs(ds, variables, 1), axis=axis)
 
 
 @verb
@@ -172,8 +182,8 @@ def cross(ds: xr.Dataset, first: str, second: str) -> xr.DataArray:
 
     Parameters
     ----------
-    ds : xarray.Dataset
-        Periodic (or tapered) snapshot; lazy where it is.
+    ds : xarray.Dataset or DataArray
+        Periodic (or tapered) snapshot, or one field with its boundaries in its attrs; lazy where it is.
     first, second : str
         Names.
 
@@ -202,8 +212,8 @@ def coherence(ds: xr.Dataset, first: str, second: str) -> xr.DataArray:
 
     Parameters
     ----------
-    ds : xarray.Dataset
-        Periodic (or tapered) snapshot; lazy where it is.
+    ds : xarray.Dataset or DataArray
+        Periodic (or tapered) snapshot, or one field with its boundaries in its attrs; lazy where it is.
     first, second : str
         Names.
 
@@ -272,8 +282,10 @@ def helicity(ds: xr.Dataset, vector: str = "B") -> xr.Dataset:
     )
 
 
+@renamed(names="variables")
 @verb
-def correlation_length(ds: xr.Dataset, names: Sequence[str] = ("Bx", "By", "Bz")) -> xr.DataArray:
+@of_fields
+def correlation_length(ds: xr.Dataset, variables: Sequence[str] = ("Bx", "By", "Bz")) -> xr.DataArray:
     """Correlation length l_c = (π/2) ∫ E(k)/k dk / ∫ E(k) dk of the fluctuations.
 
     It is the integral of the correlation ⟨B(x)·B(x+r)⟩ of an isotropic field over the lag r from 0 on, over its value
@@ -281,9 +293,9 @@ def correlation_length(ds: xr.Dataset, names: Sequence[str] = ("Bx", "By", "Bz")
 
     Parameters
     ----------
-    ds : xarray.Dataset
-        Periodic (or tapered) snapshot; lazy where it is.
-    names : sequence of str
+    ds : xarray.Dataset or DataArray
+        Periodic (or tapered) snapshot, or one field with its boundaries in its attrs; lazy where it is.
+    variables : sequence of str
         Fields whose power is added up.
 
     Returns
@@ -303,7 +315,7 @@ def correlation_length(ds: xr.Dataset, names: Sequence[str] = ("Bx", "By", "Bz")
     >>> print(f"{float(mm.spectra.correlation_length(ds)):.3g} d_i")
     7.26 d_i
     """
-    found = power(ds, names)
+    found = power(ds, variables)
     found = found * found["k_width"]
     length = (np.pi / 2) * (found / found["k"]).sum("k") / found.sum("k")
     attrs = unit_attrs(ds[spatial_dims(ds)[0]])
@@ -311,6 +323,7 @@ def correlation_length(ds: xr.Dataset, names: Sequence[str] = ("Bx", "By", "Bz")
 
 
 @verb
+@of_array("E(k) of mm.spectra.power")
 def slope(spectrum: xr.DataArray, k_range: tuple[float, float]) -> xr.Dataset:
     """Power-law fit E ∝ k^slope over a range of shells.
 
@@ -385,6 +398,7 @@ def _independent(spectrum: xr.DataArray) -> int:
     return len(fields) - ({"Bx", "By", "Bz"} <= set(fields))
 
 
+@of_array("E(k) of mm.spectra.power")
 def field_count(spectrum: xr.DataArray) -> int:
     """How many fields a spectrum adds up, each with its own modes.
 

@@ -28,7 +28,7 @@ def fields_of(ds: xr.Dataset, names: Sequence[str]) -> list[xr.DataArray]:
         If one is missing, or not of real numbers.
     """
     if isinstance(names, str) or not names:
-        raise ArgumentError(f"names={names!r}: a list of variables is needed")
+        raise ArgumentError(f"variables={names!r}: a list of variables is needed")
     if missing := [n for n in names if n not in ds]:
         raise SnapshotError(f"no {missing} among {list(ds.data_vars)}")
     return [require_real(ds[name]) for name in names]
@@ -214,7 +214,7 @@ def sum_modes(spectra: Sequence[Any], along: Any, bins: Bins, work: Callable[...
     (…, *size) array
         NumPy or Dask as the spectra are.
     """
-    options = {"work": work, "size": size, "dims": bins.dims}
+    options: dict[str, Any] = {"work": work, "size": size, "dims": bins.dims}
     numbers = _numbers(bins)
     if not any(hasattr(a, "dask") for a in (*spectra, along)):
         return _sum_block(*spectra, along, *numbers, **options, threads=os.cpu_count() or 1)
@@ -256,7 +256,7 @@ def weigh_modes(spectrum: Any, along: Any, bins: Bins, work: Callable[..., None]
     array
         NumPy or Dask as the spectrum is.
     """
-    options = {"work": work, "dims": bins.dims}
+    options: dict[str, Any] = {"work": work, "dims": bins.dims}
     numbers = _numbers(bins)
     if not any(hasattr(a, "dask") for a in (spectrum, along)):
         return _weigh_block(spectrum, along, *numbers, **options, threads=os.cpu_count() or 1)

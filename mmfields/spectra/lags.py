@@ -6,11 +6,14 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from mmfields._renamed import renamed
 from mmfields._types import Axis
 from mmfields.conventions import (
     SnapshotError,
     derived_units,
     mean,
+    of_array,
+    of_fields,
     require_one_unit,
     require_plain_data,
     spacing,
@@ -24,17 +27,19 @@ from mmfields.provenance import verb
 from mmfields.spectra.bins import fields_of, window_power, with_leading
 
 
+@renamed(names="variables")
 @verb
+@of_fields
 def correlation(
-    ds: xr.Dataset, names: Sequence[str] = ("Bx", "By", "Bz"), *, axis: Axis, padded: bool = False
+    ds: xr.Dataset, variables: Sequence[str] = ("Bx", "By", "Bz"), *, axis: Axis, padded: bool = False
 ) -> xr.DataArray:
     """Correlation function R(r) = <dB(s) · dB(s + r)> along an axis, by FFT.
 
     Parameters
     ----------
-    ds : xarray.Dataset
-        Snapshot; lazy where it is.
-    names : sequence of str
+    ds : xarray.Dataset or DataArray
+        Snapshot, or one field with its boundaries in its attrs; lazy where it is.
+    variables : sequence of str
         Fields whose correlations are added up.
     axis : {"x", "y", "z"}
     padded : bool
@@ -51,8 +56,8 @@ def correlation(
         If the axis is missing, or not periodic and not padded; when computed, if the field is not finite.
     """
     dims, n = spatial_dims(ds), ds.sizes.get(axis, 0)
-    fields_of(ds, names)
-    require_one_unit(ds, names, "fields", "correlate them one by one")
+    fields_of(ds, variables)
+    require_one_unit(ds, variables, "fields", "correlate them one by one")
     if axis not in dims:
         raise SnapshotError(f"axis={axis!r}: one of {dims} is needed")
     if not padded and ds.attrs.get(f"boundary_{axis}") != "periodic":
@@ -62,7 +67,7 @@ def correlation(
     size = fast_length(2 * n) if padded else n
     total = xr.apply_ufunc(
         _from_line_power,
-        line_power(ds, names, axis, size),
+        line_power(ds, variables, axis, size),
         input_core_dims=[["k"]],
         output_core_dims=[["r"]],
         kwargs={"size": size, "pairs": window_power(ds) * ((n - np.arange(lags)) if padded else np.full(lags, n))},
@@ -74,11 +79,12 @@ def correlation(
     result = total.assign_coords(r=("r", np.arange(lags) * spacing(ds)[axis], notes))
     kind = "padded" if padded else "periodic"
     return result.rename("correlation").assign_attrs(
-        derived_units((ds[names[0]], 2)), long_name=f"correlation of {', '.join(names)}", kind=kind, axis=axis
+        derived_units((ds[variables[0]], 2)), long_name=f"correlation of {', '.join(variables)}", kind=kind, axis=axis
     )
 
 
 @verb
+@of_array("R(r) of mm.spectra.correlation")
 def integral_scale(correlation: xr.DataArray) -> xr.DataArray:
     """Integral of R(r)/R(0) from 0 to its first zero, or to the last lag where there is none.
 

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from astropy import units as u
 
+from mmfields._renamed import renamed
 from mmfields.errors import ArgumentError
 from mmfields.theory._values import checked, number
 from mmfields.theory.medium import LIGHT
@@ -113,12 +114,13 @@ def residence_path(*, volume: u.Quantity, surface: u.Quantity) -> u.Quantity:
     return (4 * checked(volume, "volume", u.pc**3) / checked(surface, "surface", u.pc**2)).to(u.pc)
 
 
-def residence_time(path: u.Quantity) -> u.Quantity:
+@renamed(path="path_length")
+def residence_time(path_length: u.Quantity) -> u.Quantity:
     """Mean time in a layer of a one-dimensional medium, l_p / c, whatever the scattering within (Eqs. 21 and 22).
 
     Parameters
     ----------
-    path : Quantity
+    path_length : Quantity
         Thickness l_p.
 
     Returns
@@ -131,17 +133,18 @@ def residence_time(path: u.Quantity) -> u.Quantity:
     ArgumentError
         If it is no positive length.
     """
-    return (checked(path, "path", u.cm) / LIGHT).to(u.s)
+    return (checked(path_length, "path_length", u.cm) / LIGHT).to(u.s)
 
 
-def patch_times(path: u.Quantity, *, mean_free_path: u.Quantity) -> dict[str, Any]:
+@renamed(path="path_length")
+def patch_times(path_length: u.Quantity, *, mean_free_path: u.Quantity) -> dict[str, Any]:
     """Mean time in a layer of micromirrors in its parts, Δt = p₁ Δt₁ + p₂ Δt₂ (Eq. 22).
 
     A particle turns back within a mean free path λ of where it enters, or, with a chance of λ/l, goes through.
 
     Parameters
     ----------
-    path : Quantity
+    path_length : Quantity
         Thickness l of the layer.
     mean_free_path : Quantity
         λ = κ/c, below l.
@@ -166,9 +169,9 @@ def patch_times(path: u.Quantity, *, mean_free_path: u.Quantity) -> dict[str, An
     >>> (times["total"] / theory.residence_time(10 * u.pc)).to_value("").round(12)
     np.float64(1.0)
     """
-    length, free = checked(path, "path", u.cm), checked(mean_free_path, "mean_free_path", u.cm)
+    length, free = checked(path_length, "path_length", u.cm), checked(mean_free_path, "mean_free_path", u.cm)
     if (free >= length).any():
-        raise ArgumentError(f"mean_free_path={mean_free_path}: it is to be below the thickness {path}")
+        raise ArgumentError(f"mean_free_path={mean_free_path}: it is to be below the thickness {path_length}")
     kappa = free * LIGHT
     chances = {"p_back": ((length - free) / length).to_value(""), "p_through": (free / length).to_value("")}
     times = {"back": (free**2 / kappa).to(u.s), "through": ((length - free) ** 2 / kappa).to(u.s)}

@@ -6,6 +6,7 @@ import numpy as np
 from astropy import units as u
 from numpy.typing import ArrayLike
 
+from mmfields._renamed import renamed
 from mmfields.errors import ArgumentError
 from mmfields.theory._values import checked, number
 from mmfields.theory.medium import CM2S, ICM, LIGHT, Medium, gyroradius
@@ -36,7 +37,8 @@ def scattering_angle(nu: u.Quantity, step: u.Quantity) -> np.ndarray:
     return np.sqrt((checked(nu, "nu", 1 / u.s) * checked(step, "step", u.cm) / LIGHT).to_value(""))
 
 
-def running_kappa(time: u.Quantity, kappa: u.Quantity, *, rate: u.Quantity) -> u.Quantity:
+@renamed(rate="nu")
+def running_kappa(time: u.Quantity, kappa: u.Quantity, *, nu: u.Quantity) -> u.Quantity:
     """Running diffusion coefficient κ(t) = ⟨Δx²⟩/2t = κ∞ [1 - (1 - e^(-ν₁t)) / ν₁t] (the exact form of Eq. 20).
 
     Eq. 20 itself multiplies the net ⟨Δr²⟩ by (1+α)/(1-α), which belongs to the variance of steps (N5).
@@ -46,7 +48,7 @@ def running_kappa(time: u.Quantity, kappa: u.Quantity, *, rate: u.Quantity) -> u
     time : Quantity
     kappa : Quantity
         κ∞ [cm²/s]
-    rate : Quantity
+    nu : Quantity
         ν₁, by which ⟨cos Θ⟩ decays [1/s]: c²/(d κ∞) in d dimensions.
 
     Returns
@@ -59,7 +61,7 @@ def running_kappa(time: u.Quantity, kappa: u.Quantity, *, rate: u.Quantity) -> u
     ArgumentError
         If a quantity is not positive.
     """
-    x = (checked(rate, "rate", 1 / u.s) * checked(time, "time", u.s)).to_value("")
+    x = (checked(nu, "nu", 1 / u.s) * checked(time, "time", u.s)).to_value("")
     small = np.minimum(x, 1e-3)  # where the difference would cancel, its series
     share = np.where(x < 1e-3, small / 2 - small**2 / 6 + small**3 / 24, 1 + np.expm1(-x) / x)
     return checked(kappa, "kappa", u.cm**2 / u.s) * share

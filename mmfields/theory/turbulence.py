@@ -1,6 +1,7 @@
 """Scattering by macroscopic turbulence (Eqs. 7 to 9, 12, 14, 15) and beyond its scales."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from astropy import units as u
@@ -41,7 +42,7 @@ def mode_amplitudes(k: u.Quantity | np.ndarray, spectrum: Spectrum = 5 / 3) -> n
 
 
 def resonant_power(
-    E: u.Quantity, medium: Medium = ICM, *, slope: float = 5 / 3, spectrum: Callable | None = None
+    E: u.Quantity, medium: Medium = ICM, *, slope: float = 5 / 3, spectrum: Callable[..., Any] | None = None
 ) -> np.ndarray:
     """Share f(r_g) of the magnetic energy at parallel scales below a gyroradius (Eq. 14).
 
@@ -102,7 +103,7 @@ def kappa_resonant(
     return (LIGHT * medium.l_c * ratio**power).to(u.cm**2 / u.s)
 
 
-def _power_above(k: u.Quantity, spectrum: Callable, medium: Medium) -> np.ndarray:
+def _power_above(k: u.Quantity, spectrum: Callable[..., Any], medium: Medium) -> np.ndarray:
     """Power at wavenumbers from k on, over B²/8π."""
     from scipy.integrate import quad
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from mmfields._renamed import renamed
 from mmfields.conventions import SPATIAL, ArgumentError, SnapshotError, require_number, spatial_dims
 from mmfields.tracing.light import light_speed_of_path
 from mmfields.units import unit_of_variable
@@ -16,6 +17,7 @@ ELECTRIC = (None, "stored", "ideal")
 ROUNDING = 1e-12
 
 
+@renamed(outside="beyond")
 @dataclass(frozen=True)
 class Evolution:
     """How a run meets a series in time; for ``mm.trace(series, ..., evolve=...)``.
@@ -25,23 +27,23 @@ class Evolution:
     start : float or astropy Quantity, optional
         Time at which the path is 0; the first of the series, or that from which the particles have been traced, by
         default.
-    outside : {"refuse", "hold", "stop"}
+    beyond : {"refuse", "hold", "stop"}
         Where the run reaches beyond the series: an error when it is set up; the first or the last snapshot stays as it
         is; or the run ends with the last saved point that the series covers.
 
     Examples
     --------
     >>> import mmfields as mm
-    >>> mm.tracing.Evolution(start=2.5, outside="hold").outside
+    >>> mm.tracing.Evolution(start=2.5, beyond="hold").beyond
     'hold'
     """
 
     start: Any = None
-    outside: str = "refuse"
+    beyond: str = "refuse"
 
     def __post_init__(self) -> None:
-        if self.outside not in OUTSIDE:
-            raise ArgumentError(f"outside={self.outside!r}: one of {', '.join(OUTSIDE)} is needed")
+        if self.beyond not in OUTSIDE:
+            raise ArgumentError(f"beyond={self.beyond!r}: one of {', '.join(OUTSIDE)} is needed")
 
 
 @dataclass(frozen=True)
@@ -93,14 +95,14 @@ class Clock:
         if begin / (self.light_speed * fast) < first - room:
             raise ArgumentError(
                 f"the run starts at time {self.start:g}, before the first snapshot at {self.times[0]:g}: give "
-                f"evolve=mm.tracing.Evolution(start={self.times[0]:g}), or outside='hold' to keep that one before it"
+                f"evolve=mm.tracing.Evolution(start={self.times[0]:g}), or beyond='hold' to keep that one before it"
             )
         inside = path[reached <= last + room]
         if self.outside == "refuse" and inside.size < path.size:
             raise ArgumentError(
                 f"the run ends at time {self.start + reached[-1]:g}, after the last snapshot at {self.times[-1]:g}: "
                 f"shorten it to distance={last * self.light_speed * slow:g}, or give "
-                "evolve=mm.tracing.Evolution(outside='hold') to keep the last one, or 'stop' to end with it"
+                "evolve=mm.tracing.Evolution(beyond='hold') to keep the last one, or 'stop' to end with it"
             )
         if not inside.size:
             raise ArgumentError(
@@ -152,7 +154,7 @@ def clock_of(series: xr.Dataset, particles: xr.Dataset, evolution: Evolution, gi
     unit = _unit_of_time(series)
     start = start_of_path(particles, replace(evolution, start=_in_unit(evolution.start, unit)), times[0])
     notes = {key: value for key, value in series["time"].attrs.items() if key == "units"} or {"units": "1"}
-    return Clock(times, start, light_speed_of_path(series, given), evolution.outside, notes)
+    return Clock(times, start, light_speed_of_path(series, given), evolution.beyond, notes)
 
 
 def start_of_path(particles: xr.Dataset, evolution: Evolution, default: float = 0.0) -> float:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
+from mmfields._renamed import renamed
 from mmfields._types import Number, Saved, Seeds
 from mmfields.conventions import (
     FIELD_LINES,
@@ -35,7 +36,7 @@ from mmfields.units import LENGTH, carried, plain, require_same_units
 
 INTERPOLATIONS = ("linear", "cubic", "faces")
 # Attrs of seeds: how neighbours were displaced.
-HANDED_ON = ("normal", "distance")
+HANDED_ON = ("normal", "separation")
 # Lines of a task by default, and tasks by default at most.
 LINES, MOST_TASKS = 128, 1000
 # Powers of the root of x⁴ = x + 1: their multiples modulo one fill the unit cube more evenly than random numbers.
@@ -50,6 +51,7 @@ LONG_NAMES = {
 }
 
 
+@renamed(sample="variables")
 @verb
 def field_lines(
     field: xr.Dataset | Synthetic,
@@ -59,7 +61,7 @@ def field_lines(
     step: Number,
     save: Saved = 100,
     interpolation: Literal["linear", "cubic", "faces"] = "linear",
-    sample: Sequence[str] = (),
+    variables: Sequence[str] = (),
     block: int | None = None,
 ) -> xr.Dataset:
     """Magnetic field lines through seeds, in both directions, lazily.
@@ -91,7 +93,7 @@ def field_lines(
         the seed.
     interpolation : {"linear", "cubic", "faces"}
         Of a snapshot, as in :func:`mmfields.trace`.
-    sample : sequence of str
+    variables : sequence of str
         Scalars of the snapshot that are saved too, interpolated between cell centres.
     block : int, optional
         Cells along a side of the blocks that a snapshot is divided into, as in :func:`mmfields.trace`; by default those
@@ -133,14 +135,14 @@ def field_lines(
     way, step = (plain(value, name, units, LENGTH) for name, value in (("length", length), ("step", step)))
     saved = save if isinstance(save, int | np.integer) else plain(save, "save", units, LENGTH)
     if isinstance(field, Synthetic):
-        if interpolation != "linear" or len(sample) or block is not None:
-            said = f"interpolation={interpolation!r}, sample={sample!r}, block={block!r}"
+        if interpolation != "linear" or len(variables) or block is not None:
+            said = f"interpolation={interpolation!r}, variables={variables!r}, block={block!r}"
             raise ArgumentError(f"{said}: leave out what is of snapshots")
         source = replace(of_synthetic(field, None), interpolation=field.kernel_form()[0])
         return _lines(source, field, seeds, (way, step, saved), field.label(), ()).assign_attrs(known)
     names = components(field)
-    _check_sampled(field, sample)
-    options = (way, step, saved), interpolation, sample
+    _check_sampled(field, variables)
+    options = (way, step, saved), interpolation, variables
     if block is not None:
         require_whole(block, "block", LEAST)
     if not (extra := [str(d) for d in field[names[0]].dims if d not in SPATIAL]):
@@ -164,13 +166,13 @@ def _source(field: xr.Dataset, interpolation: str, block: int | None) -> Source:
 
 def _check_sampled(field: xr.Dataset, sample: Sequence[str]) -> None:
     if isinstance(sample, str):
-        raise ArgumentError(f"sample={sample!r}: a list of names is needed, [{sample!r}]")
+        raise ArgumentError(f"variables={sample!r}: a list of names is needed, [{sample!r}]")
     shape = dict(field[components(field)[0]].sizes)
     for name in sample:
         if name not in field or dict(field[name].sizes) != shape:
-            raise SnapshotError(f"sample={name!r} is no variable over {list(shape)} among {list(field.data_vars)}")
+            raise SnapshotError(f"variables={name!r} is no variable over {list(shape)} among {list(field.data_vars)}")
         if name in (*SPATIAL, *LONG_NAMES):
-            raise ArgumentError(f"sample={name!r} is the name of what lines hold in any case: rename it")
+            raise ArgumentError(f"variables={name!r} is the name of what lines hold in any case: rename it")
 
 
 def _lines(
@@ -181,7 +183,7 @@ def _lines(
     length, step, save = way
     said = _check_step(source, require_plain(step, "step"), length)
     if source.plan is not None and len(sample):
-        raise SnapshotError(f"sample={list(sample)}: scalars are not sampled from a field in blocks, leave them out")
+        raise SnapshotError(f"variables={list(sample)}: scalars are not sampled from a field in blocks, leave them out")
     pieces = [] if done is None else [done]
     for name, sign in SIDES.items():
         begin = 0.0 if done is None else float(np.abs(done["path"].values[-1 if sign > 0 else 0]))

@@ -1,7 +1,7 @@
 """Diffusion coefficients from displacements."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -177,7 +177,11 @@ def _of_lines(result: xr.Dataset, path: xr.DataArray, window: float) -> xr.Datas
 def _bias(result: xr.Dataset, length: xr.DataArray) -> xr.DataArray:
     """Relative bias of a finite run, from the free path along the field, or from that of all directions."""
     length = length.mean("particle") if "particle" in length.dims else length
-    options = {"dask": "parallelized", "output_dtypes": [float], "dask_gufunc_kwargs": {"allow_rechunk": True}}
+    options: dict[str, Any] = {
+        "dask": "parallelized",
+        "output_dtypes": [float],
+        "dask_gufunc_kwargs": {"allow_rechunk": True},
+    }
     shown = result["kappa_par"].where(result["kappa_par"].notnull(), result["kappa"])
     bias = xr.apply_ufunc(finite_run, shown, length, input_core_dims=[[], ["path"]], **options)
     return bias.assign_attrs(

@@ -1,5 +1,7 @@
 """How particles leave an open box: what it can answer, where those that stay are a biased sample."""
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 
@@ -42,7 +44,11 @@ def escape(trajectories: xr.Dataset) -> xr.Dataset:
     gone = left.fillna(np.inf)
     survival = (gone > path).mean("particle")
     share = left.notnull().mean("particle")
-    core = {"input_core_dims": [["particle"]], "output_core_dims": [[]] * 4, "output_dtypes": [float] * 4}
+    core: dict[str, Any] = {
+        "input_core_dims": [["particle"]],
+        "output_core_dims": [[]] * 4,
+        "output_dtypes": [float] * 4,
+    }
     options = {"dask": "parallelized", "dask_gufunc_kwargs": {"allow_rechunk": True}}
     found = xr.apply_ufunc(_middle, gone, **core, **options)
     length = {k: v for k, v in path.attrs.items() if k != "long_name"}

@@ -189,7 +189,11 @@ def parallel_from_mu(trajectories: xr.Dataset) -> xr.Dataset:
     )
     total = counts.sum("particle")
     mean = sums.sum("particle") / total.where(total > 0)
-    options = {"dask": "parallelized", "output_dtypes": [float], "dask_gufunc_kwargs": {"allow_rechunk": True}}
+    options: dict[str, Any] = {
+        "dask": "parallelized",
+        "output_dtypes": [float],
+        "dask_gufunc_kwargs": {"allow_rechunk": True},
+    }
     weight = xr.apply_ufunc(_weights, mean, input_core_dims=[["lag"]], output_core_dims=[["lag"]], **options) * step
     off = ((sums - mean * counts) / total.where(total > 0) * weight).sum("lag")
     n = (counts.isel(lag=0) > 0).sum("particle")

@@ -191,7 +191,7 @@ def gaussian(
     )
     notes = {"code": "mmfields", "seed": int(seed), "rms": float(rms), "k_min": low, "k_max": high}
     notes |= {"k_isotropic": whole} if whole < high else {}
-    parts = dict(zip(("Bx", "By", "Bz"), fields, strict=True))
+    parts: dict[str, Any] = dict(zip(("Bx", "By", "Bz"), fields, strict=True))
     return from_arrays(**parts, spacing=widths, dims=tuple(sizes), units=units, **notes)
 
 

@@ -9,6 +9,7 @@ import xarray as xr
 from numpy.typing import DTypeLike
 
 from mmfields import fourier
+from mmfields._renamed import renamed
 from mmfields._types import Chunks
 from mmfields.conventions import SPATIAL, components, require_number, require_periodic, require_whole
 from mmfields.errors import ArgumentError, SnapshotError
@@ -106,7 +107,7 @@ def micromirrors(
         raise ArgumentError("bottles, sign and skewness are those of kind='bottles'; modes have random phases")
     if sign != "both" and skewness is not None:
         raise ArgumentError(f"sign={sign!r} and skewness={skewness!r}: give one of them")
-    options = {"seed": seed, "chunks": chunks, "dtype": dtype}
+    options: dict[str, Any] = {"seed": seed, "chunks": chunks, "dtype": dtype}
     if kind == "modes":
         band = (min(2 * np.pi / (n * widths[d]) for d, n in sizes.items()), np.sqrt(3) * np.pi / min(widths.values()))
         density = Density(PowerLaw(0.0), _Mirrors(float(l_par), float(l_perp)), *band, 3)
@@ -115,7 +116,7 @@ def micromirrors(
     else:
         fields = _bottles(sizes, widths, float(l_par), float(l_perp), float(rms), bottles, sign, skewness, **options)
     notes = {"code": "mmfields", "seed": int(seed), "rms": float(rms), "l_par": float(l_par), "l_perp": float(l_perp)}
-    parts = dict(zip(("Bx", "By", "Bz"), fields, strict=True))
+    parts: dict[str, Any] = dict(zip(("Bx", "By", "Bz"), fields, strict=True))
     return from_arrays(**parts, spacing=widths, dims=tuple(sizes), units=units, kind=kind, **notes)
 
 
@@ -195,28 +196,29 @@ def _bottles_of_block(*places: np.ndarray, dims: tuple[str, ...], kind: Any, **b
     return np.ascontiguousarray(fields.transpose(order)).astype(kind)
 
 
+@renamed(f_mm="filling_fraction", edge="edge_width")
 @verb
 def patches(
-    ds: xr.Dataset, *, f_mm: float, size: float, edge: float = 0.5, seed: int, weight: str = "patch"
+    ds: xr.Dataset, *, filling_fraction: float, size: float, edge_width: float = 0.5, seed: int, weight: str = "patch"
 ) -> xr.Dataset:
     """The fluctuations of a field kept in random patches that fill a fraction of the box.
 
     The vector potential is multiplied by a smooth mask g and its curl taken, so that the field stays free of
     divergence, as it would not if B itself were cut out.  g goes from 0 to 1 where a smooth Gaussian random
-    field crosses the level above which it fills f_mm of space.  The edges carry a field of their own, ∇g × A: where
-    patches are not large against the correlation length of the field, it is stronger in them than it was.
+    field crosses the level above which it fills that fraction of space.  The edges carry a field of their own, ∇g × A:
+    where patches are not large against the correlation length of the field, it is stronger in them than it was.
 
     Parameters
     ----------
     ds : xarray.Dataset
         Periodic snapshot; lazy where it is.
-    f_mm : float
-        Wanted filling fraction, from 0 to 1: the mean of many realizations.
+    filling_fraction : float
+        Wanted f_mm, from 0 to 1: the mean of many realizations.
     size : float
         Correlation length of the patches' shapes, in the length unit: ⟨φφ⟩ ∝ exp(-r²/4 size²).
-    edge : float
-        Width of the edges, in standard deviations of φ: g = ½ + ½ erf((φ - level)/edge).  In space they are some
-        √2 edge size wide, and less than 1.5 cells of them are refused, since they would ring.
+    edge_width : float
+        Width of the edges, in standard deviations of φ: g = ½ + ½ erf((φ - level)/edge_width).  In space they are some
+        √2 edge_width size wide, and less than 1.5 cells of them are refused, since they would ring.
     seed : int
     weight : str
         Name of the variable that holds g.
@@ -225,9 +227,9 @@ def patches(
     -------
     xarray.Dataset
         ``Bx By Bz``, the solenoidal fluctuations within patches, the mean field and what is not free of divergence
-        everywhere; g; and ``f_mm``, the mean of g over the box, which is what this realization fills: with few patches
-        in the box it scatters about the wanted fraction, ``attrs["f_mm_wanted"]``.  It is lazy where `ds` is, and else
-        in ``attrs["f_mm"]`` too.
+        everywhere; g; and ``filling_fraction``, the mean of g over the box, which is what this realization fills: with
+        few patches in the box it scatters about the wanted fraction, ``attrs["filling_fraction_wanted"]``.  It is lazy
+        where `ds` is, and else in ``attrs["filling_fraction"]`` too.
 
     Raises
     ------
@@ -241,15 +243,16 @@ def patches(
         raise SnapshotError(f"weight={weight!r}: a name that the snapshot does not have yet is needed")
     grid = require_periodic(ds, "patches by a vector potential")
     ds = ds.unify_chunks()
-    fraction = require_number(f_mm, "f_mm", 0.0, 1.0)
+    fraction = require_number(filling_fraction, "filling_fraction", 0.0, 1.0)
     dims, widths = grid.dims, grid.widths
     shortest, cell = min(grid.lengths), max(grid.spacing)
     if not cell <= require_number(size, "size") <= shortest / 8:
         raise SnapshotError(f"size={size:g} is not from one cell, {cell:g}, to an eighth of the box, {shortest / 8:g}")
-    if require_number(edge, "edge", 0.0, 10.0) * np.sqrt(2) * size < 1.5 * cell:
+    wide = require_number(edge_width, "edge_width", 0.0, 10.0) * np.sqrt(2) * size / cell
+    if wide < 1.5:
         raise SnapshotError(
-            f"edges of edge={edge:g} and size={size:g} are {edge * np.sqrt(2) * size / cell:.2g} cells wide and would "
-            "ring: 1.5 cells are needed, so take larger patches or softer edges"
+            f"edges of edge_width={edge_width:g} and size={size:g} are {wide:.2g} cells "
+            "wide and would ring: 1.5 cells are needed, so take larger patches or softer edges"
         )
     lowest = min(2 * np.pi / length for length in grid.lengths)
     smooth = _Smooth(float(size), len(dims))
@@ -260,10 +263,12 @@ def patches(
         sizes, widths, density, rms=1.0, mean=np.zeros(1), seed=seed, chunks=chunks, dtype=np.float64,
         direction=np.eye(3)[0], form="scalar",
     )  # fmt: skip
-    level = float(np.sqrt(2 + edge**2) * erfinv(np.clip(1 - 2 * fraction, -1, 1)))  # so that the mean of g is f_mm
+    level = float(
+        np.sqrt(2 + edge_width**2) * erfinv(np.clip(1 - 2 * fraction, -1, 1))
+    )  # the mean of g is the fraction
     smooth = xr.DataArray(values, dims=dims, coords={d: ds[d] for d in dims})
     mask = xr.apply_ufunc(
-        lambda v: 0.5 + 0.5 * erf((v - level) / edge), smooth, dask="parallelized", output_dtypes=[float]
+        lambda v: 0.5 + 0.5 * erf((v - level) / edge_width), smooth, dask="parallelized", output_dtypes=[float]
     )
     potential = fourier.vector_potential(ds)
     cut = ds.assign({n: (potential[f"A{n[1:]}"] * (mask - 1)).transpose(*ds[n].dims) for n in names})
@@ -274,9 +279,10 @@ def patches(
         found[n] = whole.assign_attrs(ds[n].attrs)
     notes = {"units": "1", "long_name": "weight of the fluctuations, 1 within patches"}
     share = mask.mean().assign_attrs(units="1", long_name="filling fraction f_mm of this realization")
-    out = ds.assign(found).assign({weight: mask.assign_attrs(notes), "f_mm": share})
-    out.attrs = {key: value for key, value in ds.attrs.items() if key != "f_mm"} | {"f_mm_wanted": fraction}
-    return out if share.chunks is not None else out.assign_attrs(f_mm=float(share))
+    out = ds.assign(found).assign({weight: mask.assign_attrs(notes), "filling_fraction": share})
+    out.attrs = {key: value for key, value in ds.attrs.items() if key != "filling_fraction"}
+    out.attrs["filling_fraction_wanted"] = fraction
+    return out if share.chunks is not None else out.assign_attrs(filling_fraction=float(share))
 
 
 @dataclass(frozen=True)
@@ -290,14 +296,15 @@ class _Smooth:
         return k ** (self.rank - 1) * np.exp(-((k * self.size) ** 2))
 
 
+@renamed(f_mm="filling_fraction", order="arrangement")
 @verb
 def layers(
     cells: int,
     *,
-    f_mm: float,
+    filling_fraction: float,
     size: float,
     spacing: float = 1.0,
-    order: Literal["random", "periodic"] = "random",
+    arrangement: Literal["random", "periodic"] = "random",
     seed: int = 0,
 ) -> xr.Dataset:
     """Layered medium along x: a uniform field, and layers to scatter in that fill a fraction of it.
@@ -308,44 +315,44 @@ def layers(
     Parameters
     ----------
     cells : int
-    f_mm : float
-        Filling fraction, from 0 to 1.
+    filling_fraction : float
+        From 0 to 1.
     size : float
         Mean thickness of a layer, in the length unit.
     spacing : float
-    order : {"random", "periodic"}
+    arrangement : {"random", "periodic"}
         Exponentially distributed thicknesses, or all alike.
     seed : int
 
     Returns
     -------
     xarray.Dataset
-        Over ``x``: ``Bx`` of 1, ``By`` and ``Bz`` of 0, ``patch`` of 1 in layers and else 0; its attr ``f_mm`` is the
-        fraction that came out.
+        Over ``x``: ``Bx`` of 1, ``By`` and ``Bz`` of 0, ``patch`` of 1 in layers and else 0; its attr
+        ``filling_fraction`` is what came out.
 
     Raises
     ------
     ArgumentError, SnapshotError
         If a number is unusable.
     """
-    fraction, width = require_number(f_mm, "f_mm", 0.0, 1.0), require_number(spacing, "spacing")
+    fraction, width = require_number(filling_fraction, "filling_fraction", 0.0, 1.0), require_number(spacing, "spacing")
     count = require_whole(cells, "cells", 2)
     if not 0 < width <= require_number(size, "size") <= count * width:
         raise ArgumentError(f"size={size!r}: from a cell, {width:g}, to the whole, {count * width:g}, is needed")
-    if order not in ("random", "periodic"):
-        raise ArgumentError(f"order={order!r}: 'random' or 'periodic' is needed")
+    if arrangement not in ("random", "periodic"):
+        raise ArgumentError(f"arrangement={arrangement!r}: 'random' or 'periodic' is needed")
     if fraction in (0.0, 1.0):
         inside = np.full(count, fraction)
     else:
         number = int(np.ceil(4 * count * width * fraction / size)) + 8
         means = np.array([size, size * (1 - fraction) / fraction])
         random = np.random.default_rng([require_whole(seed, "seed", 0), 14])
-        thick = means * (random.exponential(size=(number, 2)) if order == "random" else np.ones((number, 2)))
+        thick = means * (random.exponential(size=(number, 2)) if arrangement == "random" else np.ones((number, 2)))
         # exponential layers have no memory: the probability that the first one is a layer is the filling fraction
-        first = int(order == "random" and random.random() >= fraction)
+        first = int(arrangement == "random" and random.random() >= fraction)
         edges = np.cumsum(thick.ravel()[first:])
         place = np.searchsorted(edges, (np.arange(count) + 0.5) * width, side="right")
         inside = 1.0 - (place + first) % 2
     one = np.ones(count)
     ds = from_arrays(Bx=one, By=0 * one, Bz=0 * one, patch=inside, spacing={"x": width}, dims=("x",), code="mmfields")
-    return ds.assign_attrs(f_mm=float(inside.mean()))
+    return ds.assign_attrs(filling_fraction=float(inside.mean()))

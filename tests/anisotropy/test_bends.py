@@ -25,7 +25,7 @@ def mean_k2(ds):
 
 
 def test_curvatures_of_a_gaussian_field_have_their_law(gaussian):
-    found = mm.anisotropy.bends(gaussian, limits=(1e-3, 10.0), bins=24, gyroradius=[1.0, 3.0, 10.0]).compute()
+    found = mm.anisotropy.bends(gaussian, curvature_range=(1e-3, 10.0), bins=24, gyroradius=[1.0, 3.0, 10.0]).compute()
     k2 = mean_k2(gaussian)
     # differences across the field make b·∇b of a finite cell a little larger or smaller: the law is in <k²>
     edges = np.geomspace(1e-3, 10.0, 25)
@@ -82,7 +82,7 @@ def test_series_and_laziness(gaussian, no_compute):
 
 def test_increments_of_a_gaussian_field_are_not_intermittent():
     noise = mm.turbulence.gaussian((64, 64, 60), spacing=1.0, spectrum=0.0, k_min=0.6, k_max=2.0, seed=3)
-    structure = mm.anisotropy.structure_function(noise, of="Bx", order=[2, 3, 4], pairs=400_000, bins=8)
+    structure = mm.anisotropy.structure_function(noise, vector="Bx", order=[2, 3, 4], pairs=400_000, bins=8)
     found = mm.anisotropy.intermittency(structure).compute()
     # a separation along a component has half the variance of one across it, at most: 3.1 in their mixture
     np.testing.assert_allclose(found["flatness"].dropna("l")[1:], 3.05, atol=0.15)
@@ -91,7 +91,9 @@ def test_increments_of_a_gaussian_field_are_not_intermittent():
         mm.anisotropy.intermittency(structure.isel(order=0))
 
 
-@pytest.mark.parametrize("options", [{"gyroradius": -1.0}, {"limits": (2.0, 1.0)}, {"bins": 0}, {"subvolumes": 1}])
+@pytest.mark.parametrize(
+    "options", [{"gyroradius": -1.0}, {"curvature_range": (2.0, 1.0)}, {"bins": 0}, {"subvolumes": 1}]
+)
 def test_what_cannot_be_is_refused(gaussian, options):
     with pytest.raises(mm.ArgumentError):
         mm.anisotropy.bends(gaussian, **options)

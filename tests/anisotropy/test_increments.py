@@ -180,7 +180,7 @@ def test_pairs_stay_inside_an_open_box():
         for b in ("open", "periodic")
     )
     lags = np.array([[3, 0, 0]])
-    options = {"of": "Bx", "lags": lags, "bins": [0.0, 4.0], "frame": "global", "direction": "x"}
+    options = {"vector": "Bx", "lags": lags, "bins": [0.0, 4.0], "frame": "global", "direction": "x"}
     assert mm.anisotropy.structure_function(open_, **options).structure.item() == 9.0
     assert mm.anisotropy.structure_function(open_, **options).pairs.item() == 8 * 16 * 29
     assert mm.anisotropy.structure_function(periodic, **options).structure.item() == (29 * 9 + 3 * 29**2) / 32
@@ -273,7 +273,7 @@ def test_scale_anisotropy_of_known_curves():
         ({"order": []}, "order="),
         ({"points": 3}, "points=3"),
         ({"frame": "lokal"}, "frame='lokal'"),
-        ({"of": "u"}, "of='u'"),
+        ({"vector": "u"}, "vector='u'"),
         ({"reach": 0.1}, "reach=0.1"),
         ({"reach": 100.0}, "reach=100"),
         ({"pairs": 0}, "pairs=0"),

@@ -68,9 +68,9 @@ def test_labels_wrap_across_faces_and_chunks(chunks, no_compute):
 
 def test_results_do_not_depend_on_chunks_to_the_bit(no_compute):
     ds = of_strength(rough())
-    eager = mm.anisotropy.patches(ds, "field", filling=0.2)
+    eager = mm.anisotropy.patches(ds, "field", filling_fraction=0.2)
     for chunks in ({"z": 6, "y": 11, "x": 28}, {"x": 5}):
-        lazy = mm.anisotropy.patches(ds.chunk(chunks), "field", filling=0.2)
+        lazy = mm.anisotropy.patches(ds.chunk(chunks), "field", filling_fraction=0.2)
         with dask.config.set(scheduler="threads"):
             for name in eager:
                 np.testing.assert_array_equal(lazy[name].compute(), eager[name], err_msg=name)
@@ -81,7 +81,7 @@ def test_wanted_fractions_are_met_exactly(kind):
     ds = of_strength(rough(kind=kind))
     size = ds.Bx.size
     for wanted in (0.0, 1 / size, 0.1, 0.37, 1.0):
-        found = mm.anisotropy.patches(ds, "field", filling=wanted)
+        found = mm.anisotropy.patches(ds, "field", filling_fraction=wanted)
         assert int(found.mask.sum()) == round(wanted * size)
         below = mm.anisotropy.patches(ds, "field", quantile=1 - wanted)
         assert abs(int(below.mask.sum()) - wanted * size) <= 0.5
@@ -203,9 +203,9 @@ def test_the_threshold_curve_falls_from_one(no_compute):
     ("options", "message"),
     [
         ({"kind": "holes"}, "kind='holes'"),
-        ({"kind": "field"}, "one of threshold, quantile and filling"),
-        ({"kind": "field", "threshold": 1.0, "filling": 0.1}, "one of threshold"),
-        ({"kind": "field", "filling": 1.5}, "filling=1.5"),
+        ({"kind": "field"}, "one of threshold, quantile and filling_fraction"),
+        ({"kind": "field", "threshold": 1.0, "filling_fraction": 0.1}, "one of threshold"),
+        ({"kind": "field", "filling_fraction": 1.5}, "filling_fraction=1.5"),
         ({"kind": "field", "threshold": np.nan}, "threshold=nan"),
         ({"kind": "field", "threshold": 1.0, "smoothing": 2.0}, "smoothing=2.0"),
         ({"kind": "fluctuation", "threshold": 1.0, "smoothing": -2.0}, "smoothing=-2.0"),

@@ -77,17 +77,23 @@ def test_filling_fractions_come_back_with_their_errors():
     for seed in range(12):
         share = 0.05 + 0.07 * seed
         tr = est.two_phase(
-            400, steps=200, kappa=(30.0, 30.0), f_mm=(share, share), contrast=(20.0, 20.0), period=(2.0, 2.0), seed=seed
+            400,
+            steps=200,
+            kappa=(30.0, 30.0),
+            filling_fraction=(share, share),
+            contrast=(20.0, 20.0),
+            period=(2.0, 2.0),
+            seed=seed,
         )
         outside = 1 / 30.0 / (share * 20 + 1 - share)
         found = est.filling_fraction(est.maximum_likelihood(tr).nu, inside=20 * outside, outside=outside)
-        off.append((float(found.f_mm) - share) / float(found.f_mm_error))
+        off.append((float(found.filling_fraction) - share) / float(found.filling_fraction_error))
     # the logarithm in the rate leaves a small bias in patches where reversals are frequent
     assert np.std(off) < 2.0 and abs(np.mean(off)) < 1.5
 
 
 def test_labels_of_the_training_set_are_those_of_long_runs():
-    one = {"f_mm": (0.3, 0.3), "contrast": (10.0, 10.0), "kappa": (8.0, 8.0)}
+    one = {"filling_fraction": (0.3, 0.3), "contrast": (10.0, 10.0), "kappa": (8.0, 8.0)}
     for period in (0.2, 5.0):
         tr = est.two_phase(6000, steps=600, period=(period, period), seed=2, **one)
         found = est.mean_squared_displacement(tr, pooled=True)
@@ -135,6 +141,12 @@ def test_what_is_not_possible_is_refused():
         est.two_phase(5, kappa=3.0, seed=1)
     with pytest.raises(mm.ArgumentError, match="alike"):
         est.filling_fraction(est.maximum_likelihood(tr).nu, inside=1.0, outside=1.0)
-    for options in ({"steps": 1}, {"f_mm": (0.5, 1.5)}, {"kappa": (2.0, 1.0)}, {"contrast": (0.1, 1.0)}, {"seed": -1}):
+    for options in (
+        {"steps": 1},
+        {"filling_fraction": (0.5, 1.5)},
+        {"kappa": (2.0, 1.0)},
+        {"contrast": (0.1, 1.0)},
+        {"seed": -1},
+    ):
         with pytest.raises(mm.ArgumentError):
             est.two_phase(**{"realizations": 10, "seed": 1, **options})

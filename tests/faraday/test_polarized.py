@@ -335,7 +335,7 @@ def test_laws_take_one_number_and_areas():
     for bad, message in (
         (lambda: mm.faraday.burn_slab(WAVES, [1.0, 2.0]), "depth has the shape"),
         (lambda: mm.faraday.external_dispersion(WAVES, 1.0, -1.0), "sigma=-1"),
-        (lambda: mm.faraday.internal_dispersion(waves.assign_attrs(units="Hz"), 1.0, 1.0), "a quantity in m2"),
+        (lambda: mm.faraday.internal_dispersion(waves.assign_attrs(units="s"), 1.0, 1.0), "neither an area"),
         (lambda: mm.faraday.burn_slab(-WAVES, 1.0), "not below 0"),
     ):
         with pytest.raises(mm.MmfieldsError, match=message):
@@ -349,7 +349,7 @@ def test_cubes_are_of_what_they_say(tmp_path):
         (abs(pol).assign_attrs(pol.attrs), "is float64"),
         (rm * 1j, "is complex128"),
         (rm.assign_attrs(units="K"), "rad / m2 is needed"),
-        (rm.to_dataset(), "not Dataset"),
+        (rm.to_dataset(name="rm").assign(two=rm), "give one of them"),
     ):
         with pytest.raises(mm.MmfieldsError, match=message):
             mm.faraday.write_fits(bad, tmp_path / "new", pixel=1 * u.arcsec)

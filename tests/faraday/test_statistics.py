@@ -78,7 +78,9 @@ def test_stacking_grows_as_the_root_and_identical_copies_are_refused(no_compute)
     lazy = mm.faraday.stack(ds.chunk(z=8), 10)
     with dask.config.set(scheduler="threads"):
         np.testing.assert_array_equal(lazy.compute(), mm.faraday.stack(ds, 10))
-    half = np.mean([float(mm.faraday.stack(ds, 256, seed=s, orientations=8, filling=0.25).var()) for s in range(4)])
+    half = np.mean(
+        [float(mm.faraday.stack(ds, 256, seed=s, orientations=8, filling_fraction=0.25).var()) for s in range(4)]
+    )
     assert half / variance[256] == pytest.approx(0.25, rel=0.4)
     with pytest.raises(mm.SnapshotError, match="a cube is needed"):
         mm.faraday.stack(ds.isel(x=slice(0, 16)), 10)
@@ -115,7 +117,7 @@ def test_the_table_of_angles(density, sigma, angles):
     np.testing.assert_allclose(given, angles, rtol=0.02)
     lost = 2 * np.radians(angles[0]) ** 2
     assert float(found.depolarization[0, 0]) == pytest.approx(lost, rel=0.05)
-    half = mm.faraday.random_walk(density=density / u.cm**3, filling=0.25, **path)
+    half = mm.faraday.random_walk(density=density / u.cm**3, filling_fraction=0.25, **path)
     assert half == pytest.approx(float(found.sigma) / 2)
     assert float(found.angle_error[0, 0] / found.angle[0, 0]) == pytest.approx(0.1)
     longer = mm.faraday.random_walk(
@@ -140,7 +142,7 @@ def test_a_beta_model():
         {"density": 1.0},
         {"field": 1 * u.pc},
         {"length": 1e-7 * u.pc},
-        {"filling": 2.0},
+        {"filling_fraction": 2.0},
         {"density": -1 / u.cm**3},
         {"density": [1, 2] / u.cm**3},
         {"redshift": "a"},

@@ -26,7 +26,7 @@ def test_squashing_factor_of_an_x_point_is_that_of_its_map():
     """dx/dz = g x, dy/dz = -g y: between planes L above and below Q = 2 cosh 4gL."""
     g = 0.1
     ds = linear(np.diag([g, -g, 0.0]))
-    seeds = mm.lines.neighbours([[6.0, 6.0, 12.0]], distance=1e-4)
+    seeds = mm.lines.neighbours([[6.0, 6.0, 12.0]], separation=1e-4)
     lines = mm.field_lines(ds, seeds, length=9.0, step=0.05, save=9)
     q = mm.lines.squashing(lines).compute()
     np.testing.assert_allclose(q.isel(line=0), 2 * np.cosh(4 * g * q["path"]), rtol=1e-6)
@@ -36,7 +36,7 @@ def test_squashing_factor_of_straight_and_turned_lines_is_two_and_of_a_shear_kno
     ds = linear(np.zeros((3, 3)))
     twist = linear([[0, -0.1, 0], [0.1, 0, 0], [0, 0, 0]])
     shear = linear([[0, 0.2, 0], [0, 0, 0], [0, 0, 0]])
-    seeds = mm.lines.neighbours([[6.0, 6.0, 12.0]], distance=1e-3, normal=(0.2, -0.1, 1.0))
+    seeds = mm.lines.neighbours([[6.0, 6.0, 12.0]], separation=1e-3, normal=(0.2, -0.1, 1.0))
     for field, expected in ((ds, 2.0), (twist, 2.0), (shear, 2 + (0.2 * 16) ** 2)):
         q = mm.lines.squashing(mm.field_lines(field, seeds, length=8.0, step=0.1, save=2)).compute()
         assert float(q.isel(line=0, path=-1)) == pytest.approx(expected, rel=1e-5)
@@ -46,7 +46,7 @@ def test_squashing_factor_does_not_depend_on_the_plane():
     ds = linear([[0.05, 0.1, 0], [0.02, -0.05, 0], [0, 0, 0]])
     found = []
     for normal in ((0, 0, 1), (1, 0.5, 1)):
-        seeds = mm.lines.neighbours([[6.0, 6.0, 12.0]], distance=1e-3, normal=normal)
+        seeds = mm.lines.neighbours([[6.0, 6.0, 12.0]], separation=1e-3, normal=normal)
         q = mm.lines.squashing(mm.field_lines(ds, seeds, length=8.0, step=0.1, save=2)).compute()
         found.append(float(q.isel(line=0, path=-1)))
     assert found[0] == pytest.approx(found[1], rel=1e-5) and found[0] > 2.5
@@ -54,7 +54,7 @@ def test_squashing_factor_does_not_depend_on_the_plane():
 
 def test_a_map_of_q_is_lazy_over_its_plane(no_compute):
     ds = linear(np.diag([0.1, -0.1, 0.0])).chunk({"x": 6})
-    seeds = mm.lines.neighbours(mm.lines.plane(ds, shape=(3, 4)), distance=1e-4)
+    seeds = mm.lines.neighbours(mm.lines.plane(ds, shape=(3, 4)), separation=1e-4)
     q = mm.lines.squashing(mm.field_lines(ds, seeds, length=2.0, step=0.5, save=2))
     assert q.dims == ("v", "u", "path") and q.shape == (4, 3, 3) and q.chunks is not None
     near = mm.lines.separation(mm.field_lines(ds, seeds, length=2.0, step=0.5, save=2))
@@ -63,7 +63,7 @@ def test_a_map_of_q_is_lazy_over_its_plane(no_compute):
 
 def test_separation_and_squashing_do_not_depend_on_chunks():
     ds = linear([[0.05, 0.1, 0], [0.02, -0.05, 0], [0, 0, 0]])
-    seeds = mm.lines.neighbours(mm.lines.plane(ds, shape=(3, 4)), distance=1e-4)
+    seeds = mm.lines.neighbours(mm.lines.plane(ds, shape=(3, 4)), separation=1e-4)
     options = {"length": 2.0, "step": 0.5, "save": 4}
     whole = mm.field_lines(ds, seeds, **options).compute()
     parts = mm.field_lines(ds.chunk({"x": 5, "z": 7}), seeds.chunk({"v": 2, "u": 2}), **options)
@@ -77,13 +77,13 @@ def test_separation_and_squashing_do_not_depend_on_chunks():
 def test_lyapunov_exponent_of_an_x_point_is_its_gradient():
     g = 0.3
     ds = linear(np.diag([g, -g, 0.0]), size=(8, 8, 60))
-    seeds = mm.lines.neighbours([[4.0, 4.0, 30.0]] * 2, distance=1e-8)
+    seeds = mm.lines.neighbours([[4.0, 4.0, 30.0]] * 2, separation=1e-8)
     near = mm.lines.separation(mm.field_lines(ds, seeds, length=25.0, step=0.05, save=10)).compute()
     s = near["path"].values
     # half of the pairs part and half of them meet, forward and backward alike
     np.testing.assert_allclose(near["logarithm"], 0.0, atol=1e-3)
     np.testing.assert_allclose((near["separation"] / 1e-8) ** 2, np.cosh(2 * g * s), rtol=1e-4)
-    turned = mm.lines.neighbours([[4.0, 4.0, 30.0]] * 2, distance=1e-8).copy(deep=True)
+    turned = mm.lines.neighbours([[4.0, 4.0, 30.0]] * 2, separation=1e-8).copy(deep=True)
     offset = 1e-8 * 2**-0.5 * np.array([[0, 0], [1, 1], [-1, -1], [1, -1], [-1, 1]])
     for i, d in enumerate("xy"):
         turned[d] = turned[d].copy(data=4.0 + np.tile(offset[:, i], (2, 1)))
@@ -92,7 +92,7 @@ def test_lyapunov_exponent_of_an_x_point_is_its_gradient():
 
 
 def test_lines_of_a_shear_part_linearly_and_have_no_exponent():
-    seeds = mm.lines.neighbours([[0.0, 0.0, 0.3], [0.5, 0.0, 1.3]], distance=1e-3, normal="x")
+    seeds = mm.lines.neighbours([[0.0, 0.0, 0.3], [0.5, 0.0, 1.3]], separation=1e-3, normal="x")
     near = mm.lines.separation(mm.field_lines(beltrami(), seeds, length=50.0, step=0.1, save=100)).compute()
     s = near["path"].values
     # of the four two are displaced along z, at an angle that is their distance in it
@@ -123,7 +123,7 @@ def test_lyapunov_exponent_of_an_abc_field_agrees_with_its_tangent_map():
 
     seeds = np.array([[0.1, 0.2, 0.3], [3.0, 1.0, 5.0], [2.0, 5.5, 1.0]])
     lines = mm.field_lines(
-        ds, mm.lines.neighbours(seeds, distance=1e-6), length=15.0, step=0.02, save=3, interpolation="cubic"
+        ds, mm.lines.neighbours(seeds, separation=1e-6), length=15.0, step=0.02, save=3, interpolation="cubic"
     )
     near = mm.lines.separation(lines.isel(path=slice(3, None))).compute()
     expected = []

@@ -15,7 +15,7 @@ def bottle(n=128, depth=0.4, period=32.0):
 
 
 def test_wells_of_a_periodic_bottle():
-    lines = mm.field_lines(bottle(), [[40.0, 0, 0], [50.0, 0, 0]], length=100.0, step=0.25, save=400, sample=[])
+    lines = mm.field_lines(bottle(), [[40.0, 0, 0], [50.0, 0, 0]], length=100.0, step=0.25, save=400, variables=[])
     found = mm.lines.wells(lines, most=8).compute()
     np.testing.assert_array_equal(found["count"], [5, 5])
     inside = found.isel(well=slice(0, 5))
@@ -58,7 +58,7 @@ def test_patches_along_lines_are_layers_in_series():
     mask = ((x // 10) % 3 == 0).astype(float)  # a third of the box, in layers of 10
     b = np.ones(60)
     ds = mm.io.from_arrays(Bx=b, By=0 * b, Bz=0 * b, spacing={"x": 1.0}, dims=("x",), patch=mask)
-    lines = mm.field_lines(ds, [[3.0, 0, 0], [17.0, 0, 0]], length=90.0, step=0.5, save=180, sample=["patch"])
+    lines = mm.field_lines(ds, [[3.0, 0, 0], [17.0, 0, 0]], length=90.0, step=0.5, save=180, variables=["patch"])
     found = mm.lines.sequence(lines, "patch", inside=0.5, outside=4.0).compute()
     np.testing.assert_allclose(found["fraction"], 1 / 3, atol=1e-9)
     np.testing.assert_allclose(found["kappa"], 1 / (1 / 3 / 0.5 + 2 / 3 / 4.0), rtol=1e-6)
@@ -66,7 +66,7 @@ def test_patches_along_lines_are_layers_in_series():
     np.testing.assert_array_equal(found["crossings"], 12)
     with pytest.raises(mm.ArgumentError, match="together"):
         mm.lines.sequence(lines, "patch", inside=1.0)
-    with pytest.raises(mm.SnapshotError, match="sample"):
+    with pytest.raises(mm.SnapshotError, match="variables"):
         mm.lines.sequence(lines, "nothing")
 
 
@@ -74,7 +74,7 @@ def test_kappa_of_a_tube_is_that_of_its_steady_flux_and_content():
     """Rays in a tube of section 1/B: the flux is -κ n'/B, and what it holds n/B."""
     field = bottle(n=512, depth=0.4)
     marked = field.assign(strong=(field["Bx"] > 1.2).astype(float))
-    lines = mm.field_lines(marked, [[64.0, 0, 0]], length=64.0, step=0.05, save=1280, sample=["strong"])
+    lines = mm.field_lines(marked, [[64.0, 0, 0]], length=64.0, step=0.05, save=1280, variables=["strong"])
     found = mm.lines.sequence(lines, "strong", inside=0.1, outside=2.0).compute()
     b = 1 + 0.4 * np.cos(np.linspace(0, 2 * np.pi, 100_000, endpoint=False))
     expected = 1 / (np.mean(b / np.where(b > 1.2, 0.1, 2.0)) * np.mean(1 / b))

@@ -310,16 +310,16 @@ def test_beyond_a_series():
     early = mm.tracing.Evolution(start=-2.0)
     with pytest.raises(mm.ArgumentError, match=r"starts at time -2, before the first snapshot at 1"):
         mm.trace(ds, p, **run, evolve=early)
-    stopped = mm.trace(ds, p, **run, evolve=mm.tracing.Evolution(outside="stop"))
+    stopped = mm.trace(ds, p, **run, evolve=mm.tracing.Evolution(beyond="stop"))
     assert stopped["path"].values.tolist() == [2.0, 6.0]
     with pytest.raises(mm.ArgumentError, match="no saved point lies before"):
-        mm.trace(ds, p, **{**run, "save": [9.0]}, evolve=mm.tracing.Evolution(outside="stop"))
-    held = mm.trace(ds, p, **run, evolve=mm.tracing.Evolution(start=-2.0, outside="hold")).compute()
+        mm.trace(ds, p, **{**run, "save": [9.0]}, evolve=mm.tracing.Evolution(beyond="stop"))
+    held = mm.trace(ds, p, **run, evolve=mm.tracing.Evolution(start=-2.0, beyond="hold")).compute()
     # up to the first snapshot, at path 3, the field is that one
     first = mm.trace(ds.isel(time=0), p, **{k: v for k, v in run.items() if k != "light_speed"} | {"save": [2.0, 3.0]})
     equal(held.isel(path=[0]), first.isel(path=[0]).compute())
     # beyond the last it is the last: particles go on from there as through it alone
-    late = mm.trace(ds, p, **{**run, "save": [8.0, 10.0]}, evolve=mm.tracing.Evolution(outside="hold")).compute()
+    late = mm.trace(ds, p, **{**run, "save": [8.0, 10.0]}, evolve=mm.tracing.Evolution(beyond="hold")).compute()
     on = mm.particles.from_trajectories(late, at=0)
     alone = mm.trace(ds.isel(time=-1), on, step=0.1, distance=10.0, save=[8.0, 10.0])
     equal(late.isel(path=[1]), alone.isel(path=[1]).compute())
@@ -380,7 +380,7 @@ def test_refusals():
         with pytest.raises(mm.MmfieldsError, match=message):
             mm.trace(field, p, **{**run, **options})
     with pytest.raises(mm.ArgumentError, match="outside='wait'"):
-        mm.tracing.Evolution(outside="wait")
+        mm.tracing.Evolution(beyond="wait")
     with pytest.raises(mm.SnapshotError, match="unit of ux, which is not known"):
         mm.trace(ds.isel(time=0), p, step=0.1, distance=1.0, electric="ideal")
     bad = ds.copy(deep=True)

@@ -162,7 +162,7 @@ def test_a_line_ends_where_there_is_no_field():
 @pytest.mark.parametrize("boundary", ["periodic", "open"])
 def test_results_do_not_depend_on_chunks_and_a_continued_run_is_one_run(boundary):
     ds = snapshot(boundary)
-    options = {"step": 0.1, "interpolation": "cubic", "sample": ["hot"]}
+    options = {"step": 0.1, "interpolation": "cubic", "variables": ["hot"]}
     whole = mm.field_lines(ds, 150, length=6.0, save=6, **options).compute()
     seeds = whole.sel(path=0)[["x", "y", "z"]].drop_vars("path").chunk(line=7)
     lazy = mm.field_lines(ds.chunk({"z": 7, "y": 13, "x": 17}), seeds, length=6.0, save=6, **options)
@@ -209,14 +209,14 @@ def test_what_blocks_cannot_do_is_refused():
     ds = snapshot()
     with pytest.raises(mm.ArgumentError, match="step"):
         mm.field_lines(ds, 10, length=20.0, step=3.0, block=8)
-    with pytest.raises(mm.SnapshotError, match="sample"):
-        mm.field_lines(ds, 10, length=2.0, step=0.1, block=8, sample=["hot"])
+    with pytest.raises(mm.SnapshotError, match="variables"):
+        mm.field_lines(ds, 10, length=2.0, step=0.1, block=8, variables=["hot"])
     with pytest.raises(mm.ArgumentError, match="block"):
         mm.field_lines(ds, 10, length=2.0, step=0.1, block=2)
 
 
 def test_nothing_is_computed_at_the_call(no_compute):
-    mm.field_lines(snapshot().chunk(z=5), 10, length=5.0, step=0.2, sample=["hot"])
+    mm.field_lines(snapshot().chunk(z=5), 10, length=5.0, step=0.2, variables=["hot"])
 
 
 def test_seeds_of_any_dims_and_snapshots_along_time():
@@ -233,7 +233,7 @@ def test_seeds_of_any_dims_and_snapshots_along_time():
 def test_scalars_are_sampled_where_the_lines_are():
     ds, at = wavy(32)
     lines = mm.field_lines(
-        ds.assign(copy=ds["Bz"], n=ds["Bx"] ** 2), 20, length=5.0, step=0.25, save=5, sample=["n", "copy"]
+        ds.assign(copy=ds["Bz"], n=ds["Bx"] ** 2), 20, length=5.0, step=0.25, save=5, variables=["n", "copy"]
     ).compute()
     np.testing.assert_allclose(lines["copy"], lines["bz"] * lines["B"], atol=1e-12)
     exact = at(*(lines[d].values for d in "xyz"))
@@ -261,8 +261,8 @@ def test_units_and_quantities():
         ({"step": 0.0}, mm.ArgumentError, "positive"),
         ({"step": 1e-30}, mm.ArgumentError, "lengthen"),
         ({"length": -1.0}, mm.ArgumentError, "distance"),
-        ({"sample": ["nothing"]}, mm.SnapshotError, "no variable"),
-        ({"sample": "hot"}, mm.ArgumentError, "list"),
+        ({"variables": ["nothing"]}, mm.SnapshotError, "no variable"),
+        ({"variables": "hot"}, mm.ArgumentError, "list"),
         ({"interpolation": "faces"}, mm.SnapshotError, "staggered"),
     ],
 )

@@ -73,7 +73,7 @@ def test_they_count_no_further(leaving):
     likely = mm.estimators.maximum_likelihood(leaving)
     np.testing.assert_array_equal(likely["count"].fillna(0), there_of_each(leaving))
     rates = mm.estimators.filling_fraction(likely.nu, inside=NU, outside=0.0)
-    assert abs(float(rates.f_mm) - 1) < 5 * float(rates.f_mm_error)
+    assert abs(float(rates.filling_fraction) - 1) < 5 * float(rates.filling_fraction_error)
     with pytest.warns(mm.MmfieldsWarning, match=r"biased sample.*9\d"):
         each = mm.estimators.mean_squared_displacement(leaving)
     np.testing.assert_array_equal(each.kappa.notnull(), leaving.alive.isel(path=-1))

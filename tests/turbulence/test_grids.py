@@ -311,20 +311,21 @@ def test_micromirrors_refuse(options):
 @pytest.mark.parametrize("fraction", [0.0, 0.1, 0.5, 1.0])
 def test_patches_fill_what_is_asked_and_have_no_divergence(fraction, no_compute):
     ds = turbulence.micromirrors((48, 48, 96), **MIRRORS)
-    lazy = turbulence.patches(ds.chunk(z=16), f_mm=fraction, size=5.0, seed=4)
+    lazy = turbulence.patches(ds.chunk(z=16), filling_fraction=fraction, size=5.0, seed=4)
     with dask.config.set(scheduler="threads"):
         lazy = lazy.compute()
-    cut = turbulence.patches(ds, f_mm=fraction, size=5.0, seed=4)
+    cut = turbulence.patches(ds, filling_fraction=fraction, size=5.0, seed=4)
     xr.testing.assert_allclose(lazy, cut, atol=1e-12)
     assert divergence(cut) < 1e-12
     independent = 48 * 48 * 96 / (2 * np.pi**0.5 * 5.0) ** 3
     error = np.sqrt(fraction * (1 - fraction) / independent)
     assert float(cut.patch.mean()) == pytest.approx(fraction, abs=4 * error + 0.01)
     # what this realization fills, beside what was wanted
-    assert cut.attrs["f_mm"] == float(cut["f_mm"]) == pytest.approx(float(cut.patch.mean()), abs=1e-14)
-    assert float(lazy["f_mm"]) == pytest.approx(float(cut["f_mm"]), abs=1e-13)
-    assert cut.attrs["f_mm_wanted"] == lazy.attrs["f_mm_wanted"] == fraction
-    assert "f_mm" not in lazy.attrs  # it is not known before it is computed
+    share = float(cut["filling_fraction"])
+    assert cut.attrs["filling_fraction"] == share == pytest.approx(float(cut.patch.mean()), abs=1e-14)
+    assert float(lazy["filling_fraction"]) == pytest.approx(share, abs=1e-13)
+    assert cut.attrs["filling_fraction_wanted"] == lazy.attrs["filling_fraction_wanted"] == fraction
+    assert "filling_fraction" not in lazy.attrs  # it is not known before it is computed
     np.testing.assert_allclose([float(cut[n].mean()) for n in NAMES], [1, 0, 0], atol=1e-12)
     if 0 < fraction < 1:  # outside only the mean field is left, but for what rings
         assert int((cut.patch < 1e-9).sum()) > 1000
@@ -336,33 +337,33 @@ def test_patches_fill_what_is_asked_and_have_no_divergence(fraction, no_compute)
 def test_patches_keep_what_has_no_potential():
     """Full of patches, any field is what it was; without them its divergence is left."""
     ds = turbulence.gaussian(32, seed=1).isel(z=0)
-    whole = turbulence.patches(ds, f_mm=1.0, size=3.0, seed=1)
+    whole = turbulence.patches(ds, filling_fraction=1.0, size=3.0, seed=1)
     for n in NAMES:
         np.testing.assert_allclose(whole[n], ds[n], atol=1e-12)
     mixed = ds.assign(Bx=ds.Bx.chunk(x=8), By=ds.By.chunk(x=16))
-    assert turbulence.patches(mixed, f_mm=0.5, size=3.0, seed=1).Bx.chunks is not None
+    assert turbulence.patches(mixed, filling_fraction=0.5, size=3.0, seed=1).Bx.chunks is not None
 
 
 def test_patches_refuse():
     ds = turbulence.micromirrors((40, 40, 80), **MIRRORS)
-    for options in ({"weight": "Bx"}, {"f_mm": 1.2}, {"size": 0.1}, {"size": 30.0}, {"edge": 0.0}):
+    for options in ({"weight": "Bx"}, {"filling_fraction": 1.2}, {"size": 0.1}, {"size": 30.0}, {"edge_width": 0.0}):
         with pytest.raises(mm.MmfieldsError):
-            turbulence.patches(ds, **{"f_mm": 0.5, "size": 3.0, "seed": 1, **options})
+            turbulence.patches(ds, **{"filling_fraction": 0.5, "size": 3.0, "seed": 1, **options})
     with pytest.raises(mm.SnapshotError, match="periodic"):
-        turbulence.patches(ds.assign_attrs(boundary_x="open"), f_mm=0.5, size=3.0, seed=1)
+        turbulence.patches(ds.assign_attrs(boundary_x="open"), filling_fraction=0.5, size=3.0, seed=1)
 
 
 def test_layers_fill_what_is_asked():
-    shares = [turbulence.layers(1000, f_mm=0.1, size=100.0, seed=s).f_mm for s in range(500)]
+    shares = [turbulence.layers(1000, filling_fraction=0.1, size=100.0, seed=s).filling_fraction for s in range(500)]
     assert np.mean(shares) == pytest.approx(0.1, abs=4 * np.std(shares) / np.sqrt(500))
     for order in ("random", "periodic"):
-        ds = turbulence.layers(20000, f_mm=0.2, size=10.0, order=order, seed=3)
-        assert ds.attrs["f_mm"] == pytest.approx(0.2, abs=0.02)
+        ds = turbulence.layers(20000, filling_fraction=0.2, size=10.0, arrangement=order, seed=3)
+        assert ds.attrs["filling_fraction"] == pytest.approx(0.2, abs=0.02)
         edges = int((np.diff(ds.patch) > 0).sum())
         assert 20000 * 0.2 / edges == pytest.approx(10.0, rel=0.2)
-    assert float(turbulence.layers(10, f_mm=1.0, size=2.0).patch.min()) == 1.0
+    assert float(turbulence.layers(10, filling_fraction=1.0, size=2.0).patch.min()) == 1.0
     with pytest.raises(mm.ArgumentError):
-        turbulence.layers(10, f_mm=2.0, size=2.0)
+        turbulence.layers(10, filling_fraction=2.0, size=2.0)
 
 
 def test_nested_grids_have_contiguous_bands_and_their_strengths():
