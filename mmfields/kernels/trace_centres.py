@@ -1,0 +1,311 @@
+"""Runs that follow a particle by its guiding centre where its gyration is small, and on its full orbit elsewhere.
+
+Particles go one by one, each in a batch of its own whose first lane it is; what orbits do is what they do in
+:mod:`mmfields.kernels.trace`.
+"""
+
+from math import ceil, sqrt
+
+import numpy as np
+
+from mmfields.kernels._jit import entry, kernel, part
+from mmfields.kernels.batch import load_lane
+from mmfields.kernels.centres import (
+    OTHER,
+    frame,
+    mean_energy,
+    momentum_of,
+    motion,
+    off_centre,
+    parts_of,
+    steepness,
+    whole_of,
+)
+from mmfields.kernels.interpolate import gather_cubic, locate
+from mmfields.kernels.saved import save_lane
+from mmfields.kernels.scatter import count_from, scatter, sine_cosine, threefry
+from mmfields.kernels.setup import Patches, Pusher, Wall
+from mmfields.kernels.slopes import cross, place_of, plus, times
+from mmfields.kernels.steps import SLOWEST, begin_step, count_steps, end_step
+from mmfields.kernels.vectors import told_to_stop
+from mmfields.kernels.walls import arrive, hold, keep
+
+f32 = np.float32
+
+LIMITS = np.dtype((np.record, np.dtype([("threshold", "f8"), ("fraction", "f8"), ("ideal", "i8")], align=True)))
+"""Gyroradius over the length on which the field changes, above which orbits are followed, and those below half of it
+are not; the part of the local gyroradius that is a step of theirs; whether the second vector is a velocity."""
+
+CENTRE = np.dtype(
+    (
+        np.record,
+        np.dtype([*((n, "f8") for n in ("along", "moment", "mass", "rigidity")), ("centred", "i8")], align=True),
+    )
+)
+"""What the particle at work is beside its lane: momentum along the field and magnetic moment of a guiding centre; mass
+and rigidity as `motion` takes them; 1 for a guiding centre, 0 for an orbit, -1 before that is decided."""
+
+NEW, ORBIT, GUIDED = -1, 0, 1
+
+
+@part()
+def position_of(b):
+    """Where the particle is."""
+    return b.x[0], b.y[0], b.z[0]
+
+
+@part()
+def put(b, x):
+    """Another position of the particle."""
+    b.x[0], b.y[0], b.z[0] = x
+
+
+@part()
+def place_at(b, s, fields, limits, x):
+    """Fields at a position, where the particle is put."""
+    put(b, x)
+    return place_of(b, s, fields, limits.ideal != 0)
+
+
+@part()
+def outside(b, s):
+    """Whether the particle is beyond an open wall."""
+    out = s.walls[0] == Wall.OPEN and not s.low[0] <= b.x[0] <= s.high[0]
+    out = out or (s.walls[1] == Wall.OPEN and not s.low[1] <= b.y[0] <= s.high[1])
+    return out or (s.walls[2] == Wall.OPEN and not s.low[2] <= b.z[0] <= s.high[2])
+
+
+@part()
+def phase_of(b):
+    """Sine and cosine of a random gyrophase, which is a function of particle and step."""
+    taken = b.taken[0]
+    low, high = np.uint32(taken & 0xFFFFFFFF), np.uint32(taken >> 32)
+    word, _ = threefry(b.key0[0], b.key1[0], low, np.uint32(high ^ OTHER))
+    sine, cosine = sine_cosine(f32(np.int32(word >> np.uint32(8))) * f32(1 / 16777216))
+    return np.float64(sine), np.float64(cosine)
+
+
+@part()
+def set_motion(b, p):
+    """Direction and size of the momentum; without an electric field its size does not change."""
+    size = sqrt(p[0] * p[0] + p[1] * p[1] + p[2] * p[2])
+    if size > 0.0:
+        b.vx[0], b.vy[0], b.vz[0] = times(1.0 / size, p)
+    return size
+
+
+@part()
+def energy_of(c, place):
+    """Energy of a guiding centre, averaged over its gyration."""
+    strength, _, _, lorentz = frame(place)
+    return mean_energy(strength, lorentz, c.along, c.moment, c.mass)
+
+
+@kernel()
+def centre(b, s, c, fields, limits, place):
+    """From an orbit to its guiding centre, where this is so far below the threshold; the fields where it is then."""
+    x, p = position_of(b), (b.momentum[0] * b.vx[0], b.momentum[0] * b.vy[0], b.momentum[0] * b.vz[0])
+    here = place
+    for _ in range(2):  # the fields that count are those at the guiding centre
+        _, _, energy = parts_of(here, p, c.mass)
+        here = place_at(b, s, fields, limits, plus(x, 1.0, off_centre(here, p, energy, c.rigidity)))
+    if outside(b, s) or not steepness(here, b.momentum[0], c.rigidity) <= limits.threshold:
+        return place_at(b, s, fields, limits, x)
+    c.along, c.moment, _ = parts_of(here, p, c.mass)
+    c.centred = GUIDED
+    return here
+
+
+@kernel()
+def release(b, s, c, fields, limits, place):
+    """From a guiding centre to an orbit at a random gyrophase; the fields where it is then."""
+    x, (sine, cosine), energy = position_of(b), phase_of(b), energy_of(c, place)
+    for sign in (1.0, -1.0):  # the other side of the orbit, where this one lies beyond a wall
+        p = whole_of(place, c.along, c.moment, c.mass, sign * sine, sign * cosine)
+        put(b, plus(x, -1.0, off_centre(place, p, energy, c.rigidity)))
+        if not outside(b, s):
+            break
+    size = set_motion(b, p)
+    if s.pusher != Pusher.NONE:
+        b.momentum[0] = size
+    c.centred = ORBIT
+    return place_of(b, s, fields, limits.ideal != 0)
+
+
+@kernel()
+def settle(b, s, c, fields, limits):
+    """Look where the particle is, and change over from one to the other where the threshold says so."""
+    place = place_of(b, s, fields, limits.ideal != 0)
+    if not b.alive[0]:
+        return place
+    if c.centred == GUIDED:
+        p = momentum_of(energy_of(c, place), c.mass)
+        if not steepness(place, p, c.rigidity) <= limits.threshold:
+            return release(b, s, c, fields, limits, place)
+    elif steepness(place, b.momentum[0], c.rigidity) < 0.5 * limits.threshold:
+        return centre(b, s, c, fields, limits, place)
+    return place
+
+
+@part()
+def next_length(b, s, c, limits, place, rest):
+    """Length of the next step: of a guiding centre as even as can be; of an orbit by its local gyroradius."""
+    if c.centred == GUIDED:
+        return rest / ceil(rest / b.longest[0] * (1.0 - 1e-12))
+    strength, p = sqrt(place.b[0] ** 2 + place.b[1] ** 2 + place.b[2] ** 2), max(b.momentum[0], SLOWEST)
+    step = b.longest[0]
+    if strength > 0.0:
+        step = min(limits.fraction * abs(c.rigidity) * sqrt(c.mass * c.mass + p * p) / strength, step)
+    return rest if step >= rest * (1.0 - 1e-12) else step
+
+
+@kernel()
+def gather_electric(b, s, electric, ideal):
+    """The electric field where there is one, or what is induced by a velocity."""
+    if electric is not None:
+        gather_cubic(b, s, electric, b.ex, b.ey, b.ez)
+        if ideal:
+            e = cross((b.bx[0], b.by[0], b.bz[0]), (b.ex[0], b.ey[0], b.ez[0]))
+            b.ex[0], b.ey[0], b.ez[0] = e
+
+
+@kernel()
+def orbit_step(b, s, fields, ideal):
+    """A step of the full orbit."""
+    begin_step(b, s)
+    locate(b, s)
+    gather_cubic(b, s, fields.data, b.bx, b.by, b.bz)
+    gather_electric(b, s, fields.electric, ideal)
+    end_step(b, s, fields.electric, fields.mask, True)
+
+
+@kernel()
+def scatter_centre(b, s, c, fields, place):
+    """Turn the momentum of a particle at a random gyrophase, whose guiding centre then is another."""
+    sine, cosine = phase_of(b)
+    p = whole_of(place, c.along, c.moment, c.mass, sine, cosine)
+    shift = off_centre(place, p, energy_of(c, place), c.rigidity)
+    b.bx[0], b.by[0], b.bz[0] = place.b
+    size = set_motion(b, p)
+    scatter(b, s, fields.mask, True)
+    p = size * b.vx[0], size * b.vy[0], size * b.vz[0]
+    c.along, c.moment, energy = parts_of(place, p, c.mass)
+    put(b, plus(plus(position_of(b), -1.0, shift), 1.0, off_centre(place, p, energy, c.rigidity)))
+
+
+@kernel()
+def stage(b, s, c, fields, limits, x, along):
+    """Slopes of a guiding centre elsewhere: velocity, force, and its own path per path."""
+    place = place_at(b, s, fields, limits, x)
+    v, force, energy = motion(place, along, c.moment, c.mass, c.rigidity)
+    return v, force, momentum_of(energy, c.mass) / energy
+
+
+@kernel()
+def centre_step(b, s, c, fields, limits, place):
+    """A step of the guiding centre by the classical Runge-Kutta rule; False where there is none, and nothing has moved.
+
+    The magnetic moment stays as it is.
+    """
+    x, along, moment, half = position_of(b), c.along, c.moment, b.half[0]
+    v1, f1, energy = motion(place, along, c.moment, c.mass, c.rigidity)
+    size = momentum_of(energy, c.mass)
+    r1 = size / energy
+    v2, f2, r2 = stage(b, s, c, fields, limits, plus(x, half, v1), along + half * f1)
+    v3, f3, r3 = stage(b, s, c, fields, limits, plus(x, half, v2), along + half * f2)
+    v4, f4, r4 = stage(b, s, c, fields, limits, plus(x, 2.0 * half, v3), along + 2.0 * half * f3)
+    third = half / 3.0
+    force, own = third * (f1 + 2.0 * (f2 + f3) + f4), third * (r1 + 2.0 * (r2 + r3) + r4)
+    end = plus(x, third, plus(plus(v1, 1.0, v4), 2.0, plus(v2, 1.0, v3)))
+    put(b, x)
+    if not abs(end[0] + end[1] + end[2] + force) < np.inf:
+        return False
+    # as particles have them, for where it crosses a wall
+    b.vx[0], b.vy[0], b.vz[0] = times(1.0 / r1 if r1 > 0.0 else 0.0, v1)
+    if s.pusher != Pusher.NONE:
+        b.momentum[0] = size
+    keep(b)
+    put(b, end)
+    c.along = along + force
+    b.reach[0] = 0.5 * own
+    if s.pusher != Pusher.NONE:
+        b.own_path[0] += own
+    if s.patches != Patches.NONE:
+        scatter_centre(b, s, c, fields, place_of(b, s, fields, limits.ideal != 0))
+    count_steps(b, np.int64(1))
+    hold(b, s)
+    if not b.alive[0]:
+        c.along, c.moment = along, moment
+    return True
+
+
+@kernel()
+def run_to(b, s, c, fields, limits, interval, place):
+    """All steps of an interval; the fields where it ends."""
+    rest = interval
+    while rest > 0.0 and b.alive[0] and not told_to_stop(s):
+        step = next_length(b, s, c, limits, place, rest)
+        if step < rest and rest - step == rest:  # there is no end of such steps: it stops, as no finite orbit
+            b.vx[0], b.alive[0] = np.nan, 0
+            break
+        b.half[0] = b.reach[0] = 0.5 * step
+        b.turn[0] = b.half[0] / b.rigidity[0]
+        count_from(b)
+        if c.centred == GUIDED:
+            if not centre_step(b, s, c, fields, limits, place):
+                place = release(b, s, c, fields, limits, place)
+                continue
+        else:
+            orbit_step(b, s, fields, limits.ideal != 0)
+        rest = 0.0 if step == rest else rest - step
+        place = settle(b, s, c, fields, limits)
+    return place
+
+
+@kernel()
+def save_centred(b, s, c, place, out, p, save):
+    """A saved point; a guiding centre has its own velocity over the speed of the particle in place of a direction."""
+    b.bx[0], b.by[0], b.bz[0] = place.b
+    b.ex[0], b.ey[0], b.ez[0] = place.e
+    row, size = out.centred[p, save], b.momentum[0]
+    row.guiding_centre = c.centred == GUIDED
+    if c.centred == GUIDED:
+        v, _, energy = motion(place, c.along, c.moment, c.mass, c.rigidity)
+        size = momentum_of(energy, c.mass)
+        b.vx[0], b.vy[0], b.vz[0] = times(energy / size if size > 0.0 else 0.0, v)
+        row.parallel_momentum, row.magnetic_moment = c.along, c.moment
+        if s.pusher != Pusher.NONE:
+            b.momentum[0] = size
+    else:
+        v = size * b.vx[0], size * b.vy[0], size * b.vz[0]
+        row.parallel_momentum, row.magnetic_moment, _ = parts_of(place, v, c.mass)
+    save_lane(b, 0, out, p, save)
+    if c.centred == GUIDED:
+        out.always[p, save].mu = c.along / size if size > 0.0 else np.nan
+
+
+@entry()
+def trace_centres(batches, setup, limits, states, fields, particles, plan, out):
+    """Trace particles through a cubic field; arguments are those of the entries of `trace`, and arrays of one
+
+    - limits: `LIMITS`
+    - states: `CENTRE`, as room
+    """
+    b, s, few, c = batches[0], setup[0], limits[0], states[0]
+    b.lanes = 1
+    for i in range(particles.size):
+        p = particles[i]
+        load_lane(b, 0, p)
+        driven = s.pusher != Pusher.NONE
+        c.mass, c.rigidity, c.centred = b.mass[0] if driven else 0.0, b.rigidity[0], p.centred
+        c.along, c.moment = p.parallel_momentum, p.magnetic_moment
+        new = c.centred == NEW
+        if new:
+            c.centred = ORBIT
+        place = settle(b, s, c, fields, few) if new else place_of(b, s, fields, few.ideal != 0)
+        for save in range(plan.size):
+            place = run_to(b, s, c, fields, few, plan[save].length, place)
+            if told_to_stop(s):
+                return
+            arrive(b, plan[save].end)
+            save_centred(b, s, c, place, out, i, plan[save].save)
