@@ -18,14 +18,14 @@ from math import sqrt
 
 import numpy as np
 
-from mmfields.kernels._jit import kernel, part
+from mmfields.kernels._jit import kernel
 from mmfields.kernels.slopes import cross, curl, dot, plus, times
 
 # Of a random draw for a gyrophase: not those of scattering.
 OTHER = np.uint32(0x80000000)
 
 
-@part()
+@kernel()
 def frame(place):
     """Strength and direction of B, velocity of the E × B drift over c, and the Lorentz factor of its frame.
 
@@ -39,13 +39,13 @@ def frame(place):
     return strength, n, u, 1.0 / sqrt(room) if room > 0.0 else np.nan
 
 
-@part()
+@kernel()
 def mean_energy(strength, lorentz, along, moment, mass):
     """Energy, averaged over the gyration."""
     return sqrt(lorentz * (lorentz * (mass * mass + along * along) + 2.0 * moment * strength))
 
 
-@part()
+@kernel()
 def drift_slope(place, g, u, inverse, i):
     """Derivative of the E × B drift along an axis."""
     square = inverse * inverse
@@ -82,13 +82,13 @@ def motion(place, along, moment, mass, rigidity):
     return velocity, scale * dot(star_e, star_b) / rigidity, energy
 
 
-@part()
+@kernel()
 def momentum_of(energy, mass):
     """Momentum of an energy."""
     return sqrt(max(energy * energy - mass * mass, 0.0))
 
 
-@part()
+@kernel()
 def steepness(place, p, rigidity):
     """Gyroradius over the length on which the field changes, |∇B| the root of the sum of its nine squares.
 
@@ -102,7 +102,7 @@ def steepness(place, p, rigidity):
     return abs(rigidity) * p * sqrt(change) / square
 
 
-@part()
+@kernel()
 def parts_of(place, p, mass):
     """Momentum along the field and magnetic moment of a particle, and its energy averaged over the gyration."""
     strength, n, u, lorentz = frame(place)
@@ -114,7 +114,7 @@ def parts_of(place, p, mass):
     return along, moment, mean_energy(strength, lorentz, along, moment, mass)
 
 
-@part()
+@kernel()
 def whole_of(place, along, moment, mass, sine, cosine):
     """Momentum of a particle at a gyrophase, which makes up a guiding centre."""
     strength, n, u, lorentz = frame(place)
@@ -133,7 +133,7 @@ def whole_of(place, along, moment, mass, sine, cosine):
     return plus(seen, lorentz * (lorentz / (1.0 + lorentz) * dot(seen, u) + energy), u)
 
 
-@part()
+@kernel()
 def off_centre(place, p, energy, rigidity):
     """From a particle to its guiding centre; `energy` is averaged over the gyration."""
     strength, n, u, _ = frame(place)

@@ -16,37 +16,37 @@ from mmfields.kernels.vectors import weighted_rows, weighted_sum
 Place = namedtuple("Place", "b db e de")
 
 
-@part()
+@kernel()
 def dot(a, b):
     """Scalar product."""
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 
 
-@part()
+@kernel()
 def cross(a, b):
     """Vector product."""
     return a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]
 
 
-@part()
+@kernel()
 def times(f, a):
     """A vector so many times as long."""
     return f * a[0], f * a[1], f * a[2]
 
 
-@part()
+@kernel()
 def plus(a, f, b):
     """A vector and so many times another."""
     return a[0] + f * b[0], a[1] + f * b[1], a[2] + f * b[2]
 
 
-@part()
+@kernel()
 def curl(d):
     """Curl from derivatives."""
     return d[1][2] - d[2][1], d[2][0] - d[0][2], d[0][1] - d[1][0]
 
 
-@part()
+@kernel()
 def slope_weights(b, s, a):
     """Derivatives of the four weights that `cubic_cells` has found along an axis."""
     size, inverse = np.float64(s.cells[a]), s.inverse[a]
@@ -63,7 +63,7 @@ def weights_along(weights):
     return weights[0, 0], weights[1, 0], weights[2, 0], weights[3, 0]
 
 
-@part()
+@kernel()
 def products(p, e):
     """Weights of the sixteen rows of `rows_of`, from those of the z and of the y axis."""
     return (
@@ -87,7 +87,7 @@ def four_cells(b, data, rows, weights):
     )
 
 
-@part()
+@kernel()
 def along_x(w, p):
     """Four cells summed with the weights of the x axis."""
     return (
@@ -109,7 +109,7 @@ def with_slopes(b, s, data):
     return value, (dx, dy, dz)
 
 
-@part()
+@kernel()
 def induced(b, db, u, du):
     """E = -u × B and its derivatives."""
     e = cross(b, u)

@@ -46,28 +46,24 @@ CENTRE = np.dtype(
 and rigidity as `motion` takes them; 1 for a guiding centre, 0 for an orbit, -1 before that is decided."""
 
 NEW, ORBIT, GUIDED = -1, 0, 1
+# What is to be done where a particle is: nothing, nothing but to look, scatter a guiding centre, decide what it is to
+# be, look again nearer to its guiding centre, and there; make it an orbit.
+DONE, LOOK, SCATTER, DECIDE, NEAR, THERE, RELEASE = 0, 1, 2, 3, 4, 5, 6
 
 
-@part()
+@kernel()
 def position_of(b):
     """Where the particle is."""
     return b.x[0], b.y[0], b.z[0]
 
 
-@part()
+@kernel()
 def put(b, x):
     """Another position of the particle."""
     b.x[0], b.y[0], b.z[0] = x
 
 
-@part()
-def place_at(b, s, fields, limits, x):
-    """Fields at a position, where the particle is put."""
-    put(b, x)
-    return place_of(b, s, fields, limits.ideal != 0)
-
-
-@part()
+@kernel()
 def outside(b, s):
     """Whether the particle is beyond an open wall."""
     out = s.walls[0] == Wall.OPEN and not s.low[0] <= b.x[0] <= s.high[0]
@@ -75,7 +71,7 @@ def outside(b, s):
     return out or (s.walls[2] == Wall.OPEN and not s.low[2] <= b.z[0] <= s.high[2])
 
 
-@part()
+@kernel()
 def phase_of(b):
     """Sine and cosine of a random gyrophase, which is a function of particle and step."""
     taken = b.taken[0]
@@ -85,7 +81,7 @@ def phase_of(b):
     return np.float64(sine), np.float64(cosine)
 
 
-@part()
+@kernel()
 def set_motion(b, p):
     """Direction and size of the momentum; without an electric field its size does not change."""
     size = sqrt(p[0] * p[0] + p[1] * p[1] + p[2] * p[2])
@@ -94,7 +90,7 @@ def set_motion(b, p):
     return size
 
 
-@part()
+@kernel()
 def energy_of(c, place):
     """Energy of a guiding centre, averaged over its gyration."""
     strength, _, _, lorentz = frame(place)
@@ -102,24 +98,10 @@ def energy_of(c, place):
 
 
 @kernel()
-def centre(b, s, c, fields, limits, place):
-    """From an orbit to its guiding centre, where this is so far below the threshold; the fields where it is then."""
-    x, p = position_of(b), (b.momentum[0] * b.vx[0], b.momentum[0] * b.vy[0], b.momentum[0] * b.vz[0])
-    here = place
-    for _ in range(2):  # the fields that count are those at the guiding centre
-        _, _, energy = parts_of(here, p, c.mass)
-        here = place_at(b, s, fields, limits, plus(x, 1.0, off_centre(here, p, energy, c.rigidity)))
-    if outside(b, s) or not steepness(here, b.momentum[0], c.rigidity) <= limits.threshold:
-        return place_at(b, s, fields, limits, x)
-    c.along, c.moment, _ = parts_of(here, p, c.mass)
-    c.centred = GUIDED
-    return here
-
-
-@kernel()
-def release(b, s, c, fields, limits, place):
-    """From a guiding centre to an orbit at a random gyrophase; the fields where it is then."""
-    x, (sine, cosine), energy = position_of(b), phase_of(b), energy_of(c, place)
+def release(b, s, c, place):
+    """From a guiding centre to an orbit at a random gyrophase."""
+    x, energy = position_of(b), energy_of(c, place)
+    sine, cosine = phase_of(b)
     for sign in (1.0, -1.0):  # the other side of the orbit, where this one lies beyond a wall
         p = whole_of(place, c.along, c.moment, c.mass, sign * sine, sign * cosine)
         put(b, plus(x, -1.0, off_centre(place, p, energy, c.rigidity)))
@@ -129,25 +111,84 @@ def release(b, s, c, fields, limits, place):
     if s.pusher != Pusher.NONE:
         b.momentum[0] = size
     c.centred = ORBIT
-    return place_of(b, s, fields, limits.ideal != 0)
 
 
 @kernel()
-def settle(b, s, c, fields, limits):
-    """Look where the particle is, and change over from one to the other where the threshold says so."""
-    place = place_of(b, s, fields, limits.ideal != 0)
+def approach(b, c, place):
+    """Put an orbit where its guiding centre is by the fields of a place; `before` is where the orbit is."""
+    p = b.momentum[0] * b.vx[0], b.momentum[0] * b.vy[0], b.momentum[0] * b.vz[0]
+    _, _, energy = parts_of(place, p, c.mass)
+    x = b.before[0, 0], b.before[1, 0], b.before[2, 0]
+    put(b, plus(x, 1.0, off_centre(place, p, energy, c.rigidity)))
+
+
+@kernel()
+def centre(b, s, c, limits, place):
+    """From an orbit to the guiding centre at which it has been put, unless that lies beyond a wall or the threshold."""
+    if outside(b, s) or not steepness(place, b.momentum[0], c.rigidity) <= limits.threshold:
+        b.x[0], b.y[0], b.z[0] = b.before[0, 0], b.before[1, 0], b.before[2, 0]
+        return False
+    p = b.momentum[0] * b.vx[0], b.momentum[0] * b.vy[0], b.momentum[0] * b.vz[0]
+    c.along, c.moment, _ = parts_of(place, p, c.mass)
+    c.centred = GUIDED
+    return True
+
+
+@kernel()
+def scatter_centre(b, s, c, mask, place):
+    """Turn the momentum of a particle at a random gyrophase, whose guiding centre then is another."""
+    sine, cosine = phase_of(b)
+    p = whole_of(place, c.along, c.moment, c.mass, sine, cosine)
+    shift = off_centre(place, p, energy_of(c, place), c.rigidity)
+    b.bx[0], b.by[0], b.bz[0] = place.b
+    size = set_motion(b, p)
+    scatter(b, s, mask, True)
+    p = size * b.vx[0], size * b.vy[0], size * b.vz[0]
+    c.along, c.moment, energy = parts_of(place, p, c.mass)
+    put(b, plus(plus(position_of(b), -1.0, shift), 1.0, off_centre(place, p, energy, c.rigidity)))
+
+
+@kernel()
+def decide(b, s, c, limits, place):
+    """Whether a particle changes over from one to the other; what comes next then."""
     if not b.alive[0]:
-        return place
+        return DONE
     if c.centred == GUIDED:
         p = momentum_of(energy_of(c, place), c.mass)
-        if not steepness(place, p, c.rigidity) <= limits.threshold:
-            return release(b, s, c, fields, limits, place)
-    elif steepness(place, b.momentum[0], c.rigidity) < 0.5 * limits.threshold:
-        return centre(b, s, c, fields, limits, place)
-    return place
+        if steepness(place, p, c.rigidity) <= limits.threshold:
+            return DONE
+        release(b, s, c, place)
+        return LOOK
+    if not steepness(place, b.momentum[0], c.rigidity) < 0.5 * limits.threshold:
+        return DONE
+    b.before[0, 0], b.before[1, 0], b.before[2, 0] = b.x[0], b.y[0], b.z[0]
+    approach(b, c, place)
+    return NEAR
 
 
-@part()
+@kernel()
+def settle(b, s, c, fields, limits, todo):
+    """Fields where the particle is, after what is to be done there."""
+    while True:
+        place = place_of(b, s, fields, limits.ideal != 0)
+        if todo == SCATTER:
+            scatter_centre(b, s, c, fields.mask, place)
+            todo = DECIDE
+        elif todo == RELEASE:
+            release(b, s, c, place)
+            todo = LOOK
+        elif todo == NEAR:  # the fields that count are those at the guiding centre
+            approach(b, c, place)
+            todo = THERE
+        elif todo == THERE and not centre(b, s, c, limits, place):
+            todo = LOOK
+        else:
+            todo = decide(b, s, c, limits, place) if todo == DECIDE else DONE
+        if todo == DONE:
+            return place
+
+
+@kernel()
 def next_length(b, s, c, limits, place, rest):
     """Length of the next step: of a guiding centre as even as can be; of an orbit by its local gyroradius."""
     if c.centred == GUIDED:
@@ -180,66 +221,46 @@ def orbit_step(b, s, fields, ideal):
 
 
 @kernel()
-def scatter_centre(b, s, c, fields, place):
-    """Turn the momentum of a particle at a random gyrophase, whose guiding centre then is another."""
-    sine, cosine = phase_of(b)
-    p = whole_of(place, c.along, c.moment, c.mass, sine, cosine)
-    shift = off_centre(place, p, energy_of(c, place), c.rigidity)
-    b.bx[0], b.by[0], b.bz[0] = place.b
-    size = set_motion(b, p)
-    scatter(b, s, fields.mask, True)
-    p = size * b.vx[0], size * b.vy[0], size * b.vz[0]
-    c.along, c.moment, energy = parts_of(place, p, c.mass)
-    put(b, plus(plus(position_of(b), -1.0, shift), 1.0, off_centre(place, p, energy, c.rigidity)))
-
-
-@kernel()
-def stage(b, s, c, fields, limits, x, along):
-    """Slopes of a guiding centre elsewhere: velocity, force, and its own path per path."""
-    place = place_at(b, s, fields, limits, x)
-    v, force, energy = motion(place, along, c.moment, c.mass, c.rigidity)
-    return v, force, momentum_of(energy, c.mass) / energy
-
-
-@kernel()
 def centre_step(b, s, c, fields, limits, place):
     """A step of the guiding centre by the classical Runge-Kutta rule; False where there is none, and nothing has moved.
 
     The magnetic moment stays as it is.
     """
-    x, along, moment, half = position_of(b), c.along, c.moment, b.half[0]
-    v1, f1, energy = motion(place, along, c.moment, c.mass, c.rigidity)
-    size = momentum_of(energy, c.mass)
-    r1 = size / energy
-    v2, f2, r2 = stage(b, s, c, fields, limits, plus(x, half, v1), along + half * f1)
-    v3, f3, r3 = stage(b, s, c, fields, limits, plus(x, half, v2), along + half * f2)
-    v4, f4, r4 = stage(b, s, c, fields, limits, plus(x, 2.0 * half, v3), along + 2.0 * half * f3)
-    third = half / 3.0
-    force, own = third * (f1 + 2.0 * (f2 + f3) + f4), third * (r1 + 2.0 * (r2 + r3) + r4)
-    end = plus(x, third, plus(plus(v1, 1.0, v4), 2.0, plus(v2, 1.0, v3)))
+    x, along, half = position_of(b), c.along, b.half[0]
+    v, force, own, first = (0.0, 0.0, 0.0), 0.0, 0.0, (0.0, 0.0, 0.0)
+    sum_v, sum_f, sum_own = v, force, own
+    for i in range(4):
+        if i > 0:
+            reach = 2.0 * half if i == 3 else half
+            put(b, plus(x, reach, v))
+            place = place_of(b, s, fields, limits.ideal != 0)
+            along = c.along + reach * force
+        v, force, energy = motion(place, along, c.moment, c.mass, c.rigidity)
+        own = momentum_of(energy, c.mass) / energy
+        if i == 0:
+            # as particles have them, for where it crosses a wall
+            first = times(1.0 / own if own > 0.0 else 0.0, v)
+            if s.pusher != Pusher.NONE:
+                b.momentum[0] = own * energy
+        weight = half / 3.0 if i == 0 or i == 3 else 2.0 * half / 3.0
+        sum_v, sum_f, sum_own = plus(sum_v, weight, v), sum_f + weight * force, sum_own + weight * own
     put(b, x)
-    if not abs(end[0] + end[1] + end[2] + force) < np.inf:
+    if not abs(sum_v[0] + sum_v[1] + sum_v[2] + sum_f) < np.inf:
         return False
-    # as particles have them, for where it crosses a wall
-    b.vx[0], b.vy[0], b.vz[0] = times(1.0 / r1 if r1 > 0.0 else 0.0, v1)
-    if s.pusher != Pusher.NONE:
-        b.momentum[0] = size
+    b.vx[0], b.vy[0], b.vz[0] = first
     keep(b)
-    put(b, end)
-    c.along = along + force
-    b.reach[0] = 0.5 * own
+    put(b, plus(x, 1.0, sum_v))
+    b.reach[0] = 0.5 * sum_own
     if s.pusher != Pusher.NONE:
-        b.own_path[0] += own
-    if s.patches != Patches.NONE:
-        scatter_centre(b, s, c, fields, place_of(b, s, fields, limits.ideal != 0))
+        b.own_path[0] += sum_own
     count_steps(b, np.int64(1))
     hold(b, s)
-    if not b.alive[0]:
-        c.along, c.moment = along, moment
+    if b.alive[0]:
+        c.along += sum_f
     return True
 
 
-@kernel()
+@part()
 def run_to(b, s, c, fields, limits, interval, place):
     """All steps of an interval; the fields where it ends."""
     rest = interval
@@ -251,14 +272,16 @@ def run_to(b, s, c, fields, limits, interval, place):
         b.half[0] = b.reach[0] = 0.5 * step
         b.turn[0] = b.half[0] / b.rigidity[0]
         count_from(b)
-        if c.centred == GUIDED:
-            if not centre_step(b, s, c, fields, limits, place):
-                place = release(b, s, c, fields, limits, place)
-                continue
-        else:
+        made, todo = True, DECIDE
+        if c.centred == ORBIT:
             orbit_step(b, s, fields, limits.ideal != 0)
-        rest = 0.0 if step == rest else rest - step
-        place = settle(b, s, c, fields, limits)
+        elif not centre_step(b, s, c, fields, limits, place):
+            made, todo = False, RELEASE
+        elif s.patches != Patches.NONE and b.alive[0]:
+            todo = SCATTER
+        if made:
+            rest = 0.0 if step == rest else rest - step
+        place = settle(b, s, c, fields, limits, todo)
     return place
 
 
@@ -299,10 +322,9 @@ def trace_centres(batches, setup, limits, states, fields, particles, plan, out):
         driven = s.pusher != Pusher.NONE
         c.mass, c.rigidity, c.centred = b.mass[0] if driven else 0.0, b.rigidity[0], p.centred
         c.along, c.moment = p.parallel_momentum, p.magnetic_moment
-        new = c.centred == NEW
-        if new:
-            c.centred = ORBIT
-        place = settle(b, s, c, fields, few) if new else place_of(b, s, fields, few.ideal != 0)
+        todo = DECIDE if c.centred == NEW else LOOK
+        c.centred = GUIDED if c.centred == GUIDED else ORBIT
+        place = settle(b, s, c, fields, few, todo)
         for save in range(plan.size):
             place = run_to(b, s, c, fields, few, plan[save].length, place)
             if told_to_stop(s):
