@@ -103,20 +103,53 @@ def steepness(place, p, rigidity):
 
 
 @kernel()
-def parts_of(place, p, mass):
-    """Momentum along the field and magnetic moment of a particle, and its energy averaged over the gyration."""
-    strength, n, u, lorentz = frame(place)
-    energy = sqrt(mass * mass + dot(p, p))
-    seen = plus(p, lorentz * (lorentz / (1.0 + lorentz) * dot(p, u) - energy), u)
-    along = dot(seen, n)
-    across = plus(seen, -along, n)
-    moment = 0.5 * lorentz * dot(across, across) / strength
-    return along, moment, mean_energy(strength, lorentz, along, moment, mass)
+def towards(a, d):
+    """Change of a vector along another, from its derivatives."""
+    return plus(plus(times(a[0], d[0]), a[1], d[1]), a[2], d[2])
 
 
 @kernel()
-def whole_of(place, along, moment, mass, sine, cosine):
-    """Momentum of a particle at a gyrophase, which makes up a guiding centre."""
+def gyration(place, n, along, across, rigidity):
+    """Of a momentum across the field: that without the curvature drift, and how it shakes the momentum along the field.
+
+    That is (ρ p + p ρ) : ∇b / 4, and ρ · (b · ∇) b, in which the gyration of p with the gyroradius ρ lets the momentum
+    along the field swing about its mean, to first order (Northrop 1963; Cary & Brizard 2009, Eqs. 3.30 to 3.32).
+    """
+    inverse = 1.0 / sqrt(dot(place.b, place.b))
+    bend = times(inverse, towards(n, place.db))
+    p = plus(across, -rigidity * inverse * along * along, cross(n, bend))
+    radius = times(rigidity * inverse, cross(n, p))
+    twist = dot(towards(radius, place.db), p) + dot(towards(p, place.db), radius)
+    return p, 0.25 * inverse * twist, dot(radius, bend)
+
+
+@kernel()
+def parts_of(place, p, mass, rigidity):
+    """Momentum along the field and magnetic moment of the guiding centre of a particle, its energy averaged over the
+    gyration, and the way to it.
+
+    `place` are the fields at the guiding centre.
+    """
+    strength, n, u, lorentz = frame(place)
+    energy = sqrt(mass * mass + dot(p, p))
+    seen = plus(p, lorentz * (lorentz / (1.0 + lorentz) * dot(p, u) - energy), u)
+    raw = dot(seen, n)
+    gyrating, twist, bend = gyration(place, n, raw, plus(seen, -raw, n), rigidity)
+    along = raw + twist - raw * bend
+    square = max(dot(gyrating, gyrating) - 2.0 * raw * twist, 0.0)
+    size = along * along + square
+    scale = dot(seen, seen) / size if size > 0.0 else 0.0  # the energy is as it was
+    along, moment = along * sqrt(scale), 0.5 * lorentz * scale * square / strength
+    energy = mean_energy(strength, lorentz, along, moment, mass)
+    # in a uniform field p - ℰ u goes gyrating
+    drift = plus(plus(seen, -raw, n), -1.0, gyrating)
+    way = times(rigidity / strength, cross(plus(plus(p, -energy, u), -1.0, drift), n))
+    return along, moment, energy, way
+
+
+@kernel()
+def whole_of(place, along, moment, mass, rigidity, phase):
+    """Momentum of a particle that makes up a guiding centre, and the way to it; `phase`: sine and cosine of its own."""
     strength, n, u, lorentz = frame(place)
     least = min(abs(n[0]), abs(n[1]), abs(n[2]))
     other = (
@@ -125,16 +158,18 @@ def whole_of(place, along, moment, mass, sine, cosine):
         1.0 if abs(n[0]) > least and abs(n[1]) > least else 0.0,
     )
     first = cross(n, other)
-    first = times(1.0 / sqrt(dot(first, first)), first)
-    size = sqrt(2.0 * moment * strength / lorentz) / sqrt(sine * sine + cosine * cosine)
-    across = plus(times(size * cosine, first), size * sine, cross(n, first))
-    seen = plus(across, along, n)
-    energy = sqrt(mass * mass + dot(seen, seen))
-    return plus(seen, lorentz * (lorentz / (1.0 + lorentz) * dot(seen, u) + energy), u)
-
-
-@kernel()
-def off_centre(place, p, energy, rigidity):
-    """From a particle to its guiding centre; `energy` is averaged over the gyration."""
-    strength, n, u, _ = frame(place)
-    return times(rigidity / strength, cross(plus(p, -energy, u), n))
+    first = times(1.0 / sqrt(dot(first, first) * (phase[0] * phase[0] + phase[1] * phase[1])), first)
+    unit = plus(times(phase[1], first), phase[0], cross(n, first))
+    square = 2.0 * moment * strength / lorentz
+    _, twist, _ = gyration(place, n, 0.0, unit, rigidity)
+    size = sqrt(square / (1.0 - 2.0 * along * twist))
+    gyrating = times(size, unit)
+    _, _, bend = gyration(place, n, 0.0, gyrating, rigidity)
+    raw = (along - size * size * twist) / (1.0 - bend)
+    still, _, _ = gyration(place, n, raw, (0.0, 0.0, 0.0), rigidity)  # less the drift
+    seen = plus(plus(gyrating, raw, n), -1.0, still)
+    seen = times(sqrt((along * along + square) / max(dot(seen, seen), 1e-300)), seen)
+    p = plus(seen, lorentz * (lorentz / (1.0 + lorentz) * dot(seen, u) + sqrt(mass * mass + dot(seen, seen))), u)
+    energy = mean_energy(strength, lorentz, along, moment, mass)
+    way = times(rigidity / strength, cross(plus(plus(p, -energy, u), 1.0, still), n))
+    return p, way

@@ -16,7 +16,6 @@ from mmfields.kernels.centres import (
     mean_energy,
     momentum_of,
     motion,
-    off_centre,
     parts_of,
     steepness,
     whole_of,
@@ -100,11 +99,10 @@ def energy_of(c, place):
 @kernel()
 def release(b, s, c, place):
     """From a guiding centre to an orbit at a random gyrophase."""
-    x, energy = position_of(b), energy_of(c, place)
-    sine, cosine = phase_of(b)
+    x, (sine, cosine) = position_of(b), phase_of(b)
     for sign in (1.0, -1.0):  # the other side of the orbit, where this one lies beyond a wall
-        p = whole_of(place, c.along, c.moment, c.mass, sign * sine, sign * cosine)
-        put(b, plus(x, -1.0, off_centre(place, p, energy, c.rigidity)))
+        p, way = whole_of(place, c.along, c.moment, c.mass, c.rigidity, (sign * sine, sign * cosine))
+        put(b, plus(x, -1.0, way))
         if not outside(b, s):
             break
     size = set_motion(b, p)
@@ -117,9 +115,8 @@ def release(b, s, c, place):
 def approach(b, c, place):
     """Put an orbit where its guiding centre is by the fields of a place; `before` is where the orbit is."""
     p = b.momentum[0] * b.vx[0], b.momentum[0] * b.vy[0], b.momentum[0] * b.vz[0]
-    _, _, energy = parts_of(place, p, c.mass)
-    x = b.before[0, 0], b.before[1, 0], b.before[2, 0]
-    put(b, plus(x, 1.0, off_centre(place, p, energy, c.rigidity)))
+    _, _, _, way = parts_of(place, p, c.mass, c.rigidity)
+    put(b, plus((b.before[0, 0], b.before[1, 0], b.before[2, 0]), 1.0, way))
 
 
 @kernel()
@@ -129,7 +126,7 @@ def centre(b, s, c, limits, place):
         b.x[0], b.y[0], b.z[0] = b.before[0, 0], b.before[1, 0], b.before[2, 0]
         return False
     p = b.momentum[0] * b.vx[0], b.momentum[0] * b.vy[0], b.momentum[0] * b.vz[0]
-    c.along, c.moment, _ = parts_of(place, p, c.mass)
+    c.along, c.moment, _, _ = parts_of(place, p, c.mass, c.rigidity)
     c.centred = GUIDED
     return True
 
@@ -137,15 +134,13 @@ def centre(b, s, c, limits, place):
 @kernel()
 def scatter_centre(b, s, c, mask, place):
     """Turn the momentum of a particle at a random gyrophase, whose guiding centre then is another."""
-    sine, cosine = phase_of(b)
-    p = whole_of(place, c.along, c.moment, c.mass, sine, cosine)
-    shift = off_centre(place, p, energy_of(c, place), c.rigidity)
+    p, way = whole_of(place, c.along, c.moment, c.mass, c.rigidity, phase_of(b))
     b.bx[0], b.by[0], b.bz[0] = place.b
     size = set_motion(b, p)
     scatter(b, s, mask, True)
     p = size * b.vx[0], size * b.vy[0], size * b.vz[0]
-    c.along, c.moment, energy = parts_of(place, p, c.mass)
-    put(b, plus(plus(position_of(b), -1.0, shift), 1.0, off_centre(place, p, energy, c.rigidity)))
+    c.along, c.moment, _, back = parts_of(place, p, c.mass, c.rigidity)
+    put(b, plus(plus(position_of(b), -1.0, way), 1.0, back))
 
 
 @kernel()
@@ -301,7 +296,7 @@ def save_centred(b, s, c, place, out, p, save):
             b.momentum[0] = size
     else:
         v = size * b.vx[0], size * b.vy[0], size * b.vz[0]
-        row.parallel_momentum, row.magnetic_moment, _ = parts_of(place, v, c.mass)
+        row.parallel_momentum, row.magnetic_moment, _, _ = parts_of(place, v, c.mass, c.rigidity)
     save_lane(b, 0, out, p, save)
     if c.centred == GUIDED:
         out.always[p, save].mu = c.along / size if size > 0.0 else np.nan
