@@ -141,7 +141,7 @@ def parts_of(place, p, mass, rigidity):
     scale = dot(seen, seen) / size if size > 0.0 else 0.0  # the energy is as it was
     along, moment = along * sqrt(scale), 0.5 * lorentz * scale * square / strength
     energy = mean_energy(strength, lorentz, along, moment, mass)
-    # in a uniform field p - ℰ u goes gyrating
+    # in a uniform field p - ℰ u gyrates
     drift = plus(plus(seen, -raw, n), -1.0, gyrating)
     way = times(rigidity / strength, cross(plus(plus(p, -energy, u), -1.0, drift), n))
     return along, moment, energy, way

@@ -32,11 +32,11 @@ class GuidingCentre:
     Examples
     --------
     >>> import mmfields as mm
-    >>> mm.tracing.GuidingCentre(threshold=0.05).orbit_step
+    >>> mm.tracing.GuidingCentre(threshold=0.1).orbit_step
     0.1
     """
 
-    threshold: float = 0.1
+    threshold: float = 0.05
     orbit_step: float = 0.1
 
     def __post_init__(self) -> None:
