@@ -8,7 +8,7 @@ from collections import namedtuple
 import numpy as np
 
 from mmfields.kernels._jit import kernel, part
-from mmfields.kernels.interpolate import locate, rows_of, shifted
+from mmfields.kernels.interpolate import cubic_cells, rows_of, shifted
 from mmfields.kernels.setup import Wall
 from mmfields.kernels.vectors import weighted_rows, weighted_sum
 
@@ -98,8 +98,23 @@ def along_x(w, p):
 
 
 @kernel()
+def find(b, s):
+    """Cells and weights of the first particle of a batch, which has no others."""
+    for a in range(3):
+        wraps = s.walls[a] == Wall.PERIODIC
+        cubic_cells(1, b.position[a], s.inverse[a], s.shift[a], s.cells[a], wraps, b.cells[a], b.weights[a])
+
+
+@kernel()
+def value_of(b, s, data):
+    """A vector at the first particle of a batch, whose cells have been found."""
+    rows = rows_of(b, s.extents[1], np.intp(3 * s.extents[0]), 0)
+    return along_x(weights_along(b.wx), four_cells(b, data, rows, products(weights_along(b.wz), weights_along(b.wy))))
+
+
+@kernel()
 def with_slopes(b, s, data):
-    """A vector and its derivatives at the first particle of a batch, whose cells have been found."""
+    """The same and its derivatives."""
     rows = rows_of(b, s.extents[1], np.intp(3 * s.extents[0]), 0)
     x, y, z = weights_along(b.wx), weights_along(b.wy), weights_along(b.wz)
     here = four_cells(b, data, rows, products(z, y))
@@ -119,7 +134,7 @@ def induced(b, db, u, du):
 
 @kernel()
 def second_with_slopes(b, s, electric):
-    """The same of the second vector, 0 where there is none."""
+    """Both of the second vector, 0 where there is none."""
     if electric is None:
         none = (0.0, 0.0, 0.0)
         return none, (none, none, none)
@@ -129,7 +144,7 @@ def second_with_slopes(b, s, electric):
 @kernel()
 def place_of(b, s, fields, ideal):
     """All of the fields at the first particle of a batch; `ideal` where the second vector is a velocity."""
-    locate(b, s)
+    find(b, s)
     value, slopes = with_slopes(b, s, fields.data)
     e, de = second_with_slopes(b, s, fields.electric)
     if ideal:

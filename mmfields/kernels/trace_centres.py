@@ -20,11 +20,10 @@ from mmfields.kernels.centres import (
     steepness,
     whole_of,
 )
-from mmfields.kernels.interpolate import gather_cubic, locate
 from mmfields.kernels.saved import save_lane
-from mmfields.kernels.scatter import count_from, scatter, sine_cosine, threefry
+from mmfields.kernels.scatter import count_from, draw, scatter, sine_cosine
 from mmfields.kernels.setup import Patches, Pusher, Wall
-from mmfields.kernels.slopes import cross, place_of, plus, times
+from mmfields.kernels.slopes import cross, find, place_of, plus, times, value_of
 from mmfields.kernels.steps import SLOWEST, begin_step, count_steps, end_step
 from mmfields.kernels.vectors import told_to_stop
 from mmfields.kernels.walls import arrive, hold, keep
@@ -73,10 +72,11 @@ def outside(b, s):
 @kernel()
 def phase_of(b):
     """Sine and cosine of a random gyrophase, which is a function of particle and step."""
-    taken = b.taken[0]
-    low, high = np.uint32(taken & 0xFFFFFFFF), np.uint32(taken >> 32)
-    word, _ = threefry(b.key0[0], b.key1[0], low, np.uint32(high ^ OTHER))
-    sine, cosine = sine_cosine(f32(np.int32(word >> np.uint32(8))) * f32(1 / 16777216))
+    count_from(b)
+    b.count1[0] ^= OTHER
+    draw(b)
+    count_from(b)
+    sine, cosine = sine_cosine(f32(np.int32(b.word0[0] >> np.uint32(8))) * f32(1 / 16777216))
     return np.float64(sine), np.float64(cosine)
 
 
@@ -196,26 +196,25 @@ def next_length(b, s, c, limits, place, rest):
 
 
 @kernel()
-def gather_electric(b, s, electric, ideal):
-    """The electric field where there is one, or what is induced by a velocity."""
+def look_up(b, s, data, electric, ideal):
+    """Fields in the middle of a step of the full orbit."""
+    find(b, s)
+    field = value_of(b, s, data)
+    b.bx[0], b.by[0], b.bz[0] = field
     if electric is not None:
-        gather_cubic(b, s, electric, b.ex, b.ey, b.ez)
-        if ideal:
-            e = cross((b.bx[0], b.by[0], b.bz[0]), (b.ex[0], b.ey[0], b.ez[0]))
-            b.ex[0], b.ey[0], b.ez[0] = e
+        other = value_of(b, s, electric)
+        b.ex[0], b.ey[0], b.ez[0] = cross(field, other) if ideal else other
 
 
-@kernel()
+@part()
 def orbit_step(b, s, fields, ideal):
     """A step of the full orbit."""
     begin_step(b, s)
-    locate(b, s)
-    gather_cubic(b, s, fields.data, b.bx, b.by, b.bz)
-    gather_electric(b, s, fields.electric, ideal)
+    look_up(b, s, fields.data, fields.electric, ideal)
     end_step(b, s, fields.electric, fields.mask, True)
 
 
-@kernel()
+@part()
 def centre_step(b, s, c, fields, limits, place):
     """A step of the guiding centre by the classical Runge-Kutta rule; False where there is none, and nothing has moved.
 
