@@ -34,6 +34,12 @@ LONG_NAMES = {
     "magnetic_moment": "p_perp^2 / 2B, over the square of the momentum at the start",
     "key": "random key of the particle",
 }
+# The same where they may be those of a guiding centre.
+OF_CENTRES = {
+    **{d: f"unwrapped position of the particle or its guiding centre along {d}" for d in SPATIAL},
+    **{f"v{d}": f"direction, or velocity of the guiding centre over the speed, along {d}" for d in SPATIAL},
+    "B": "field strength there",
+}
 
 
 def labelled(
@@ -114,7 +120,8 @@ def _variables(rows: Any, source: Source, rule: Rule) -> dict[str, Any]:
         if kept.get(name, True):
             values = field_of(rows, name, rows.dtype[name])
             dims, values = ((*DIMS, "path"), values) if name != "left" else (DIMS, values[..., -1])
-            variables[name] = (dims, values, {"long_name": LONG_NAMES[name], **units.get(name, {})})
+            said = LONG_NAMES[name] if rule.centres is None else OF_CENTRES.get(name, LONG_NAMES[name])
+            variables[name] = (dims, values, {"long_name": said, **units.get(name, {})})
     return variables
 
 

@@ -249,6 +249,10 @@ def test_estimators_of_transport_read_centres():
     for estimate in (mm.transport.running_diffusion, mm.transport.green_kubo, mm.transport.trapping):
         assert np.isfinite(estimate(tr).to_array()).any()
     assert float(mm.transport.pitch_angle_diffusion(tr, bins=4)["scattering_rate"]) > 0
+    with pytest.raises(mm.SnapshotError, match="have no directions"):
+        mm.estimators.maximum_likelihood(tr)
+    with pytest.raises(mm.SnapshotError, match="have no directions"):
+        mm.estimators.features(tr.isel(gyroradius=0, missing_dims="ignore"))
     # velocities are those of the displacement
     moved = (tr["vz"].isel(path=0), (tr["z"].isel(path=1) - tr["z"].isel(path=0)) / 5.0)
     assert float(xr.corr(*moved)) > 0.7
