@@ -11,8 +11,8 @@ from mmfields.kernels.setup import Patches
 from mmfields.tracing.task import Task, as_kernel_takes_it, plan_of, ready
 
 GUIDING = "guiding-centre"
-# Beyond 1 nothing gyrates about a centre, and orbits are no longer resolved.
-LARGEST = 1.0
+# Beyond these nothing gyrates about a centre, and orbits are no longer resolved.
+LARGEST, LONGEST = 0.5, 1.0
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class GuidingCentre:
 
     def __post_init__(self) -> None:
         require_number(self.threshold, "threshold", 0.0, LARGEST)
-        require_number(self.orbit_step, "orbit_step", np.finfo(float).tiny, LARGEST)
+        require_number(self.orbit_step, "orbit_step", np.finfo(float).tiny, LONGEST)
 
 
 @dataclass(frozen=True)

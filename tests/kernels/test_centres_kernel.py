@@ -88,7 +88,7 @@ def test_drifts_in_b_alone_are_those_of_ripperda_to_the_order_of_theirs():
 
 
 def test_drifts_with_inertia_are_those_of_ripperda_where_e_is_weak():
-    """They differ by the square of the drift over c, and full orbits side with ours (`test_centres.py`)."""
+    """They differ by the square of the drift over c."""
     x, state, rigidity = np.array([0.3, 0.2, 0.1]), (0.6, 0.3, 0.7), 1e-3
     off = []
     for drift in (0.1, 0.05):
@@ -99,6 +99,38 @@ def test_drifts_with_inertia_are_those_of_ripperda_where_e_is_weak():
         assert abs(own - force) < 1e-4 * abs(force)
     assert off[1] < 3e-3
     assert off[0] / off[1] > 3.5
+
+
+def integrated(slope, start, length):
+    from scipy.integrate import solve_ivp
+
+    return solve_ivp(lambda t, y: slope(y), (0, length), start, method="DOP853", rtol=1e-9, atol=1e-11).y[:, -1]
+
+
+def test_orbits_about_a_centre_in_a_strong_flow_stay_about_it():
+    """The mean over gyrophases of where orbits end, at E × B of half the speed of light, in gyroradii."""
+    drift, along, moment, mass, rigidity = 0.5, 0.6, 0.3, 0.7, 0.01
+    x, ends = np.array([0.3, 0.2, 0.1]), []
+
+    def force(y):
+        b, e = euler(y[:3], drift)
+        v = y[3:] / np.sqrt(mass**2 + y[3:] @ y[3:])
+        return [*v, *((e + np.cross(v, b)) / rigidity)]
+
+    for phase in np.arange(6) * np.pi / 3:
+        p, way = whole_of(place(x, drift), along, moment, mass, rigidity, (np.sin(phase), np.cos(phase)))
+        end = integrated(force, [*(x - way), *p], 0.5)
+        centre = end[:3]
+        for _ in range(3):
+            centre = end[:3] + parts_of(place(centre, drift), tuple(end[3:]), mass, rigidity)[3]
+        ends.append(centre)
+    off = []
+    for law in (lambda y: motion(place(y[:3], drift), y[3], moment, mass, rigidity),
+                lambda y: ripperda(y[:3], drift, y[3], moment, mass, rigidity)):  # fmt: skip
+        found = integrated(lambda y, law=law: [*law(y)[0], law(y)[1]], [*x, along], 0.5)[:3]
+        off.append(np.linalg.norm(np.cross(found - np.mean(ends, 0), ripperda(found, drift, along, 0, 1, 0)[2])))
+    assert off[0] < 0.003 * rigidity
+    assert off[1] > 0.01 * rigidity  # without the squares of the drift over c
 
 
 def test_drifts_in_closed_form():

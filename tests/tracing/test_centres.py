@@ -72,23 +72,27 @@ def test_the_bounce_period_on_the_axis_of_a_bottle():
     assert periods(tr.compute())[0] == pytest.approx(2 * np.pi * 6.0 / np.sqrt(0.75), rel=2e-5)
 
 
+def angles(tr, period):
+    """By how much centres have turned about the axis, from the first to the last of periods of so many saved points."""
+    angle = np.unwrap(np.arctan2(tr["y"], tr["x"])).mean(0)
+    return angle[-period:].mean() - angle[:period].mean()
+
+
+def in_both_ways(ds, p, radius, **run):
+    """By guiding centres, and by full orbits."""
+    run = {"save": 1300, "distance": 130.0, "interpolation": "cubic", **run}
+    found = mm.trace(ds, p, step=0.2, pusher=mm.tracing.GuidingCentre(threshold=0.3), **run).compute()
+    assert found["guiding_centre"].all()
+    return found, mm.trace(ds, p, step=radius / 20, **run).compute()
+
+
 def test_bounces_and_drifts_are_those_of_full_orbits_to_second_order():
-    ds, off = bottle(), []
+    off = []
     for radius in (0.4, 0.2):
-        p = ring(radius, 6, (3.0, 0.0, 0.0), 0.5)
-        run = {"distance": 130.0, "save": 1300, "interpolation": "cubic"}
-        found = mm.trace(ds, p, step=0.25, pusher=mm.tracing.GuidingCentre(threshold=0.2), **run).compute()
-        full = mm.trace(ds, p, step=radius / 20, **run).compute()
-        assert found["guiding_centre"].all()
+        found, full = in_both_ways(bottle(), ring(radius, 6, (3.0, 0.0, 0.0), 0.5), radius)
         each = periods(found) / periods(full) - 1
         assert abs(each).max() < 5e-4
-        # of the centres of full orbits, over whole bounces
-        turned = [
-            np.unwrap(np.arctan2(tr["y"], tr["x"])).mean(0)[-429:].mean()
-            - np.unwrap(np.arctan2(tr["y"], tr["x"])).mean(0)[:429].mean()
-            for tr in (found, full)
-        ]
-        assert turned[0] == pytest.approx(turned[1], rel=0.03)
+        assert angles(found, 429) == pytest.approx(angles(full, 429), rel=0.03)
         off.append(abs(each.mean()))
     assert off[0] / off[1] == pytest.approx(4, rel=0.5)
 
@@ -111,6 +115,22 @@ def test_the_drift_about_a_dipole():
     # positive particles go west in a field that points south here
     np.testing.assert_allclose(angle[-1] - angle[0], -1.5 * radius / at**2 * -4000.0, rtol=3e-3)
     np.testing.assert_allclose(np.hypot(tr["x"], tr["y"]), at, rtol=3e-4)
+
+
+def test_bounces_and_drifts_about_a_dipole_are_those_of_full_orbits():
+    ds, radius = on_grid(dipole, (52, 52, 36), 0.5), 0.1
+    upright = ring(radius, 6, (9.0, 0.0, 0.0), 0.7)
+    p = mm.particles.from_arrays(  # the field points south there
+        **{name: upright[name].values for name in ("x", "vx", "vy", "vz")},
+        y=-upright["y"].values, z=upright["z"].values, gyroradius=radius, reference_field=1000 / 9.0**3,
+    )  # fmt: skip
+    found, full = in_both_ways(ds, p, radius, distance=160.0, save=1600)
+    each = periods(found) / periods(full) - 1
+    assert abs(each).max() < 2e-3
+    assert abs(each.mean()) < 5e-4
+    period = round(periods(found).mean() / 0.1)
+    assert angles(found, period) > 0.1
+    assert angles(found, period) == pytest.approx(angles(full, period), rel=0.03)
 
 
 def test_scattering_turns_pitch_angles_and_moves_centres_across():
@@ -212,6 +232,28 @@ def test_a_run_in_two_is_one_to_the_bit_and_tasks_do_not_matter(kind, walls):
         assert ((gone > 0) & (gone <= 12.0) | gone.isnull()).all()
 
 
+def test_centres_leave_through_open_walls_where_they_cross_them():
+    bare, still = (lambda x, y, z: (0 * x, 0 * x, 1 + 0 * x)), (lambda x, y, z: 0 * x)
+    ds = on_grid(bare, (4, 4, 10), Ex=still, Ey=lambda x, y, z: 0.6 + 0 * x, Ez=still)
+    p = mm.particles.from_arrays(
+        x=[0.0] * 2, y=[0.0] * 2, z=[1.0, -4.0], vx=[0.6, 0.0], vy=[0.0, 1.0], vz=[0.8, 0.0], gyroradius=0.01,
+        reference_field=1.0, beta_gamma=2.0,
+    )  # fmt: skip
+    run = {"step": 0.3, "distance": 8.0, "save": 4, **GUIDED}
+    alone = mm.trace(ds, p, **run).compute()
+    np.testing.assert_allclose(alone["left"], [4.0 / 0.8, np.nan], rtol=1e-12)
+    assert alone["alive"].values.tolist() == [[True] * 3 + [False] * 2, [True] * 5]
+    np.testing.assert_allclose(alone["z"].values[0, 1:3], [2.6, 4.2], rtol=1e-12)
+    assert float(alone["z"].max()) <= 5.0
+    pushed = mm.trace(ds, p, electric="stored", light_speed=1.0, **run).compute()
+    first = pushed.isel(path=0)
+    speed = first["vz"] * first["speed"]
+    np.testing.assert_allclose(pushed["left"][1], (2.0 - first["x"][1]) / 0.6, rtol=1e-12)
+    np.testing.assert_allclose(
+        pushed["left"][0], min((5.0 - first["z"][0]) / speed[0], (2.0 - first["x"][0]) / 0.6), rtol=1e-12
+    )
+
+
 def test_strong_flows_move_centres_as_the_orbits_about_them():
     """E × B at 0.4 c through a field that bends, with what inertia makes of it."""
     k = 2 * np.pi / 16
@@ -300,7 +342,7 @@ def test_what_is_no_field_for_centres_is_refused():
         mm.trace(waves, p, **run, **GUIDED)
     with pytest.raises(mm.SnapshotError, match="needs ux, uy, uz"):
         mm.trace(ds, p, electric="ideal", light_speed=1.0, **run, **GUIDED)
-    with pytest.raises(mm.ArgumentError, match="threshold=2"):
+    with pytest.raises(mm.ArgumentError, match=r"threshold=2.*from 0 to 0.5"):
         mm.tracing.GuidingCentre(threshold=2.0)
     centres = mm.particles.from_trajectories(mm.trace(ds, p, **run, **GUIDED))
     with pytest.raises(mm.ArgumentError, match="these are guiding centres"):
