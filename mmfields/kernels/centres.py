@@ -77,7 +77,7 @@ def motion(place, along, moment, mass, rigidity):
     star_e = plus(place.e, -rigidity, de)
     a = plus(n, rate, u)
     volume = dot(a, star_b)
-    scale = 1.0 / volume if volume > 0.0 else np.nan  # without orbits that are small there is no such motion
+    scale = 1.0 / volume if volume > 0.0 else np.nan  # where it is not, the gyroradius is no longer small
     velocity = times(scale, plus(times(rate, star_b), 1.0, cross(star_e, a)))
     return velocity, scale * dot(star_e, star_b) / rigidity, energy
 
