@@ -30,6 +30,7 @@ def _traces() -> dict[str, Callable[[], object]]:
     """Runs of a few steps, by what they need."""
     scattered = {"scattering": scattering.small_angle(nu=0.01)}
     driven = {"pusher": "boris", "light_speed": 100.0}
+    guided = {"interpolation": "cubic", "pusher": "guiding-centre"}
     moving = {"evolve": True, "light_speed": 1.0}
     runs: dict[str, Callable[[], object]] = {}
     for kind in (np.float32, np.float64):
@@ -38,6 +39,7 @@ def _traces() -> dict[str, Callable[[], object]]:
         runs[f"trace, {name}, cubic"] = lambda field=field: _run(field, interpolation="cubic")
         runs[f"trace, {name}, scattering"] = lambda field=field: _run(field, **scattered)
         runs[f"trace, {name}, local steps"] = lambda field=field: _run(field, step=0.1, step_unit="local")
+        runs[f"trace, {name}, guiding centres"] = lambda field=field: _run(field, **guided)
         runs[f"trace, {name}, electric field"] = lambda field=field: _run(field, **driven)
         for acting in ({}, {"pusher": "boris"}):
             what = "in time, electric field" if acting else "in time"

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from mmfields.cli import common
+from mmfields.conventions import spacing
 from mmfields.errors import ArgumentError
 
 
@@ -21,13 +22,24 @@ from mmfields.errors import ArgumentError
 @common.length_unit
 @click.option("--particles", "count", type=int, default=1000, show_default=True, help="Per gyroradius or energy.")
 @click.option("--distance", required=True, help="Path length in FILE's length unit, or with a unit such as '3 kpc'.")
-@click.option("--step", type=float, default=0.1, show_default=True, help="In gyroradii; no longer than a cell.")
+@click.option(
+    "--step",
+    type=float,
+    default=0.1,
+    show_default=True,
+    help="In gyroradii, no longer than a cell; of guiding centres in cells.",
+)
 @click.option(
     "--cell-fraction", type=float, default=1.0, show_default=True, help="Longest step in cells; inf lifts it."
 )
 @click.option("--save", type=int, default=100, show_default=True, help="Saved points.")
 @common.seed
 @common.time_index
+@click.option(
+    "--pusher",
+    type=click.Choice(["boris", "higuera-cary", "vay", "guiding-centre"]),
+    help="How E acts; or follow guiding centres.",
+)
 @click.option("--evolve", is_flag=True, help="Through all times of FILE as one field that changes.")
 @click.option("--electric", type=click.Choice(["stored", "ideal"]), help="Let E act: E of FILE, or -u x B.")
 @click.option("--light-speed", type=float, help="In FILE's unit of velocity, where its units do not say it.")
@@ -54,8 +66,7 @@ def trace_(file: str, out: str, **options: Any) -> dict[str, Any]:
         ensemble,
         distance=common.number_or_quantity(options["distance"], "distance"),
         save=options["save"],
-        step=options["step"],
-        step_unit="gyroradius",
+        **_steps(first, options),
         cell_fraction=None if longest == float("inf") else longest,
         evolve=evolve,
         electric=options["electric"],
@@ -63,6 +74,14 @@ def trace_(file: str, out: str, **options: Any) -> dict[str, Any]:
     )
     made = store(run, out, overwrite=options["overwrite"])
     return common.stored(made, out, next=f"mmfields diffusion {out}")
+
+
+def _steps(field: xr.Dataset, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Steps in gyroradii; those of guiding centres in cells, through splines."""
+    if options["pusher"] != "guiding-centre":
+        return {"step": options["step"], "step_unit": "gyroradius", "pusher": options["pusher"]}
+    step = options["step"] * min(spacing(field).values())
+    return {"step": step, "pusher": options["pusher"], "interpolation": "cubic"}
 
 
 def _kind(options: Mapping[str, Any]) -> dict[str, Any]:

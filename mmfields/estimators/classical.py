@@ -44,6 +44,21 @@ def steps_of(trajectories: xr.Dataset) -> float:
     return float(intervals.mean())
 
 
+def require_directions(tr: xr.Dataset) -> None:
+    """Refuse guiding centres.
+
+    Raises
+    ------
+    SnapshotError
+        If there may be such.
+    """
+    if "guiding_centre" in tr:
+        raise SnapshotError(
+            "guiding centres have no directions that scattering turns: use mm.transport.pitch_angle_diffusion, or "
+            "mm.transport.diffusion"
+        )
+
+
 @verb
 def maximum_likelihood(trajectories: xr.Dataset, *, gyration: bool = False, pooled: bool = False) -> xr.Dataset:
     """Scattering rate by maximum likelihood from the deflections between saved points, and κ of it.
@@ -135,6 +150,7 @@ def deflections(tr: xr.Dataset, step: float, gyration: bool) -> xr.DataArray:
     xarray.DataArray
         [rad²] over ``interval``; NaN where there is no field to take the gyration out with.
     """
+    require_directions(tr)
     inputs = [tr[n] for n in VELOCITY]
     if gyration:
         drifting = light(tr)

@@ -5,7 +5,7 @@ import xarray as xr
 
 from mmfields._renamed import renamed
 from mmfields.conventions import ArgumentError, SnapshotError, require_number, require_whole
-from mmfields.estimators.classical import steps_of
+from mmfields.estimators.classical import require_directions, steps_of
 from mmfields.provenance import verb
 from mmfields.transport.reading import light, own_path, untouched
 
@@ -119,6 +119,7 @@ def features(trajectories: xr.Dataset) -> np.ndarray:
     step = steps_of(trajectories)
     if "particle" not in trajectories.dims or any(n not in trajectories for n in ("x", "vx")):
         raise SnapshotError(f"x and vx over 'particle' are needed, not {list(trajectories.data_vars)}")
+    require_directions(trajectories)
     tr = trajectories.transpose("particle", "path", ...)
     if bad := [n for n in ("x", "vx", "vy", "vz") if n in tr and not np.isfinite(tr[n].values).all()]:
         raise SnapshotError(f"{', '.join(bad)} of some particles are not finite: leave these out")

@@ -82,17 +82,20 @@ PARTICLE = np.dtype(
         np.dtype(
             [
                 *((name, "f8") for name in (*MOTION, *LEDGER, "rest", "bx", "by", "bz")),
+                *((name, "f8") for name in ("parallel_momentum", "magnetic_moment")),
                 ("key", "u8"),
                 *((name, "i8") for name in ("taken", "save", "due")),
                 ("goal", "i4", 3),
                 ("alive", "u1"),
+                ("centred", "i1"),
             ],
             align=True,
         ),
     )
 )
 """A particle between tasks.  ``save``: saved points behind it.  ``due``: steps before the next.  ``goal``: cells, in
-x, y, z order, that it needs."""
+x, y, z order, that it needs.  ``parallel_momentum``, ``magnetic_moment``: of a guiding centre, which it is where
+``centred`` is 1, not where that is 0; -1 where nobody has decided."""
 
 
 def new_batch() -> np.ndarray:

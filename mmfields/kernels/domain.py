@@ -177,6 +177,7 @@ def with_room(found, filled, needed):
         grown(found.local, filled, needed),
         grown(found.driven, filled, needed),
         grown(found.walled, filled, needed),
+        found.centred,
     )
 
 

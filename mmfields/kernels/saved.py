@@ -22,10 +22,12 @@ LOCAL = _saved_type(("f8", "momentum energy bx by bz"))
 DRIVEN = _saved_type(("f8", "own_path ex ey ez"))
 # Of walls: path at which it left, and reflections of both kinds.
 WALLED = _saved_type(("f8", "left"), ("i8", "reflections reflections_along"))
+# Of guiding centres: momentum along the field over that at the start, p⊥² / 2B, and whether it is one.
+CENTRED = _saved_type(("f8", "parallel_momentum magnetic_moment"), ("u1", "guiding_centre"))
 
 # Arrays (particle, saved point) of these; without rows where a run has no such thing.
-Saved = namedtuple("Saved", "always local driven walled")
-KINDS = Saved(ALWAYS, LOCAL, DRIVEN, WALLED)
+Saved = namedtuple("Saved", "always local driven walled centred")
+KINDS = Saved(ALWAYS, LOCAL, DRIVEN, WALLED, CENTRED)
 
 
 @part()

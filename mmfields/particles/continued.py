@@ -27,8 +27,8 @@ def from_trajectories(trajectories: xr.Dataset, *, at: int = -1) -> xr.Dataset:
     Returns
     -------
     xarray.Dataset
-        As :func:`isotropic`, with ``path_start``, and ``steps``, ``alive``, ``left``, ``reflections``, ``momentum`` and
-        ``own_path`` where the run has them.
+        As :func:`isotropic`, with ``path_start``, and ``steps``, ``alive``, ``left``, ``reflections``, ``momentum``,
+        ``own_path``, and what guiding centres are known by, where the run has them.
 
     Raises
     ------
@@ -46,7 +46,8 @@ def from_trajectories(trajectories: xr.Dataset, *, at: int = -1) -> xr.Dataset:
     last = trajectories.isel(path=at)
     more = ("steps", "alive", "left", "reflections", "reflections_along", "momentum", "own_path", "beta_gamma")
     each = ("charge_sign", "own_gyroradius", "own_beta_gamma")
-    names = [n for n in (*needed[:7], "reference_field", *more, *each) if n in last]
+    guided = ("guiding_centre", "parallel_momentum", "magnetic_moment")
+    names = [n for n in (*needed[:7], "reference_field", *more, *each, *guided) if n in last]
     out = last[names].reset_coords("path", drop=True)
     out["path_start"] = float(trajectories["path"][at])
     if "left" in out and "alive" in out:

@@ -12,6 +12,7 @@ from mmfields.conventions import SPATIAL, ArgumentError, components, saved_lengt
 from mmfields.kernels.setup import Pusher
 from mmfields.provenance import verb
 from mmfields.scattering import Scattering
+from mmfields.tracing.centres import GuidingCentre, centres_of, check_centres, check_source
 from mmfields.tracing.ensemble import Ensemble, read
 from mmfields.tracing.evolution import (
     Clock,
@@ -23,9 +24,9 @@ from mmfields.tracing.evolution import (
     start_of_path,
 )
 from mmfields.tracing.evolving import Moving
-from mmfields.tracing.fields import Source, of_series, of_snapshot, of_synthetic, of_waves, sparse
+from mmfields.tracing.fields import Source, of_series, of_snapshot, of_synthetic, of_waves, require_electric, sparse
 from mmfields.tracing.graph import saved_points
-from mmfields.tracing.light import light_speed_of
+from mmfields.tracing.light import light_speed_of, light_speed_of_flow
 from mmfields.tracing.lines import field_lines
 from mmfields.tracing.rules import (
     PUSHERS,
@@ -40,7 +41,7 @@ from mmfields.tracing.trajectories import labelled
 from mmfields.turbulence import Synthetic
 from mmfields.units import LENGTH, carried, plain, require_same_units
 
-__all__ = ["Evolution", "field_lines", "trace"]
+__all__ = ["Evolution", "GuidingCentre", "field_lines", "trace"]
 
 
 @verb
@@ -54,7 +55,7 @@ def trace(
     step_unit: Literal["length", "gyroradius", "local"] = "length",
     interpolation: Literal["nearest", "linear", "cubic", "faces", "spectral"] = "linear",
     scattering: Scattering | None = None,
-    pusher: Literal["boris", "higuera-cary", "vay"] | None = None,
+    pusher: Literal["boris", "higuera-cary", "vay", "guiding-centre"] | GuidingCentre | None = None,
     light_speed: float | None = None,
     electric: str | None = None,
     evolve: bool | Evolution = False,
@@ -103,9 +104,11 @@ def trace(
         a field that the grid holds, slow, and a reference for the others.
     scattering : Scattering, optional
         From :mod:`mmfields.scattering`, at the end of every step.
-    pusher : {"boris", "higuera-cary", "vay"}, optional
+    pusher : {"boris", "higuera-cary", "vay", "guiding-centre"} or GuidingCentre, optional
         Use ``Ex Ey Ez`` too, relativistically: Boris (1970), Higuera & Cary (2017) or Vay (2008).  Particles
-        have the ``beta_gamma`` that they were made with.
+        have the ``beta_gamma`` that they were made with.  Or follow guiding centres where the gyroradius is far below
+        the length on which the field changes (:class:`GuidingCentre`), in steps of a length such as a fifth of a cell:
+        through a snapshot, by ``"cubic"``, in B alone unless `electric` is given.
     light_speed : float, optional
         Speed of light in the unit of E over that of B; found from their units where these are known.  For
         ``electric="ideal"`` that in the unit of ``ux``, and for `evolve` in the length unit per unit of ``time``; what
@@ -147,6 +150,10 @@ def trace(
         E over c, ``ex ey ez``) where asked for; where a face is open ``left``, the path length at which each particle
         left, NaN where it has not, and where one reflects ``reflections``, their number so far, and
         ``reflections_along``, that of those by walls that the field runs through; ``speed``;
+        with guiding centres ``guiding_centre``, which points are those of one, ``parallel_momentum`` and
+        ``magnetic_moment``: there ``x y z`` are its position, ``vx vy vz`` its velocity over the speed of the particle,
+        shorter than 1, whose integral is its displacement, and ``mu``, ``momentum`` and ``energy`` those of the
+        particle, averaged over its gyration;
         ``key``, ``charge_sign``, ``own_gyroradius`` and ``own_beta_gamma`` of each particle;
         scalars ``mean_Bx|y|z``, ``B_rms`` (of the first snapshot where they evolve) and ``reference_field``; ``time``
         of the saved points where the field evolves; coordinate ``path`` the path length in the
@@ -165,10 +172,11 @@ def trace(
         If steps given as a length are longer than a cell, or a gyroradius meets too few modes.
     """
     evolution = require_evolving(evolve, electric)
-    pusher = pusher or ("boris" if electric is not None else None)
-    rule = Rule(step, step_unit, interpolation, scattering, pusher, local_field, cell_fraction)
+    centres, pusher = centres_of(pusher, electric)
+    rule = Rule(step, step_unit, interpolation, scattering, pusher, local_field, cell_fraction, centres)
     check_options(rule, particles_per_task, block)
-    check_particles(particles)
+    check_centres(rule, isinstance(field, xr.Dataset), evolution is not None, block)
+    check_particles(particles, centres is not None)
     if isinstance(field, xr.Dataset):
         spacing(field)  # its axes are in one unit
     require_same_units(field, particles)
@@ -243,9 +251,13 @@ def _density_of_modes(field: Synthetic, particles: Ensemble) -> dict[str, str]:
 def _source(field: xr.Dataset, rule: Rule, options: tuple[Any, ...], clock: Clock | None = None) -> Source:
     """A field for the kernel; `options` are the speed of light, the side of blocks, and which electric field acts."""
     light_speed, block, electric = options
+    read_as_it_is = field, rule.interpolation, rule.scattering
+    if rule.centres is not None and electric == "ideal":
+        require_electric(field, electric)
+        return of_snapshot(*read_as_it_is, light_speed_of_flow(field, light_speed), block, "u")
     if clock is None and electric != "ideal":
         c = None if rule.pusher is None else light_speed_of(field, light_speed)
-        return of_snapshot(field, rule.interpolation, rule.scattering, c, block)
+        return of_snapshot(*read_as_it_is, c, block)
     if block is not None:
         raise ArgumentError(f"block={block}: for fields at rest without electric='ideal'; leave it out")
     electric = electric or ("stored" if rule.pusher else None)
@@ -281,6 +293,8 @@ def _trace_one(
     save: int | Sequence[float],
     per_task: int | None,
 ) -> xr.Dataset:
+    if rule.centres is not None:
+        check_source(source)
     ensemble = read(particles.drop_vars("energy", errors="ignore"))
     said = check_step(rule, source, ensemble)
     path, longest = saved_lengths(distance, save, ensemble.start), rule.longest(source.cell, ensemble)
@@ -299,6 +313,7 @@ def _trace_one(
         scattering=rule.scattering,
         pusher=Pusher((None, *PUSHERS).index(rule.pusher)),
         kinds=rule.kinds(source.walls),
+        centres=rule.centres,
     )
     rows = saved_points(source, ensemble, longest, task, per_task)
     return labelled(rows, path, particles, ensemble, source, rule).assign_attrs(said)

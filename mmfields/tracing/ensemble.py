@@ -12,6 +12,8 @@ DIMS = ("gyroradius", "particle")
 NEEDED = (*SPATIAL, *(f"v{d}" for d in SPATIAL), "key", "reference_field", "gyroradius")
 # Of the particle's past, in the order of the kernel.
 HISTORY = ("left", "reflections", "reflections_along", "own_path")
+# Of guiding centres.
+CENTRED = ("parallel_momentum", "magnetic_moment")
 
 
 @dataclass(frozen=True)
@@ -101,8 +103,8 @@ def _check_dims(particles: xr.Dataset) -> None:
 
 def _check_types(ensemble: xr.Dataset) -> None:
     """Refuse what joining has filled up with NaN or objects."""
-    kinds = {"key": "ui", "steps": "ui", "alive": "b", "charge_sign": "ui"}
-    for name in (*NEEDED[:8], "steps", "alive", "charge_sign", "momentum", *HISTORY):
+    kinds = {"key": "ui", "steps": "ui", "alive": "b", "charge_sign": "ui", "guiding_centre": "b"}
+    for name in (*NEEDED[:8], *kinds, "momentum", *HISTORY, *CENTRED):
         if name in ensemble and ensemble[name].dtype.kind not in kinds.get(name, "fui"):
             raise SnapshotError(
                 f"{name} is {ensemble[name].dtype}: were ensembles joined that do not hold the same variables, or "
@@ -191,7 +193,8 @@ def start_of(ensemble: Ensemble, longest: np.ndarray) -> dict[str, Any]:
         Rigidities are gyroradii with the sign of the charge, times the reference field where particles have their own.
     """
     data, shape = ensemble.data, ensemble.radii.shape
-    filled = {"momentum": 1.0, **dict.fromkeys(HISTORY, 0.0), "left": np.nan, "steps": 0, "alive": True}
+    filled = {"momentum": 1.0, **dict.fromkeys((*HISTORY, *CENTRED), 0.0), "left": np.nan, "steps": 0, "alive": True}
+    filled["guiding_centre"] = -1
 
     def column(name: str) -> Any:
         return data[name].transpose(*DIMS).data if name in data else np.full(shape, filled[name])
@@ -199,6 +202,7 @@ def start_of(ensemble: Ensemble, longest: np.ndarray) -> dict[str, Any]:
     signed = ensemble.radii * ensemble.sign
     if ensemble.reference.ndim:
         signed = signed * ensemble.reference.data
-    own = {name: column(name) for name in (*NEEDED[:7], "momentum", *HISTORY, "alive")}
+    own = {name: column(name) for name in (*NEEDED[:7], "momentum", *HISTORY, *CENTRED, "alive")}
+    own["centred"] = column("guiding_centre")
     made = {"rigidity": signed, "mass": 1 / ensemble.beta_gamma, "longest": longest}
     return {**own, **made, "path": np.full(shape, ensemble.start), "taken": column("steps")}

@@ -149,8 +149,12 @@ def of_snapshot(
     scattering: Scattering | None,
     light_speed: float | None,
     side: int | None,
+    second: str = "E",
 ) -> Source:
-    """A snapshot; with its electric field where the speed of light is given; in blocks of a side where that is."""
+    """A snapshot; with its electric field where the speed of light is given, or with a velocity in its place (``u``).
+
+    In blocks of a side where that is given.
+    """
     if side is not None and interpolation == SPECTRAL:
         raise ArgumentError(
             "interpolation='spectral' needs the modes of the whole field: leave block out, or use 'cubic'"
@@ -160,7 +164,7 @@ def of_snapshot(
     _require_real(field)
     if light_speed is not None and interpolation == "faces":
         raise ArgumentError("interpolation='faces' is for B alone: use 'linear' or 'cubic' with an electric field")
-    vectors, lazy = _vectors(field, interpolation, light_speed)
+    vectors, lazy = _vectors(field, interpolation, light_speed, second)
     form = _form(vectors, field, interpolation)
     geometry, mask = _geometry(field), _mask(lazy, scattering)
     if side is None and interpolation != SPECTRAL:
@@ -192,7 +196,7 @@ def of_series(series: xr.Dataset, clock: Clock, rule: Any, electric: str | None,
             f"interpolation={rule.interpolation!r}: 'nearest', 'linear' or 'cubic' is needed for fields that change, "
             "or for electric='ideal'"
         )
-    names = [*components(series), *_electric_names(series, electric)]
+    names = [*components(series), *require_electric(series, electric)]
     for name in names:
         require_series(series, name)
     _require_real(series)
@@ -220,8 +224,14 @@ def of_series(series: xr.Dataset, clock: Clock, rule: Any, electric: str | None,
     )
 
 
-def _electric_names(series: xr.Dataset, electric: str | None) -> list[str]:
-    """Components of the second vector that is read."""
+def require_electric(series: xr.Dataset, electric: str | None) -> list[str]:
+    """Components of the second vector that is read.
+
+    Raises
+    ------
+    SnapshotError
+        If they are not there.
+    """
     names = [] if electric is None else [f"{'E' if electric == 'stored' else 'u'}{d}" for d in SPATIAL]
     if missing := [name for name in names if name not in series]:
         raise SnapshotError(f"electric={electric!r} needs {', '.join(missing)}: ds.assign them")
@@ -245,7 +255,9 @@ def _remembered(field: xr.Dataset, lazy: xr.Dataset, interpolation: str) -> tupl
     )
 
 
-def _vectors(field: xr.Dataset, interpolation: str, light_speed: float | None) -> tuple[list[xr.DataArray], xr.Dataset]:
+def _vectors(
+    field: xr.Dataset, interpolation: str, light_speed: float | None, second: str
+) -> tuple[list[xr.DataArray], xr.Dataset]:
     """Components to be packed, those in memory as they are where nothing is to be made of them; all of it lazily."""
     part = PART if client_in_force() is None else PIECE
     lazy = field.map(lazily, args=(part,), keep_attrs=True)
@@ -254,7 +266,7 @@ def _vectors(field: xr.Dataset, interpolation: str, light_speed: float | None) -
     if interpolation == "faces":
         vectors = _faces(lazy)
     if light_speed is not None:
-        vectors += [lazy[f"E{d}"] / light_speed for d in SPATIAL]
+        vectors += [lazy[f"{second}{d}"] / light_speed for d in SPATIAL]
     return vectors, lazy
 
 

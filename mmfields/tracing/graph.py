@@ -9,6 +9,7 @@ from mmfields._compat import with_tasks
 from mmfields.cluster.stopping import hear_interrupts
 from mmfields.tracing import evolving
 from mmfields.tracing.blocks import particles_at_once
+from mmfields.tracing.centres import run_centres
 from mmfields.tracing.ensemble import Ensemble, start_of
 from mmfields.tracing.fields import Source
 from mmfields.tracing.rounds import run_in_blocks
@@ -39,7 +40,7 @@ def saved_points(source: Source, ensemble: Ensemble, longest: np.ndarray, task: 
     import dask.array as da
 
     hear_interrupts()
-    run, in_sequence = _run_of(source), source.plan is not None or source.evolving is not None
+    run, in_sequence = _run_of(source, task), source.plan is not None or source.evolving is not None
     abreast = len(longest) if in_sequence else 1
     if per_task is None:
         bytes_each = task.saved_type.itemsize * len(longest) * len(task.path)
@@ -57,7 +58,9 @@ def saved_points(source: Source, ensemble: Ensemble, longest: np.ndarray, task: 
     )
 
 
-def _run_of(source: Source) -> Any:
+def _run_of(source: Source, task: Task) -> Any:
+    if task.centres is not None:
+        return run_centres
     if source.evolving is not None:
         return partial(evolving.run_evolving, evolving=source.evolving)
     if source.moving is not None:

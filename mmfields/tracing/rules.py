@@ -17,6 +17,7 @@ from mmfields.conventions import (
 from mmfields.kernels.setup import Interpolation
 from mmfields.scattering import Scattering
 from mmfields.tracing.blocks import LEAST
+from mmfields.tracing.centres import GUIDING, Centres
 from mmfields.tracing.ensemble import Ensemble
 from mmfields.tracing.fields import Source
 from mmfields.tracing.spectral import SPECTRAL
@@ -39,6 +40,7 @@ class Rule:
     pusher: str | None
     local_field: bool
     cell_fraction: float | None
+    centres: Centres | None = None
 
     def kinds(self, walls: dict[str, str]) -> tuple[str, ...]:
         """Which kinds of things are saved, fields of :class:`mmfields.kernels.saved.Saved`."""
@@ -47,6 +49,7 @@ class Rule:
             "local": self.pusher is not None or self.local_field,
             "driven": self.pusher is not None,
             "walled": bool({"open", "reflecting"} & set(walls.values())),
+            "centred": self.centres is not None,
         }
         return tuple(kind for kind, is_wanted in wanted.items() if is_wanted)
 
@@ -69,7 +72,7 @@ def check_options(rule: Rule, particles_per_task: Any, block: Any) -> None:
     for name, value, allowed in (
         ("interpolation", rule.interpolation, INTERPOLATIONS),
         ("step_unit", rule.unit, STEP_UNITS),
-        ("pusher", rule.pusher, (None, *PUSHERS)),
+        ("pusher", rule.pusher, (None, *PUSHERS, GUIDING)),
     ):
         if value not in allowed:
             raise ArgumentError(f"{name}={value!r}: one of {', '.join(map(str, allowed))} is needed")
@@ -85,8 +88,8 @@ def check_options(rule: Rule, particles_per_task: Any, block: Any) -> None:
         require_number(rule.cell_fraction, "cell_fraction", np.finfo(float).tiny)
 
 
-def check_particles(particles: xr.Dataset) -> None:
-    """Refuse what is no ensemble, or an empty one."""
+def check_particles(particles: xr.Dataset, guided: bool = False) -> None:
+    """Refuse what is no ensemble, or an empty one, or guiding centres that are not to be followed as such."""
     needed = ("x", "y", "z", "vx", "vy", "vz", "key", "reference_field", "gyroradius")
     if not isinstance(particles, xr.Dataset) or any(name not in particles.variables for name in needed):
         raise SnapshotError(
@@ -94,6 +97,8 @@ def check_particles(particles: xr.Dataset) -> None:
         )
     if "path" in particles.dims:
         raise SnapshotError("these are trajectories: trace on from mm.particles.from_trajectories(trajectories)")
+    if "guiding_centre" in particles and not guided:
+        raise ArgumentError("these are guiding centres: trace them on with pusher='guiding-centre'")
     if not particles.sizes.get("particle", 0):
         found = "holds none" if "particle" in particles.dims else "is not there; keep it, particles.isel(particle=[0])"
         raise SnapshotError(f"at least one particle is needed: dim 'particle' {found}")
@@ -118,7 +123,7 @@ def check_step(rule: Rule, source: Source, particles: Ensemble) -> dict[str, str
         raise ArgumentError(f"step={rule.step!r}: a positive length is needed")
     speed = particles.speed if rule.pusher else np.ones(1)
     turn = float(step if rule.unit != "length" else (step * speed / particles.radii).max())
-    if turn > MOST_TURN:
+    if turn > MOST_TURN and rule.centres is None:
         raise ArgumentError(
             f"step={rule.step:g} [{rule.unit}] is {turn:.3g} gyroradii, so that gyration is not resolved: at most "
             f"{MOST_TURN:g} are stable, and 0.1 or 0.2 are accurate (step=0.1, step_unit='gyroradius'); both count in "

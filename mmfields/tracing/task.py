@@ -68,6 +68,8 @@ class Task:
     pusher : Pusher
     kinds : tuple of str
         Which fields of :class:`mmfields.kernels.saved.Saved` are wanted.
+    centres : Centres, optional
+        Particles are followed by their guiding centres.
     """
 
     geometry: Geometry
@@ -79,6 +81,7 @@ class Task:
     scattering: Scattering | None
     pusher: int
     kinds: tuple[str, ...]
+    centres: Any = None
 
     @property
     def intervals(self) -> np.ndarray:
@@ -232,8 +235,9 @@ def ready(particles: np.ndarray, reference: float, task: Task) -> np.ndarray:
         bad = int(np.argwhere(~np.isfinite(first))[0, 0])
         raise SnapshotError(f"particle {bad} of a block starts at {first[bad].tolist()}: finite numbers are needed")
     lengths = np.sqrt((first[:, 3:6] ** 2).sum(axis=1))
-    if (np.abs(lengths - 1) > 1e-6).any():
-        bad = int(np.argmax(np.abs(lengths - 1)))
+    off = np.where(own["centred"] > 0, 0.0, np.abs(lengths - 1))  # guiding centres have a velocity there
+    if (off > 1e-6).any():
+        bad = int(np.argmax(off))
         raise SnapshotError(
             f"particle {bad} of a block has a direction of length {lengths[bad]:g}: unit vectors are needed, divide "
             "vx, vy, vz by it"

@@ -10,7 +10,7 @@ from mmfields.tracing.ensemble import DIMS, Ensemble
 from mmfields.tracing.fields import Source
 from mmfields.tracing.graph import field_of
 from mmfields.tracing.rules import Rule
-from mmfields.units import FAST, SPEED, speed_of, text_of
+from mmfields.units import FAST, SPEED, as_quantity, speed_of, text_of
 
 KEPT_ATTRS = ("seed", "distribution", "reference_field_kind")
 LONG_NAMES = {
@@ -29,7 +29,16 @@ LONG_NAMES = {
     "reflections": "reflections since the start",
     "reflections_along": "reflections since the start by walls that the field runs through",
     "speed": "speed over that of light",
+    "guiding_centre": "the particle is followed by its guiding centre",
+    "parallel_momentum": "momentum along the field over that at the start",
+    "magnetic_moment": "p_perp^2 / 2B, over the square of the momentum at the start",
     "key": "random key of the particle",
+}
+# The same where they may be those of a guiding centre.
+OF_CENTRES = {
+    **{d: f"unwrapped position of the particle or its guiding centre along {d}" for d in SPATIAL},
+    **{f"v{d}": f"direction, or velocity of the guiding centre over the speed, along {d}" for d in SPATIAL},
+    "B": "field strength there",
 }
 
 
@@ -99,20 +108,30 @@ def _variables(rows: Any, source: Source, rule: Rule, *, single: bool) -> dict[s
         "left": "open" in walls,
         "reflections": "reflecting" in walls,
         "reflections_along": "reflecting" in walls,
-        "steps": rule.scattering is not None or rule.unit == "local",
+        "steps": rule.scattering is not None or rule.unit == "local" or rule.centres is not None,
         "momentum": rule.pusher is not None,
         "energy": rule.pusher is not None,
         **{f"{letter}{d}": rule.local_field for letter in "be" for d in SPATIAL},
     }
     units = {**dict.fromkeys((*SPATIAL, "own_path", "left"), source.length), "B": source.strength, "mu": {"units": "1"}}
     units |= {f"b{d}": {"units": "1"} for d in SPATIAL} | {f"e{d}": source.strength for d in SPATIAL}
+    units |= {"parallel_momentum": {"units": "1"}, "magnetic_moment": _inverse(source.strength)}
     variables = {}
     for name in rows.dtype.names:
         if kept.get(name, True):
             values, own = field_of(rows, name, rows.dtype[name], single=single), DIMS[1:] if single else DIMS
             dims, values = ((*own, "path"), values) if name != "left" else (own, values[..., -1])
-            variables[name] = (dims, values, {"long_name": LONG_NAMES[name], **units.get(name, {})})
+            said = LONG_NAMES[name] if rule.centres is None else OF_CENTRES.get(name, LONG_NAMES[name])
+            variables[name] = (dims, values, {"long_name": said, **units.get(name, {})})
     return variables
+
+
+def _inverse(notes: dict[str, str]) -> dict[str, str]:
+    """Attrs of one over something."""
+    unit = notes.get("units", "1")
+    if unit != "1":
+        return {"units": text_of(as_quantity(unit, "B") ** -1)}
+    return {"units": "1", **({"normalization": f"1 / {notes['normalization']}"} if "normalization" in notes else {})}
 
 
 def _attrs(particles: xr.Dataset, ensemble: Ensemble, source: Source, rule: Rule) -> dict[str, Any]:
@@ -123,8 +142,9 @@ def _attrs(particles: xr.Dataset, ensemble: Ensemble, source: Source, rule: Rule
         "local": f"fraction of the gyroradius in the field of the step before{capped}",
     }
     names = {None: "Boris", "boris": "Boris with E", "higuera-cary": "Higuera-Cary with E", "vay": "Vay with E"}
+    pusher = f"{names[rule.pusher]}, drift-kick-drift"
     return {
-        "pusher": f"{names[rule.pusher]}, drift-kick-drift",
+        "pusher": pusher if rule.centres is None else f"{rule.centres.label()}, beyond it {pusher}",
         "interpolation": rule.interpolation,
         "step": float(rule.step),
         "step_unit": rule.unit,
@@ -146,7 +166,7 @@ def _evolution_attrs(source: Source, rule: Rule) -> dict[str, Any]:
         waves = {"evolution": "waves of given frequencies", "start_time": source.moving.start}
         return said if source.moving.still else {**said, **waves}
     if source.evolving is None:
-        return {}
+        return {"electric": "ideal"} if rule.centres is not None and rule.centres.ideal else {}
     clock, said = source.evolving.clock, {"electric": "ideal"} if source.evolving.ideal else {}
     if not clock.notes:
         return said

@@ -132,9 +132,12 @@ def _cosine(tr: xr.Dataset) -> xr.DataArray:
     if any(n not in tr for n in names):
         return tr["mu"]
     inputs = [tr[n] for n in names]
-    return xr.apply_ufunc(
-        _drifting_cosine, *inputs, tr["B"], speed(tr), dask="parallelized", output_dtypes=[np.float64]
-    )
+    options = {"dask": "parallelized", "output_dtypes": [np.float64]}
+    cosine = xr.apply_ufunc(_drifting_cosine, *inputs, tr["B"], speed(tr), **options)
+    if "guiding_centre" not in tr:
+        return cosine
+    centres = [tr[n] for n in ("parallel_momentum", "magnetic_moment", "B")]
+    return cosine.where(~tr["guiding_centre"], xr.apply_ufunc(_cosine_of_centres, *centres, *inputs[3:], **options))
 
 
 def _drifting_cosine(*arrays: np.ndarray) -> np.ndarray:
@@ -143,6 +146,14 @@ def _drifting_cosine(*arrays: np.ndarray) -> np.ndarray:
     seen, _, _ = drift_frame(v * beta, b * strength, e)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.clip((seen * b).sum(axis=0) / np.sqrt((seen**2).sum(axis=0)), -1.0, 1.0)
+
+
+def _cosine_of_centres(along: np.ndarray, moment: np.ndarray, *arrays: np.ndarray) -> np.ndarray:
+    """Of guiding centres, whose velocities have no gyration."""
+    strength, b, e = arrays[0], np.stack(arrays[1:4]), np.stack(arrays[4:])
+    square = strength**2 - (e**2).sum(axis=0) + (e * b).sum(axis=0) ** 2  # in the frame of the drift
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return along / np.sqrt(along**2 + 2 * moment * np.sqrt(square))
 
 
 @verb

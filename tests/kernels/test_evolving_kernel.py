@@ -25,7 +25,7 @@ def look(data, kind, window, cells=CELLS, path=0.7):
     flat = np.append(np.asarray(data, float).ravel(), 0.0)
     flat.flags.writeable = False
     setup = new_setup(cells, np.zeros(3), np.asarray(cells, float), np.zeros(3, int), kind, pusher=1)
-    rows = {name: (0, 0) if name == "walled" else (COUNT, 1) for name in saved.KINDS._fields}
+    rows = {name: (0, 0) if name in ("walled", "centred") else (COUNT, 1) for name in saved.KINDS._fields}
     out = saved.Saved(*(np.empty(rows[name], own) for name, own in saved.KINDS._asdict().items()))
     fields = evolving.Pair(flat, np.zeros(1), None)
     evolving.trace_evolving(new_batch(), setup, here, fields, particles, np.arange(COUNT), plan, out)
