@@ -132,6 +132,10 @@ def field_lines(
     units = xr.Dataset(attrs=known)
     way, step = (plain(value, name, units, LENGTH) for name, value in (("length", length), ("step", step)))
     saved = save if isinstance(save, int | np.integer) else plain(save, "save", units, LENGTH)
+    if not isinstance(field, Synthetic | xr.Dataset):
+        raise ArgumentError(
+            f"{type(field).__name__}: lines are followed through a snapshot, plane waves or nested grids"
+        )
     if isinstance(field, Synthetic):
         if interpolation != "linear" or len(sample) or block is not None:
             said = f"interpolation={interpolation!r}, sample={sample!r}, block={block!r}"

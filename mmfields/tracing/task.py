@@ -175,15 +175,16 @@ def run_task(field: Any, electric: Any, mask: Any, particles: np.ndarray, refere
         setup = task.setup(0, held=True)
         stoppable(lambda: trace_spectral((field, electric), task, setup, mask, own, order, out), setup)
         return task.together(out)[None]
-    data, *octaves = field if task.interpolation >= Interpolation.WAVES else (field,)
-    data, electric, *octaves = (None if a is None else as_kernel_takes_it(a) for a in (data, electric, *octaves))
-    fields = kernels.Fields(data, electric, mask, octaves_of(octaves))
+    first, *octaves = field if isinstance(field, tuple | list) else (field,)
+    first, electric, *octaves = (None if a is None else as_kernel_takes_it(a) for a in (first, electric, *octaves))
+    data, octaves = apart_from_grid(first, octaves)
+    fields = kernels.Fields(data, electric, mask, octaves)
     run = kernels.trace_guarded
     if task.fraction > 0:
         run = kernels.trace_local
     elif task.plain:
         run = kernels.trace_sum if octaves else kernels.trace_plain
-    setup, plan = task.setup(data.nbytes), plan_of(task, own)
+    setup, plan = task.setup(first.nbytes), plan_of(task, own)
     stoppable(lambda: run(new_batch(), setup, fields, own, order, plan, out), setup)
     return task.together(out)[None]
 
@@ -193,6 +194,15 @@ def octaves_of(arrays: Any) -> Any:
     from mmfields.kernels.waves import Octaves
 
     return Octaves(*arrays) if arrays else None
+
+
+def apart_from_grid(first: np.ndarray, others: Any) -> tuple[np.ndarray, Any]:
+    """Data and parts of a sum as the kernels take them, where `first` may be a snapshot to which the rest is added."""
+    from mmfields.kernels.waves import Octaves
+
+    return (
+        (others[0], Octaves(*others[1:], first)) if len(others) == len(Octaves._fields) else (first, octaves_of(others))
+    )
 
 
 def steps_in(intervals: np.ndarray, longest: Any) -> np.ndarray:
