@@ -162,8 +162,9 @@ def _weighted(waves: PlaneWaves, held: Transfer) -> PlaneWaves:
             f"the snapshot is taken to hold all waves, up to k={np.linalg.norm(k, axis=0).max():g} ({held.label}): "
             "take shorter waves, or a smaller k_join"
         )
-    scaled = {f"a{d}": still.modes[f"a{d}"] * xr.DataArray(left, dims="mode") for d in SPATIAL}
-    modes = still.modes.assign({n: a.assign_attrs(still.modes[n].attrs) for n, a in scaled.items()})
+    scaled = {n: still.modes[n].copy(data=still.modes[n].values * left) for n in WAVE_VARIABLES[3:6]}
+    table = {n: still.modes[n].variable for n in WAVE_VARIABLES}
+    modes = xr.Dataset(table | {n: a.variable for n, a in scaled.items()})
     return PlaneWaves(modes.isel(mode=np.flatnonzero(left)), (0.0, 0.0, 0.0), waves.error)
 
 
@@ -174,8 +175,9 @@ def _union(one: PlaneWaves, other: PlaneWaves) -> PlaneWaves:
     tables = []
     for each in (one, other):
         rest = {name: xr.zeros_like(each.modes["phase"]) for name in names if name not in each.modes}
-        tables.append(each.modes.assign(rest)[list(names)].drop_vars("mode", errors="ignore"))
-    modes = xr.concat(tables, "mode", combine_attrs="drop_conflicts")
+        table = each.modes.assign(rest)[list(names)].drop_vars("mode", errors="ignore")
+        tables.append(xr.Dataset(table.variables))  # without attrs, which are of one set alone
+    modes = xr.concat(tables, "mode", combine_attrs="override")
     mean = tuple(float(a + b) for a, b in zip(one.mean_field, other.mean_field, strict=True))
     return PlaneWaves(modes, mean, min(one.error, other.error))
 
@@ -186,4 +188,5 @@ def _beside_function(field: Analytic, waves: PlaneWaves) -> Analytic:
             f"{field.function.name} gives an electric field, and waves that move have another: add waves.at_time(0.0)"
         )
     _require_one_unit(field.units, waves) if field.waves is not None else None
-    return replace(field, waves=waves if field.waves is None else _union(field.waves, waves))
+    mean = tuple(float(a + b) for a, b in zip(field.mean_field, waves.mean_field, strict=True))
+    return replace(field, mean_field=mean, waves=waves if field.waves is None else _union(field.waves, waves))

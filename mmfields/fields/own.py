@@ -143,10 +143,10 @@ def analytic(
 
     Examples
     --------
+    >>> import numpy as np
     >>> import mmfields as mm
     >>> def sheet(x, y, z):
     ...     return np.tanh(z), 0.1, 0.0
-    >>> import numpy as np
     >>> field = mm.fields.analytic(sheet, strength=1.0, smallest=1.0)
     >>> p = mm.particles.isotropic(2, gyroradius=0.1, seed=1, field=field, positions=[[0, 0, 2.0], [0, 0, -2.0]])
     >>> mm.trace(field, p, step=0.1, step_unit="gyroradius", distance=1.0).sizes["path"]

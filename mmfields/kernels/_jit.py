@@ -82,7 +82,7 @@ class _Compiling(event.Listener):
         self.depth, self.began, self.said = 0, 0.0, False
 
     def on_start(self, what) -> None:
-        if self.depth == 0 and what.data["dispatcher"].py_func.__module__.startswith("mmfields."):
+        if self.depth == 0 and str(what.data["dispatcher"].py_func.__module__).startswith("mmfields."):
             self.began, self.said = time.perf_counter(), sys.stderr is not None and sys.stderr.isatty()
             if self.said:
                 print("mmfields: compiling kernels, once on this machine ...", end="", file=sys.stderr, flush=True)
