@@ -145,7 +145,7 @@ def _held(snapshot: xr.Dataset, k_join: Any) -> Transfer:
         widest = max(spacing(snapshot)[d] for d in spatial_dims(snapshot))
         k = 2 * np.pi / (CELLS_PER_WAVE * widest)
     else:
-        k = require_number(plain(k_join, "k_join", snapshot, LENGTH, power=-1), "k_join")
+        k = require_number(plain(k_join, "k_join", snapshot, LENGTH, power=-1), "k_join", np.finfo(float).tiny)
     return low_pass(k, edge="cosine", width=k)
 
 
