@@ -195,6 +195,7 @@ NONE = {
         "internal_dispersion", "random_walk", "rm_synthesis", "write_fits",
     },
     "turbulence": {"NestedGrids", "PlaneWaves", "bend_over", "correlation_length"},
+    "fields": {"Analytic", "Sum", "analytic", "sum"},
     "tracing": {"Evolution"},
     "lines": set(),
     "transport": {"PREFACTOR", "UNITS_NOTE"},

@@ -16,7 +16,8 @@ def snapshot(boundary="periodic", **options):
     shape = tuple(SIZES.values())
     fields = {f"B{c}": rng.normal(size=shape) + m for c, m in zip(SPATIAL, (3, -1, 0.5), strict=True)}
     fields |= {f"E{c}": 0.01 * rng.normal(size=shape) for c in SPATIAL}
-    return mm.io.from_arrays(**fields, spacing=CELLS, dims=tuple(SIZES), boundary=boundary, **options)
+    arrays = {name: values.astype(np.float32) for name, values in fields.items()}
+    return mm.io.from_arrays(**arrays, spacing=CELLS, dims=tuple(SIZES), boundary=boundary, **options)
 
 
 def waves(modes=24, **options):
@@ -58,6 +59,25 @@ def test_waves_that_move_and_such_that_stand():
     expected = moving.at_time(3.0).at(*at) + waves(5, mean_field=(0, 0, 0)).at(*at)
     np.testing.assert_allclose(both.at_time(3.0).at(*at), expected, atol=1e-13)
     np.testing.assert_allclose(both.flow(3.0).at(*at), moving.flow(3.0).at(*at), atol=1e-14)
+
+
+def test_a_snapshot_of_the_long_waves_with_the_short_ones_is_all_of_them():
+    """But for what interpolation between cells makes of the long ones, to fourth order in the cells."""
+    own, off = waves(mean_field=(0.2, 0.3, 1.0), k_min=0.5), []
+    long = mm.turbulence.PlaneWaves(own.modes.isel(mode=own.wavenumbers() <= 2.0), own.mean_field)
+    p = mm.particles.isotropic(50, gyroradius=2.0, seed=1, field=own, positions=rng_places(50))
+    for cells in (24, 48):
+        axis = (np.arange(cells) + 0.5) * 12.0 / cells
+        ds = long.to_dataset(dict.fromkeys("zyx", axis)).astype(np.float32)
+        both = mm.fields.sum(ds, own, k_join=mm.fourier.low_pass(2.0, keep_mean=True))
+        run = {"step": 0.01, "distance": 0.01, "save": 1, "local_field": True, "interpolation": "cubic"}
+        tr = mm.trace(both, p, **run).isel(path=0).compute()
+        off.append(float(abs(field_of(tr) - own.at(*places_of(tr))).max()))
+    assert off[0] / off[1] == pytest.approx(16, rel=0.3) and off[1] < 1e-3
+
+
+def rng_places(n):
+    return np.random.default_rng(2).uniform(4, 8, (n, 3))
 
 
 @pytest.mark.parametrize("interpolation", ["linear", "cubic"])
