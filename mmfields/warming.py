@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -54,7 +55,7 @@ def _uniform(x: float, y: float, z: float) -> tuple[float, float, float]:
     return 0.0, 0.0, 1.0
 
 
-def _run(field: xr.Dataset, **options: object) -> object:
+def _run(field: Any, **options: Any) -> object:
     """A trace of one particle."""
     ensemble = particles.isotropic(
         1, gyroradius=1.0, seed=1, field=field, reference_field=1.0, beta_gamma=1.0 if "pusher" in options else np.inf

@@ -19,6 +19,8 @@ from mmfields.turbulence.nested import CELLS_PER_WAVE
 from mmfields.turbulence.waves import WAVE_VARIABLES
 from mmfields.units import LENGTH, carried, plain
 
+Vector = tuple[float, float, float]
+
 
 @dataclass(frozen=True)
 class Sum:
@@ -55,7 +57,7 @@ class Sum:
     def strength(self, kind: str) -> xr.DataArray:
         """Strength of the mean field (``mean``), or of the whole (``rms``) averaged over phases, lazily."""
         own = reference_strength(self.snapshot, kind)
-        return own if kind == "mean" else np.hypot(own, self.waves.rms)
+        return own if kind == "mean" else (own**2 + self.waves.rms**2) ** 0.5
 
     def label(self) -> str:
         """How it is evaluated."""
@@ -178,8 +180,11 @@ def _union(one: PlaneWaves, other: PlaneWaves) -> PlaneWaves:
         table = each.modes.assign(rest)[list(names)].drop_vars("mode", errors="ignore")
         tables.append(xr.Dataset(table.variables))  # without attrs, which are of one set alone
     modes = xr.concat(tables, "mode", combine_attrs="override")
-    mean = tuple(float(a + b) for a, b in zip(one.mean_field, other.mean_field, strict=True))
-    return PlaneWaves(modes, mean, min(one.error, other.error))
+    return PlaneWaves(modes, _added(one.mean_field, other.mean_field), min(one.error, other.error))
+
+
+def _added(one: Vector, other: Vector) -> Vector:
+    return float(one[0] + other[0]), float(one[1] + other[1]), float(one[2] + other[2])
 
 
 def _beside_function(field: Analytic, waves: PlaneWaves) -> Analytic:
@@ -188,5 +193,5 @@ def _beside_function(field: Analytic, waves: PlaneWaves) -> Analytic:
             f"{field.function.name} gives an electric field, and waves that move have another: add waves.at_time(0.0)"
         )
     _require_one_unit(field.units, waves) if field.waves is not None else None
-    mean = tuple(float(a + b) for a, b in zip(field.mean_field, waves.mean_field, strict=True))
+    mean = _added(field.mean_field, waves.mean_field)
     return replace(field, mean_field=mean, waves=waves if field.waves is None else _union(field.waves, waves))

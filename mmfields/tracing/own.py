@@ -83,7 +83,7 @@ def of_sum(field: Sum, rule: Rule, light_speed: float | None) -> Source:
         )
     waves = field.waves
     packed = dask.delayed(type(waves).packed)(waves, dask_key_name=f"packed-{identity(waves)}")
-    strength = np.hypot(source.means["B_rms"], waves.rms)
+    strength: xr.DataArray = (source.means["B_rms"] ** 2 + waves.rms**2) ** 0.5
     return replace(
         source,
         data=dask.delayed(_beside, pure=True)(source.data, packed),

@@ -176,8 +176,9 @@ def run_task(field: Any, electric: Any, mask: Any, particles: np.ndarray, refere
         stoppable(lambda: trace_spectral((field, electric), task, setup, mask, own, order, out), setup)
         return task.together(out)[None]
     first, *octaves = field if isinstance(field, tuple | list) else (field,)
-    first, electric, *octaves = (None if a is None else as_kernel_takes_it(a) for a in (first, electric, *octaves))
-    data, octaves = apart_from_grid(first, octaves)
+    electric = None if electric is None else as_kernel_takes_it(electric)
+    first, *others = (as_kernel_takes_it(a) for a in (first, *octaves))
+    data, octaves = apart_from_grid(first, others)
     fields = kernels.Fields(data, electric, mask, octaves)
     run = kernels.trace_guarded
     if task.fraction > 0:
@@ -196,13 +197,10 @@ def octaves_of(arrays: Any) -> Any:
     return Octaves(*arrays) if arrays else None
 
 
-def apart_from_grid(first: np.ndarray, others: Any) -> tuple[np.ndarray, Any]:
-    """Data and parts of a sum as the kernels take them, where `first` may be a snapshot to which the rest is added."""
-    from mmfields.kernels.waves import Octaves
-
-    return (
-        (others[0], Octaves(*others[1:], first)) if len(others) == len(Octaves._fields) else (first, octaves_of(others))
-    )
+def apart_from_grid(first: Any, others: Any) -> tuple[Any, Any]:
+    """Data and parts of a sum as the kernels take them; of a snapshot and waves, `first` is the snapshot."""
+    beside = len(others) > 3
+    return (others[0], octaves_of((*others[1:], first))) if beside else (first, octaves_of(others))
 
 
 def steps_in(intervals: np.ndarray, longest: Any) -> np.ndarray:
