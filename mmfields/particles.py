@@ -172,7 +172,8 @@ def beam(
     radii, position, draws, keys = _start(n, kind.gyroradius, seed, field, kind.plain(positions, "positions"))
     if direction is None and hasattr(field, "mean_field"):
         direction = field.mean_field
-    along = mean_direction(getattr(field, "snapshot", field), direction)
+    of = field if isinstance(field, xr.Dataset) else getattr(field, "snapshot", field)
+    along = mean_direction(of, direction)
     phase = xr.DataArray(2 * np.pi * draws[..., 4], dims=("gyroradius", "particle"))
     turned = xr.apply_ufunc(
         _about,

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from astropy import units as u
+from numba import njit
 from scipy.optimize import brentq
 
 import mmfields as mm
@@ -316,6 +317,24 @@ def test_what_a_function_reads_may_not_change():
     names["strength"] = 2.0
     with pytest.raises(mm.ArgumentError, match="own reads or calls has changed"):
         mm.trace(field, p, step=0.1, distance=1.0).compute()
+
+
+def test_functions_of_numba_are_taken_and_may_call_others():
+    @njit
+    def helper(x):
+        return 2.0 * x
+
+    @njit(fastmath=True)
+    def own(x, y, z):
+        return helper(z), helper(x), 1.0
+
+    field = mm.fields.analytic(own, strength=1.0, smallest=1.0)
+    p = mm.particles.isotropic(5, gyroradius=1.0, seed=1, field=field, positions=np.eye(5, 3))
+    tr = mm.trace(field, p, step=0.1, distance=0.1, save=1, local_field=True).compute()
+    np.testing.assert_allclose(tr["bx"] * tr["B"], 2 * tr["z"], atol=1e-14)
+    np.testing.assert_allclose(tr["by"] * tr["B"], 2 * tr["x"], atol=1e-14)
+    same = mm.fields.analytic(own, strength=1.0, smallest=1.0)
+    assert same.function.key == field.function.key and same.function.for_kernels() == field.function.for_kernels()
 
 
 class Opaque:
