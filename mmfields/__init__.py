@@ -16,6 +16,7 @@ _MODULES = (
     "conventions",
     "estimators",
     "faraday",
+    "fields",
     "fourier",
     "io",
     "lines",

@@ -4,6 +4,7 @@ from mmfields import anisotropy as anisotropy
 from mmfields import conventions as conventions
 from mmfields import estimators as estimators
 from mmfields import faraday as faraday
+from mmfields import fields as fields
 from mmfields import fourier as fourier
 from mmfields import io as io
 from mmfields import lines as lines

@@ -66,7 +66,10 @@ class _Call:
         line = ", ".join(_typed(key, value, key in bare) for key, value in given.items() if key not in HOW)
         self.inputs = inputs = [v for v in _leaves(given.values()) if isinstance(v, xr.Dataset | xr.DataArray)]
         arrays = [v for v in _leaves(given.values()) if _is_array(v)]
-        fields_on_no_grid = [v.label() for v in given.values() if hasattr(v, "kernel_form")]
+        others = [v for v in given.values() if not isinstance(v, xr.Dataset | xr.DataArray)]
+        fields_on_no_grid = [
+            v.label() for v in others if hasattr(v, "strength") and callable(getattr(v, "label", None))
+        ]
         self.attrs = described(inputs, f"{name}({line})", fields_on_no_grid or [MEMORY if arrays else name])
         self.given = {data_of(v).name for data in inputs for v in _variables(data) if is_dask(data_of(v))}
         bound.apply_defaults()
@@ -102,6 +105,8 @@ def _leaves(values: Iterable[Any]) -> Iterable[Any]:
             yield from _leaves(value.values())
         elif isinstance(value, list | tuple):
             yield from _leaves(value)
+        elif isinstance(getattr(value, "snapshot", None), xr.Dataset):  # a field of which it is a part
+            yield value.snapshot
         else:
             yield value
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mmfields import particles, scattering, spectra, turbulence
+from mmfields import fields, particles, scattering, spectra, turbulence
 from mmfields.io import from_arrays
 from mmfields.tracing import field_lines, trace
 
@@ -47,10 +47,17 @@ def _traces() -> dict[str, Callable[[], object]]:
         runs[f"field lines, {name}"] = lambda field=field: field_lines(field, 1, length=0.2, step=0.1, save=1).compute()
     waves = turbulence.plane_waves(64, k_min=0.5, k_max=2.0, seed=1)
     runs["trace, plane waves"] = lambda: _run(waves)
+    own = fields.analytic(_uniform, strength=1.0, smallest=1.0, box=dict.fromkeys("xyz", (0.0, 1.0)))
+    runs["trace, functions of one's own"] = lambda: _run(own)
     return runs
 
 
-def _run(field: xr.Dataset, **options: Any) -> object:
+def _uniform(x: float, y: float, z: float) -> tuple[float, float, float]:
+    """A uniform field."""
+    return 0.0, 0.0, 1.0
+
+
+def _run(field: Any, **options: Any) -> object:
     """A trace of one particle."""
     ensemble = particles.isotropic(
         1, gyroradius=1.0, seed=1, field=field, reference_field=1.0, beta_gamma=1.0 if "pusher" in options else np.inf

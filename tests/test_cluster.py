@@ -31,8 +31,18 @@ def test_a_cluster_gives_the_same_bits(address, tmp_path):
         xr.concat([ds, ds.roll(x=3), ds.roll(y=2)], "time").assign_coords(time=[0.0, 100.0, 300.0]).chunk(time=1, z=20)
     )
 
+    strength = 0.5
+
+    def sheared(x, y, z):
+        return strength * np.sin(0.1 * z), strength, 1.0
+
+    own = mm.fields.analytic(sheared, strength=1.0, smallest=10.0)
+    below = mm.turbulence.plane_waves(16, k_min=0.5, k_max=5.0, rms=0.1, seed=1)
+
     def everything():
         return [
+            mm.trace(own, p, step=1.0, distance=300.0, save=3, particles_per_task=16),
+            mm.trace(mm.fields.sum(ds, below), p, step=0.1, distance=30.0, save=3, particles_per_task=16),
             mm.fourier.filter(ds, band),
             mm.spectra.power2d(ds).to_dataset(),
             mm.anisotropy.scales(ds),

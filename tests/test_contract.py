@@ -21,7 +21,7 @@ STOREYS = [
     ["estimators", "lines"],
     ["transport", "theory"],
     ["tracing"],
-    ["anisotropy", "faraday"],
+    ["anisotropy", "faraday", "fields"],
     ["spectra", "turbulence", "particles", "scattering"],
     ["fourier", "samples"],
     ["strength"],

@@ -197,6 +197,7 @@ NONE = {
         "internal_dispersion", "random_walk", "rm_synthesis", "write_fits",
     },
     "turbulence": {"NestedGrids", "PlaneWaves", "bend_over", "correlation_length"},
+    "fields": {"Analytic", "Sum", "analytic", "sum"},
     "tracing": {"Evolution", "GuidingCentre"},
     "lines": set(),
     "transport": {"PREFACTOR", "UNITS_NOTE"},

@@ -87,7 +87,7 @@ class _Compiling(event.Listener):
 
     def on_start(self, what) -> None:
         dispatcher = what.data["dispatcher"]
-        if not self.under_way and dispatcher.py_func.__module__.startswith("mmfields."):
+        if not self.under_way and _is_ours(dispatcher):
             self.began, self.said = time.perf_counter(), sys.stderr is not None and sys.stderr.isatty()
             if self.said:
                 print("mmfields: compiling kernels, once on this machine ...", end="", file=sys.stderr, flush=True)
@@ -106,8 +106,12 @@ class _Compiling(event.Listener):
         return bool(others) and _is_entry(first) and not _is_entry(others[-1])
 
 
+def _is_ours(dispatcher) -> bool:
+    return str(dispatcher.py_func.__module__).startswith("mmfields.")
+
+
 def _is_entry(dispatcher) -> bool:
-    return dispatcher.py_func.__module__.startswith("mmfields.") and not isinstance(dispatcher._cache, NullCache)
+    return _is_ours(dispatcher) and not isinstance(dispatcher._cache, NullCache)
 
 
 def _optimize_entries_alone(compiling: _Compiling) -> None:

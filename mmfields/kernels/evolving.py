@@ -12,6 +12,7 @@ import numpy as np
 from mmfields.kernels._jit import entry, kernel, part
 from mmfields.kernels.batch import LANES, load, store
 from mmfields.kernels.interpolate import locate, rows_of, shifted, weights_of
+from mmfields.kernels.own import call, stop_where_odd
 from mmfields.kernels.scatter import count_from
 from mmfields.kernels.setup import Interpolation
 from mmfields.kernels.steps import begin_step, count_steps, end_step, least_due, set_fixed, set_local, set_own
@@ -21,8 +22,8 @@ from mmfields.kernels.walls import arrive
 from mmfields.kernels.waves import cosine
 
 # Flat data of both snapshots (z, y, x, 6 or 12) and one number more, or rows of `WAVE` numbers a wave; anything where
-# an electric field acts, else None; a mask (z, y, x) or None.
-Pair = namedtuple("Pair", "data electric mask")
+# an electric field acts, else None; a mask (z, y, x) or None; a user's function, to which waves are added, or None.
+Pair = namedtuple("Pair", "data electric mask own", defaults=(None,))
 
 # Of a wave: wavevector and phase in turns, amplitude, frequency in turns per path of light, velocity over that of light
 # and one number more.
@@ -31,11 +32,18 @@ WAVE = 12
 WINDOW = np.dtype(
     (
         np.record,
-        np.dtype([("begin", "f8"), ("inverse", "f8"), ("early", "i8"), ("stride", "i8"), ("ideal", "i8")], align=True),
+        np.dtype(
+            [
+                *(("begin", "f8"), ("inverse", "f8"), ("early", "i8"), ("stride", "i8"), ("ideal", "i8")),
+                *(("odd", "i8"), ("where", "f8", 4)),
+            ],
+            align=True,
+        ),
     )
 )
 """Path at the earlier snapshot; one over the path to the later, 0 where the earlier holds throughout; which of the two
-places is the earlier's; numbers a cell; whether the second vector is a velocity over that of light."""
+places is the earlier's; numbers a cell; whether the second vector is a velocity over that of light.  Set by the kernel:
+whether a user's function was not finite, and the place and time of that."""
 
 
 @part()
@@ -225,10 +233,8 @@ def induce(b):
 
 @kernel()
 def waves_in_time(b, data, count):
-    """Sums of moving waves at the positions and times of a batch; their velocities take the place of E."""
+    """Add moving waves at the positions and times of a batch; their velocities take the place of E."""
     widest()
-    for lane in range(b.lanes):
-        b.bx[lane] = b.by[lane] = b.bz[lane] = b.ex[lane] = b.ey[lane] = b.ez[lane] = 0.0
     for row in range(count):
         d = data[row * WAVE : (row + 1) * WAVE]
         kx, ky, kz, phase, ax, ay, az, turning = d[0], d[1], d[2], d[3], d[4], d[5], d[6], d[7]
@@ -243,9 +249,16 @@ def waves_in_time(b, data, count):
 
 
 @kernel()
-def pair_at(b, s, w, fields):
-    """Fields at the positions and times of a batch."""
-    if s.interpolation == Interpolation.WAVES:
+def vectors_at(b, s, w, fields, own):
+    """Both vectors at the positions and times of a batch; `own` is that of the fields."""
+    if own is not None:
+        call(own, b)
+        if fields.data.size >= WAVE:
+            waves_in_time(b, fields.data, s.cells[0])
+        stop_where_odd(b, s, w, fields.electric is not None)
+    elif s.interpolation == Interpolation.WAVES:
+        for lane in range(b.lanes):
+            b.bx[lane] = b.by[lane] = b.bz[lane] = b.ex[lane] = b.ey[lane] = b.ez[lane] = 0.0
         waves_in_time(b, fields.data, s.cells[0])
     else:
         locate(b, s)
@@ -255,6 +268,12 @@ def pair_at(b, s, w, fields):
             pair_of(b, s, w, fields.data, np.intp(0), b.bx, b.by, b.bz)
             if fields.electric is not None:
                 pair_of(b, s, w, fields.data, np.intp(6), b.ex, b.ey, b.ez)
+
+
+@kernel()
+def pair_at(b, s, w, fields):
+    """Fields at the positions and times of a batch."""
+    vectors_at(b, s, w, fields, fields.own)
     if fields.electric is not None and w.ideal:
         induce(b)
 

@@ -6,7 +6,7 @@ import numpy as np
 
 
 class Interpolation(IntEnum):
-    """How values between cell centres are found; from WAVES on a field is a sum, on no grid."""
+    """How values between cell centres are found; from WAVES on a field is on no grid."""
 
     NEAREST = 0
     LINEAR = 1
@@ -14,6 +14,7 @@ class Interpolation(IntEnum):
     FACES = 3
     WAVES = 4
     NESTED = 5
+    FUNCTION = 6
 
 
 class Wall(IntEnum):

@@ -95,7 +95,7 @@ def count_steps(b, count):
 def plan_sum(b, s, octaves, levels, step, count):
     """Let polynomials stand for waves over `count` steps of a length, where the field is a sum of waves."""
     if octaves is not None:
-        is_waves = s.interpolation == Interpolation.WAVES
+        is_waves = s.interpolation != Interpolation.NESTED
         b.many = plan_levels(octaves, step, count, levels) if is_waves else np.int64(0)
 
 

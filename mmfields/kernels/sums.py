@@ -1,12 +1,13 @@
-"""Fields that are sums evaluated at the particles: plane waves, or periodic grids of several scales."""
+"""Fields that are sums evaluated at the particles: plane waves, beside a snapshot or not, or periodic grids of several
+scales."""
 
 import numpy as np
 
 from mmfields.kernels._jit import entry, kernel, part
 from mmfields.kernels.batch import LANES
-from mmfields.kernels.interpolate import gather_linear, linear_cells, set_places
+from mmfields.kernels.interpolate import gather, gather_linear, linear_cells, locate, set_places
 from mmfields.kernels.setup import AHEAD, Interpolation
-from mmfields.kernels.waves import clear, new_levels, waves_by_level
+from mmfields.kernels.waves import ROW, clear, new_levels, waves_by_level
 
 
 @kernel()
@@ -28,13 +29,26 @@ def nested(b, data, octaves):
             b.bz[lane] += b.ez[lane]
 
 
+@kernel()
+def add_grid(b, s, grid):
+    """Add a snapshot, if there is one, at the positions of a batch, whose `ex`, `ey`, `ez` are room."""
+    if grid is not None:
+        locate(b, s)
+        gather(b, s, grid, b.ex, b.ey, b.ez)
+        for lane in range(b.lanes):
+            b.bx[lane] += b.ex[lane]
+            b.by[lane] += b.ey[lane]
+            b.bz[lane] += b.ez[lane]
+
+
 @part()
 def sum_at(b, s, data, octaves, levels, step):
     """Field at the positions of a batch, at a step counted from the last plan; see `waves_by_level`."""
-    if s.interpolation == Interpolation.WAVES:
-        waves_by_level(b, data, s.cells[0], octaves, levels, step)
-    else:
+    if s.interpolation == Interpolation.NESTED:
         nested(b, data, octaves)
+    else:
+        waves_by_level(b, data, data.size // ROW, octaves, levels, step)
+        add_grid(b, s, octaves.grid)
 
 
 @entry()

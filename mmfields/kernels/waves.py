@@ -46,8 +46,8 @@ WORTH = 10
 # power of the radius is to the share of the error that the group may make; terms: (rows, TERMS, 3) numbers of each
 # wave's polynomial, to its cosine for even powers and to its sine for odd ones; no groups where all waves are added
 # directly.  For nested grids: where each begins in the data and their end, its cells per length unit, and its cells
-# along an axis.
-Octaves = namedtuple("Octaves", "groups bounds terms")
+# along an axis.  grid: flat data of a snapshot that the waves are added to, or None.
+Octaves = namedtuple("Octaves", "groups bounds terms grid", defaults=(None,))
 # What a batch keeps of it between steps: steps for which each level stands, its rows, steps for which each group may
 # stand, numbers x, y, z of the level's polynomial, and where it is centred, (3, g, LANES).
 Levels = namedtuple("Levels", "period rows stands px py pz centres")
@@ -200,7 +200,7 @@ def plan_levels(octaves, step, count, levels):
     `rows[i + 1]` and stands for `period[i]` steps, a multiple of the level before.  Each slower group may make half
     the error of the one before.
     """
-    groups, bounds, _ = octaves
+    groups, bounds = octaves.groups, octaves.bounds
     period, rows, stands = levels.period, levels.rows, levels.stands
     n, first = bounds.size, 0
     while first < n:

@@ -153,7 +153,7 @@ def beam(
     radii, position, draws, keys = _start(n, kind.gyroradius, seed, field, kind.plain(positions, "positions"))
     if direction is None and hasattr(field, "mean_field"):
         direction = field.mean_field
-    along = mean_direction(field, direction)
+    along = mean_direction(getattr(field, "snapshot", field), direction)
     phase = xr.DataArray(2 * np.pi * draws[..., 4], dims=("gyroradius", "particle"))
     turned = xr.apply_ufunc(
         _about,
@@ -196,15 +196,14 @@ def _start(
     """Gyroradii, positions (gyroradius, particle, 3), five uniform numbers a particle, and keys."""
     require_whole(n, "n", 1), require_whole(seed, "seed", 0)
     radii = radii_of(gyroradius)
-    limits = field.limits() if hasattr(field, "limits") else dict.fromkeys(SPATIAL, (0.0, 1.0)) | box(field)
-    low = np.array([limits[d][0] for d in SPATIAL])
-    high = np.array([limits[d][1] for d in SPATIAL])
     _require_room(n * len(radii))
     draws = np.stack([np.random.default_rng([seed, g]).random((n, 5)) for g in range(len(radii))])
     keys = np.stack([keys_of(seed, g, n) for g in range(len(radii))])
     if isinstance(positions, str):
         if positions not in ("uniform", "lattice"):
             raise ArgumentError(f"positions={positions!r}: 'uniform', 'lattice' or an (n, 3) array is needed")
+        limits = field.limits() if hasattr(field, "limits") else dict.fromkeys(SPATIAL, (0.0, 1.0)) | box(field)
+        low, high = (np.array([limits[d][side] for d in SPATIAL]) for side in (0, 1))
         position = low + (draws[..., :3] if positions == "uniform" else _lattice(n)) * (high - low)
     else:
         position = require_plain(positions, "positions")

@@ -9,6 +9,7 @@ import xarray as xr
 
 from mmfields._types import Number, Saved
 from mmfields.conventions import SPATIAL, ArgumentError, components, saved_lengths, spacing, warn
+from mmfields.fields import Analytic, Sum
 from mmfields.kernels.setup import Pusher
 from mmfields.provenance import verb
 from mmfields.scattering import Scattering
@@ -28,6 +29,7 @@ from mmfields.tracing.fields import Source, of_series, of_snapshot, of_synthetic
 from mmfields.tracing.graph import saved_points
 from mmfields.tracing.light import light_speed_of, light_speed_of_flow
 from mmfields.tracing.lines import field_lines
+from mmfields.tracing.own import check_own, of_function, of_sum
 from mmfields.tracing.rules import (
     PUSHERS,
     Rule,
@@ -46,7 +48,7 @@ __all__ = ["Evolution", "GuidingCentre", "field_lines", "trace"]
 
 @verb
 def trace(
-    field: xr.Dataset | Synthetic,
+    field: xr.Dataset | Synthetic | Analytic | Sum,
     particles: xr.Dataset,
     *,
     step: Number,
@@ -76,12 +78,13 @@ def trace(
 
     Parameters
     ----------
-    field : xarray.Dataset, or PlaneWaves or NestedGrids
+    field : xarray.Dataset, PlaneWaves or NestedGrids, or what :mod:`mmfields.fields` gives
         Snapshot with ``Bx By Bz``, or several along ``time``, each traced through on its own; missing
         spatial dims are ignorable axes.  Periodic axes wrap and positions are not brought back; a particle
         that would leave through an open face stops and is flagged; a reflecting face mirrors it.  Plane
         waves and nested grids of :mod:`mmfields.turbulence` are evaluated at the particles and have no walls; where a
-        gyroradius meets too few of their modes, the attr ``sparse_modes`` of the result says so.
+        gyroradius meets too few of their modes, the attr ``sparse_modes`` of the result says so.  Functions of one's
+        own are evaluated there too, and so are waves beside a snapshot.
     particles : xarray.Dataset
         From :mod:`mmfields.particles`; several ensembles, as of electrons and protons, may be joined by
         ``xr.concat(..., "particle")``: each particle keeps its charge, gyroradius and speed.
@@ -193,6 +196,14 @@ def trace(
         result = _trace_one(source, particles, replace(rule, interpolation=field.label()), **path)
         return result.assign_attrs(_density_of_modes(field, read(particles))).assign_attrs(known)
     options = (light_speed, block, electric)
+    if isinstance(field, Analytic | Sum):
+        check_own(field, rule, evolution, options)
+        if isinstance(field, Sum):
+            source, label = of_sum(field, rule, light_speed), f"{rule.interpolation}, beside {field.waves.label()}"
+        else:
+            source, label = of_function(field, rule, particles, evolution), field.label()
+        result = _trace_one(source, particles, replace(rule, interpolation=label), **path)
+        return result.assign_attrs(known)
     extra = [str(d) for d in field[components(field)[0]].dims if d not in SPATIAL]
     if evolution is not None:
         clock = clock_of(field, particles, evolution, light_speed)
@@ -298,7 +309,7 @@ def _trace_one(
     ensemble = read(particles.drop_vars("energy", errors="ignore"))
     said = check_step(rule, source, ensemble)
     path, longest = saved_lengths(distance, save, ensemble.start), rule.longest(source.cell, ensemble)
-    if source.moving is not None and rule.pusher is None:
+    if source.moving is not None and not source.moving.still and rule.pusher is None:
         require_one_speed(ensemble.speed)
     if source.evolving is not None:
         path = _within(source.evolving.clock, path, ensemble, rule)

@@ -13,6 +13,7 @@ import numpy as np
 from mmfields.cluster.client import memory_of_this_machine, scratch, workers_in_force
 from mmfields.cluster.shared import create, view
 from mmfields.cluster.stopping import stoppable
+from mmfields.conventions import ArgumentError, SnapshotError
 from mmfields.kernels.setup import Patches
 from mmfields.tracing.blocks import RESULT, Unread
 from mmfields.tracing.evolution import Clock
@@ -194,9 +195,9 @@ def _through(particles: np.ndarray, part: Part, where: tuple[Any, ...], own: Any
 
 
 def advance(
-    places: Places, window: dict[str, Any], mask: Any, group: np.ndarray, part: Part
+    places: Places, window: dict[str, Any], mask: Any, group: np.ndarray, part: Part, function: Any = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Particles through the intervals of a window.
+    """Particles through the intervals of a window; of a user's function, if there is one.
 
     Returns
     -------
@@ -217,36 +218,81 @@ def advance(
     kept = int((part.saves >= 0).sum())
     out = task.room(len(own), kept)
     marks = as_kernel_takes_it(mask) if task.patches == Patches.MASK else None
-    fields = Pair(data, np.zeros(1) if task.pusher else None, marks)
+    fields = Pair(data, np.zeros(1) if task.pusher else None, marks, function and function.for_kernels())
     here, setup = np.zeros(1, WINDOW), task.setup(data.nbytes)
     for name, value in window.items():
         here[name] = value
-    stoppable(lambda: trace_evolving(new_batch(), setup, here, fields, own, order, plan, out), setup)
+
+    def run() -> None:
+        with raised_here(function, here):
+            trace_evolving(new_batch(), setup, here, fields, own, order, plan, out)
+
+    stoppable(run, setup)
     return own, task.together(out)
+
+
+@contextmanager
+def raised_here(function: Any, window: np.ndarray) -> Iterator[None]:
+    """Refuse what a user's function raises, and values of it that are not finite.
+
+    Raises
+    ------
+    ArgumentError, SnapshotError
+        If there is any such.
+    """
+    try:
+        yield
+    except Exception as error:
+        if function is None:
+            raise
+        raise ArgumentError(f"{function.name} has raised {type(error).__name__}: {error}") from error
+    if window["odd"][0]:
+        x, y, z, time = window["where"][0].tolist()
+        raise SnapshotError(
+            f"{function.name} is not finite at x={x:g}, y={y:g}, z={z:g}, time {time:g}: let it give numbers wherever "
+            "particles come"
+        )
 
 
 @dataclass(frozen=True)
 class Moving:
-    """What a run through waves knows of time beside its task.
+    """What a run through waves, or through a function, knows of time beside its task.
 
     Parameters
     ----------
     start : float
         Time at which the path is 0, as path of light.
     still : bool
-        Whether the waves stand as they are at time 0.
+        Whether the field stands as it is at time 0.
+    own : Function, optional
+        Of a user, to which waves are added, if there are any.
     """
 
     start: float
     still: bool
+    own: Any = None
+
+    @property
+    def label(self) -> str:
+        """How the field changes."""
+        return "waves of given frequencies" if self.own is None else "a function of time"
+
+    @property
+    def electric(self) -> str:
+        """Which electric field acts, where one does."""
+        return "ideal" if self.own is None else "given by the function"
 
 
 def run_waves(
     rows: np.ndarray, _: Any, mask: Any, particles: np.ndarray, reference: Any, *, task: Task, moving: Moving
 ) -> np.ndarray:
-    """As `run_task`, through waves that move, or stand with all that flows in them."""
+    """As `run_task`, through waves that move, or stand with all that flows in them, or through a function."""
     own = ready(particles[0], float(reference), task)
     speed = 1.0 if task.pusher else float(1 / np.hypot(1.0, own["mass"][0]))
-    window = {"begin": -moving.start * speed, "inverse": 0.0 if moving.still else 1 / speed, "ideal": True}
+    window = {
+        "begin": -moving.start * speed,
+        "inverse": 0.0 if moving.still else 1 / speed,
+        "ideal": moving.own is None,
+    }
     whole = Part(task, np.arange(len(task.path)))
-    return advance(Places(rows, (), None), window, mask, own, whole)[1][None]
+    return advance(Places(rows, (), None), window, mask, own, whole, moving.own)[1][None]

@@ -134,6 +134,10 @@ def field_lines(
     units = xr.Dataset(attrs=known)
     way, step = (plain(value, name, units, LENGTH) for name, value in (("length", length), ("step", step)))
     saved = save if isinstance(save, int | np.integer) else plain(save, "save", units, LENGTH)
+    if not isinstance(field, Synthetic | xr.Dataset):
+        raise ArgumentError(
+            f"{type(field).__name__}: lines are followed through a snapshot, plane waves or nested grids"
+        )
     if isinstance(field, Synthetic):
         if interpolation != "linear" or len(variables) or block is not None:
             said = f"interpolation={interpolation!r}, variables={variables!r}, block={block!r}"

@@ -178,15 +178,17 @@ def run_task(field: Any, electric: Any, mask: Any, particles: np.ndarray, refere
         setup = task.setup(0, held=True)
         stoppable(lambda: trace_spectral((field, electric), task, setup, mask, own, order, out), setup)
         return task.together(out)[None]
-    data, *octaves = field if task.interpolation >= Interpolation.WAVES else (field,)
-    data, electric, *octaves = (None if a is None else as_kernel_takes_it(a) for a in (data, electric, *octaves))
-    fields = kernels.Fields(data, electric, mask, octaves_of(octaves))
+    first, *octaves = field if isinstance(field, tuple | list) else (field,)
+    electric = None if electric is None else as_kernel_takes_it(electric)
+    first, *others = (as_kernel_takes_it(a) for a in (first, *octaves))
+    data, octaves = apart_from_grid(first, others)
+    fields = kernels.Fields(data, electric, mask, octaves)
     run = kernels.trace_guarded
     if task.fraction > 0:
         run = kernels.trace_local
     elif task.plain:
         run = kernels.trace_sum if octaves else kernels.trace_plain
-    setup, plan = task.setup(data.nbytes), plan_of(task, own)
+    setup, plan = task.setup(first.nbytes), plan_of(task, own)
     stoppable(lambda: run(new_batch(), setup, fields, own, order, plan, out), setup)
     return task.together(out)[None]
 
@@ -196,6 +198,12 @@ def octaves_of(arrays: Any) -> Any:
     from mmfields.kernels.waves import Octaves
 
     return Octaves(*arrays) if arrays else None
+
+
+def apart_from_grid(first: Any, others: Any) -> tuple[Any, Any]:
+    """Data and parts of a sum as the kernels take them; of a snapshot and waves, `first` is the snapshot."""
+    beside = len(others) > 3
+    return (others[0], octaves_of((*others[1:], first))) if beside else (first, octaves_of(others))
 
 
 def steps_in(intervals: np.ndarray, longest: Any) -> np.ndarray:

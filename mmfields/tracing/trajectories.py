@@ -162,9 +162,9 @@ def _attrs(particles: xr.Dataset, ensemble: Ensemble, source: Source, rule: Rule
 def _evolution_attrs(source: Source, rule: Rule) -> dict[str, Any]:
     """What the field was in time, where it was not simply a snapshot with its own electric field."""
     if source.moving is not None:
-        said = {"electric": "ideal"} if rule.pusher else {}
-        waves = {"evolution": "waves of given frequencies", "start_time": source.moving.start}
-        return said if source.moving.still else {**said, **waves}
+        said = {"electric": source.moving.electric} if rule.pusher else {}
+        moved = {"evolution": source.moving.label, "start_time": source.moving.start}
+        return said if source.moving.still else {**said, **moved}
     if source.evolving is None:
         return {"electric": "ideal"} if rule.centres is not None and rule.centres.ideal else {}
     clock, said = source.evolving.clock, {"electric": "ideal"} if source.evolving.ideal else {}
