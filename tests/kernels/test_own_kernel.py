@@ -23,8 +23,8 @@ def look(function, timed, driven, rows=None, path=0.7):
     data.flags.writeable = False
     count = 1 if rows is None else len(rows) // evolving.WAVE
     setup = new_setup((count, 1, 1), np.zeros(3), np.ones(3), np.zeros(3, int), Interpolation.FUNCTION, pusher=driven)
-    kept = {"always": True, "local": True, "driven": driven, "walled": False}
-    out = saved.Saved(*(np.zeros((COUNT, 1) if kept[n] else (0, 0), k) for n, k in saved.KINDS._asdict().items()))
+    kept = {"always", "local", *(("driven",) if driven else ())}
+    out = saved.Saved(*(np.zeros((COUNT, 1) if n in kept else (0, 0), k) for n, k in saved.KINDS._asdict().items()))
     loop = own.loop_over(function, timed, driven)
     fields = evolving.Pair(data, np.zeros(1) if driven else None, None, own.address_of(loop))
     evolving.trace_evolving(new_batch(), setup, window, fields, particles, np.arange(COUNT), plan, out)
