@@ -262,7 +262,7 @@ def test_what_is_no_map_is_refused():
         (rm.expand_dims(z=[0.0, 1.0]), "a map of at least four pixels"),
         (rm[:1, :3], "a map of at least four pixels"),
         (rm.where(rm > 1e9), "0 of the 30 pixels"),
-        (rm.to_dataset(), "not Dataset"),
+        (rm.to_dataset(name="rm").assign(two=rm), "give one of them"),
     ):
         with pytest.raises(mm.MmfieldsError, match=message):
             mm.faraday.statistics(bad)
