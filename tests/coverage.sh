@@ -3,7 +3,7 @@
 #
 #     tests/coverage.sh [FOLDER]
 #
-# It takes some ten minutes on one core and is no part of .ci/run.  The kernels themselves are left out: they have their
+# It takes about six minutes on one core and is no part of .ci/run.  The kernels themselves are left out: they have their
 # own tests, and interpreted they are too slow for those of tracing.  FOLDER, by default .coverage-run, gets the data
 # and a page for each file; coverage (pip install coverage) is needed.
 set -eu
