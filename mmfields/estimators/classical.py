@@ -316,7 +316,7 @@ def mean_squared_displacement(trajectories: xr.Dataset, *, pooled: bool = False)
 
 
 @verb
-@of_array("rates of single trajectories")
+@of_array("an array of the rates nu")
 def filling_fraction(rates: xr.DataArray, *, inside: float, outside: float) -> xr.Dataset:
     """Filling fraction of scattering patches from the rates of many short trajectories (Eq. 10 turned round).
 
@@ -343,9 +343,8 @@ def filling_fraction(rates: xr.DataArray, *, inside: float, outside: float) -> x
     a, b = require_number(inside, "inside", 0.0), require_number(outside, "outside", 0.0)
     if a == b:
         raise ArgumentError(f"inside={a:g} and outside={b:g} are alike: patches cannot be told from the rest")
-    if not isinstance(rates, xr.DataArray) or rates.sizes.get("particle", 0) < 2:
-        found = dict(rates.sizes) if isinstance(rates, xr.DataArray) else type(rates).__name__
-        raise SnapshotError(f"rates of at least two trajectories over 'particle' are needed, not {found}")
+    if rates.sizes.get("particle", 0) < 2:
+        raise SnapshotError(f"rates of at least two trajectories over 'particle' are needed, not {dict(rates.sizes)}")
     if rates.name not in (None, "nu"):
         raise SnapshotError(f"the rates nu are needed, this is {rates.name!r}: mm.estimators.maximum_likelihood(tr).nu")
     n = rates.count("particle")

@@ -135,7 +135,7 @@ def test_what_is_not_possible_is_refused():
         est.maximum_likelihood(tr.drop_vars("vx"))
     with pytest.raises(mm.SnapshotError, match="positions x"):
         est.mean_squared_displacement(tr.drop_vars("x"))
-    with pytest.raises(mm.SnapshotError, match="rates of at least two"):
+    with pytest.raises(mm.ArgumentError, match="rates"):
         est.filling_fraction(3.0, inside=1.0, outside=0.5)
     with pytest.raises(mm.ArgumentError, match="low, high"):
         est.two_phase(5, kappa=3.0, seed=1)

@@ -379,7 +379,7 @@ def test_refusals():
     ):
         with pytest.raises(mm.MmfieldsError, match=message):
             mm.trace(field, p, **{**run, **options})
-    with pytest.raises(mm.ArgumentError, match="outside='wait'"):
+    with pytest.raises(mm.ArgumentError, match="beyond='wait'"):
         mm.tracing.Evolution(beyond="wait")
     with pytest.raises(mm.SnapshotError, match="unit of ux, which is not known"):
         mm.trace(ds.isel(time=0), p, step=0.1, distance=1.0, electric="ideal")
