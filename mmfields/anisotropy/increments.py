@@ -213,7 +213,7 @@ def _means(sums: np.ndarray, *parts: np.ndarray, plan: Plan) -> np.ndarray:
 def _coords(ds: xr.Dataset, plan: Plan, lead: list[str], several: bool) -> dict[str, Any]:
     notes = plan.grid.units
     middles, turns = (plan.edges[1:] + plan.edges[:-1]) / 2, (plan.turns[1:] + plan.turns[:-1]) / 2
-    coords = {d: ds[d] for d in lead if d in ds.coords}
+    coords: dict[str, Any] = {d: ds[d] for d in lead if d in ds.coords}
     coords |= {
         "l_perp": ("l_perp", middles, {**notes, "long_name": "separation across the field"}),
         "l_par": ("l_par", middles, {**notes, "long_name": "separation along the field"}),

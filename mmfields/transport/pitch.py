@@ -132,7 +132,7 @@ def _cosine(tr: xr.Dataset) -> xr.DataArray:
     if any(n not in tr for n in names):
         return tr["mu"]
     inputs = [tr[n] for n in names]
-    options = {"dask": "parallelized", "output_dtypes": [np.float64]}
+    options: dict[str, Any] = {"dask": "parallelized", "output_dtypes": [np.float64]}
     cosine = xr.apply_ufunc(_drifting_cosine, *inputs, tr["B"], speed(tr), **options)
     if "guiding_centre" not in tr:
         return cosine
