@@ -113,6 +113,12 @@ def test_two_processes_share_one_copy_of_the_field(address, monkeypatch):
             got = lazy.compute()
             for name in ("x", "vz", "B"):
                 np.testing.assert_array_equal(got[name], expected[name])
+        other = mm.particles.isotropic(40, gyroradius=20.0, seed=1, field=ds, reference_field=1.0)
+        both = [mm.trace(ds.chunk(z=20), each, **options).x for each in (p, other)]
+        files = {key for lazy in both for key in dict(lazy.__dask_graph__()) if str(key).startswith("file-")}
+        assert len(files) == 1  # computed together they take one copy
+        np.testing.assert_array_equal(dask.compute(*both)[0], want["linear"]["x"])
+        del both
         holed = ds.assign(Bz=ds.Bz.where(ds.By < 0.3)).chunk(z=20)
         with pytest.raises(mm.SnapshotError, match="Bz is not finite at"):
             mm.trace(holed, p, step=1.0, distance=50.0).x.compute()

@@ -142,11 +142,15 @@ latest = Latest(1 / 8)
 
 
 def _in_a_file(parts: Sequence[Any], names: Sequence[str], kind: Any) -> Any:
-    """A whole vector in a file that the processes of a host share; a delayed `Mapped`."""
-    import dask
+    """A whole vector in a file that the processes of a host share; a delayed `Mapped`.
 
-    shape = parts[0].shape
-    file = dask.delayed(_new_file, pure=False)(shape, len(parts), kind)
+    Traces of one field that are computed together take the same file, which has the name of its parts.
+    """
+    import dask
+    from dask.base import tokenize
+
+    shape, name = parts[0].shape, tokenize([part.name for part in parts], names, kind)
+    file = dask.delayed(_new_file, pure=False)(shape, len(parts), kind, dask_key_name=f"file-{name}")
     return dask.delayed(_filled, pure=True)(file, writes(file, parts, shape, names, kind), kind)
 
 
