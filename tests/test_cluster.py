@@ -67,7 +67,7 @@ def test_a_cluster_gives_the_same_bits(address, tmp_path):
 def test_slabs_and_pencils_on_a_cluster_give_the_same_bits(address, monkeypatch, peers):
     """Chunk by chunk, in tasks or, as a field too large for the workers' memory, peer to peer."""
     if peers:
-        monkeypatch.setattr(mm.fourier.transform, "HELD", 1e-6)
+        monkeypatch.setattr(mm.fourier.pencils, "HELD", 1e-6)
     monkeypatch.setattr(mm.fourier.pencils, "BLOCK_BYTES", 1 << (15 if peers else 17))
     ds = mm.samples.load("micromirrors").isel(time=1)[["Bx", "By", "Bz"]]
     band = mm.fourier.band(k_par=(0, 0.3), k_perp=(0.1, 0.5))

@@ -17,7 +17,7 @@ from numba.core.codegen import CPUCodeLibrary
 
 import mmfields
 from mmfields import _compat
-from mmfields.kernels import _jit, packing
+from mmfields.kernels import _jit
 
 PACKAGE = Path(mmfields.__file__).parent
 # The oldest and the newest versions with which this file and those of tests/matrix.sh were run.
@@ -227,20 +227,32 @@ def test_tests_of_pure_parts_pass_where_names_of_linux_are_absent():
     assert re.search(r"\d+ passed", done.stdout)
 
 
+def half(x):
+    return 0.5 * x
+
+
+half.__module__ = "mmfields.half"  # only what is of the package is treated so
+half_of = _jit.kernel()(half)
+
+
+def quarter(x):
+    return half_of(half_of(x))
+
+
+quarter.__module__ = "mmfields.quarter"
+
+
 @pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")
 def test_parts_of_a_kernel_are_optimized_with_their_entry_alone(monkeypatch, tmp_path):
     """Numba would optimize them once for each level of calls above them."""
     monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
-    entry = _jit.entry()(packing.add_exactly.py_func)
-    seen, own = [], CPUCodeLibrary._optimize_final_module
+    entry, seen, own = _jit.entry()(quarter), [], CPUCodeLibrary._optimize_final_module
 
     def optimize(library):
         seen.append((library.name, _jit._compiling.within_entry))
         own(library)
 
     monkeypatch.setattr(CPUCodeLibrary, "_optimize_final_module", optimize)
-    out = np.zeros((2, 2))
-    entry(np.full((2, 3, 4), 2.0), out)
-    np.testing.assert_array_equal(out[:, 0] + out[:, 1], [48.0, 96.0])
-    whole = [name for name, within in seen if not within and name != "nrt"]  # "nrt": Numba's own, once in a process
-    assert whole == ["add_exactly"] and ("sums_of_row", True) in seen
+    assert entry(3.0) == 0.75
+    # "nrt" is Numba's own, compiled once in a process
+    assert [found for found in seen if found[0] != "nrt"] == [("half", True), ("quarter", False)]

@@ -22,6 +22,7 @@ from test_stopping import trajectories
 warnings.simplefilter("ignore")
 kind, scheduler = sys.argv[1:]
 trajectories(kind, 3.0).compute(scheduler="synchronous")  # the kernels are compiled
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which jobs in the background ignore
 threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT)).start()
 began = time.monotonic()
 try:
