@@ -65,15 +65,15 @@ def criterion(
 
 
 def strength(ds: xr.Dataset, names: Sequence[str]) -> xr.DataArray:
-    """|B|, whose components are finite."""
+    """|B|; components that are not finite are refused."""
     parts = [as_real(ds[n]) for n in names]
     parts = [p.copy(data=finite(p.data, str(p.name), "patches are looked for")) for p in parts]
     kind = np.result_type(*(p.dtype for p in parts))
-    kind = kind if kind == np.float32 else np.dtype(np.float64)  # the sum of half floats has more digits than those
+    kind = kind if kind == np.float32 else np.dtype(np.float64)  # a norm of half floats has more digits than they hold
     result = xr.apply_ufunc(_norm, *parts, kwargs={"kind": kind}, dask="parallelized", output_dtypes=[kind])
     return result.assign_attrs(unit_attrs(ds[names[0]]))
 
 
 def _norm(*parts: np.ndarray, kind: np.dtype) -> np.ndarray:
-    """Squares in float64, whatever the dtype of the field."""
+    """Square and add in float64, whatever the dtype of the field."""
     return np.sqrt(sum(np.square(p, dtype=np.float64) for p in parts)).astype(kind, copy=False)

@@ -53,7 +53,7 @@ def fluctuation(ds: xr.Dataset, *, direction: str | Sequence[float] | None = Non
 
 
 def direction_of_mean(arrays: Sequence[Any], lead: list[str], rank: int) -> Any:
-    """As `mean_direction`, in one pass over the field; (…, 3)."""
+    """The direction that `mean_direction` gives, found in one pass over the field; (…, 3)."""
     sums = [group_sums(_add_sums, [a], [], rank=rank, groups=1, columns=3)[..., 0, :] for a in arrays]
     return vectorized(_direction_of, lead, [(s, 1) for s in sums], 3)
 
@@ -84,7 +84,7 @@ def concatenated(arrays: Sequence[Any]) -> Any:
 
 
 def projected(arrays: Sequence[Any], level: Any, along: Any, rank: int, *, kept: bool) -> Any:
-    """Fluctuation along the direction, about a level; made piece by piece where it is not kept."""
+    """Fluctuation along the direction, about a level; computed piece by piece where it is not kept."""
     kind = np.result_type(*(a.dtype for a in arrays[:3]), np.float32)
     if not any(hasattr(a, "dask") for a in (*arrays, along)):
         whole = _Projection(arrays[:3], level, along, kind)
@@ -109,7 +109,7 @@ def projected(arrays: Sequence[Any], level: Any, along: Any, rank: int, *, kept:
 
 
 class _Projection:
-    """A fluctuation that is made where it is indexed, along the first axis of fields in memory."""
+    """Fluctuation of fields in memory that is computed only for the part of the first axis that is indexed."""
 
     def __init__(self, fields: Sequence[np.ndarray], level: np.ndarray, along: np.ndarray, kind: np.dtype) -> None:
         self.fields, self.small = fields, (level, along)
@@ -124,7 +124,7 @@ class _Projection:
 
 
 def _project(*arrays: np.ndarray, kind: np.dtype) -> np.ndarray:
-    """NumPy adaptor of the kernel, over leading axes."""
+    """NumPy adaptor of the kernel, which runs over the leading axes."""
     from mmfields.kernels.moments import project
 
     *fields, level, along = arrays
@@ -139,7 +139,7 @@ def _project(*arrays: np.ndarray, kind: np.dtype) -> np.ndarray:
 def vectorized(
     work: Callable[..., np.ndarray], lead: list[str], arrays: Sequence[tuple[Any, int]], size: int, **options: Any
 ) -> Any:
-    """The seam for small arrays: `work` on the last axes of each, given with their number, for all leading ones."""
+    """Apply `work` to small arrays for all leading axes; each array comes with the number of last axes it works on."""
     labelled = [
         xr.DataArray(a, dims=[*lead, *(f"axis_{n}_{i}" for i in range(rank))]) for n, (a, rank) in enumerate(arrays)
     ]

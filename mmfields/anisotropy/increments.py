@@ -176,7 +176,7 @@ def _labelled(
 
 
 def _unit(field: xr.DataArray, orders: Sequence[int], *, several: bool) -> dict[str, str]:
-    """Attrs of a power of a field; of several powers at once there is no one unit."""
+    """Attrs of a power of a field; several powers at once have no common unit."""
     if not several:
         return derived_units((field, orders[0]))
     own = unit_attrs(field)
@@ -186,7 +186,7 @@ def _unit(field: xr.DataArray, orders: Sequence[int], *, several: bool) -> dict[
 
 
 def _means(sums: np.ndarray, *parts: np.ndarray, plan: Plan) -> np.ndarray:
-    """Pairs and mean powers in every bin (first row), and their errors (second)."""
+    """Numbers of pairs and mean powers in every bin (first row), and their errors (second row)."""
     one = 1 + len(plan.orders)
 
     def statistic(flat: np.ndarray) -> np.ndarray:
@@ -202,7 +202,7 @@ def _means(sums: np.ndarray, *parts: np.ndarray, plan: Plan) -> np.ndarray:
     wedges = table[len(plan.edges) ** 2 :].reshape(len(plan.edges), -1, one)[:-1]
     pairs, second = wedges[..., 0], np.nan_to_num(wedges[..., 1 + plan.orders.index(2)])
     with np.errstate(divide="ignore", invalid="ignore"):
-        # over the mean of all directions: a direction with more power scatters in proportion
+        # relative to the mean over all directions, because a direction with more power scatters in proportion
         relative = scatter_of_long_waves(np.stack(parts), plan) / ((pairs * second).sum(axis=1) / pairs.sum(axis=1))
         relative = relative_of_bins(relative, plan)
         for n, order in enumerate(plan.orders):

@@ -1,4 +1,4 @@
-"""What the longest waves of a box add to the error of a structure function."""
+"""Contribution of the longest waves of a box to the error of a structure function."""
 
 from typing import Any
 
@@ -7,12 +7,12 @@ import numpy as np
 from mmfields.anisotropy.jackknife import group_sums
 from mmfields.anisotropy.separations import POINTS, TIE, Plan, bins_of
 
-# Parts per axis whose means hold the longest waves, and separations of a bin that are taken for all of its own there.
+# Parts per axis whose means resolve the longest waves, and how many separations of a bin stand for all of them.
 COARSE, FEW = 12, 24
 
 
 def parts_of(field: Any, rank: int) -> Any:
-    """Sums of a field over the parts of the box that hold its longest waves, (…, parts)."""
+    """Sums of a field over the parts of the box that resolve its longest waves, (…, parts)."""
     nothing = np.empty((*field.shape[: field.ndim - rank], 0))
     return group_sums(_add_parts, [field], [nothing], rank=rank, groups=COARSE, columns=2)[..., 1]
 
@@ -27,9 +27,9 @@ def _add_parts(fields: list[np.ndarray], _: Any, edges: list[np.ndarray], out: n
 def scatter_of_long_waves(parts: np.ndarray, plan: Plan) -> np.ndarray:
     """Standard deviation of the second moment of the increments of a Gaussian field in every bin of length.
 
-    The power of a wave has an exponential distribution, and what it adds to the mean square of an increment is its
-    power times a transfer: the variance of the sum is the sum of half the squares.  Along axes that do not wrap
-    around waves are those of cosines, which see no jump at the ends.
+    The power of a wave has an exponential distribution, and the wave adds its power times a transfer function to the
+    mean square of an increment, so the variance of the sum is half the sum of the squares.  Axes that are not
+    periodic are expanded in cosines, which see no jump at the ends.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def scatter_of_long_waves(parts: np.ndarray, plan: Plan) -> np.ndarray:
     rings = bins_of(np.linalg.norm(lags, axis=1), plan.edges * (1 - TIE))
     steps, weights, norm = POINTS[plan.points]
     found = np.full(len(plan.edges) - 1, np.nan)
-    # a cosine's amplitude is one number, a wave's are two
+    # a cosine has one random amplitude, a wave has two
     share = 1.0 if any(p and n > 1 for p, n in zip(plan.grid.periodic, plan.grid.shape, strict=True)) else 2 / 3
     for ring in np.unique(rings[rings < len(found)]):
         own = lags[rings == ring]
@@ -60,7 +60,7 @@ def scatter_of_long_waves(parts: np.ndarray, plan: Plan) -> np.ndarray:
 
 
 def _coarse_power(parts: np.ndarray, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
-    """Power of the waves that means over the parts of the box hold, of all fields, and their wavevectors."""
+    """Power, summed over the fields, of the waves that means over the parts resolve, and their wavevectors."""
     from scipy import fft
 
     counts = tuple(min(COARSE, n) for n in plan.grid.shape)
@@ -85,7 +85,7 @@ def _coarse_power(parts: np.ndarray, plan: Plan) -> tuple[np.ndarray, np.ndarray
 
 
 def relative_of_bins(rings: np.ndarray, plan: Plan) -> np.ndarray:
-    """Numbers of the bins of length, for all bins in the order of the kernels' numbers."""
+    """Values of the bins of length, repeated for all bins in the order of the kernels."""
     many, known = len(plan.edges), np.flatnonzero(np.isfinite(rings))
     if not len(known):
         return np.full(many * (many + len(plan.turns)), np.nan)

@@ -16,26 +16,26 @@ from mmfields.conventions import (
 )
 from mmfields.errors import SnapshotError
 
-# Entries of the tables that bins are looked up in.
+# Entries of the tables in which bins are looked up.
 TABLE = 4096
-# A block of a chunked field, with what lies around it, takes about this much memory at most, where it can.
+# A block of a chunked field with its surroundings takes at most about this much memory, where that is possible.
 BLOCK_BYTES = 1 << 30
 
 
 def sum_pairs(arrays: Sequence[Any], along: Any, plan: Plan) -> Any:
-    """Sums over all blocks, (…, groups, numbers): NumPy or lazy as the fields are."""
+    """Sums over all blocks, (…, groups, numbers); a NumPy array, or lazy where the fields are."""
     work = _lazy if any(hasattr(a, "dask") for a in (*arrays, along)) else _whole
     return per_snapshot(lambda axis, *fields: work(fields, axis, plan), [along, *arrays], along.ndim - 1)
 
 
 def _whole(fields: Sequence[np.ndarray], along: np.ndarray, plan: Plan) -> np.ndarray:
-    """The box as one block, its tiles shared among threads."""
+    """Treat the box as one block whose tiles the threads share."""
     cores = tuple((0, n) for n in plan.grid.shape)
     return _block(_packed(*fields, plan=plan), along, plan=plan, core=cores, threads=os.cpu_count() or 1)
 
 
 def _lazy(fields: Sequence[Any], along: Any, plan: Plan) -> Any:
-    """Block by block, each read with its surroundings from the packed field."""
+    """Sum block by block; each block is read with its surroundings from the packed field."""
     import dask
     import dask.array as da
 
@@ -66,7 +66,7 @@ def _numbers(plan: Plan) -> int:
 
 
 def _around(core: Sequence[tuple[int, int]], plan: Plan) -> list[tuple[int, int]]:
-    """Cells that the pairs of a block reach, beyond the ends where the axis wraps; all of it where that is less."""
+    """Range of cells that the pairs of a block reach, across periodic ends too; at most the whole axis."""
     around = []
     for (a, b), (low, high), n, periodic in zip(core, plan.margins(), plan.grid.shape, plan.grid.periodic, strict=True):
         first, last = (a - low, b + high) if periodic else (max(a - low, 0), min(b + high, n))
@@ -75,7 +75,7 @@ def _around(core: Sequence[tuple[int, int]], plan: Plan) -> list[tuple[int, int]
 
 
 def _cut(field: Any, around: Sequence[tuple[int, int]]) -> Any:
-    """Cells of a Dask array that may lie beyond its ends."""
+    """Cells of a Dask array; those beyond its ends are wrapped around."""
     import dask.array as da
 
     for axis, (first, last) in enumerate(around):
@@ -91,7 +91,8 @@ def _cut(field: Any, around: Sequence[tuple[int, int]]) -> Any:
 def _core(plan: Plan, size: int) -> tuple[int, ...]:
     """Sizes of the blocks, multiples of a tile.
 
-    Those that read least of their surroundings and fit into memory; larger ones where they would read too much.
+    The blocks fit into memory and read as little of their surroundings as possible; they are larger than the memory
+    limit where smaller ones would read too much.
     """
     from mmfields.kernels.increments import TILE
 
@@ -149,7 +150,7 @@ def _block(
 
 
 def _edges_of_pairs(plan: Plan) -> tuple[np.ndarray, np.ndarray]:
-    """Edges of the parts of the separation and of the cosine, lowered so that rounding puts no pair below its bin."""
+    """Edges of the separation's parts and of the cosine, lowered so that rounding puts no pair below its bin."""
     tie = TIE_LOCAL if plan.local else TIE
     cosines = np.cos(np.radians(plan.turns[::-1] * (1 - tie)))
     cosines[0] = 0.0 if plan.turns[-1] == 90.0 else cosines[0]
@@ -169,7 +170,7 @@ def _pairs_of(plan: Plan) -> Any:
 
 
 def _table(edges: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-    """Edges closed by infinity, bins of the multiples of a small step, and how many of these there are in a unit."""
+    """Edges closed by infinity, the bin of each multiple of a small step, and the number of steps per unit."""
     scale = TABLE / edges[-1]
     place = (np.arange(TABLE + 1) - 1e-6) / scale  # a value may be rounded up to a multiple
     table = np.maximum(np.searchsorted(edges, place, side="right") - 1, 0).astype(np.uint64)
@@ -181,8 +182,8 @@ def _kind(fields: Sequence[Any]) -> np.dtype:
 
 
 def _packed(*fields: np.ndarray, plan: Plan, block_info: Any = None) -> np.ndarray:
-    """Fields side by side in every cell."""
-    out = np.empty((*fields[0].shape, _width(plan)), _kind(fields))  # not zeros: those get no huge pages
+    """Pack the fields side by side in every cell."""
+    out = np.empty((*fields[0].shape, _width(plan)), _kind(fields))  # np.zeros would get no huge pages
     out[..., len(fields) :] = 0
     for c, (field, name) in enumerate(zip(fields, plan.names, strict=True)):
         if not np.isfinite(field).all():
@@ -203,7 +204,7 @@ def _groups(place: np.ndarray, plan: Plan) -> np.ndarray:
 
 
 def _cuts(plan: Plan) -> list[np.ndarray]:
-    """Where tiles begin along every axis, and the end: at multiples of their size, and where sub-volumes begin."""
+    """First cells of the tiles along every axis, and its end; a sub-volume begins with a tile of its own."""
     from mmfields.kernels.increments import TILE
 
     found = []
@@ -214,7 +215,7 @@ def _cuts(plan: Plan) -> list[np.ndarray]:
 
 
 def _tiles(core: Sequence[tuple[int, int]], plan: Plan) -> np.ndarray:
-    """Tiles of a block, which begins and ends on them: first cell, cells, number, pairs and sub-volume of each."""
+    """First cell, cells, number, pairs and sub-volume of each tile of a block, which consists of whole tiles."""
     missing, cuts = 3 - len(plan.grid.dims), _cuts(plan)
     counts = [len(c) - 1 for c in cuts]
     grids = [np.arange(*np.searchsorted(c, ends)) for c, ends in zip(cuts, core, strict=True)]
@@ -229,7 +230,7 @@ def _tiles(core: Sequence[tuple[int, int]], plan: Plan) -> np.ndarray:
 
 
 def _pairs_before(cuts: Sequence[np.ndarray], plan: Plan) -> np.ndarray:
-    """Pairs in all tiles before each, as many as its cells, rounded so that all are there."""
+    """Number of pairs in all tiles before each, in proportion to their cells, rounded so that the total is exact."""
     cells = np.ones(1)
     for cut in cuts:
         cells = np.multiply.outer(cells, np.diff(cut).astype(float))
@@ -238,7 +239,7 @@ def _pairs_before(cuts: Sequence[np.ndarray], plan: Plan) -> np.ndarray:
 
 
 def _rows(core: Sequence[tuple[int, int]], plan: Plan) -> np.ndarray:
-    """Rows of a block along its last axis, cut where the sub-volumes are: as tiles of one row."""
+    """Rows of a block along its last axis as tiles of one row, cut where a sub-volume begins."""
     missing = 3 - len(plan.grid.dims)
     last = np.arange(*core[-1])
     group = last * min(plan.groups, plan.grid.shape[-1]) // plan.grid.shape[-1]

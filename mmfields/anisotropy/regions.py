@@ -19,7 +19,7 @@ from mmfields.conventions import (
 )
 from mmfields.provenance import verb
 
-# A threshold that a quantile asks for is found digit by digit.
+# The threshold of a given quantile is found digit by digit; a digit has so many bits.
 DIGIT = 16
 
 
@@ -114,7 +114,7 @@ def patches(
 
 
 class _Grid:
-    """Cells, their widths and which axes wrap, for three axes."""
+    """Numbers of cells, cell widths and periodicity of three axes."""
 
     def __init__(self, shape: tuple[int, ...], widths: tuple[float, ...], wraps: tuple[bool, ...]) -> None:
         missing = 3 - len(shape)
@@ -124,7 +124,7 @@ class _Grid:
         self.wraps = (*(False,) * missing, *wraps)
 
     def steps(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Directions to neighbours, one of each two that are opposite; the area of a line; and the solid angle."""
+        """One of each opposite pair of directions to neighbours; cross-section of a line and solid angle of each."""
         every = np.array([s for s in product((-1, 0, 1), repeat=3) if any(s) and not any(s[: self.missing])])
         half = every[[tuple(s) > (0, 0, 0) for s in every.tolist()]]
         vectors = half * np.array(self.widths)
@@ -133,7 +133,7 @@ class _Grid:
 
 
 def _shares(arrows: np.ndarray, rank: int, missing: int) -> np.ndarray:
-    """Share of all directions that lie nearest to each of these or their opposites."""
+    """Share of all directions that are nearest to each of these directions or to its opposite."""
     if rank == 1:
         return np.ones(1)
     if rank == 2:
@@ -148,7 +148,7 @@ def _shares(arrows: np.ndarray, rank: int, missing: int) -> np.ndarray:
 
 
 def _blocks(array: Any, grid: _Grid) -> tuple[dict[tuple[int, ...], Any], list[np.ndarray], Callable]:
-    """Blocks by their index along three axes; first cells along each; how functions are called."""
+    """Blocks by their index along three axes, the first cells along each axis, and how to call functions on blocks."""
     if not hasattr(array, "dask"):
         return {(0, 0, 0): array.reshape(grid.shape)}, [np.array([0, n]) for n in grid.shape], lambda f: f
     import dask
@@ -213,7 +213,7 @@ def _labels(mask: np.ndarray) -> np.ndarray:
 
 
 def _neighbours(masks: dict, index: tuple[int, ...], starts: list[np.ndarray], grid: _Grid) -> tuple[Any, ...]:
-    """The blocks around one, itself in the middle; None where the box ends."""
+    """A block in the middle of its neighbours; None stands for those beyond an end of the box."""
     counts = [len(s) - 1 for s in starts]
     found = []
     for step in product((-1, 0, 1), repeat=3):
@@ -224,7 +224,7 @@ def _neighbours(masks: dict, index: tuple[int, ...], starts: list[np.ndarray], g
 
 
 def _around(*near: np.ndarray | None) -> np.ndarray:
-    """A block with one cell around it, 2 beyond the end of the box."""
+    """A block with one layer of cells around it; cells beyond the end of the box are marked 2."""
     out = np.full([n + 2 for n in near[13].shape], 2, np.uint8)
     for part, step in zip(near, product((-1, 0, 1), repeat=3), strict=True):
         if part is not None:
@@ -252,7 +252,7 @@ def _crossings(around: np.ndarray, steps: np.ndarray) -> np.ndarray:
 
 
 def _after(index: tuple[int, ...], starts: list[np.ndarray], grid: _Grid) -> list[tuple[int, tuple[int, ...]]]:
-    """Blocks that follow one along each axis, the first after the last where the axis wraps."""
+    """The next block along each axis; on a periodic axis the first block follows the last."""
     found = []
     for axis in range(3):
         count = len(starts[axis]) - 1
@@ -277,7 +277,7 @@ def _merged(
     grid: _Grid,
     largest: int,
 ) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
-    """New labels of every block, the numbers of the whole, and the table of the largest patches."""
+    """New labels of every block, the statistics of the whole box, and the table of the largest patches."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -305,7 +305,7 @@ def _merged(
 def _numbers(cells: int, count: int, crossings: np.ndarray, limit: float, grid: _Grid) -> np.ndarray:
     """Threshold, filling fraction, number of patches, surface and mean chord."""
     _, area, share = grid.steps()
-    entered = float(np.sum(share * area * crossings / 2))  # what isotropic lines see of the surface, from one side
+    entered = float(np.sum(share * area * crossings / 2))  # surface projected on isotropic lines, entered from one side
     factor = {3: 4.0, 2: np.pi, 1: 2.0}[grid.rank]
     volume = float(cells) * float(np.prod(grid.widths))
     chord = volume / entered if entered > 0 else (np.inf if cells else np.nan)
@@ -329,7 +329,7 @@ def _renamed(labels: np.ndarray, merged: tuple, number: int) -> np.ndarray:
 
 
 def _order_statistic(blocks: dict, call: Callable, grid: _Grid, level: tuple[str, float], kind: np.dtype) -> Any:
-    """The value with the wanted fraction of cells at or above it, exactly, in as many passes as it has digits."""
+    """The exact value that the wanted fraction of cells reaches, found in one pass over the field per digit."""
     name, fraction = level
     total = int(np.prod(grid.shape))
     wanted = fraction * total if name == "filling_fraction" else (1.0 - fraction) * total
@@ -341,7 +341,7 @@ def _order_statistic(blocks: dict, call: Callable, grid: _Grid, level: tuple[str
 
 
 def _ordered(block: np.ndarray) -> np.ndarray:
-    """Unsigned numbers in the order of the floats; NaN below all."""
+    """Unsigned integers in the same order as the floats; NaN comes below all."""
     clean = np.where(np.isnan(block), block.dtype.type(-np.inf), block)
     bits = clean.view(f"u{block.itemsize}")
     top = bits.dtype.type(1) << bits.dtype.type(8 * block.itemsize - 1)
@@ -349,7 +349,7 @@ def _ordered(block: np.ndarray) -> np.ndarray:
 
 
 def _digits(block: np.ndarray, state: tuple[int, int], digit: int) -> np.ndarray:
-    """How often each digit occurs among the cells whose digits before are those chosen."""
+    """How often each value of this digit occurs among the cells whose earlier digits are those chosen."""
     ordered = _ordered(np.ascontiguousarray(block)).ravel()
     shift = 8 * block.itemsize - DIGIT * (digit + 1)
     if digit:
@@ -359,7 +359,7 @@ def _digits(block: np.ndarray, state: tuple[int, int], digit: int) -> np.ndarray
 
 
 def _chosen(counts: list[np.ndarray], state: tuple[int, int]) -> tuple[int, int]:
-    """Add the digit that the wanted cell has, counted from the largest value down."""
+    """Append the next digit of the wanted cell; cells are counted from the largest value down."""
     above = np.cumsum(sum(counts)[::-1])
     place = min(int(np.searchsorted(above, max(state[1], 1))), len(above) - 1)
     before = int(above[place - 1]) if place else 0
@@ -367,7 +367,7 @@ def _chosen(counts: list[np.ndarray], state: tuple[int, int]) -> tuple[int, int]
 
 
 def _value(state: tuple[int, int], kind: str, wanted: int) -> float:
-    """The float of an ordered number; just above all where no cell is wanted."""
+    """The float of an ordered number; where no cell is wanted, the float just above the largest value."""
     dtype = np.dtype(kind)
     unsigned = np.dtype(f"u{dtype.itemsize}").type
     top = unsigned(1) << unsigned(8 * dtype.itemsize - 1)

@@ -1,4 +1,4 @@
-"""Sums over cells and over modes that scales and their errors are made of."""
+"""Sums over cells and over modes from which the scales and their errors follow."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ from mmfields.fourier.transform import backward_modes, forward_modes
 from mmfields.kernels.modes import Modes
 from mmfields.spectra.bins import Bins, sum_modes, weigh_modes
 
-# Bins of wavenumber per step of the box's lowest: a mode's phase at half the box is known to a fraction of 1/FINE.
+# Bins per lowest wavenumber of the box, so that a mode's phase at half the box is known to a fraction of 1/FINE.
 FINE = 32
 
 
 @dataclass(frozen=True)
 class Moments:
-    """Add the moments of a block; `names` are the fields', for errors."""
+    """Add the moments of a block; `names` are the names of the fields in errors."""
 
     names: tuple[str, ...]
 
@@ -62,7 +62,7 @@ def _products(fields: list[np.ndarray], _: Any, edges: list[np.ndarray], out: np
 
 
 def factors_of(moments: np.ndarray) -> np.ndarray:
-    """By which the modes of the fluctuation, and of the density, are multiplied so that their power is 1; else 0."""
+    """Factors that normalize the modes of the fluctuation and of the density to unit power; 0 where there is none."""
     sums = Sums(*moments.sum(axis=0), *[np.nan] * 4)
     n = moments[:, 0].sum()
     squares = np.array([sums.par2 / n - (sums.par / n) ** 2, sums.n2 / n - (sums.n / n) ** 2])
@@ -80,7 +80,7 @@ def powers_of_correlation(spectrum: Any, par: Any, numbers: Any, bins: Bins) -> 
 
 @dataclass(frozen=True)
 class _Correlation:
-    """Make the spectrum of the correlation coefficient of one; `cells` of the box."""
+    """Turn a spectrum into that of the correlation coefficient; `cells` is the number of cells of the box."""
 
     cells: float
 
@@ -97,7 +97,7 @@ def _add_powers(fields: list[np.ndarray], _: Any, edges: list[np.ndarray], out: 
 
 
 def spread_of(spectrum: Any, arrays: Sequence[Any], par: Any, numbers: Any, bins: Bins) -> Any:
-    """Sums over modes that the scatter of the scales of a Gaussian field is made of."""
+    """Sums over modes from which the scatter of the scales of a Gaussian field follows."""
     from mmfields.kernels.scales import TERMS
 
     rank, total = len(bins.dims), 0.0
@@ -117,7 +117,7 @@ def spread_of(spectrum: Any, arrays: Sequence[Any], par: Any, numbers: Any, bins
 
 
 def _power_of(spectrum: Any) -> Any:
-    """Squares in float64: those of float32 leave its range."""
+    """Power in float64, because squares can leave the range of float32."""
     if hasattr(spectrum, "dask"):
         return spectrum.map_blocks(_power_of, dtype=np.float64, meta=np.empty((0,) * spectrum.ndim))
     return np.square(spectrum.real, dtype=np.float64) + np.square(spectrum.imag, dtype=np.float64)
@@ -125,7 +125,7 @@ def _power_of(spectrum: Any) -> Any:
 
 @dataclass(frozen=True)
 class _Spread:
-    """Add what the scatter of the scales needs; its further numbers are the two cut-offs and the two factors."""
+    """Add the sums for the scatter of the scales; the further numbers are the two cut-offs and the two factors."""
 
     def __call__(self, spectra: Sequence[np.ndarray], modes: Modes, *numbers: np.ndarray, out: np.ndarray) -> None:
         from mmfields.kernels.scales import add_spread
@@ -138,7 +138,7 @@ class _Spread:
 
 
 def fine_width(bins: Bins) -> float:
-    """Width of the bins of wavenumber that integral scales are found from."""
+    """Width of the fine bins of wavenumber, from which integral scales are found."""
     return bins.width / FINE
 
 
@@ -163,9 +163,9 @@ class Lines:
 
 @dataclass(frozen=True)
 class _Density:
-    """Weigh a spectrum so that its product with the field has the mean of a scale, or of k², times <dB_par²>.
+    """Weigh a spectrum so that the mean of its product with the field is a scale, or k², times <dB_par²>.
 
-    `scale` and `across`: l or k², along the field or across.
+    `scale` chooses l rather than k²; `across` chooses across the field rather than along it.
     """
 
     scale: bool

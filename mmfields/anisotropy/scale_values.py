@@ -1,4 +1,4 @@
-"""Scales of one field from its sums, with the scatter that they have between Gaussian fields."""
+"""Scales of one field from its sums, with their scatter between Gaussian fields."""
 
 from collections import namedtuple
 from collections.abc import Callable, Sequence
@@ -32,11 +32,12 @@ SCALES = {
 }
 INDEX = {name: i for i, name in enumerate(SCALES)}
 
-# What `lengths_of` gives, and what a sub-volume sums: cells, the parallel fluctuation and its powers, the components,
-# the square of the whole, the density, its square and its product with the fluctuation; and densities of four scales.
+# The results of `lengths_of`, and the sums over a sub-volume: cells, the parallel fluctuation and its powers, the
+# components, the square of the total field, the density, its square and its product with the fluctuation, and the
+# densities of four scales.
 Exact = namedtuple("Exact", "l_par l_perp k_par k_perp l_par_cutoff l_perp_cutoff")
 Sums = namedtuple("Sums", "cells par par2 par3 par4 x y z square n n2 n_par l_par l_perp k2_par k2_perp")
-# Lags whose correlation is computed together, until it has a zero.
+# The correlation is computed for so many lags at a time, until it has a zero.
 LAGS = 64
 
 
@@ -49,7 +50,7 @@ def lengths_of(
     widths: Sequence[float],
     fine: float,
 ) -> np.ndarray:
-    """l_par, l_perp, k_par_rms, k_perp_rms and the two cut-offs, of power on lines."""
+    """l_par, l_perp, k_par_rms, k_perp_rms and the two cut-offs, from the power in fine bins of k_par and k_perp."""
     require_direction(along)
     total = lines[:-1, 0].sum()
     out = np.full(6, np.nan)
@@ -73,7 +74,7 @@ def bessel(x: np.ndarray) -> np.ndarray:
 def _reach(
     shape: Sequence[int], widths: Sequence[float], dims: Sequence[str], direction: np.ndarray, *, along_field: bool
 ) -> float:
-    """Half the box along (or across) the mean field: 0 where the box does not extend that way."""
+    """Half the box along (or across) the mean field; 0 where the box does not extend in that direction."""
     parts = [abs(direction[SPATIAL.index(d)]) for d in dims]
     parts = parts if along_field else [float(np.sqrt(max(1.0 - p**2, 0.0))) for p in parts]
     lengths = [n * w / p for n, w, p in zip(shape, widths, parts, strict=True) if p > 1e-3 and n > 1]
@@ -81,9 +82,10 @@ def _reach(
 
 
 def _integral_scale(line: np.ndarray, kernel: Callable, reach: float, cell: float) -> tuple[float, float]:
-    """Integral of the correlation sum_k w kernel(k r) from 0 to its first zero, at most to `reach`; and where it ends.
+    """Integral of the correlation sum_k w kernel(k r) from 0 to its first zero, at most to `reach`; and its end.
 
-    `line` has power, and power times wavenumber, in bins: their means are the wavenumbers, exact on a grid axis.
+    `line` holds power, and power times wavenumber, in bins.  Their ratio is the mean wavenumber of a bin; it is exact
+    along a grid axis.
     """
     mass = line[:, 0]
     keep = mass > 0
@@ -101,11 +103,11 @@ def _integral_scale(line: np.ndarray, kernel: Callable, reach: float, cell: floa
 
 
 def values_of(exact: np.ndarray, level: np.ndarray, moments: np.ndarray, *sums: np.ndarray, count: int) -> np.ndarray:
-    """All scales and their errors, in the order of `SCALES`; `sums` are those of the errors, where there are any."""
+    """All scales and their errors, in the order of `SCALES`; `sums` are for the errors, and absent without them."""
     strength = np.linalg.norm(level[:3].astype(float))
     columns = [moments, *(_about_mean(s, moments) for s in sums[:4])]
     values, errors = jackknife(np.concatenate(columns, axis=-1), lambda s: _statistics(s, level))
-    tiny = not values[INDEX["dB_par_rms"]] ** 2 > 1e-24 * max(strength**2, np.finfo(float).tiny)  # of a uniform field
+    tiny = not values[INDEX["dB_par_rms"]] ** 2 > 1e-24 * max(strength**2, np.finfo(float).tiny)  # the field is uniform
     values[:4], found = exact[:4], Exact(*exact)
     with np.errstate(divide="ignore", invalid="ignore"):
         values[INDEX["aspect_k"]], values[INDEX["aspect_l"]] = found.k_perp / found.k_par, found.l_par / found.l_perp
@@ -123,18 +125,18 @@ def values_of(exact: np.ndarray, level: np.ndarray, moments: np.ndarray, *sums: 
 def _about_mean(products: np.ndarray, moments: np.ndarray) -> np.ndarray:
     """Sums of (fluctuation - its mean) times a density, per sub-volume, from those of the product and of the density.
 
-    The level that fluctuations are taken about depends on where the box begins; their mean does not.
+    Fluctuations are stored about a level that depends on where the box begins; about their mean they do not.
     """
     mean = moments[:, 1].sum() / moments[:, 0].sum()
     return products[:, :1] - mean * products[:, 1:]
 
 
 def _scatter(values: np.ndarray, powers: np.ndarray, spread: np.ndarray) -> np.ndarray:
-    """Standard deviations of all scales between Gaussian fields of the same spectrum; NaN where it has no answer.
+    """Standard deviations of all scales between Gaussian fields of the same spectrum; NaN where it cannot be computed.
 
-    The power of a mode has an exponential distribution, so the variance of its sum over modes is the sum of half its
-    squares.  The power across is that of two components, for which that is too much by a fifth at most.  What is
-    divided by the power of the same few modes follows them, for which `few` makes up.
+    The power of a mode has an exponential distribution, so the variance of its sum over modes is half the sum of its
+    squares.  The power across belongs to two components, for which this is too large by a fifth at most.  A ratio to
+    the power of the same few modes would scatter too little, since that power follows them; `few` corrects for it.
     """
     first, products = spread[0], spread[1:] + np.triu(spread[1:], 1).T
     one = np.eye(len(first))
@@ -164,13 +166,13 @@ def _scatter(values: np.ndarray, powers: np.ndarray, spread: np.ndarray) -> np.n
             np.sqrt(6 * max(cube, 0.0)),
             # a mode with itself is counted four times too often
             np.sqrt(24 * max(fourth - 2.25 * square**2, fourth / 4)),
-            few * np.sqrt(2) * size(*together),  # whose mean is none, so that its squares are its variance
+            few * np.sqrt(2) * size(*together),  # its mean is zero, so the mean square is the variance
         ]
     )
 
 
 def _statistics(sums: np.ndarray, level: np.ndarray) -> np.ndarray:
-    """Scales of (…, columns) sums; those of the spectrum are NaN where the sums of the densities are missing."""
+    """Scales from sums (…, columns); those of the spectrum are NaN where the sums of the densities are missing."""
     lacking = np.full((*sums.shape[:-1], len(Sums._fields) - sums.shape[-1]), np.nan)
     whole = np.moveaxis(np.concatenate([sums, lacking], axis=-1), -1, 0)
     m = Sums(*(total / whole[0] for total in whole))

@@ -1,4 +1,4 @@
-"""What a structure function is of: the separations of its pairs, their bins, and what else was asked."""
+"""Plan of a structure function: the separations of its pairs, their bins, and the other arguments, checked."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,22 +17,22 @@ from mmfields.conventions import (
 from mmfields.errors import ArgumentError, SnapshotError
 
 FRAMES = ("local", "global")
-# Where the points of an increment lie, in units of the separation, and their weights; the square of the increment
-# of white noise has the same mean with either once it is multiplied by the last number.
+# Positions of the points of an increment, in units of the separation, and their weights.  The last number normalizes
+# the square of the increment, so that for white noise its mean is the same with two points and with five.
 POINTS = {2: ((0, 1), (-1.0, 1.0), 1.0), 5: ((-2, -1, 0, 1, 2), (1.0, -4.0, 6.0, -4.0, 1.0), 1.0 / 35.0)}
 HIGHEST_ORDER = 6
-# Separations that sampled pairs have, drawn once for all of them.
+# Number of separations that sampled pairs have; they are drawn once for all pairs.
 DRAWN = 4096
-# Powers of the root of x⁴ = x + 1: their multiples modulo one fill the unit cube more evenly than random numbers.
+# Inverse powers of the root of x⁴ = x + 1: their multiples modulo 1 fill the unit cube more evenly than random numbers.
 EVEN = 1.22074408460575947536 ** -np.arange(1.0, 4.0)
-# A separation on the edge of two bins belongs to the upper one, whatever the last bits of the cell size.  Parts of it
-# along and across the fields of the pairs have any value, so that their last bits alone may matter.
+# A separation on the edge of two bins belongs to the upper one, whatever the last bits of the cell size.  Its parts
+# along and across the local field take any value, so the tolerance of their edges covers rounding alone.
 TIE, TIE_LOCAL = 1e-6, 1e-9
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be computed, in cells of the snapshot: small, and sent along with every block."""
+    """Description of the computation, in cells of the snapshot; it is small, because every block is sent with it."""
 
     grid: Grid
     orders: tuple[int, ...]
@@ -46,10 +46,10 @@ class Plan:
     groups: int
     names: tuple[str, ...] = ()
     values: tuple[int, int] = (0, 0)
-    asked: int = 1  # of the orders; the errors need the second one too
+    asked: int = 1  # number of orders asked for; the errors need the second order too
 
     def axes(self) -> list[str]:
-        """Components of a vector in the order of the kernels: the fastest axis first, then those that are missing."""
+        """Components of a vector in the order of the kernels: the fastest axis first, the missing axes last."""
         return [*self.grid.dims[::-1], *(d for d in SPATIAL if d not in self.grid.dims)]
 
     def margins(self) -> tuple[tuple[int, int], ...]:
@@ -70,7 +70,7 @@ class Separations(NamedTuple):
 def separations_of(
     grid: Grid, *, points: int, seed: int, lags: Any, reach: float | None, bins: Any, angles: Any
 ) -> Separations:
-    """Check what was asked of the separations, and make them; parameters as of :func:`structure_function`.
+    """Check the arguments for the separations, and make them; the parameters are those of :func:`structure_function`.
 
     Raises
     ------
@@ -110,7 +110,7 @@ def plan_of(
     seed: int,
     subvolumes: int,
 ) -> Plan:
-    """Check the other arguments of :func:`structure_function`; `pairs` of 0 are all pairs of the lattice.
+    """Check the other arguments of :func:`structure_function`; `pairs` = 0 means all pairs of the lattice.
 
     Raises
     ------
@@ -141,7 +141,7 @@ def plan_of(
 
 
 def _reach(reach: float | None, shortest: float, cell: float, points: int) -> float:
-    """Longest separation, checked: all points of a pair lie within half the box."""
+    """Longest separation; refused unless all points of a pair fit within half the box."""
     longest = shortest / (2 if points == 2 else 8)
     if longest < cell * (1 - TIE):
         raise SnapshotError(
@@ -161,7 +161,7 @@ def _reach(reach: float | None, shortest: float, cell: float, points: int) -> fl
 
 
 def _one_of_each_sign(lags: np.ndarray) -> np.ndarray:
-    """One of l and -l, which are the same pairs, in the order of z, y, x; none of length 0."""
+    """Keep one of l and -l, which give the same pairs, in the order of z, y, x; leave out the length 0."""
     lags = lags[(lags != 0).any(axis=1)]
     leading = np.take_along_axis(lags, (lags != 0).argmax(axis=1)[:, None], axis=1)
     lags = np.where(leading < 0, -lags, lags)
@@ -169,7 +169,7 @@ def _one_of_each_sign(lags: np.ndarray) -> np.ndarray:
 
 
 def _drawn_lags(reach: float, cells: np.ndarray, axes: np.ndarray, seed: int) -> np.ndarray:
-    """Isotropic separations, even in the logarithm: evenly spread, so that another seed gives nearly the same means."""
+    """Isotropic separations uniform in log length, spread so evenly that another seed gives nearly the same means."""
     start = np.random.default_rng([seed, 5]).uniform(size=3)
     size, turn, rise = ((start + EVEN * np.arange(DRAWN)[:, None]) % 1.0).T
     shortest = cells[axes == 1].min()
@@ -181,7 +181,7 @@ def _drawn_lags(reach: float, cells: np.ndarray, axes: np.ndarray, seed: int) ->
 
 
 def _isotropic_directions(turn: np.ndarray, rise: np.ndarray, rank: int) -> np.ndarray:
-    """Unit vectors of all directions alike, (m, rank), from numbers between 0 and 1."""
+    """Isotropic unit vectors (m, rank) from uniform numbers between 0 and 1."""
     round_ = np.stack([np.cos(2 * np.pi * turn), np.sin(2 * np.pi * turn)], axis=1)
     if rank == 1:
         return np.ones((len(turn), 1))
@@ -243,6 +243,6 @@ def _ascending(name: str, edges: Any, low: float, high: float) -> np.ndarray:
 
 
 def bins_of(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Bin of each value, the number of bins where it lies in none."""
+    """Bin of each value; a value outside all bins gets the number of bins."""
     found = np.searchsorted(edges, values, side="right") - 1
     return np.where((found < 0) | (found >= len(edges) - 1), len(edges) - 1, found)

@@ -95,7 +95,7 @@ def _limits(extents: list[tuple[float, float]], number: int) -> np.ndarray:
 
 def _at_least(block: np.ndarray, limits: np.ndarray) -> np.ndarray:
     """How many cells are at or above each limit."""
-    kind = np.result_type(block.dtype, np.float32)  # in which the masks of the patches are compared
+    kind = np.result_type(block.dtype, np.float32)  # the dtype in which the masks of the patches compare
     passed = np.searchsorted(limits.astype(kind), block[~np.isnan(block)].astype(kind), side="right")
     return np.cumsum(np.bincount(passed, minlength=len(limits) + 1)[::-1])[::-1][1:]
 

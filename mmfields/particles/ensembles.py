@@ -23,7 +23,7 @@ from mmfields.particles.kinds import Kind, ensemble
 from mmfields.particles.radii import radii_of
 from mmfields.provenance import verb
 
-# Memory that the numbers of a particle take while an ensemble is made.
+# Memory per particle while an ensemble is made.
 BYTES_EACH = 160
 
 
@@ -180,7 +180,7 @@ def beam(
 
 
 def _about(along: np.ndarray, phase: np.ndarray, *, pitch_angle: float) -> np.ndarray:
-    """Unit vectors at an angle from one direction."""
+    """Unit vectors at the pitch angle from one direction, with the gyrophases given."""
     require_direction(along)
     other = np.eye(3)[int(np.argmin(np.abs(along)))]
     first = np.cross(along, other)
@@ -193,7 +193,7 @@ def _about(along: np.ndarray, phase: np.ndarray, *, pitch_angle: float) -> np.nd
 def _start(
     n: int, gyroradius: float | Sequence[float], seed: int, field: xr.Dataset, positions: str | Any
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Gyroradii, positions (gyroradius, particle, 3), five uniform numbers a particle, and keys."""
+    """Gyroradii, positions (gyroradius, particle, 3), five uniform random numbers per particle, and keys."""
     require_whole(n, "n", 1), require_whole(seed, "seed", 0)
     radii = radii_of(gyroradius)
     _require_room(n * len(radii))
@@ -213,7 +213,7 @@ def _start(
 
 
 def _require_room(particles: int) -> None:
-    """Refuse ensembles that this machine cannot hold, which would end the process or the machine."""
+    """Refuse ensembles that exceed the memory, because the system would kill the process."""
     needed, there = particles * BYTES_EACH, memory_of_this_machine()
     if needed > there:
         raise ArgumentError(
@@ -223,7 +223,7 @@ def _require_room(particles: int) -> None:
 
 
 def _lattice(n: int) -> np.ndarray:
-    """The first n points, in fractions of the box, of the coarsest lattice of that many."""
+    """The first n points, in fractions of the box, of the coarsest cubic lattice that has at least n."""
     side = int(np.ceil(round(n ** (1 / 3), 9)))
     index = np.stack(np.unravel_index(np.arange(n), (side,) * 3), -1)
     return (index + 0.5) / side

@@ -1,4 +1,4 @@
-"""What kind of particles an ensemble is of: charge, mass, gyroradius and units."""
+"""The kind of particles in an ensemble: charge, mass, gyroradius and units."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ from mmfields.units import (
 
 
 class Kind:
-    """What particles are: gyroradius and reference field, charge and p/(m c), energy and units where they are known."""
+    """Gyroradius, reference field, charge and p/(m c) of particles, with energy and units where these are known."""
 
     def __init__(
         self,
@@ -88,14 +88,14 @@ class Kind:
         )
 
     def plain(self, value: Any, name: str) -> Any:
-        """A length as a number, or as it is."""
+        """A length with units as a number in the length unit; any other value unchanged."""
         return self._in_units(value, name, LENGTH)
 
 
 def ensemble(
     position: np.ndarray, direction: np.ndarray, keys: np.ndarray, radii: np.ndarray, kind: Kind, attrs: dict[str, Any]
 ) -> xr.Dataset:
-    """Dataset of an ensemble, with what its particles are written into variables and attrs."""
+    """Dataset of an ensemble, whose variables and attrs say what kind its particles are."""
     beta_gamma, charge_sign, reference = kind.beta_gamma, kind.charge_sign, kind.reference
     if not isinstance(charge_sign, int | np.integer) or charge_sign not in (1, -1):
         raise ArgumentError(f"charge_sign={charge_sign!r}: 1 or -1 is needed; its size is in the gyroradius")
@@ -113,7 +113,7 @@ def ensemble(
         variables[f"v{dim}"] = (dims, direction[..., i], {"long_name": f"direction along {dim}"})
     variables["key"] = (dims, keys, {"long_name": "random key of the particle"})
     notes = {"long_name": "gyroradius p c / (q B_ref)"}
-    # of each particle, so that ensembles of several species can be joined along it
+    # one value for each particle, so that ensembles of several species can be joined along it
     shape, own = keys.shape, np.broadcast_to(ratio, radii.shape)
     variables["charge_sign"] = (dims, np.full(shape, charge_sign, np.int8), {"long_name": "sign of the charge"})
     for name, values, said in (("gyroradius", radii, notes["long_name"]), ("beta_gamma", own, "p/(m c)")):

@@ -146,7 +146,7 @@ def gyroradius(
 
 
 def _unit(field: xr.Dataset, name: str, key: str) -> Any:
-    """The unit of a variable as a Quantity: its own, or what the dataset says that 1 stands for."""
+    """The unit of a variable as a Quantity: its own, or the code unit that the dataset states."""
     unit = unit_of_variable(field, name, key)
     if unit is None:
         raise SnapshotError(
