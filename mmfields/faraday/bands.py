@@ -1,4 +1,4 @@
-"""Receivers, their channels, and the wavelengths that are asked for."""
+"""Receivers, their channels, and the wavelengths that a call asks for."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ BANDS = {
     "vla-c": (4e9, 8e9),
     "vla-x": (8e9, 12e9),
 }
-# Nodes of the average over a channel.
+# Gauss-Legendre nodes of the average over a channel.
 NODES = 16
 
 
@@ -50,7 +50,7 @@ def band_channels(name: str, channels: int = 16) -> np.ndarray:
 
 
 def asked_wavelengths(given: Any) -> np.ndarray:
-    """Wavelengths squared [m²] of a band's name, a quantity, an array with units, or numbers."""
+    """Wavelengths squared [m²] from the name of a band, a quantity, an array with units, or numbers."""
     if isinstance(given, str):
         return band_channels(given)
     waves = require_values(np.atleast_1d(wavelengths_of(given)), "wavelength_sq")
@@ -65,7 +65,7 @@ def asked_wavelengths(given: Any) -> np.ndarray:
 
 
 def channels_of(waves: np.ndarray, width: np.ndarray | None, *, exact: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Wavelengths squared at which P is computed, and the weights of a channel's; one where the average is exact."""
+    """Wavelengths squared at which P is computed, and their weights in a channel; one per channel if exact."""
     if width is None or exact:
         return waves, np.ones(1)
     nodes, weights = np.polynomial.legendre.leggauss(NODES)

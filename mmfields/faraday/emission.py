@@ -1,4 +1,4 @@
-"""Emission along lines of sight, rotated on its way and added up."""
+"""Emission along lines of sight, Faraday-rotated on its way to the observer and summed."""
 
 import os
 from collections.abc import Sequence
@@ -23,13 +23,13 @@ from mmfields.faraday.line_of_sight import (
 from mmfields.spectra.bins import shared
 
 PLANES = 32
-# Rotation of a column within a channel [rad] that so many nodes average to 1e-9.
+# Largest rotation of a column within a channel [rad] for which the nodes of a channel average it to 1e-9.
 MOST_TURN = 28.0
 
 
 @dataclass(frozen=True)
 class _Emitter:
-    """What the cells of a block emit, and how deep they are."""
+    """Emission and Faraday depth of the cells of a block."""
 
     direction: tuple[float, ...]
     north: tuple[float, ...]
@@ -45,11 +45,11 @@ class _Emitter:
 
     @property
     def kept(self) -> int:
-        """Numbers a line of sight carries from block to block."""
+        """How many numbers each line of sight carries from block to block."""
         return 2 * len(self.waves) + 3
 
     def cells(self, arrays: Sequence[np.ndarray], places: np.ndarray) -> list[np.ndarray]:
-        """Depth, emission and its direction, for three axes."""
+        """Faraday depth, emission and direction of the emission of the cells, over three axes."""
         fields = [a.astype(np.float64, copy=False) for a in arrays]
         number = fields.pop() if self.dense else None
         depth = density_times_field(fields[: len(self.direction)], self.direction, number) * self.depth
@@ -63,17 +63,17 @@ class _Emitter:
             return [depth, strength, *(np.where(strength > 0, p / strength, 0.0) for p in polarized)]
 
     def emitted(self, fields: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Emission of the cells and its direction, cos 2χ and sin 2χ; of oblique lines the emission's Q and U."""
+        """Emission of the cells and its direction, cos 2χ and sin 2χ; on oblique lines, its Q and U."""
         north, east = towards(fields[:3], self.north), towards(fields[:3], self.east)
         size = np.hypot(north, east)
-        with np.errstate(divide="ignore", invalid="ignore"):  # emission is polarized across the field
+        with np.errstate(divide="ignore", invalid="ignore"):  # the emission is polarized perpendicular to the field
             north, east = (np.where(size > 0, c / size, 0.0) for c in (north, east))
         strength = size ** ((self.index + 1) / 2) * (positive(fields[3], "n_CR") if len(fields) > 3 else 1.0)
         weight = 1.0 if self.shifts == (0.0, 0.0) else strength
         return [strength, weight * (east**2 - north**2), weight * -2 * north * east]
 
     def rows(self, array: np.ndarray, places: np.ndarray) -> np.ndarray:
-        """Cells that lie behind each other on the map, over three axes."""
+        """Cells shifted so that those on one line of sight lie behind each other, over three axes."""
         upright = straightened(array, places, self.shifts)
         return np.ascontiguousarray(upright.reshape(len(places), -1, array.shape[-1] if array.ndim > 1 else 1))
 
@@ -116,9 +116,9 @@ def emitted(columns: Columns, waves: np.ndarray, emission: str, index: float, wi
 
 
 def _lazy(own: Sequence[Any], emitter: _Emitter, rank: int) -> Any:
-    """Chunks one after the other away from the observer, each adding what is seen of it to what is seen before.
+    """Add the chunks one after the other in order of distance from the observer, to the sum of those in front.
 
-    So every cell is added in its order, whatever the chunks; those beside each other in the map are apart.
+    The cells are therefore added in the same order for all chunks; chunks side by side in the map are independent.
     """
     import dask.array as da
 
@@ -161,14 +161,14 @@ def _lazy(own: Sequence[Any], emitter: _Emitter, rank: int) -> Any:
 
 
 def _add_block(seen: np.ndarray, *arrays: np.ndarray, emitter: _Emitter, threads: int = 1) -> np.ndarray:
-    """What is seen of a block behind others: Q and U at all wavelengths, depth, its extreme, and intensity.
+    """Sums up to the far side of a block: Q and U at all wavelengths, depth, its extreme value, and intensity.
 
     Parameters
     ----------
     seen : (kept, rows, columns) array
-        The same of what lies before it.
+        The same sums over what lies in front of the block.
     arrays
-        Fields of the block and its places.
+        Fields of the block, and the places of its planes.
     """
     from mmfields.kernels.faraday import Cells, Seen, polarized
 

@@ -151,7 +151,7 @@ def polarization(
 
 
 def _rotate_behind_screen(rm: np.ndarray, *, waves: np.ndarray, width: np.ndarray | float) -> np.ndarray:
-    """Rotated by a screen, and averaged over channels of this width in λ²."""
+    """Polarization rotated by a foreground screen and averaged over channels of this width in λ²."""
     turned = np.exp(2j * rm[..., None] * waves)
     return turned * np.sinc(rm[..., None] * width / np.pi) if np.any(width) else turned
 
@@ -162,7 +162,7 @@ def _average(samples: np.ndarray, *, weights: np.ndarray, factor: complex) -> np
 
 
 def _observe(values: xr.DataArray, ds: xr.Dataset, beam: float | None, noise: float | None, seed: int) -> xr.DataArray:
-    """Averaged over the beam, and with noise."""
+    """Average the polarization over the beam and add noise."""
     dims = [d for d in values.dims if d in ("x", "y", "z")]
     if beam is not None:
         require_number(beam, "beam", 0.0)
@@ -195,13 +195,13 @@ def _observe(values: xr.DataArray, ds: xr.Dataset, beam: float | None, noise: fl
 
 
 def _noise(shape: tuple[int, ...], noise: float, seed: int) -> np.ndarray:
-    """Noise of Q and U, whatever the chunks."""
+    """Noise of Q and U, which does not depend on the chunks."""
     real, imaginary = np.random.default_rng([seed, 7]).normal(scale=noise, size=(2, *shape))
     return real + 1j * imaginary
 
 
 def _blur(array: np.ndarray, *, sigmas: Sequence[float]) -> np.ndarray:
-    """Periodic average over a Gaussian beam, over the last axes."""
+    """Periodic average over a Gaussian beam along the last axes."""
     from scipy import fft
 
     axes = tuple(range(array.ndim - len(sigmas), array.ndim))

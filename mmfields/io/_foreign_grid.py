@@ -14,12 +14,12 @@ from mmfields.conventions import (
 from mmfields.io._aliases import plain_name
 from mmfields.io._foreign_names import Reading
 
-# Axes along which EPOCH's components lie half a cell above the centre, which sdf-xarray gives as their place.
+# Axes along which sdf-xarray places EPOCH's components half a cell above the centre.
 EPOCH_SHIFTS = {**{f"{v}{d}": d for v in "EJ" for d in SPATIAL}, "Bx": "yz", "By": "xz", "Bz": "xy"}
 
 
 def on_grid(ds: xr.Dataset, dims: Mapping[str, str]) -> xr.Dataset:
-    """Points in a list, with x, y and z for each, put on their grid if they fill one."""
+    """Put a list of points, each with x, y and z, on their grid if they fill one."""
     places = {d: ds[d] for d in SPATIAL if d in ds.variables and ds[d].ndim == 1 and d not in ds.dims}
     along = {place.dims[0] for place in places.values()}
     if len(places) < 2 or len(along) != 1 or along & set(dims):
@@ -65,7 +65,7 @@ def grid_of(reading: Reading) -> xr.Dataset:
 
 
 def centred(reading: Reading, out: xr.Dataset, edges: Mapping[str, str], staggered: bool) -> xr.Dataset:
-    """All variables at the centres of cells; an open axis loses the cell whose neighbour is not there."""
+    """All variables at the centres of cells; an open axis loses an end cell that has only one of its edges."""
     epoch = is_epoch(reading.ds)
     turn = {dim: axis for dim, (axis, _) in reading.axes.items()} | (
         {reading.time: "time"} if reading.time is not None else {}
@@ -96,7 +96,7 @@ def is_epoch(ds: xr.Dataset) -> bool:
 
 
 def _shifts(reading: Reading, name: Hashable, out: xr.Dataset, above: str) -> dict[str, str]:
-    """Axes along which a variable lies on edges, and on which: all of them, or those below or above each centre."""
+    """Axes along which a variable lies on edges, and which edges: all, or those below or above each centre."""
     shifts = {}
     for dim in reading.ds[name].dims:
         axis, edge = reading.axes.get(dim, ("", False))
@@ -108,7 +108,7 @@ def _shifts(reading: Reading, name: Hashable, out: xr.Dataset, above: str) -> di
 
 
 def _side(ds: xr.Dataset, dim: Hashable, axis: str, out: xr.Dataset) -> str:
-    """Which edges a dim of edges holds, by number and place."""
+    """Which edges a dim of edges holds, judged by their number and positions."""
     centres, count = out[axis].values.astype(float), ds.sizes[dim]
     width = (centres[-1] - centres[0]) / max(len(centres) - 1, 1)
     if count not in (len(centres), len(centres) + 1):
@@ -133,7 +133,7 @@ def _lazy(variable: xr.Variable) -> xr.Variable:
 
 
 def _mean(variable: xr.Variable, axis: str, side: str, boundary: str) -> tuple[xr.Variable, tuple[int, int]]:
-    """Mean of both edges of each cell, and how many cells at the ends have none."""
+    """Mean of both edges of each cell, and how many cells at each end lack an edge."""
     variable, n = _lazy(variable), variable.sizes[axis]
     if variable.dtype.kind != "f":
         variable = variable.astype(np.float64)
@@ -146,7 +146,7 @@ def _mean(variable: xr.Variable, axis: str, side: str, boundary: str) -> tuple[x
 
 
 def _as_stored(variable: xr.Variable, shifts: Mapping[str, str], out: xr.Dataset) -> tuple[xr.Variable, dict[str, Any]]:
-    """A variable over ``x_f`` and so on, and the places of the edges."""
+    """A variable along dims of edges such as ``x_f``, and the positions of the edges."""
     coords = {}
     for axis, side in shifts.items():
         centres = out[axis].values.astype(float)

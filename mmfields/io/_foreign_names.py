@@ -1,4 +1,4 @@
-"""Which variables and dims of a Dataset are which, as common programs name them."""
+"""Recognize the variables and dims of a Dataset by the names that common programs give them."""
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
@@ -18,17 +18,17 @@ MOST_NAMED = 30
 
 @dataclass
 class Reading:
-    """What is understood of a Dataset so far, and what is not."""
+    """What is recognized in a Dataset so far, and what is not."""
 
     ds: xr.Dataset
-    axes: dict[Hashable, tuple[str, bool]] = field(default_factory=dict)  # dim: axis, and whether it is of edges
+    axes: dict[Hashable, tuple[str, bool]] = field(default_factory=dict)  # dim: axis, and whether it holds edges
     time: Hashable | None = None
     names: dict[Hashable, str] = field(default_factory=dict)
     doubts: list[str] = field(default_factory=list)
     not_loaded: list[str] = field(default_factory=list)
 
     def settle(self) -> None:
-        """Refuse what is left undecided, all of it at once."""
+        """Refuse the Dataset where something is undecided; one error lists all of it."""
         if self.doubts:
             raise SnapshotError(
                 f"not a snapshot yet: {'; '.join(self.doubts)}. Found variables "
@@ -40,7 +40,7 @@ class Reading:
 
 
 def find_dims(reading: Reading, given: Mapping[str, str]) -> None:
-    """Axes and time of the dims, as given or by name; the rest is no part of a snapshot."""
+    """Assign dims to axes and time, as given or by name; other dims do not belong to a snapshot."""
     ds = reading.ds
     if lost := set(given) - set(map(plain_name, ds.dims)):
         reading.doubts.append(f"dims= names {sorted(lost)}, the dims are {[plain_name(d) for d in ds.dims]}")
@@ -66,7 +66,7 @@ def find_dims(reading: Reading, given: Mapping[str, str]) -> None:
 
 
 def _require_straight(reading: Reading) -> None:
-    """Refuse axes that bend, whatever they are taken for, where the attrs or the names of axes say so."""
+    """Refuse curvilinear axes, under any name given, where the attrs or the names of axes show them."""
     bent = _bent(reading.ds)
     system = curved_system(reading.ds.attrs)
     if system or (bent and (not reading.axes or any(plain_name(d) in bent for d in reading.axes))):
@@ -74,7 +74,7 @@ def _require_straight(reading: Reading) -> None:
 
 
 def _bent(ds: xr.Dataset) -> list[str]:
-    """Dims that look like axes that are not straight."""
+    """Dims that look like curvilinear axes."""
     return [plain_name(d) for d in ds.dims if is_curved(d, ds[d].attrs if d in ds.coords else {})]
 
 
@@ -86,7 +86,7 @@ def _curved(bent: list[str], system: str | None = None) -> SnapshotError:
 
 
 def _drop_single_cells(reading: Reading) -> None:
-    """Leave out axes of one cell, where another has more: a plane is a snapshot of two dims."""
+    """Leave out axes of one cell where another axis has more, because a plane is a snapshot of two dims."""
     sizes = {axis: reading.ds.sizes[d] for d, (axis, edge) in reading.axes.items() if not edge}
     single = [d for d, (axis, edge) in reading.axes.items() if not edge and sizes[axis] == 1 < max(sizes.values())]
     for dim in single:
@@ -96,7 +96,7 @@ def _drop_single_cells(reading: Reading) -> None:
 
 
 def _require_one_grid(reading: Reading) -> None:
-    """One dim of centres for each axis: where there is none, that of edges is taken for it."""
+    """Require one dim of centres for each axis; where there is none, the dim of edges takes its place."""
     for axis in SPATIAL:
         centres = [d for d, (a, edge) in reading.axes.items() if a == axis and not edge]
         edges = [d for d, (a, edge) in reading.axes.items() if a == axis and edge]
@@ -112,7 +112,7 @@ def _require_one_grid(reading: Reading) -> None:
 
 
 def find_names(reading: Reading, given: Mapping[str, str]) -> None:
-    """Names here of the variables on the grid."""
+    """Find the names that the variables on the grid have in the convention."""
     ds, allowed = reading.ds, {*reading.axes, reading.time}
     if lost := set(given) - set(map(plain_name, ds.data_vars)):
         known = [plain_name(n) for n in ds.data_vars][:MOST_NAMED]
@@ -145,7 +145,7 @@ def find_names(reading: Reading, given: Mapping[str, str]) -> None:
 
 
 def _split(ds: xr.Dataset, allowed: set[Hashable]) -> str:
-    """What to do where components of a vector lie along a dim of their own."""
+    """Advice in an error for vectors whose components lie along a dim of their own."""
     for name, variable in ds.data_vars.items():
         own = [d for d in variable.dims if d not in allowed]
         if len(own) == 1 and ds.sizes[own[0]] == 3:
@@ -156,7 +156,7 @@ def _split(ds: xr.Dataset, allowed: set[Hashable]) -> str:
 
 
 def _astray(reading: Reading, name: Hashable, needed: set[str]) -> str:
-    """Message that a field lies along an unknown dim, with what that dim may be."""
+    """Message that a field lies along an unknown dim, with suggestions for that dim."""
     dims = reading.ds[name].dims
     unknown = [plain_name(d) for d in dims if d not in reading.axes and d != reading.time]
     lacking = sorted(needed - {reading.axes[d][0] for d in dims if d in reading.axes})
@@ -168,7 +168,7 @@ def _astray(reading: Reading, name: Hashable, needed: set[str]) -> str:
 
 
 def _require_one_each(reading: Reading, found: dict[Hashable, str], given: set[str]) -> None:
-    """One variable for each name: the one given, else the one that has it already."""
+    """Require one variable for each name: the one given, otherwise the one that already has the name."""
     for target in dict.fromkeys(found.values()):
         rivals = [name for name, to in found.items() if to == target]
         stated = [name for name in rivals if plain_name(name) in given]

@@ -40,7 +40,7 @@ MAGICS = {
     b"CDF\x01": "netcdf",
     b"CDF\x02": "netcdf",
 }
-# Of files that hold no numbers, or hold them in a form that is not read: what to open instead.
+# What to open instead of files that hold no numbers, or hold them in a form that is not read.
 DESCRIPTIONS = {
     b"<Xdmf": "XDMF describes the numbers of another file: open that one, the .athdf or .h5 beside it",
     b"<VTKFile": "this is VTK in XML; only the legacy form (.vtk) is read: write that, or convert it with ParaView",

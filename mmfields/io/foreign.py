@@ -97,14 +97,14 @@ def as_snapshot(
 def open_foreign(
     path: str, engine: Any, chunks: Any, options: Mapping[str, Any], ours: Iterable[str] = ()
 ) -> xr.Dataset:
-    """A file opened by an engine of another package, or by the class of one, as a snapshot; `ours` are named in errors.
+    """A file opened by an engine of another package, or by the class of one, as a snapshot; errors list our engines.
 
     Raises
     ------
     ArgumentError
         If there is no such engine.
     SnapshotError
-        If the engine fails, or what it gives is none and :func:`as_snapshot` cannot make it one.
+        If the engine fails, or :func:`as_snapshot` cannot make a snapshot of what it returns.
     """
     installed = isinstance(engine, str) and engine in xr.backends.list_engines()
     if not installed and not (isinstance(engine, type) and issubclass(engine, BackendEntrypoint)):
@@ -148,7 +148,7 @@ def _mapping(name: str, value: Any) -> dict[str, str]:
 
 
 def _dataset(ds: Any) -> xr.Dataset:
-    """The Dataset itself, or the one inside an object of xugrid, as flekspy gives."""
+    """The Dataset itself, or the one inside the xugrid object that flekspy returns."""
     inner = getattr(getattr(ds, "ugrid", None), "obj", ds)
     if isinstance(inner, xr.DataArray):
         raise SnapshotError("an xarray.Dataset is needed, not a DataArray: give array.to_dataset(name='Bx')")
@@ -158,12 +158,12 @@ def _dataset(ds: Any) -> xr.Dataset:
 
 
 def _plain(ds: xr.Dataset) -> xr.Dataset:
-    """Arrays of pint without their units, which go into attrs; packed ones are refused."""
+    """Move the units of pint arrays into attrs; packed arrays are refused."""
     require_unpacked(ds)
     if not any(unit_carried(data_of(v)) is not None for v in ds.variables.values()):
         return ds
     try:
-        import pint_xarray  # noqa: F401  it makes ds.pint
+        import pint_xarray  # noqa: F401  the import adds ds.pint
     except ImportError as error:
         raise SnapshotError("the arrays are Quantities of pint: install pint-xarray, which takes them apart") from error
     return ds.pint.dequantify(format="~")
@@ -181,7 +181,7 @@ def _unit(attrs: Mapping[Any, Any], given: str | None, length: bool = False) -> 
         return {"units": "1", "normalization": str(attrs.get("normalization", "code units"))}
     notes = stated_unit(text)
     if length and notes["units"] != "1" and units.Unit(notes["units"]).physical_type != "length":
-        return {"units": "1", "normalization": text}  # R is the radius of a planet there, no roentgen
+        return {"units": "1", "normalization": text}  # there R is the radius of a planet, not the roentgen
     return notes
 
 
@@ -211,7 +211,7 @@ def _described(reading: Reading, ds: xr.Dataset, units: Mapping[str, str]) -> xr
 
 
 def _attrs(reading: Reading, out: xr.Dataset) -> dict[str, Any]:
-    """Flat attrs: code, time, what is left out, and whatever of the Dataset's own is text or a number."""
+    """Flat attrs: code, time, what is left out, and the Dataset's own attrs that are text or numbers."""
     kept = {str(key): _flat(value) for key, value in reading.ds.attrs.items()}
     kept = {key: value for key, value in kept.items() if value is not None}
     attrs = {"code": "xarray"} | kept
@@ -232,7 +232,7 @@ def _attrs(reading: Reading, out: xr.Dataset) -> dict[str, Any]:
 
 
 def _flat(value: Any) -> Any:
-    """Text or a number as attrs hold them; None for what they cannot."""
+    """Text or a number in the form that attrs hold; None for any other value."""
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace").strip()
     if isinstance(value, np.ndarray | np.generic) and value.size == 1:

@@ -106,7 +106,7 @@ def from_arrays(
 def _require_arrays(
     arrays: Mapping[str, Any], attrs: Mapping[str, Any], dims: tuple[str, ...], units: Mapping[str, str]
 ) -> None:
-    """Refuse what would lose its labels or its unit on the way."""
+    """Refuse arrays that would lose their labels or their unit in the conversion."""
     for name, array in arrays.items():
         if isinstance(array, xr.DataArray):
             raise ArgumentError(f"{name} is a DataArray: give its .data, in the order {dims}")

@@ -75,7 +75,7 @@ def open_snapshot(
 
 
 def _opened(path: str | os.PathLike[str], engine: Any, chunks: Any, options: dict[str, Any]) -> xr.Dataset:
-    """A snapshot of which only headers have been read."""
+    """Open a snapshot; only its headers are read."""
     path = plain(path)
     if is_url(path):
         path = resolved(path)
@@ -96,7 +96,7 @@ def _opened(path: str | os.PathLike[str], engine: Any, chunks: Any, options: dic
 
 
 def _require_no_pattern(path: str) -> None:
-    """Refuse the pattern of many files where one is opened."""
+    """Refuse a pattern of many files, because one file is opened here."""
     if not os.path.exists(path) and (ITERATION.search(path) or has_magic(os.path.basename(path))):
         raise ArgumentError(f"path={path!r} is a pattern of many files: open them with mm.open_series({path!r})")
 
@@ -119,7 +119,7 @@ def _open_own(path: str, engine: str, chunks: Any) -> xr.Dataset:
 
 
 def _require_convention(ds: xr.Dataset, path: str) -> None:
-    """Refuse what another program wrote; the message leads to where it can be named and completed."""
+    """Refuse a file that does not follow the convention; the message says how as_snapshot can read it."""
     try:
         check(ds)
     except SnapshotError as error:

@@ -22,7 +22,7 @@ from mmfields.io.engines import ENGINES, backend_of, find_engine
 from mmfields.io.opening import open_snapshot
 from mmfields.provenance import provenance, verb
 
-MOST_MISSES = 4  # consecutive outputs that are not alike, after which all others are opened one by one
+MOST_MISSES = 4  # after so many consecutive outputs that differ, all others are opened one by one
 
 
 def open_series(
@@ -108,7 +108,7 @@ def virtualize(
 
 
 def _series(files: list[str], engine: str, chunks: Any, options: Mapping[str, Any]) -> xr.Dataset:
-    """Files along time, by one engine; those without any field are left out and named."""
+    """Join files along time, all read by one engine; files without any field are left out and named."""
     if engine not in ENGINES:
         return joined([(path, open_snapshot(path, engine, chunks, **options)) for path in files])
     backend = backend_of(engine, options)()
@@ -116,7 +116,7 @@ def _series(files: list[str], engine: str, chunks: Any, options: Mapping[str, An
     pieces, alike, misses = getattr(backend, "pieces", None), None, 0
     for path in files:
         if path in seen:
-            continue  # a piece of an output that is open already
+            continue  # this file is a piece of an output that is open already
         try:
             found = alike(path) if alike is not None else None
             if found is not None:
@@ -156,7 +156,7 @@ def _has_times(found: Any) -> bool:
 
 
 def _member(backend: BackendEntrypoint, path: str, options: Mapping[str, Any], *, alone: bool) -> xr.Dataset | Bare:
-    """A snapshot of a series; those that are not `alone` need no Dataset of their own."""
+    """A snapshot of a series; one that is not `alone` is read without building its own Dataset."""
     if not alone:
         try:
             with bare():
@@ -164,12 +164,12 @@ def _member(backend: BackendEntrypoint, path: str, options: Mapping[str, Any], *
         except NoFields:
             raise
         except MmfieldsError:
-            pass  # some engines compute on the Dataset; errors of a file are raised again
+            pass  # some engines need the Dataset; a faulty file raises its error again below
     return backend.open_dataset(path, **options)
 
 
 def _story_of_series(paths: Any, files: list[str], engine: str, options: Mapping[str, Any]) -> dict[str, str]:
-    """Provenance of a series: its files, and the call that opens it."""
+    """Provenance of a series: its files and the call that opens it."""
     one = isinstance(paths, str | bytes | os.PathLike)
     what = repr(os.fsdecode(paths)) if one else f"<{len(files)} files>"
     given = "".join(f", {key}={value!r}" for key, value in options.items())
