@@ -1,4 +1,4 @@
-"""Levels that fields are taken about, and the refusal of what is not finite."""
+"""Levels that are subtracted from fields, and the refusal of fields that are not finite."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from mmfields.conventions import SnapshotError
 
 
 def require_finite(field: np.ndarray, sums: np.ndarray, name: str, where: str = "", at: tuple[int, ...] = ()) -> None:
-    """Refuse NaN and infinity, which show in the sums over the field; the place is looked for only then."""
+    """Refuse NaN and infinity, which show in the sums over the field; only then is the cell searched for."""
     if np.isfinite(sums).all():
         return
     if (bad := np.argwhere(~np.isfinite(field))).size:
@@ -22,7 +22,7 @@ def require_finite(field: np.ndarray, sums: np.ndarray, name: str, where: str = 
 
 
 def finite(array: Any, name: str, before: str = "a Fourier transform") -> Any:
-    """The same NumPy or Dask array; one that is not finite is refused, when its blocks are computed if it is lazy."""
+    """The same NumPy or Dask array; refused if it is not finite, for a lazy array when its blocks are computed."""
     if not hasattr(array, "dask"):
         return _finite(array, name, before)
     return array.map_blocks(_finite, name, before, dtype=array.dtype, meta=meta_of(array))
@@ -37,10 +37,10 @@ def _finite(block: np.ndarray, name: str, before: str, block_info: Any = None) -
 
 
 def level_of(array: Any, rank: int) -> Any:
-    """About the mean of each field of `rank` axes: that of its first plane.
+    """Approximate mean of each field of `rank` axes: the mean of its first plane.
 
-    Fluctuations far below their mean keep their digits in float32 if such a level is taken out before the
-    transform; the mean itself would have to be known first, from another pass over the field.
+    Fluctuations far below their mean keep their digits in float32 if such a level is subtracted before the
+    transform; the exact mean would take another pass over the field.
 
     Returns
     -------
@@ -58,12 +58,12 @@ def level_of(array: Any, rank: int) -> Any:
 
 
 def _level(part: np.ndarray, *, axes: tuple[int, ...], kind: np.dtype) -> np.ndarray:
-    """Mean of what is finite, 0 if nothing is."""
+    """Mean of the finite values; 0 if there are none."""
     good = np.isfinite(part)
     count = good.sum(axes, keepdims=True)
     return (part.sum(axes, np.float64, keepdims=True, where=good) / np.maximum(count, 1)).astype(kind)
 
 
 def about_level(field: np.ndarray, level: np.ndarray) -> np.ndarray:
-    """A field less its level, in float32 at least."""
+    """A field minus its level, in float32 or a wider dtype."""
     return np.subtract(field, level, dtype=np.result_type(field.dtype, np.float32))

@@ -10,17 +10,17 @@ from mmfields._compat import all_chunks
 from mmfields.cluster.client import client_in_force, workers_in_force
 from mmfields.fourier.levels import about_level, require_finite
 
-# Slabs and pencils are made about this large; a task holds a few of them.
+# Approximate size of slabs and pencils; a task holds a few of them.
 BLOCK_BYTES = 1 << 27
 
-# Pieces of an array in memory that a thread transforms; they fit its cache.
+# Size of the pieces of an array in memory that a thread transforms; they fit into its cache.
 PIECE_BYTES = 1 << 22
 
-# Larger fields get larger slabs, no more than these: the tasks from slabs to pencils grow as the square of their
-# number, or as the number itself where workers exchange them peer to peer.
+# Fields beyond these numbers of slabs get larger slabs instead: the tasks from slabs to pencils grow as the square of
+# the number of slabs, or in proportion to it where workers exchange them peer to peer.
 MOST_BLOCKS = 64
 MOST_BLOCKS_OF_PEERS = 512
-# Part of the memory of all workers that a component may fill and still be exchanged in memory.
+# A component that fills at most this part of the memory of all workers is exchanged in memory.
 HELD = 1 / 12
 
 
@@ -49,7 +49,7 @@ class Plan(NamedTuple):
 
 
 def plan_of(kind: np.dtype, chunks: tuple[tuple[int, ...], ...], rank: int, together: int = 1) -> Plan:
-    """Plan for real numbers of a kind in given chunks, with so many fields in one task."""
+    """Plan for real numbers of a dtype in given chunks, with `together` fields in one task."""
     lead, chunks = chunks[:-rank], chunks[-rank:]
     shape = tuple(map(sum, chunks))
     size = kind.itemsize * math.prod(shape)
@@ -59,7 +59,7 @@ def plan_of(kind: np.dtype, chunks: tuple[tuple[int, ...], ...], rank: int, toge
     peers = _through_peers(size)
     most = MOST_BLOCKS_OF_PEERS if peers else MOST_BLOCKS
     block = max(BLOCK_BYTES // together, size // most)
-    given = max(chunks[0]) * plane  # slabs as the array has them need no rechunk
+    given = max(chunks[0]) * plane  # existing slabs need no rechunk
     slab = max(1, (given if block // 4 <= given <= 2 * block else block) // plane)
     # as many pencils as slabs, cut along the second axis (which in two dims is the half one)
     length = shape[1] if rank > 2 else shape[1] // 2 + 1
@@ -68,9 +68,10 @@ def plan_of(kind: np.dtype, chunks: tuple[tuple[int, ...], ...], rank: int, toge
 
 
 def _through_peers(size: int) -> bool:
-    """Whether a field of so many bytes is more than the workers of a cluster hold, or than blocks of the usual size.
+    """Whether a field of `size` bytes exceeds what the workers of a cluster hold, or the most blocks of usual size.
 
-    Peers exchange it through their disks, all of it again when one of them is lost; tasks survive that.
+    Workers then exchange it peer to peer through their disks.  Smaller fields go by tasks, because the loss of a worker
+    repeats a whole exchange between peers, but only a few tasks.
     """
     if client_in_force() is None:
         return False
@@ -80,7 +81,7 @@ def _through_peers(size: int) -> bool:
 
 
 def rechunked(array: Any, chunks: tuple[Any, ...], plan: Plan) -> Any:
-    """Peer to peer, or piece by piece in one step."""
+    """Rechunk peer to peer, or by tasks in one step."""
     if plan.peers:
         return array.rechunk(chunks)
     return array.rechunk(chunks, method="tasks", threshold=MOST_BLOCKS)
@@ -113,7 +114,7 @@ def from_pencils(spectrum: Any, plan: Plan) -> Any:
 
 
 def inverse(array: Any, first: int, shape: Sequence[int]) -> Any:
-    """Inverse real transform of a Dask array over the axes from `first` on, each of them one chunk."""
+    """Inverse real transform of a Dask array over the axes from `first` on, each of which is one chunk."""
     kind = np.empty(0, array.dtype).real.dtype
     return array.map_blocks(
         slab_backward,
@@ -135,7 +136,7 @@ def slab_forward(
     planes: int = 0,
     block_id: tuple[int, ...] = (),
 ) -> np.ndarray:
-    """Real transform over `axes`, less a level; the last axis filled up with zeros to `size`."""
+    """Real transform over `axes` after subtraction of a level; the last axis is padded with zeros to `size`."""
     from scipy import fft
 
     centred = block if level is None else about_level(block, level)
@@ -162,7 +163,7 @@ def along_first(block: np.ndarray, *, axis: int, inverse: bool) -> np.ndarray:
 
 
 def narrowed(array: Any, plan: Plan) -> tuple[Any, ...]:
-    """Chunks of the axes that are not transformed: as they are, or so small that a block keeps its size."""
+    """Chunks of the axes that are not transformed, made smaller where a block would grow too large."""
     row = array.dtype.itemsize * max(1, plan.slab or plan.shape[0]) * math.prod(plan.shape[1:])
     rows = max(1, max(2 * BLOCK_BYTES, array.nbytes // (2 * MOST_BLOCKS_OF_PEERS)) // row)
     if not plan.lead or math.prod(max(c) for c in plan.lead) <= rows:

@@ -1,7 +1,7 @@
-"""Real Fourier transforms of arrays whole or in chunks, and what may be done between there and back.
+"""Real Fourier transforms of arrays in memory or in chunks, with work on the modes between forward and backward.
 
-The plan for a chunked array: real transform of slabs over all axes but the first, one rechunk to
-pencils, transform along the first axis, the work on the modes, and the same way back.
+A chunked array takes these steps: real transform of slabs over all axes but the first, one rechunk to pencils,
+transform along the first axis, the work on the modes, and the same steps in reverse.
 """
 
 import os
@@ -85,7 +85,7 @@ def map_modes(
 def _whole(*arrays: np.ndarray, modes, dims, widths, names, count) -> np.ndarray:
     """All axes in memory; results along a new first axis where there are several.
 
-    `arrays` are the fields, `extra`, and the places along the leading axes where these are part of larger ones.
+    `arrays` are the fields, `extra`, and the indices along the leading axes where the fields belong to larger ones.
     """
     from scipy import fft
 
@@ -143,7 +143,7 @@ def _chunked(fields: Sequence[Any], extra: Any, *, modes, dims, widths, names, c
         new_axes={"o": count} if count > 1 else {},
         **options,
     )
-    several = (count,) if count > 1 else ()  # results go back side by side, in one exchange
+    several = (count,) if count > 1 else ()  # all results go back side by side in one exchange
     if plan.slab:
         together = from_pencils(together, plan._replace(lead=(*several, *plan.lead)))
     together = together.rechunk((*several, *first.chunks))
@@ -151,7 +151,7 @@ def _chunked(fields: Sequence[Any], extra: Any, *, modes, dims, widths, names, c
 
 
 def _numbers(dims: Sequence[str], shape: Sequence[int], widths: Sequence[float], chunks: Sequence[Any]) -> list[Any]:
-    """Wavenumbers along each axis, and which are Nyquist ones, in the chunks of a spectrum: for `da.blockwise`."""
+    """Wavenumbers and Nyquist flags of each axis in the chunks of a spectrum, as arguments of `da.blockwise`."""
     import dask.array as da
 
     waves = waves_of(dims, shape, widths)
@@ -163,7 +163,7 @@ def _numbers(dims: Sequence[str], shape: Sequence[int], widths: Sequence[float],
 
 
 def _pencil(*arrays: np.ndarray, modes, dims, count, fields) -> np.ndarray:
-    """One pencil: transform along the first spatial axis, work on the modes, and back."""
+    """Transform one pencil along the first spatial axis, do the work on the modes, and transform back."""
     from scipy import fft
 
     spectra, extra, numbers = arrays[:fields], arrays[fields], arrays[fields + 1 :]
@@ -220,7 +220,7 @@ def forward_modes(array: Any, rank: int, name: str, *, level: Any = None, size: 
 def _forward_in_memory(
     array: np.ndarray, name: str, level: np.ndarray | None = None, *, axes: tuple[int, ...], size: int | None
 ) -> np.ndarray:
-    """All axes of an array in memory; threads take pieces of its planes, so that no second array is needed."""
+    """Transform all axes of an array in memory; threads take pieces of planes, which avoids a second array."""
     from scipy import fft
 
     first, rank, threads = axes[0], len(axes), os.cpu_count() or 1

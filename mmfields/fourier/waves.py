@@ -43,11 +43,11 @@ class Waves:
         return Waves(self.dims, k, nyquist)
 
     def par_perp(self, direction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """|k_par| and k_perp against a unit (x, y, z) direction."""
+        """|k_par| and k_perp relative to a unit (x, y, z) direction."""
         along = sum(c * direction[SPATIAL.index(d)] for c, d in zip(self.k, self.dims, strict=True))
         square = sum(c**2 for c in self.k)
         par2 = along**2 + 0 * square
-        # components that are due to rounding are set to 0
+        # components that come from rounding alone are set to 0
         parts = (np.where(part > 1e-12 * square, part, 0.0) for part in (par2, square - par2))
         return tuple(np.sqrt(part) for part in parts)
 
@@ -62,20 +62,20 @@ def wavenumbers(n: int, width: float, *, half: bool) -> tuple[np.ndarray, np.nda
 
 
 def fast_length(n: int) -> int:
-    """Smallest length from `n` on that transforms fast."""
+    """Smallest length of at least `n` whose transform is fast."""
     from scipy import fft
 
     return fft.next_fast_len(n, real=True)
 
 
 def waves_of(dims: Sequence[str], shape: Sequence[int], widths: Sequence[float]) -> Waves:
-    """Wavevectors of the real transform of an array; the last axis is the half one."""
+    """Wavevectors of the real transform of an array; the last axis holds half of the wavenumbers."""
     parts = [wavenumbers(n, w, half=i == len(shape) - 1) for i, (n, w) in enumerate(zip(shape, widths, strict=True))]
     return shaped_waves(dims, [k for k, _ in parts], [n for _, n in parts])
 
 
 def shaped_waves(dims: Sequence[str], k: Sequence[np.ndarray], nyquist: Sequence[np.ndarray]) -> Waves:
-    """Wavevectors of which each axis is shaped to broadcast."""
+    """Wavevectors whose axes have shapes that broadcast against each other."""
 
     def spread(arrays: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
         rank = len(arrays)

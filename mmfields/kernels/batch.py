@@ -1,7 +1,7 @@
 """A batch of particles that move in lockstep, and the particles as they cross from task to task.
 
 A batch is one NumPy record, whose fields hold `LANES` particles side by side: kernels get one pointer, and compilers
-know that its fields do not overlap.  The caller keeps the array that holds the record, which Numba does not.
+know that its fields do not overlap.  The caller keeps the array of the record alive, because Numba does not.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ from mmfields.kernels._jit import kernel, part
 LANES, VECTOR = 128, 8
 
 EACH, WIDE = ("f8", LANES), ("f8", (4, LANES))
-# What happened to a particle so far, and what its steps are made by.
+# The history of a particle so far, and the numbers that determine its steps.
 LEDGER = {
     "rigidity": "gyroradius times reference field, with the sign of the charge",
     "mass": "m c over the momentum at the start",
@@ -24,10 +24,10 @@ LEDGER = {
     "own_path": "its own path, where path is light's",
 }
 MOTION = ("x", "y", "z", "vx", "vy", "vz", "momentum")
-# What a step that does not count is to take back.
+# The fields that are restored when a step does not count.
 KEPT = (*MOTION, "reflections", "reflections_along", "own_path")
 
-# Names for rows of fields that all axes share.
+# Names for the rows of fields that hold all axes together.
 ROWS = {
     "position": ("x", "y", "z"),
     "cells": ("kx", "ky", "kz"),
@@ -36,7 +36,7 @@ ROWS = {
 
 
 def _with_rows_named(base):
-    """A type of records in which the rows of some fields have names too."""
+    """A record type that also gives names to the rows of some fields."""
     fields = {name: base.fields[name][:2] for name in base.names}
     for name, rows in ROWS.items():
         kind, offset = base.fields[name]
@@ -54,10 +54,10 @@ BATCH = _with_rows_named(
             ("many", "i8"),  # levels of the plane waves' polynomials
             ("position", "f8", (3, LANES)),
             *((name, *EACH) for name in MOTION[3:]),
-            *((name, *EACH) for name in ("half", "turn", "bx", "by", "bz")),  # half the step, half its angle
-            ("cells", "i4", (3, 4, LANES)),  # of each axis, and their weights
+            *((name, *EACH) for name in ("half", "turn", "bx", "by", "bz")),  # half the step, half its angle per B
+            ("cells", "i4", (3, 4, LANES)),  # cells along each axis, and their weights
             ("weights", "f8", (3, 4, LANES)),
-            *((name, *EACH) for name in ("reach", "ex", "ey", "ez", "rest")),  # half the particle's own step
+            *((name, *EACH) for name in ("reach", "ex", "ey", "ez", "rest")),  # half the step along its own path
             ("when", *EACH),
             *((name, *EACH) for name in LEDGER),
             ("kept", "f8", (len(KEPT), LANES)),
@@ -105,7 +105,7 @@ def new_batch() -> np.ndarray:
 
 @part()
 def load_lane(b, lane, p):
-    """A particle into a lane."""
+    """Load a particle into a lane."""
     b.x[lane], b.y[lane], b.z[lane] = p.x, p.y, p.z
     b.vx[lane], b.vy[lane], b.vz[lane], b.momentum[lane] = p.vx, p.vy, p.vz, p.momentum
     b.rigidity[lane], b.mass[lane], b.longest[lane], b.path[lane] = p.rigidity, p.mass, p.longest, p.path
@@ -118,7 +118,7 @@ def load_lane(b, lane, p):
 
 @part()
 def store_lane(b, lane, p):
-    """A particle out of its lane."""
+    """Store a particle from its lane."""
     p.x, p.y, p.z = b.x[lane], b.y[lane], b.z[lane]
     p.vx, p.vy, p.vz, p.momentum = b.vx[lane], b.vy[lane], b.vz[lane], b.momentum[lane]
     p.path, p.left, p.own_path = b.path[lane], b.left[lane], b.own_path[lane]
@@ -129,7 +129,7 @@ def store_lane(b, lane, p):
 
 @kernel()
 def load(b, particles, order, first):
-    """Particles of `order` from `first` on into a batch, which is filled up with the last of them; their number."""
+    """Load particles of `order` from `first` on and fill the batch up with the last; return how many there are."""
     filled = min(LANES, order.size - first)
     b.lanes = (filled + VECTOR - 1) // VECTOR * VECTOR
     for lane in range(b.lanes):
@@ -139,6 +139,6 @@ def load(b, particles, order, first):
 
 @kernel()
 def store(b, particles, order, first, filled):
-    """The same particles out of their lanes."""
+    """Store the particles that `load` put into a batch."""
     for lane in range(filled):
         store_lane(b, lane, particles[order[first + lane]])

@@ -15,13 +15,13 @@ from mmfields.kernels.walls import bounce, hold, keep
 from mmfields.kernels.waves import plan_levels
 from mmfields.kernels.window import enter
 
-# Momentum over that at the start below which steps that follow the local gyroradius shrink no further.
+# Steps that follow the local gyroradius shrink no further once the momentum is below this part of the initial one.
 SLOWEST = 1e-3
 
 
 @kernel()
 def set_fixed(b, length):
-    """Steps of one length."""
+    """Set steps of the same length for all particles."""
     for lane in range(b.lanes):
         b.half[lane] = b.reach[lane] = 0.5 * length
         b.turn[lane] = b.half[lane] / b.rigidity[lane]
@@ -29,13 +29,13 @@ def set_fixed(b, length):
 
 @part()
 def number(interval, longest):
-    """The fewest steps of one length, none longer than `longest`, of an interval."""
+    """The fewest equal steps that divide an interval, none of them longer than `longest`."""
     return np.int64(ceil(interval / longest * (1.0 - 1e-12)))
 
 
 @kernel()
 def set_own(b, interval):
-    """As `set_fixed`, each particle by the longest step of its own; `due` is how many it has before it."""
+    """Set equal steps by each particle's own longest step; `due` counts the steps it still has to make."""
     for lane in range(b.lanes):
         count = number(interval, b.longest[lane]) if b.alive[lane] else np.int64(0)
         b.due[lane] = count
@@ -45,7 +45,7 @@ def set_own(b, interval):
 
 @kernel()
 def least_due(b):
-    """How many steps all of those that still move have before them; the others stand still."""
+    """The number of steps that all moving particles still have to make; the other particles stand still."""
     count = np.int64(0)
     for lane in range(b.lanes):
         if b.due[lane] > 0 and b.alive[lane]:
@@ -57,25 +57,26 @@ def least_due(b):
 
 @kernel()
 def set_local(b, s):
-    """Steps of a fraction of the local gyroradius, no longer than the longest; whether any particle is to move.
+    """Set steps of a fraction of the local gyroradius, at most the longest; return whether any particle moves.
 
-    `rest`, what each has left of its interval, is shortened by them.  Both limits are of the particle's own path; where
-    an electric field acts an interval is of light's path, in which a slow particle makes longer steps.
+    Each step is subtracted from `rest`, what is left of the particle's interval.  Both limits are lengths along the
+    particle's own path.  With an electric field intervals are c times time, which makes the steps of a slow particle
+    longer in that unit.
     """
     moving = False
     for lane in range(b.lanes):
         bx, by, bz = b.bx[lane], b.by[lane], b.bz[lane]
-        # a particle that an electric field has brought to rest is not to wait for ever
+        # the floor keeps a particle that an electric field has brought to rest from steps of no length
         p = max(b.momentum[lane], SLOWEST)
         strength = sqrt(bx * bx + by * by + bz * bz)
         step = min(s.fraction * abs(b.rigidity[lane]) * p / strength, b.longest[lane])
         if s.pusher != Pusher.NONE:
             step = step * (sqrt(b.mass[lane] * b.mass[lane] + p * p) / p)
-        # a last step as long as what is left; no sliver behind it
+        # the last step takes all that is left, so that rounding leaves no tiny step behind it
         step = b.rest[lane] if step >= b.rest[lane] * (1.0 - 1e-12) else step
         step = step if b.alive[lane] else 0.0
         rest = 0.0 if step == b.rest[lane] else b.rest[lane] - step
-        if step > 0.0 and rest == b.rest[lane]:  # there is no end of such steps: it stops, as no finite orbit
+        if step > 0.0 and rest == b.rest[lane]:  # rounding loses the step: the orbit would never end
             b.vx[lane], b.alive[lane], step, rest = np.nan, 0, 0.0, 0.0
         b.rest[lane] = rest
         b.half[lane] = b.reach[lane] = 0.5 * step
@@ -86,14 +87,14 @@ def set_local(b, s):
 
 @kernel()
 def count_steps(b, count):
-    """So many more steps for all that move."""
+    """Add `count` to the steps taken by all particles that move."""
     for lane in range(b.lanes):
         b.taken[lane] += count if b.alive[lane] and b.half[lane] != 0.0 else 0
 
 
 @kernel()
 def plan_sum(b, s, octaves, levels, step, count):
-    """Let polynomials stand for waves over `count` steps of a length, where the field is a sum of waves."""
+    """Replace waves by polynomials over `count` steps of one length, where the field is a sum of waves."""
     if octaves is not None:
         is_waves = s.interpolation != Interpolation.NESTED
         b.many = plan_levels(octaves, step, count, levels) if is_waves else np.int64(0)
@@ -101,7 +102,7 @@ def plan_sum(b, s, octaves, levels, step, count):
 
 @kernel()
 def field_at(b, s, data, octaves, levels, step):
-    """Field at the positions of a batch, at a step of an interval."""
+    """Field at the positions of a batch, at a given step of an interval."""
     if octaves is None:
         locate(b, s)
         if s.limited:
@@ -125,7 +126,7 @@ def look(b, s, data, electric, octaves, levels):
 
 @part()
 def run_plain(b, s, data, count):
-    """So many steps through a periodic box without scattering, and the field where they end."""
+    """Make `count` steps through a periodic box without scattering, and find the field where they end."""
     if count > 0:
         drift(b, b.half)
     for step in range(count + 1):
@@ -142,7 +143,7 @@ def run_plain(b, s, data, count):
 
 @part()
 def run_sum(b, s, data, octaves, levels, count):
-    """As `run_plain`, through a field that is a sum; in the end all of it is added directly."""
+    """As `run_plain`, for a field that is a sum; at the end point all terms are summed directly."""
     if count > 0:
         drift(b, b.half)
     for step in range(count + 1):
@@ -171,9 +172,9 @@ def begin_step(b, s):
 
 @kernel()
 def end_step(b, s, electric, mask, again):
-    """The second half of a step, with what happens at walls and the scattering at its end.
+    """The second half of a step, with reflections at walls and the scattering at its end.
 
-    `again` where the scattering angles of the step before do not hold.
+    `again` says that the scattering angles of the previous step do not hold for this one.
     """
     if electric is None:
         boris(b)
@@ -191,9 +192,9 @@ def end_step(b, s, electric, mask, again):
 
 @kernel()
 def run_guarded(b, s, data, electric, mask, octaves, levels, count):
-    """As `run_plain`, with walls, an electric field, and scattering by the phase that the middle of a step lay in.
+    """As `run_plain`, with walls, an electric field, and scattering in the phase at the middle of each step.
 
-    A particle that needs cells beyond the window stands still from there on.
+    A particle that needs cells beyond the window stands still from that step on.
     """
     count_from(b)
     for step in range(count):

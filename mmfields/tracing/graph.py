@@ -15,12 +15,12 @@ from mmfields.tracing.fields import Source
 from mmfields.tracing.rounds import run_in_blocks
 from mmfields.tracing.task import Task, run_task
 
-# Particles of a full batch, tasks by default at most, and bytes of an array in memory that go into a graph at once.
+# Particles of a full batch, the largest default number of tasks, and the bytes per piece of an array in the graph.
 BATCH, MOST_TASKS, PIECE = 128, 1000, 2**21
-# Handling a task costs some ten milliseconds: so many steps make that negligible, and are given up where many workers
-# would find no work; fewer than the second number are not worth a task.
+# Handling a task costs some ten milliseconds, which is negligible against WORTH steps.  Tasks are shorter where there
+# would be fewer than SHARED_OUT of them, so that many workers find work, but fewer than LEAST steps do not pay.
 WORTH, SHARED_OUT, LEAST = 10**7, 64, 2_500_000
-# Bytes that the saved points of a task take at most, where it has more than one batch.
+# Limit in bytes on the saved points of a task that has more than one batch.
 SAVED = 2**26
 
 
@@ -69,7 +69,7 @@ def _run_of(source: Source, task: Task) -> Any:
 
 
 def field_of(rows: Any, name: str, dtype: Any, *, single: bool) -> Any:
-    """One field of saved points; without the axis of gyroradii where these are `single`."""
+    """One field of saved points; for a `single` gyroradius, without the axis of gyroradii."""
     own, axes = partial(_own_field, name=name, dtype=dtype, single=single), (0,) * (3 - single)
     return rows.map_blocks(own, drop_axis=[0] if single else [], dtype=dtype, meta=np.empty(axes, dtype))
 
@@ -79,7 +79,7 @@ def _own_field(block: np.ndarray, *, name: str, dtype: Any, single: bool) -> np.
 
 
 def _per_task(particles: int, steps: float, bytes_each: int) -> int:
-    """A multiple of BATCH that keeps the number of tasks and the size of each bounded, and makes each worth it."""
+    """Particles per task, a multiple of BATCH: it bounds the number and size of tasks, and makes each pay off."""
     batches = -(-particles // BATCH)
     worth, least = (int(work / (BATCH * max(steps, 1.0))) + 1 for work in (WORTH, LEAST))
     wanted = max(min(worth, batches // SHARED_OUT), min(least, batches))
@@ -100,7 +100,7 @@ def _particles(fields: dict[str, Any], chunks: tuple[int, int]) -> Any:
 
 
 def _joined(*parts: np.ndarray, names: list[str]) -> np.ndarray:
-    """One array whose fields are these."""
+    """One structured array with these arrays as its fields."""
     from mmfields.kernels.batch import PARTICLE
 
     out = np.zeros(parts[0].shape if parts else (0, 0), PARTICLE)
@@ -110,9 +110,9 @@ def _joined(*parts: np.ndarray, names: list[str]) -> np.ndarray:
 
 
 def apart(array: Any) -> Any:
-    """The same array, each of its blocks a task of its own.
+    """The same array, with a task of its own for each block.
 
-    A cluster runs those on all its workers, and what needs them where they are; tasks that need nothing but the
-    field would all be sent to the worker that holds it.
+    A cluster spreads these tasks over all its workers and runs the tasks that need a block where the block is; tasks
+    that depend on the field alone would all go to the worker that holds it.
     """
     return with_tasks(array, "apart", np.copy)

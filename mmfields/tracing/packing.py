@@ -1,4 +1,4 @@
-"""How tasks hold a field: packed once for the kernel, in memory or in files that the processes of a host map."""
+"""A field in the form that tasks use: packed once for the kernel, in memory or in files that all processes map."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,15 +15,15 @@ from mmfields.cluster.shared import Mapped, create_for_all, forget, view
 from mmfields.conventions import SnapshotError
 from mmfields.identity import array_identity
 
-# A file of a region: its path, first place and number of places (z, y, x).
+# A file that holds a region: its path, and the first cell and number of cells of the region (z, y, x).
 Region = tuple[str, tuple[int, ...], tuple[int, ...]]
-# A chunk in a file: the file's path, first place and number of places.
+# A chunk in a file: the file's path, and the first cell and number of cells of the chunk (z, y, x).
 Part = tuple[str, tuple[int, ...], tuple[int, ...]]
 
 
 @dataclass(frozen=True)
 class Form:
-    """What becomes of components for the kernel.
+    """The form into which components are converted for the kernel.
 
     Parameters
     ----------
@@ -44,9 +44,9 @@ class Form:
 
 
 def whole(parts: Sequence[Any], mask: Any, form: Form) -> tuple[Any, Any, Any]:
-    """Magnetic field, electric field and mask as the kernel takes them: delayed, made once for all tasks.
+    """Magnetic field, electric field and mask in the form of the kernel: delayed, and made once for all tasks.
 
-    (As arrays of one chunk they would be copied for every task.)
+    Dask would copy arrays of one chunk for every task.
 
     Parameters
     ----------
@@ -67,14 +67,14 @@ def whole(parts: Sequence[Any], mask: Any, form: Form) -> tuple[Any, Any, Any]:
 
 
 def marks_of(mask: Any) -> Any:
-    """A mask as the kernel takes it, of one cell where there is none."""
+    """A mask in the form of the kernel; where there is no mask, it has one cell."""
     import dask
 
     return np.zeros((1, 1, 1), np.uint8) if mask is None else dask.delayed(np.ascontiguousarray, pure=True)(mask)
 
 
 def vectors(parts: Sequence[Any], form: Form) -> Iterator[tuple[list[Any], tuple[str, ...]]]:
-    """Three components at a time with their names, Dask arrays; splines' coefficients where these are wanted."""
+    """Three components at a time with their names, Dask arrays; spline coefficients if the form asks for them."""
     for first in range(0, len(parts), 3):
         three, names = list(parts[first : first + 3]), form.names[first : first + 3]
         if form.beyond:
@@ -85,7 +85,7 @@ def vectors(parts: Sequence[Any], form: Form) -> Iterator[tuple[list[Any], tuple
 def _in_memory(parts: Sequence[Any], names: tuple[str, ...], form: Form) -> Any:
     """A whole vector in the memory of the process that needs it; delayed.
 
-    A process keeps the last copies, since a run at another energy takes the same.
+    A process keeps its latest copies, because a run at another energy uses the same field.
     """
     import dask
 
@@ -102,14 +102,14 @@ def _in_memory(parts: Sequence[Any], names: tuple[str, ...], form: Form) -> Any:
 
 
 class _Parts:
-    """NumPy arrays for a task, which Dask neither copies nor reads."""
+    """NumPy arrays for a task, wrapped so that Dask neither copies nor inspects them."""
 
     def __init__(self, arrays: Sequence[np.ndarray]) -> None:
         self.arrays = list(arrays)
 
 
 def _packed(parts: Any, names: Sequence[str], form: Form, key: str | None) -> np.ndarray:
-    """A copy that was made before of the same numbers, or a new one."""
+    """The packed copy of these numbers: an earlier one if there is one, or a new one."""
     if isinstance(parts, _Parts):
         parts = parts.arrays
         key = repr(([array_identity(part) for part in parts], names, form))
@@ -117,7 +117,7 @@ def _packed(parts: Any, names: Sequence[str], form: Form, key: str | None) -> np
 
 
 class Latest:
-    """The last copies of fields that a process has made, as many as fill no more than a share of its memory."""
+    """The latest packed copies of fields in a process, limited to a share of the memory."""
 
     def __init__(self, share: float) -> None:
         self.share, self.copies, self.lock = share, {}, Lock()
@@ -127,7 +127,7 @@ class Latest:
         return self.copies.get(key)
 
     def once(self, key: str, make: Callable[[], np.ndarray]) -> np.ndarray:
-        """The copy of a key; threads that need one that is being made wait for it."""
+        """The copy of a key; a thread that needs a copy in the making waits for it."""
         with self.lock:
             made = self.copies.pop(key, None)
             made = make() if made is None else made
@@ -144,7 +144,7 @@ latest = Latest(1 / 8)
 def _in_a_file(parts: Sequence[Any], names: Sequence[str], kind: Any) -> Any:
     """A whole vector in a file that the processes of a host share; a delayed `Mapped`.
 
-    Traces of one field that are computed together take the same file, which has the name of its parts.
+    Traces of one field that are computed together share a file, because its key depends on the parts alone.
     """
     import dask
     from dask.base import tokenize
@@ -159,7 +159,7 @@ def _new_file(shape: tuple[int, ...], count: int, kind: Any) -> list[Region]:
 
 
 def _filled(file: list[Region], written: Sequence[Part], kind: Any) -> Mapped:
-    """The file with all its parts; those that lie in an earlier one, since a worker was lost, are copied."""
+    """The file with all its parts; parts that a lost worker left in an earlier file are copied."""
     (path, _, shape) = file[0]
     elsewhere = [part for part in written if part[0] != path]
     for other, corner, widths in elsewhere:
@@ -174,7 +174,7 @@ def _filled(file: list[Region], written: Sequence[Part], kind: Any) -> Mapped:
 def writes(files: Any, parts: Sequence[Any], cells: Sequence[int], names: Sequence[str], kind: Any) -> list[Any]:
     """Tasks that write components side by side into regions, delayed.
 
-    Every chunk is written where it belongs as soon as it is there, so that no more than that is ever in memory.
+    Every chunk is written to its place as soon as it is read, so memory never holds more than the chunks at work.
 
     Parameters
     ----------
@@ -206,7 +206,7 @@ def _write(
     names: Sequence[str],
     kind: Any,
 ) -> Part:
-    """A chunk of the components into all files that it belongs to, the first of which is given back with its place."""
+    """Write a chunk of the components into all files it belongs to; return the first file and the chunk's place."""
     try:
         for part, name in zip(chunk, names, strict=True):
             require_finite(part, name, corner)
@@ -222,7 +222,7 @@ def _write(
         try:
             out = view(path, kind, "r+")[:-1].reshape(*lengths, len(chunk))
         except FileNotFoundError:
-            break  # another chunk was refused, and says so; without the file nothing runs on
+            break  # another chunk was refused and raises the error; nothing runs on without the file
         for c, part in enumerate(chunk):
             for place in places:
                 out[(*(there for there, _ in place), c)] = part[tuple(here for _, here in place)]
@@ -230,9 +230,10 @@ def _write(
 
 
 def _overlaps(begin: int, length: int, n: int, size: int, corner: int, width: int) -> Iterator[tuple[slice, slice]]:
-    """Where a chunk lies in a region, along one axis, and which part of the chunk that is.
+    """Where a chunk lies in a region along one axis, and which part of the chunk lies there.
 
-    The region goes on at the start beyond the n-th place; a `size` beyond n, one face more, is read where it does not.
+    A region that goes beyond the end continues at the start of the axis, after its n cells.  Components on faces
+    have `size` n + 1; a region that ends at the last face reads it directly.
     """
     stop = begin + length
     spans = [(begin, stop, 0)] if stop <= size else [(begin, n, 0), (n, stop, n)]
@@ -243,7 +244,7 @@ def _overlaps(begin: int, length: int, n: int, size: int, corner: int, width: in
 
 
 def _pack(parts: Sequence[np.ndarray], names: Sequence[str], form: Form) -> np.ndarray:
-    """Components side by side, (z, y, x, component) made flat and one number more."""
+    """Components side by side: (z, y, x, component) flattened, with one extra number at the end."""
     shape = *parts[0].shape, len(parts)
     flat = np.empty(int(np.prod(shape)) + 1, form.kind)
     flat[-1] = 0.0
@@ -257,7 +258,7 @@ def _pack(parts: Sequence[np.ndarray], names: Sequence[str], form: Form) -> np.n
 
 
 def _interleave(parts: Sequence[np.ndarray], out: np.ndarray) -> bool:
-    """Fill the last axis with components; whether all of them are finite."""
+    """Fill the last axis with components; return whether all of them are finite."""
     from mmfields.kernels.packing import pack
 
     alike = all(part.flags.c_contiguous and part.dtype == out.dtype for part in parts) and len(parts) == 3
@@ -266,13 +267,13 @@ def _interleave(parts: Sequence[np.ndarray], out: np.ndarray) -> bool:
             out[..., c] = part
         return bool(np.isfinite(out).all())
     views = [part.view() for part in parts]
-    for view_ in views:  # one compiled kernel, whoever may write to them
+    for view_ in views:  # read-only views all use one compiled kernel
         view_.flags.writeable = False
     return bool(pack(tuple(views), out))
 
 
 def _spline(part: np.ndarray, beyond: Sequence[str]) -> np.ndarray:
-    """Coefficients of the cubic B-spline through the cells, by several threads."""
+    """Coefficients of the cubic B-spline through the cells, computed by several threads."""
     from scipy.ndimage import spline_filter1d
 
     out = np.empty(part.shape)
@@ -298,7 +299,7 @@ def _shares(n: int) -> list[slice]:
 
 
 def require_finite(part: np.ndarray, name: str, corner: Sequence[int] = (0, 0, 0)) -> None:
-    """Refuse a part of a component, which begins at a corner."""
+    """Refuse a part of a component that is not finite; `corner` is its first cell in the field."""
     if not np.isfinite(part).all():
         where = np.argwhere(~np.isfinite(part))[0] + np.array(corner)
         raise SnapshotError(f"{name} is not finite at (z, y, x) = {tuple(where.tolist())}: fill it before tracing")
@@ -314,7 +315,7 @@ def _modes(*parts: np.ndarray, names: Sequence[str]) -> np.ndarray:
 
 
 def _coefficients(part: Any, name: str, beyond: Sequence[str]) -> Any:
-    """Coefficients of the cubic B-spline through the cells, one axis after the other in chunks that have all of it."""
+    """Coefficients of the cubic B-spline through the cells, axis by axis in chunks that hold the whole axis."""
     from scipy.ndimage import spline_filter1d
 
     values = finite(part, name, float)
@@ -326,7 +327,7 @@ def _coefficients(part: Any, name: str, beyond: Sequence[str]) -> Any:
 
 
 def finite(part: Any, name: str, kind: Any) -> Any:
-    """A Dask array as numbers of a type, each block of which is refused where it is not finite."""
+    """A Dask array in a given dtype; a block that is not finite is refused."""
     return part.map_blocks(_finite_block, name, kind, dtype=kind)
 
 

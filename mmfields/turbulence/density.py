@@ -15,7 +15,7 @@ from mmfields.turbulence.shapes import PowerLaw, Shape, values_of
 
 @dataclass(frozen=True)
 class Density:
-    """Mean square of a mode, in any unit, from wavenumbers over `low`: E over the size of its shell, or its ring."""
+    """Mean square of a mode in any unit: E over the size of its shell or ring; wavenumbers are relative to `low`."""
 
     spectrum: Shape
     anisotropic: Callable[[np.ndarray, np.ndarray], np.ndarray] | None
@@ -29,7 +29,7 @@ class Density:
         if self.anisotropic is None:
             own = np.clip(k, 1, last)
             return self._energy(own) / own ** (self.rank - 1) * inside
-        if self.rank == 3:  # of a ring; in a plane there are two points of it
+        if self.rank == 3:  # the size of a ring; in a plane it is two points
             inside &= k_perp > 0
         out = np.zeros(k.shape)
         ring = k_perp[inside] if self.rank == 3 else 1.0
@@ -39,7 +39,7 @@ class Density:
         return out
 
     def _energy(self, k: np.ndarray) -> np.ndarray:
-        """Of wavenumbers over the lowest one; a power law needs no more digits than they have."""
+        """E at wavenumbers relative to the lowest one; a power law keeps their dtype, which has digits enough."""
         if isinstance(self.spectrum, PowerLaw):
             return self.spectrum(k)
         values = np.asarray(self.spectrum(k.astype(float) * self.low), float) / self.unit
@@ -49,7 +49,7 @@ class Density:
 
     @cached_property
     def unit(self) -> float:
-        """Largest of a few values of the spectrum, over which the others are taken; refuses what is no spectrum."""
+        """Largest of a few values of the spectrum, which is the unit of all others; refuses what is no spectrum."""
         k = np.geomspace(self.low, min(self.high, 1e300), 64)
         if self.anisotropic is None:
             return float(values_of(self.spectrum, k).max())
@@ -80,7 +80,7 @@ def sizes_of(shape: Any) -> dict[str, int]:
     Raises
     ------
     ArgumentError
-        If it is none of that, or an axis has fewer than four cells.
+        If it has another form, or an axis has fewer than four cells.
     """
     if isinstance(shape, Mapping):
         sizes = dict(shape)
@@ -116,7 +116,7 @@ def chunks_of(chunks: Any, sizes: Mapping[str, int]) -> tuple[tuple[int, ...], .
     Raises
     ------
     ArgumentError
-        If they are none, or name another axis.
+        If they are not valid chunks, or name another axis.
     """
     if isinstance(chunks, Mapping) and (unknown := set(chunks) - set(sizes)):
         raise ArgumentError(f"chunks name axes {sorted(map(str, unknown))}, the field has {list(sizes)}")

@@ -22,15 +22,15 @@ from mmfields.provenance import verb
 from mmfields.turbulence.density import Density, chunks_of, real_kind, sizes_of, widths_of
 from mmfields.turbulence.shapes import PowerLaw, Shape, shape_of
 
-# Wavenumbers along or across a direction below this part of |k| are due to rounding, and taken as 0.
+# Wavenumbers along or across a direction below this part of |k| come from rounding and are taken as 0.
 ROUNDING = 1e-6
-# As the kernel numbers them.
+# The kernel refers to these by their index.
 FORMS = ("solenoidal", "poloidal", "scalar")
 
 
 @dataclass(frozen=True)
 class _Grid:
-    """Axes of a field, and what its modes are made of; axes that it does not have come first, of one cell.
+    """Axes of a field and the properties of its modes; axes that the field lacks come first, with one cell each.
 
     Parameters
     ----------
@@ -57,11 +57,11 @@ class _Grid:
 
     @property
     def parts(self) -> int:
-        """Components."""
+        """Number of components."""
         return 1 if self.form == "scalar" else 3
 
     def axes(self) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Whole wavenumbers, wavenumbers, and which of them are Nyquist ones, along each axis."""
+        """Integer wavenumbers, wavenumbers, and which of them are Nyquist wavenumbers, along each axis."""
         found = []
         for i, (n, width) in enumerate(zip(self.shape, self.widths, strict=True)):
             k, nyquist = wavenumbers(n, width, half=i == 2)
@@ -69,8 +69,8 @@ class _Grid:
         return found
 
     def sizes(self, k: Sequence[np.ndarray], nyquist: Sequence[np.ndarray]) -> np.ndarray:
-        """Root of the mean square of the modes of a block, in any unit; Nyquist modes, of two signs, are left out."""
-        # over the lowest wavenumber, so that no power of it leaves the range of the dtype
+        """Rms amplitudes of the modes of a block, in any unit; 0 for Nyquist modes, whose sign is ambiguous."""
+        # relative to the lowest wavenumber, so that no power of k leaves the range of the dtype
         directed = self.density.anisotropic is not None
         kind = np.dtype(np.float64) if directed else self.kind
         shaped = [a.reshape([-1 if j == i else 1 for j in range(3)]) for i, a in enumerate(k)]
@@ -85,7 +85,7 @@ class _Grid:
         return np.sqrt(power).astype(self.kind, copy=False)
 
     def par_perp(self, k: Sequence[np.ndarray], square: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """|k_par| and k_perp of modes over the lowest wavenumber; exactly 0 where only rounding is left of them.
+        """|k_par| and k_perp of modes relative to the lowest wavenumber; exactly 0 where they are rounding alone.
 
         k_perp is 0 for a mode on the axis, and in three dims also for one whose ring is narrower than the cell of
         k-space that it stands for: such a mode would have the power of a ring of almost no length.
@@ -98,9 +98,9 @@ class _Grid:
         return np.where(along > small, along, 0.0), np.where(rest > near, rest, 0.0)
 
     def core(self) -> float:
-        """Half the radius of the disc that a mode's cell of k-space covers across the direction, over the lowest k.
+        """Half the radius of the disc that a mode's cell of k-space covers across the direction, per lowest k.
 
-        The mean of 1/k_perp over a disc about the axis is 1 over half its radius: what no mode may exceed.
+        The mean of 1/k_perp over a disc about the axis is 1 over half its radius; no mode may exceed it.
         """
         steps = 2 * np.pi / (np.array(self.shape) * np.array(self.widths)) / self.density.low
         along = sum(s * abs(self.direction[SPATIAL.index(d)]) for s, d in zip(steps, self.dims, strict=True))
@@ -182,7 +182,7 @@ def gaussian(
     low, high, whole = _limits(sizes, widths, k_min, k_max, directed=anisotropic is not None)
     density = Density(shape_of(spectrum), anisotropic, low, high, len(sizes))
     if not isinstance(density.spectrum, PowerLaw) or anisotropic is not None:
-        density.unit  # noqa: B018  what is no spectrum is refused now
+        density.unit  # noqa: B018  refuses at the call what is no spectrum
     direction = unit_vector(tuple(mean)) if mean.any() else np.eye(3)[0]
     if anisotropic is not None and any(abs(direction[SPATIAL.index(d)]) > 1e-9 for d in SPATIAL if d not in sizes):
         raise ArgumentError(f"mean_field={mean_field!r} leaves the plane of {list(sizes)}: parallel is not in it")
@@ -247,7 +247,7 @@ def realized(
 def _limits(
     sizes: Mapping[str, int], widths: Mapping[str, float], k_min: Any, k_max: Any, *, directed: bool
 ) -> tuple[float, float, float]:
-    """The band, within what the grid holds, and up to where an isotropic one has modes of all directions."""
+    """The band, checked against the grid, and the wavenumber up to which modes of all directions exist."""
     first = min(2 * np.pi / (sizes[d] * widths[d]) for d in sizes)
     coarse = max(widths, key=lambda d: widths[d])
     last, whole = np.pi / min(widths.values()), np.pi / widths[coarse]
@@ -304,7 +304,7 @@ def _in_memory(grid: _Grid, keys: np.ndarray, rms: float, mean: np.ndarray) -> l
 
 
 def _planes_of_same_sizes(grid: _Grid) -> list[list[int]]:
-    """Planes along the first axis whose modes have the same sizes: k and -k where no direction tells them apart."""
+    """Groups of planes along the first axis with equal amplitudes: k and -k, unless the spectrum is anisotropic."""
     n = grid.shape[0]
     if grid.density.anisotropic is not None:
         return [[i] for i in range(n)]
@@ -318,7 +318,7 @@ def _in_chunks(
 
     axes = grid.axes()
     n0, n1, n2 = (len(k) for _, k, _ in axes)
-    # pencils of all three components in a block, of the size that the transform makes of one
+    # a block holds pencils of all three components and is as large as the transform makes a pencil of one
     cut = max(1, min(n1, (1 << 27) // (3 * 8 * n0 * n2)))
     along = da.from_array(np.arange(n1), chunks=(cut,))
     options = {"dtype": np.result_type(grid.kind, np.complex64)}
@@ -337,7 +337,7 @@ def _in_chunks(
 
 
 def _block(along: np.ndarray, *, grid: _Grid, keys: np.ndarray) -> np.ndarray:
-    """Modes of some places along the second axis."""
+    """Modes at the given indices along the second axis."""
     axes = _axes_of_part(grid, along)
     size = _sizes_of(grid, axes)
     return _fill(grid, keys, axes, size, np.empty((grid.parts, *size.shape), np.result_type(grid.kind, np.complex64)))
@@ -357,7 +357,7 @@ def _sizes_of(grid: _Grid, axes: Sequence[tuple[np.ndarray, ...]]) -> np.ndarray
 
 
 def _rows(size: np.ndarray) -> np.ndarray:
-    """Mean squares of modes summed along the last axis, both halves of it."""
+    """Mean squares of modes summed along the last axis over wavenumbers of both signs."""
     with np.errstate(invalid="ignore"):
         sums = 2 * np.square(size, dtype=float).sum(axis=-1) - np.square(size[..., 0], dtype=float)
     if not np.isfinite(sums).all():
@@ -368,7 +368,7 @@ def _rows(size: np.ndarray) -> np.ndarray:
 def _fill(
     grid: _Grid, keys: np.ndarray, axes: Sequence[tuple[np.ndarray, ...]], size: np.ndarray, out: np.ndarray
 ) -> np.ndarray:
-    """Amplitudes (3, …) of a block, of one realization, in any unit."""
+    """Amplitudes (3, …) of the modes of a block in one realization, in any unit."""
     from mmfields.kernels.gauss import fill
 
     where, form = tuple(SPATIAL.index(d) for d in grid.dims), FORMS.index(grid.form)
@@ -379,7 +379,7 @@ def _fill(
 
 
 def _scale(sums: np.ndarray, grid: _Grid, rms: float) -> np.ndarray:
-    """By which modes become those of a field of this strength, before the inverse transform."""
+    """Factor that gives a field this rms; it includes the number of cells that the inverse transform divides by."""
     total = float(np.ascontiguousarray(sums).sum())
     if not total > 0:
         raise ArgumentError("the band holds no mode of the grid: widen it, or take a larger box")
