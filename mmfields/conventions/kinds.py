@@ -78,14 +78,9 @@ def same_kind(
 
     @wraps(function)
     def called(*args: Any, **kwargs: Any) -> Any:
-        bound, first = _bound(signature, args, kwargs)
-        data = bound.arguments[first]
-        if not isinstance(data, xr.DataArray):
-            return function(*args, **kwargs)
-        bound.arguments[first] = ds = dataset_of(data)
+        bound, given, name = _in_a_dataset(signature, args, kwargs)
         result = function(*bound.args, **bound.kwargs)
-        (name,) = ds.data_vars
-        return result[name].rename(data.name).assign_attrs(result.attrs)
+        return result if given is None else result[name].rename(given.name).assign_attrs(result.attrs)
 
     return cast(Any, called)
 
@@ -98,15 +93,12 @@ def of_fields(
 
     @wraps(function)
     def called(*args: Any, **kwargs: Any) -> Any:
-        bound, first = _bound(signature, args, kwargs)
-        data = bound.arguments[first]
-        if not isinstance(data, xr.DataArray):
-            return function(*args, **kwargs)
-        bound.arguments[first] = ds = dataset_of(data)
-        names, given = list(ds.data_vars), bound.arguments.get("variables")
-        if given is not None and list(given) != names:
-            raise ArgumentError(f"variables={given!r} are those of a Dataset, and this is {names[0]!r} alone")
-        bound.arguments["variables"] = names
+        bound, given, name = _in_a_dataset(signature, args, kwargs)
+        if given is not None:
+            variables = bound.arguments.get("variables")
+            if variables is not None and list(variables) != [name]:
+                raise ArgumentError(f"variables={variables!r} are those of a Dataset, and this is {name!r} alone")
+            bound.arguments["variables"] = [name]
         return function(*bound.args, **bound.kwargs)
 
     return cast(Any, called)
@@ -129,6 +121,19 @@ def of_array(
         return called
 
     return decorate
+
+
+def _in_a_dataset(
+    signature: inspect.Signature, args: Any, kwargs: Any
+) -> tuple[inspect.BoundArguments, xr.DataArray | None, Any]:
+    """Arguments with a Dataset in place of a DataArray, that DataArray and its name in there; of a Dataset as it is."""
+    bound, first = _bound(signature, args, kwargs)
+    given = bound.arguments[first]
+    if not isinstance(given, xr.DataArray):
+        return bound, None, None
+    bound.arguments[first] = ds = dataset_of(given)
+    (name,) = ds.data_vars
+    return bound, given, name
 
 
 def _bound(signature: inspect.Signature, args: Any, kwargs: Any) -> tuple[inspect.BoundArguments, str]:
