@@ -161,21 +161,48 @@ def test_blocks_on_a_cluster_give_the_same_bits(address):
         np.testing.assert_array_equal(here, wanted.x.isel(particle=slice(5)))
 
 
+def without_units(ds):
+    """Plain numbers, in which light goes as far as `light_speed` says."""
+    kept = {name: value for name, value in ds.attrs.items() if name.startswith("boundary")}
+    return ds.drop_attrs().assign_attrs(kept)
+
+
+def test_blocks_of_a_series_on_a_cluster_give_the_same_bits(address):
+    """Two snapshots of a block are in a file of its own, which workers map; particles go from one to the next."""
+    series = mm.samples.load("micromirrors")[["Bx", "By", "Bz"]].isel(x=slice(60), y=slice(48))
+    series = without_units(series).assign_coords(time=[0.0, 7.0])
+    p = mm.particles.isotropic(80, gyroradius=[10.0, 20.0], seed=1, field=series.isel(time=0), reference_field=1.0)
+    evolve = mm.tracing.Evolution(start=-2.0, beyond="hold")
+    options = {"step": 0.2, "distance": 15.0, "save": 3, "evolve": evolve, "light_speed": 1.0}
+    wanted = mm.trace(series, p, **options).compute(scheduler="threads")
+    with Client(address) as client:
+        chunked = series.chunk(time=1, y=30, x=20)
+        found = mm.trace(chunked, p, block=24, particles_per_task=50, **options).compute()
+        said = [said for _, said in client.get_events(progress.TOPIC) if said["what"] == "trace in time"]
+    for name in ("x", "vz", "B", "mu"):
+        np.testing.assert_array_equal(found[name], wanted[name])
+    assert said[-1]["windows"] == 3 and said[-1]["share"] == 1
+
+
 def test_a_field_that_no_worker_may_hold_is_divided(address, monkeypatch):
-    """From their limit of 2 GiB on; nothing of it is computed."""
+    """From their limit of 2 GiB on, which two snapshots reach sooner; nothing of it is computed."""
     import dask.array as da
 
     plans, divided = [], mm.tracing.fields.Plan
     monkeypatch.setattr(mm.tracing.fields, "Plan", lambda *what: plans.append(divided(*what)) or plans[-1])
     with Client(address):
-        for n in (256, 512):
+        for n, snapshots in ((256, 1), (512, 1), (256, 3), (320, 3)):
             zeros = da.zeros((n, n, n), dtype=np.float32, chunks=(64, n, n))
             ds = mm.io.from_arrays(
                 Bx=zeros, By=zeros, Bz=zeros + 1, spacing=dict.fromkeys("zyx", 1.0), dims=("z", "y", "x")
             )
             p = mm.particles.isotropic(10, gyroradius=5.0, seed=1, field=ds, reference_field=1.0)
-            assert mm.trace(ds, p, step=0.5, distance=5.0).x.chunks
-            assert len(plans) == (n == 512)
+            if snapshots > 1:
+                series = xr.concat([ds] * snapshots, "time").assign_coords(time=np.arange(float(snapshots)))
+                assert mm.trace(series, p, step=0.5, distance=2.0, evolve=True, light_speed=1.0).x.chunks
+            else:
+                assert mm.trace(ds, p, step=0.5, distance=5.0).x.chunks
+            assert len(plans) == {(256, 1): 0, (512, 1): 1, (256, 3): 1, (320, 3): 2}[n, snapshots]
     sizes = [12 * np.prod(lengths) for _, lengths in plans[0].regions]
     assert len(sizes) == 27 and max(sizes) <= 2**31 / 10
 

@@ -87,6 +87,26 @@ def test_a_trace_in_blocks_is_finished(address):
         np.testing.assert_array_equal(found[name], wanted[name])
 
 
+def test_a_trace_in_blocks_of_a_series_is_finished(address):
+    """So does one that goes through them window after window in time."""
+    series = mm.samples.load("micromirrors")[["Bx", "By", "Bz"]].assign_coords(time=[0.0, 120.0]).chunk(time=1, x=30)
+    walls = {name: value for name, value in series.attrs.items() if name.startswith("boundary")}
+    series = series.drop_attrs().assign_attrs(walls)  # plain numbers, in which light goes as far as light_speed says
+    p = mm.particles.isotropic(512, gyroradius=[10.0, 20.0], seed=1, field=series.isel(time=0), reference_field=1.0)
+
+    def build(block):
+        evolve = mm.tracing.Evolution(start=-30.0, beyond="hold")
+        options = {"evolve": evolve, "light_speed": 1.0, "block": block, "particles_per_task": 128}
+        return mm.trace(series, p, step=0.2, distance=200.0, save=3, **options)
+
+    wanted = build(None).compute(scheduler="threads")
+    build(24).isel(particle=slice(0, 1)).compute(scheduler="threads")
+    found, killed = survived(address, lambda: build(24), every=6.0, first=2.0)
+    assert killed >= 1
+    for name in ("x", "vy", "B"):
+        np.testing.assert_array_equal(found[name], wanted[name])
+
+
 def test_a_filter_is_finished(address, monkeypatch):
     """It fits the workers' memory, so that they exchange it in tasks; peers do not outlive each other."""
     monkeypatch.setattr(mm.fourier.pencils, "BLOCK_BYTES", 1 << 21)

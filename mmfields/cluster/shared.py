@@ -73,9 +73,9 @@ def _no_room(folder: str | None, size: int, dtype: Any, error: OSError) -> Snaps
     )
 
 
-def view(path: str, dtype: Any, mode: str = "r") -> np.ndarray:
-    """The numbers of a file, mapped."""
-    return np.asarray(np.memmap(path, dtype, mode))
+def view(path: str | np.ndarray, dtype: Any, mode: str = "r") -> np.ndarray:
+    """The numbers of a file, mapped; or of an array of this process, which may stand in its place."""
+    return path.view() if isinstance(path, np.ndarray) else np.asarray(np.memmap(path, dtype, mode))
 
 
 class Mapped:
@@ -135,7 +135,9 @@ def _let_go(file: Any, path: str) -> None:
         file.close()
 
 
-def forget(path: str) -> None:
-    """Remove a file that may be gone already."""
+def forget(path: str | np.ndarray) -> None:
+    """Remove a file that may be gone already; an array stays."""
+    if isinstance(path, np.ndarray):
+        return
     with contextlib.suppress(FileNotFoundError):
         os.remove(path)

@@ -58,11 +58,11 @@ BATCH = _with_rows_named(
             ("cells", "i4", (3, 4, LANES)),  # cells along each axis, and their weights
             ("weights", "f8", (3, 4, LANES)),
             *((name, *EACH) for name in ("reach", "ex", "ey", "ez", "rest")),  # half the step along its own path
-            ("when", *EACH),
+            *((name, *EACH) for name in ("when", "until")),
             *((name, *EACH) for name in LEDGER),
             ("kept", "f8", (len(KEPT), LANES)),
             ("before", *WIDE),
-            *((name, "i8", LANES) for name in ("taken", "due", "member")),
+            *((name, "i8", LANES) for name in ("taken", "begun", "due", "member")),
             *((name, "u4", LANES) for name in ("key0", "key1", "count0", "count1", "word0", "word1")),
             ("angle", "f4", LANES),
             ("room", "f4", (4, LANES)),
@@ -72,9 +72,10 @@ BATCH = _with_rows_named(
         align=True,
     )
 )
-"""``rest``: what is left of an interval.  ``when``: time between two snapshots, from 0 to 1.  ``kept`` and
-``before``: to restore.  ``taken``: steps so far.  ``key0`` to ``word1``: random keys, counters and words.  ``goals``:
-cells, in x, y, z order, of particles that need others than are there."""
+"""``rest``: what is left of an interval.  ``until``: path at its end.  ``when``: time between two snapshots, from 0 to
+1.  ``kept`` and ``before``: to restore.  ``taken``: steps so far; ``begun``: those before what is made at once.
+``key0`` to ``word1``: random keys, counters and words.  ``goals``: cells, in x, y, z order, of particles that need others
+than are there."""
 
 PARTICLE = np.dtype(
     (

@@ -1,12 +1,15 @@
 """Particles through one part of a field: each goes on until its path ends, or until it needs what lies elsewhere.
 
-The arithmetic of every step is that of :mod:`~mmfields.kernels.trace`; here each lane of a batch keeps its own count.
+The arithmetic of every step is that of :mod:`~mmfields.kernels.trace` for a field that is `still`, and that of
+:mod:`~mmfields.kernels.evolving` for one that is `moving`, a window in time and its fields; the other of these is None.
+Here each lane of a batch keeps its own count.
 """
 
 import numpy as np
 
 from mmfields.kernels._jit import entry, kernel, part
 from mmfields.kernels.batch import LANES, VECTOR, load_lane, store_lane
+from mmfields.kernels.evolving import look_where_they_are, run_pair
 from mmfields.kernels.interpolate import gather, locate
 from mmfields.kernels.saved import Saved, save_lane
 from mmfields.kernels.steps import number, run_guarded, set_local
@@ -19,12 +22,12 @@ NOBODY = -1
 
 
 @kernel()
-def fill(b, particles, queue):
+def fill(b, particles, plan, queue):
     """Particles from `queue` on into the empty lanes; the next of the queue."""
     for lane in range(b.lanes):
         if b.member[lane] == NOBODY and queue < particles.size:
             load_lane(b, lane, particles[queue])
-            b.member[lane] = queue
+            b.member[lane], b.until[lane] = queue, plan[particles[queue].save].end
             queue += 1
     return queue
 
@@ -91,41 +94,38 @@ def plan_steps(b, s, particles, plan):
 
 
 @kernel()
-def run_on(b, s, fields, particles, count):
+def run_on(b, s, still, moving, particles, count):
     """So many steps; those that need other cells are given back."""
-    data, electric, mask, octaves = fields
-    for lane in range(b.lanes):  # steps left, less those taken: what is made of these is put right below
-        b.due[lane] += b.taken[lane]
-        b.moved[lane] = b.half[lane] != 0.0
-    run_guarded(b, s, data, electric, mask, octaves, None, count)
     for lane in range(b.lanes):
-        b.due[lane] -= b.taken[lane]
+        b.begun[lane], b.moved[lane] = b.taken[lane], b.half[lane] != 0.0
+    if still is not None:
+        run_guarded(b, s, still.data, still.electric, still.mask, still.octaves, None, count)
+    if moving is not None:
+        run_pair(b, s, moving[0], moving[1], count)
+    for lane in range(b.lanes):
+        b.due[lane] -= b.taken[lane] - b.begun[lane]
         if b.moved[lane] and b.member[lane] != NOBODY and b.half[lane] == 0.0:
             restore(b, lane)
             leave(b, particles, lane)
 
 
 @kernel()
-def mark_arrived(b, s, particles, plan):
+def mark_arrived(b, s):
     """Which lanes are at a saved point; how many."""
     count = 0
     for lane in range(b.lanes):
-        i = b.member[lane]
         done = b.rest[lane] == 0.0 if s.fraction > 0.0 else b.due[lane] == 0
-        there = i != NOBODY and (not b.alive[lane] or done)
+        there = b.member[lane] != NOBODY and (not b.alive[lane] or done)
         b.arrived[lane] = there
         count += 1 if there else 0
         if there and b.alive[lane]:
-            b.path[lane] = plan[particles[i].save].end
+            b.path[lane] = b.until[lane]
     return count
 
 
 @kernel()
-def look(b, s, data, electric):
-    """Field at the positions of a batch; half a step of none marks those that the window does not hold."""
-    remember(b)
-    for lane in range(b.lanes):
-        b.half[lane] = 1.0
+def look_at_rest(b, s, data, electric):
+    """Field at the positions of a batch, where it does not change."""
     locate(b, s)
     enter(b, s)
     gather(b, s, data, b.bx, b.by, b.bz)
@@ -134,8 +134,23 @@ def look(b, s, data, electric):
 
 
 @kernel()
-def save_arrived(b, particles, plan, found, of, filled):
-    """Rows of the lanes that have arrived, of which the field has been looked up, and their next intervals."""
+def look(b, s, still, moving):
+    """Field at the positions of a batch; half a step of none marks those for which cells are not there."""
+    remember(b)
+    for lane in range(b.lanes):
+        b.half[lane] = 1.0
+    if still is not None:
+        look_at_rest(b, s, still.data, still.electric)
+    if moving is not None:
+        look_where_they_are(b, s, moving[0], moving[1])
+
+
+@kernel()
+def save_arrived(b, moving, particles, plan, found, of, filled):
+    """Rows of the lanes that have arrived, of which the field has been looked up, and their next intervals.
+
+    What has stopped stays where it is, so that at rest the field there is known for all intervals.
+    """
     for lane in range(b.lanes):
         if not b.arrived[lane]:
             restore(b, lane)
@@ -143,16 +158,17 @@ def save_arrived(b, particles, plan, found, of, filled):
             leave(b, particles, lane)
         else:
             p = particles[b.member[lane]]
-            until = p.save + 1 if b.alive[lane] else plan.size  # what has stopped stays where it is
-            for save in range(p.save, until):
-                save_lane(b, lane, found, filled, 0)
-                of[filled, 0], of[filled, 1] = b.member[lane], save
-                filled += 1
+            until = p.save + 1 if b.alive[lane] or moving is not None else plan.size
+            for i in range(p.save, until):
+                if plan[i].save >= 0:
+                    save_lane(b, lane, found, filled, 0)
+                    of[filled, 0], of[filled, 1] = b.member[lane], plan[i].save
+                    filled += 1
             p.save = until
             if until == plan.size:
                 leave(b, particles, lane)
             else:
-                b.rest[lane] = plan[until].length
+                b.rest[lane], b.until[lane] = plan[until].length, plan[until].end
                 b.due[lane] = number(plan[until].length, b.longest[lane])
     return filled
 
@@ -181,15 +197,39 @@ def with_room(found, filled, needed):
     )
 
 
+@kernel()
+def through_domain(b, s, still, moving, particles, plan, found):
+    """What the entries below do."""
+    b.lanes = min(LANES, (particles.size + VECTOR - 1) // VECTOR * VECTOR)
+    for lane in range(b.lanes):  # empty lanes are computed too
+        load_lane(b, lane, particles[0])
+        b.member[lane], b.rest[lane], b.due[lane] = NOBODY, 0.0, 0
+    queue, filled, of = 0, 0, np.empty((LANES, 2), np.int64)
+    while not told_to_stop(s):
+        queue = fill(b, particles, plan, queue)
+        if nobody(b):
+            break
+        count = plan_steps(b, s, particles, plan)
+        if count > 0:
+            run_on(b, s, still, moving, particles, count)
+        together = mark_arrived(b, s)
+        if together >= min(TOGETHER, b.lanes) or (together > 0 and count == 0):
+            look(b, s, still, moving)
+            found, of = with_room(found, filled, together * plan.size), grown(of, filled, together * plan.size)
+            filled = save_arrived(b, moving, particles, plan, found, of, filled)
+    return found, of[:filled]
+
+
 @entry()
 def trace_domain(batches, setup, fields, particles, plan, found):
-    """Trace particles as the entries of `trace` do, as far as the cells of a window allow.
+    """Trace particles as the entries of `trace` do, as far as the cells that are there allow.
 
     Parameters
     ----------
     batches, setup, fields, particles, plan
-        As there; the setup is of the whole grid, the data are those of the window.  Particles are changed: those whose
-        ``save`` is not the number of intervals need the cells of their ``goal``.  The first interval is to be 0.
+        As there; the setup is of the whole grid, the data are those of a part of it.  Particles are changed: those
+        whose ``save`` is not the number of intervals need the cells of their ``goal``.  The first interval is to be 0.
+        The ends of intervals with a negative `save` are not saved.
     found : Saved
         Of a row at least, with rows of what is to be saved.
 
@@ -198,22 +238,10 @@ def trace_domain(batches, setup, fields, particles, plan, found):
     Saved, (m, 2) int array
         Rows, (m, 1), of those saved points that were reached, and whose they are: particle and saved point.
     """
-    b, s = batches[0], setup[0]
-    data, electric, _, _ = fields
-    b.lanes = min(LANES, (particles.size + VECTOR - 1) // VECTOR * VECTOR)
-    for lane in range(b.lanes):  # empty lanes are computed too
-        load_lane(b, lane, particles[0])
-        b.member[lane], b.rest[lane], b.due[lane] = NOBODY, 0.0, 0
-    queue, filled, of = 0, 0, np.empty((LANES, 2), np.int64)
-    while not told_to_stop(s):
-        queue = fill(b, particles, queue)
-        if nobody(b):
-            return found, of[:filled]
-        count = plan_steps(b, s, particles, plan)
-        if count > 0:
-            run_on(b, s, fields, particles, count)
-        together = mark_arrived(b, s, particles, plan)
-        if together >= min(TOGETHER, b.lanes) or (together > 0 and count == 0):
-            look(b, s, data, electric)
-            found, of = with_room(found, filled, together * plan.size), grown(of, filled, together * plan.size)
-            filled = save_arrived(b, particles, plan, found, of, filled)
+    return through_domain(batches[0], setup[0], fields, None, particles, plan, found)
+
+
+@entry()
+def trace_evolving_domain(batches, setup, window, fields, particles, plan, found):
+    """As `trace_domain`, through a window in time; `window` and `fields` are those of `trace_evolving`."""
+    return through_domain(batches[0], setup[0], None, (window[0], fields), particles, plan, found)

@@ -20,6 +20,7 @@ from mmfields.kernels.trace import has_open, save_batch
 from mmfields.kernels.vectors import fused, prefetch, told_to_stop, weighted_rows, weighted_sum, widest
 from mmfields.kernels.walls import arrive
 from mmfields.kernels.waves import cosine
+from mmfields.kernels.window import enter
 
 # Flat data of both snapshots (z, y, x, 6 or 12) and one number more, or rows of `WAVE` numbers a wave; anything where
 # an electric field acts, else None; a mask (z, y, x) or None; a user's function, to which waves are added, or None.
@@ -47,12 +48,12 @@ whether a user's function was not finite, and the place and time of that."""
 
 
 @part()
-def set_when(b, s, w, end, step):
-    """Time in the middle of a step, as a part of the window; `end` is the path at the end of the interval."""
+def set_when(b, s, w, step):
+    """Time in the middle of a step, as a part of the window; so many steps have been made since `due` was set."""
     for lane in range(b.lanes):
         half = b.half[lane]
         ahead = b.rest[lane] + half if s.fraction > 0.0 else (2.0 * (b.due[lane] - step) - 1.0) * half
-        b.when[lane] = (end - ahead - w.begin) * w.inverse
+        b.when[lane] = (b.until[lane] - ahead - w.begin) * w.inverse
 
 
 @part()
@@ -262,6 +263,8 @@ def vectors_at(b, s, w, fields, own):
         waves_in_time(b, fields.data, s.cells[0])
     else:
         locate(b, s)
+        if s.limited:
+            enter(b, s)
         if s.interpolation == Interpolation.CUBIC:
             pair_cubic(b, s, w, fields.data)
         else:
@@ -286,15 +289,23 @@ def look_at_pair(b, s, w, fields, path):
     pair_at(b, s, w, fields)
 
 
+@part()
+def look_where_they_are(b, s, w, fields):
+    """The same, each at the end of its interval."""
+    for lane in range(b.lanes):
+        b.when[lane] = (b.until[lane] - w.begin) * w.inverse
+    pair_at(b, s, w, fields)
+
+
 @kernel()
-def run_pair(b, s, w, fields, end, count):
-    """So many steps of an interval; what happens in them is what happens in `run_guarded`."""
+def run_pair(b, s, w, fields, count):
+    """So many steps of each particle's interval; what happens in them is what happens in `run_guarded`."""
     count_from(b)
     for step in range(count):
         if told_to_stop(s):
             break
         begin_step(b, s)
-        set_when(b, s, w, end, step)
+        set_when(b, s, w, step)
         pair_at(b, s, w, fields)
         end_step(b, s, fields.electric, fields.mask, step == 0)
     if not s.held:
@@ -304,11 +315,11 @@ def run_pair(b, s, w, fields, end, count):
 @kernel()
 def run_interval(b, s, w, fields, interval):
     """All steps of an interval: of one length, of each particle's own, or by the local gyroradius."""
-    end, count = interval.end, np.int64(max(interval.count, 0))
+    count = np.int64(max(interval.count, 0))
     for lane in range(b.lanes):
-        b.rest[lane], b.due[lane] = interval.length, count
+        b.rest[lane], b.due[lane], b.until[lane] = interval.length, count, interval.end
     if s.fraction > 0.0:
-        look_at_pair(b, s, w, fields, end - interval.length)
+        look_at_pair(b, s, w, fields, interval.begin)
     elif interval.count >= 0:
         set_fixed(b, interval.step)
     else:
@@ -319,7 +330,7 @@ def run_interval(b, s, w, fields, interval):
             count = np.int64(set_local(b, s))
         if count == 0:
             break
-        run_pair(b, s, w, fields, end, count)
+        run_pair(b, s, w, fields, count)
         for lane in range(b.lanes):
             b.due[lane] -= count
         count = least_due(b) if s.fraction == 0.0 and interval.count < 0 else np.int64(0)

@@ -45,11 +45,14 @@ Fields = namedtuple("Fields", "data electric mask octaves")
 INTERVAL = np.dtype(
     (
         np.record,
-        np.dtype([("length", "f8"), ("step", "f8"), ("count", "i8"), ("end", "f8"), ("save", "i8")], align=True),
+        np.dtype(
+            [*((name, "f8") for name in ("length", "step", "begin", "end")), ("count", "i8"), ("save", "i8")],
+            align=True,
+        ),
     )
 )
 """Path of an interval, light's where there is an electric field; length and number of its steps, where all particles
-make the same, else -1; path at its end; which saved point that is."""
+make the same, else -1; path at its begin and end; which saved point the end is."""
 
 
 @part()

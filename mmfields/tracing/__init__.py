@@ -125,8 +125,9 @@ def trace(
         on, and what happens beyond the series.  The time of a point is that of the start plus its `path` over the
         speed by which paths count: that of light with a pusher, else the particles' own.  Plane waves with frequencies
         move too; their time is counted as path of light.  Steps end at snapshots as
-        they do at saved points.  Two snapshots are in memory at a time and each is read once by a task; a task takes
-        all particles whose trajectories fit an eighth of the memory.
+        they do at saved points.  Two snapshots are in memory at a time, or in files of blocks where they would fill
+        more than a third of a worker's, and each is read once by a task; a task takes all particles whose trajectories
+        fit an eighth of the memory.
     local_field : bool
         Save the direction of the field at the particle too, ``bx by bz``, which transport along the local field
         needs.
@@ -269,11 +270,9 @@ def _source(field: xr.Dataset, rule: Rule, options: tuple[Any, ...], clock: Cloc
     if clock is None and electric != "ideal":
         c = None if rule.pusher is None else light_speed_of(field, light_speed)
         return of_snapshot(*read_as_it_is, c, block)
-    if block is not None:
-        raise ArgumentError(f"block={block}: for fields at rest without electric='ideal'; leave it out")
     electric = electric or ("stored" if rule.pusher else None)
     series = field.drop_vars("time", errors="ignore").expand_dims(time=[0.0]) if clock is None else field
-    return of_series(series, clock or frozen(), rule, electric, light_speed)
+    return of_series(series, clock or frozen(), rule, electric, light_speed, block)
 
 
 def _over(

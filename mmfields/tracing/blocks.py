@@ -86,8 +86,12 @@ def divided(parts: Sequence[Any], mask: Any, form: Form) -> tuple[Unread, None, 
 
     The parts may have one place more than there are cells, for faces.
     """
-    marks = None if mask is None else Unread([mask])
-    return Unread([part for three, _ in vectors(parts, form) for part in three]), None, marks
+    return Unread([part for three, _ in vectors(parts, form) for part in three]), None, marks_unread(mask)
+
+
+def marks_unread(mask: Any) -> Unread | None:
+    """A mask, if there is one, that is computed where it is needed."""
+    return None if mask is None else Unread([mask])
 
 
 def side_for(size: int, bytes_per_cell: int) -> int | None:

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import product
 from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import uuid4
@@ -15,10 +14,19 @@ from mmfields.cluster.shared import create, view
 from mmfields.cluster.stopping import stoppable
 from mmfields.conventions import ArgumentError, SnapshotError
 from mmfields.kernels.setup import Patches
-from mmfields.tracing.blocks import RESULT, Unread
+from mmfields.tracing.blocks import RESULT, Plan, Unread
 from mmfields.tracing.evolution import Clock
 from mmfields.tracing.hands import Here, hands
-from mmfields.tracing.packing import Form, finite, vectors
+from mmfields.tracing.packing import Form, Region, vectors, writes
+from mmfields.tracing.rounds import (
+    Way,
+    from_the_start,
+    in_rounds,
+    kept_whole,
+    new_regions,
+    window_of,
+    writes_of_mask,
+)
 from mmfields.tracing.task import Task, as_kernel_takes_it, plan_of, ready
 
 # Particles of a full batch, and groups of them for each thread.
@@ -36,11 +44,14 @@ class Evolving:
         What becomes of the components.
     ideal : bool
         Whether the second vector is a velocity over that of light.
+    plan : Plan, optional
+        How the field is divided.
     """
 
     clock: Clock
     form: Form
     ideal: bool
+    plan: Plan | None = None
 
     @property
     def stride(self) -> int:
@@ -66,7 +77,7 @@ def run_evolving(
     ----------
     series : Unread
         Components over (time, z, y, x).
-    mask : (z, y, x) array
+    mask : (z, y, x) array; Unread in blocks, or None
     particles : (gyroradius, particle) array
     reference : scalar
     task : Task
@@ -77,15 +88,14 @@ def run_evolving(
     speeds = [1.0 if task.pusher else float(1 / np.hypot(1.0, each["mass"][0])) for each in starts]
     plans = [evolving.clock.windows(task.path, task.start, speed) for speed in speeds]
     run, numbers = uuid4().hex, np.unique(np.concatenate([number for _, number in plans])).tolist()
-    with hands(abreast=True) as own, _places(series.arrays[0].shape[1:], evolving, own) as places:
+    with hands(abreast=True) as own, _places(series.arrays[0].shape[1:], mask, evolving, own) as places:
         held: dict[int, int] = {}
         for i, number in enumerate(numbers):
-            _hold(number, held, series, places, own)
+            places.hold(number, held, series, own)
             for g, (each, (ends, windows), speed) in enumerate(zip(starts, plans, speeds, strict=True)):
                 if (windows == number).any():
                     part = _part(ends, windows, number, task)
-                    window = _window(number, evolving, speed)
-                    _through(each, part, (places, window, mask), own, out[g])
+                    places.lead(each, part, _window(number, evolving, speed), own, out[g])
             own.report({"what": "trace in time", "run": run, "windows": i + 1, "share": (i + 1) / len(numbers)})
     return out
 
@@ -121,66 +131,69 @@ def _window(number: int, evolving: Evolving, speed: float) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Places:
-    """Where two snapshots lie: an array of this process, or the path of a file that others map too."""
+    """Where two snapshots lie: as a whole, or in blocks.
 
-    data: Any
-    cells: tuple[int, ...]
-    evolving: Evolving | None
+    Parameters
+    ----------
+    evolving : Evolving
+    regions : list of Region
+        Of all numbers of both: a file for each block, or one thing for the whole, which is an array where this process
+        is alone.
+    plan : Plan, optional
+        Of blocks.
+    blocks : list
+        Files of each block, as `advance` of :mod:`~mmfields.tracing.rounds` takes them.
+    mask : array, optional
+        Of a field that is held as a whole.
+    """
 
-    @property
-    def numbers(self) -> np.ndarray:
-        """All of them, flat, to be read."""
-        return view(self.data, self.evolving.form.kind) if isinstance(self.data, str) else np.asarray(self.data).view()
+    evolving: Evolving
+    regions: list[Region]
+    plan: Plan | None
+    blocks: list[Any]
+    mask: Any
 
+    def hold(self, number: int, held: dict[int, int], series: Unread, own: Any) -> None:
+        """Read what a window needs and is not there: snapshots of even and of odd numbers have a place each."""
+        form, last = self.evolving.form, series.arrays[0].shape[0] - 1
+        cells, files = series.arrays[0].shape[1:], kept_whole(self.regions)
+        for snapshot in sorted({max(number, 0), min(number + 1, last)}):
+            place, tasks = snapshot % 2, []
+            if held.get(place) == snapshot:
+                continue
+            for v, (three, names) in enumerate(vectors([array[snapshot] for array in series.arrays], form)):
+                for c, (part, name) in enumerate(zip(three, names, strict=True)):
+                    columns = 6 * v + 3 * place + c, self.evolving.stride
+                    tasks += writes(files, [part], cells, [name], form.kind, columns)
+            own.compute(tasks)
+            held[place] = snapshot
 
-class _Column:
-    """One component of one of the two snapshots, a place for chunks as they come."""
-
-    def __init__(self, places: Places, column: int) -> None:
-        self.places, self.column = places, column
-
-    def write(self, corner: tuple[int, ...], chunk: np.ndarray) -> None:
-        own = self.places
-        flat = view(own.data, own.evolving.form.kind, "r+") if isinstance(own.data, str) else own.data
-        where = tuple(slice(low, low + n) for low, n in zip(corner, chunk.shape, strict=True))
-        flat[:-1].reshape(*own.cells, own.evolving.stride)[(*where, self.column)] = chunk
-
-    def writes(self, part: Any) -> list[Any]:
-        """Tasks that write all of a Dask array, delayed."""
-        import dask
-
-        corners = product(*([0, *np.cumsum(widths[:-1]).tolist()] for widths in part.chunks))
-        write = dask.delayed(_write, pure=False)
-        return [write(self, corner, chunk) for corner, chunk in zip(corners, part.to_delayed().ravel(), strict=True)]
-
-
-def _write(column: _Column, corner: tuple[int, ...], chunk: np.ndarray) -> None:
-    column.write(tuple(corner), chunk)
+    def lead(self, particles: np.ndarray, part: Part, window: dict[str, Any], own: Any, out: np.ndarray) -> None:
+        """All particles of a gyroradius through a window; they and their saved points are changed."""
+        if self.plan is None:
+            data = view(self.regions[0][0], self.evolving.form.kind)
+            _through(particles, part, (data, window, self.mask), own, out)
+            return
+        way = Way(from_the_start(part.task), np.append(-1, part.saves), window)
+        for _ in in_rounds(particles, (self.blocks, self.plan), way, own, out):
+            pass
 
 
 @contextmanager
-def _places(cells: tuple[int, ...], evolving: Evolving, own: Any) -> Iterator[Places]:
-    size, kind = int(np.prod(cells)) * evolving.stride + 1, evolving.form.kind
-    if isinstance(own, Here):
-        yield Places(np.zeros(size, kind), cells, evolving)
+def _places(cells: tuple[int, ...], mask: Any, evolving: Evolving, own: Any) -> Iterator[Places]:
+    plan, width, kind = evolving.plan, evolving.stride, evolving.form.kind
+    size = int(np.prod(cells)) * width + 1
+    if plan is None and isinstance(own, Here):
+        yield Places(evolving, [(np.zeros(size, kind), (0, 0, 0), cells)], None, [], mask)
         return
     with TemporaryDirectory(prefix="mmfields-", dir=scratch()) as folder:
-        yield Places(create(size, kind, folder), cells, evolving)
-
-
-def _hold(number: int, held: dict[int, int], series: Unread, places: Places, own: Any) -> None:
-    """Read what a window needs and is not there: snapshots of even and of odd numbers have a place each."""
-    form, last = places.evolving.form, series.arrays[0].shape[0] - 1
-    for snapshot in sorted({max(number, 0), min(number + 1, last)}):
-        place, tasks = snapshot % 2, []
-        if held.get(place) == snapshot:
-            continue
-        for v, (three, names) in enumerate(vectors([array[snapshot] for array in series.arrays], form)):
-            for c, (part, name) in enumerate(zip(three, names, strict=True)):
-                checked = part if form.beyond else finite(part, name, form.kind)
-                tasks += _Column(places, 6 * v + 3 * place + c).writes(checked)
+        if plan is None:
+            yield Places(evolving, [(create(size, kind, folder), (0, 0, 0), cells)], None, [], mask)
+            return
+        regions, (marks, tasks) = new_regions(plan, width, kind, folder), writes_of_mask(mask, plan, folder)
         own.compute(tasks)
-        held[place] = snapshot
+        blocks = [((region[0], np.dtype(kind)), None, file) for region, file in zip(regions, marks, strict=True)]
+        yield Places(evolving, regions, plan, blocks, None)
 
 
 def _through(particles: np.ndarray, part: Part, where: tuple[Any, ...], own: Any, out: np.ndarray) -> None:
@@ -195,7 +208,7 @@ def _through(particles: np.ndarray, part: Part, where: tuple[Any, ...], own: Any
 
 
 def advance(
-    places: Places, window: dict[str, Any], mask: Any, group: np.ndarray, part: Part, function: Any = None
+    data: np.ndarray, window: dict[str, Any], mask: Any, group: np.ndarray, part: Part, function: Any = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Particles through the intervals of a window; of a user's function, if there is one.
 
@@ -207,10 +220,10 @@ def advance(
         Saved points.
     """
     from mmfields.kernels.batch import new_batch
-    from mmfields.kernels.evolving import WINDOW, Pair, trace_evolving
+    from mmfields.kernels.evolving import Pair, trace_evolving
 
     task, own = part.task, np.array(group)
-    data = as_kernel_takes_it(places.numbers)
+    data = as_kernel_takes_it(np.asarray(data).view())
     sorted_ = not (task.even or task.fraction > 0)
     order = np.argsort(own["longest"], kind="stable") if sorted_ else np.arange(len(own))
     plan = plan_of(task, own)
@@ -219,9 +232,7 @@ def advance(
     out = task.room(len(own), kept)
     marks = as_kernel_takes_it(mask) if task.patches == Patches.MASK else None
     fields = Pair(data, np.zeros(1) if task.pusher else None, marks, function and function.for_kernels())
-    here, setup = np.zeros(1, WINDOW), task.setup(data.nbytes)
-    for name, value in window.items():
-        here[name] = value
+    here, setup = window_of(window), task.setup(data.nbytes)
 
     def run() -> None:
         with raised_here(function, here):
@@ -295,4 +306,4 @@ def run_waves(
         "ideal": moving.own is None,
     }
     whole = Part(task, np.arange(len(task.path)))
-    return advance(Places(rows, (), None), window, mask, own, whole, moving.own)[1][None]
+    return advance(rows, window, mask, own, whole, moving.own)[1][None]

@@ -24,7 +24,7 @@ from mmfields.kernels.setup import Interpolation, Wall
 from mmfields.particles import reference_strength
 from mmfields.scattering import Scattering
 from mmfields.strength import PART, lazily, strengths
-from mmfields.tracing.blocks import Plan, Unread, divided, side_for
+from mmfields.tracing.blocks import Plan, Unread, divided, marks_unread, side_for
 from mmfields.tracing.evolution import Clock, require_series
 from mmfields.tracing.evolving import Evolving, Moving
 from mmfields.tracing.light import light_speed_of, light_speed_of_flow
@@ -172,14 +172,15 @@ def of_snapshot(
     if side is not None:
         _require_lazy([field[name] for name in components(field)])
         vectors = [lazily(vector) for vector in vectors]
-    periodic = tuple(wall == Wall.PERIODIC for wall in geometry.walls[::-1])
-    plan = None if side is None else Plan(geometry.cells[::-1], periodic, side)
+    plan = None if side is None else _plan(geometry, side)
     parts = [_grid_order(vector) for vector in vectors]
     packed = whole(parts, mask, form) if plan is None else divided(parts, mask, form)
     return Source(*packed, geometry, *_remembered(field, lazy, interpolation), plan and (plan, form))
 
 
-def of_series(series: xr.Dataset, clock: Clock, rule: Any, electric: str | None, light_speed: float | None) -> Source:
+def of_series(
+    series: xr.Dataset, clock: Clock, rule: Any, electric: str | None, light_speed: float | None, side: int | None
+) -> Source:
     """Snapshots along time that are met by a clock; means are those of the first.
 
     Parameters
@@ -190,6 +191,8 @@ def of_series(series: xr.Dataset, clock: Clock, rule: Any, electric: str | None,
     electric : {None, "stored", "ideal"}
     light_speed : float, optional
         In the unit of E over that of B, or of the velocity.
+    side : int, optional
+        Of blocks.
     """
     if rule.interpolation not in ("nearest", "linear", "cubic"):
         raise ArgumentError(
@@ -200,6 +203,12 @@ def of_series(series: xr.Dataset, clock: Clock, rule: Any, electric: str | None,
     for name in names:
         require_series(series, name)
     _require_real(series)
+    mask_name = rule.scattering and rule.scattering.mask
+    if mask_name in series and "time" in series[mask_name].dims and series.sizes["time"] > 1:
+        raise SnapshotError(
+            f"mask {mask_name!r} is over time: patches stay as they are while the field changes, "
+            f"ds.assign({mask_name}=ds.{mask_name}.isel(time=0))"
+        )
     one = series.isel(time=0, drop=True)
     lazy = one.map(lazily, keep_attrs=True)
     vectors = [lazily(series[name]) for name in names]
@@ -207,21 +216,21 @@ def of_series(series: xr.Dataset, clock: Clock, rule: Any, electric: str | None,
         c = light_speed_of_flow(series, light_speed) if electric == "ideal" else light_speed_of(series, light_speed)
         vectors = [*vectors[:3], *(vector / c for vector in vectors[3:])]
     form, geometry, mask = _form(vectors, one, rule.interpolation), _geometry(one), _mask(lazy, rule.scattering)
-    size = 2 * len(names) * form.kind().itemsize
-    if side_for(int(np.prod(geometry.cells)), size) is not None:
-        raise SnapshotError(
-            f"two snapshots of {np.prod(geometry.cells) * size / 1e9:.3g} GB together are more than a third of a "
-            "worker's memory: give the workers more, or cut the box"
-        )
+    side = side or side_for(int(np.prod(geometry.cells)), 2 * len(names) * form.kind().itemsize + (mask is not None))
     _require_lazy([series[name] for name in names])
     return Source(
         Unread([_grid_order(vector) for vector in vectors]),
         np.zeros(1),
-        marks_of(mask),
+        marks_of(mask) if side is None else marks_unread(mask),
         geometry,
         *_remembered(one, lazy, rule.interpolation),
-        evolving=Evolving(clock, form, electric == "ideal"),
+        evolving=Evolving(clock, form, electric == "ideal", None if side is None else _plan(geometry, side)),
     )
+
+
+def _plan(geometry: Geometry, side: int) -> Plan:
+    """Blocks of a side."""
+    return Plan(geometry.cells[::-1], tuple(wall == Wall.PERIODIC for wall in geometry.walls[::-1]), side)
 
 
 def require_electric(series: xr.Dataset, electric: str | None) -> list[str]:

@@ -15,8 +15,8 @@ from mmfields.cluster.shared import Mapped, create_for_all, forget, view
 from mmfields.conventions import SnapshotError
 from mmfields.identity import array_identity
 
-# A file that holds a region: its path, and the first cell and number of cells of the region (z, y, x).
-Region = tuple[str, tuple[int, ...], tuple[int, ...]]
+# What holds a region: the path of a file, or an array; and the first cell and number of cells of the region (z, y, x).
+Region = tuple[Any, tuple[int, ...], tuple[int, ...]]
 # A chunk in a file: the file's path, and the first cell and number of cells of the chunk (z, y, x).
 Part = tuple[str, tuple[int, ...], tuple[int, ...]]
 
@@ -171,7 +171,14 @@ def _filled(file: list[Region], written: Sequence[Part], kind: Any) -> Mapped:
     return Mapped(path, kind)
 
 
-def writes(files: Any, parts: Sequence[Any], cells: Sequence[int], names: Sequence[str], kind: Any) -> list[Any]:
+def writes(
+    files: Any,
+    parts: Sequence[Any],
+    cells: Sequence[int],
+    names: Sequence[str],
+    kind: Any,
+    columns: tuple[int, int] | None = None,
+) -> list[Any]:
     """Tasks that write components side by side into regions, delayed.
 
     Every chunk is written to its place as soon as it is read, so memory never holds more than the chunks at work.
@@ -184,6 +191,10 @@ def writes(files: Any, parts: Sequence[Any], cells: Sequence[int], names: Sequen
         Over (z, y, x).
     cells : sequence of int
         After which regions go on at the start.
+    names : sequence of str
+    kind : dtype
+    columns : (int, int), optional
+        Before how many numbers of a cell these are, of how many; by default they are all.
     """
     import dask
 
@@ -192,7 +203,7 @@ def writes(files: Any, parts: Sequence[Any], cells: Sequence[int], names: Sequen
     blocks = zip(*(part.rechunk(chunks).to_delayed().ravel() for part in parts), strict=True)
     write = dask.delayed(_write, pure=True)
     return [
-        write(files, list(together), corner, cells, size, names, kind)
+        write(files, list(together), (corner, cells, size), names, kind, columns or (0, len(parts)))
         for corner, together in zip(corners, blocks, strict=True)
     ]
 
@@ -200,13 +211,16 @@ def writes(files: Any, parts: Sequence[Any], cells: Sequence[int], names: Sequen
 def _write(
     files: Sequence[Region],
     chunk: Sequence[np.ndarray],
-    corner: Sequence[int],
-    cells: Sequence[int],
-    size: Sequence[int],
+    where: tuple[Sequence[int], ...],
     names: Sequence[str],
     kind: Any,
+    columns: tuple[int, int],
 ) -> Part:
-    """Write a chunk of the components into all files it belongs to; return the first file and the chunk's place."""
+    """Write a chunk of the components into all files it belongs to; return the first file and the chunk's place.
+
+    `where` are its first cell, and the cells and places of the whole.
+    """
+    (corner, cells, size), (before, width) = where, columns
     try:
         for part, name in zip(chunk, names, strict=True):
             require_finite(part, name, corner)
@@ -220,12 +234,12 @@ def _write(
         if not places:
             continue
         try:
-            out = view(path, kind, "r+")[:-1].reshape(*lengths, len(chunk))
+            out = view(path, kind, "r+")[:-1].reshape(*lengths, width)
         except FileNotFoundError:
             break  # another chunk was refused and raises the error; nothing runs on without the file
         for c, part in enumerate(chunk):
             for place in places:
-                out[(*(there for there, _ in place), c)] = part[tuple(here for _, here in place)]
+                out[(*(there for there, _ in place), before + c)] = part[tuple(here for _, here in place)]
     return files[0][0], tuple(corner), chunk[0].shape
 
 

@@ -217,6 +217,7 @@ def plan_of(task: Task, particles: np.ndarray) -> np.ndarray:
 
     plan = np.zeros(len(task.path), INTERVAL)
     plan["length"], plan["end"], plan["save"], plan["count"] = task.intervals, task.path, np.arange(len(plan)), -1
+    plan["begin"] = np.append(task.start, task.path[:-1])
     if task.even:
         plan["count"] = counts = steps_in(task.intervals, particles["longest"][0])
         plan["step"] = task.intervals / np.maximum(counts, 1)

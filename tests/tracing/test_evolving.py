@@ -373,7 +373,7 @@ def test_refusals():
         ("ux, uy, uz", ds.drop_vars(["ux", "uy", "uz"]), {"electric": "ideal"}),
         ("one of None, stored, ideal", ds, {"electric": "real"}),
         ("'nearest', 'linear' or 'cubic'", ds, {"interpolation": "spectral"}),
-        ("block=16", ds, {"block": 16}),
+        ("block=4", ds, {"block": 4}),
         ("evolve=3", ds, {"evolve": 3}),
         ("has dims", ds.expand_dims("run"), {}),
     ):
