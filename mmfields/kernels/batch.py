@@ -74,8 +74,8 @@ BATCH = _with_rows_named(
 )
 """``rest``: what is left of an interval.  ``until``: path at its end.  ``when``: time between two snapshots, from 0 to
 1.  ``kept`` and ``before``: to restore.  ``taken``: steps so far; ``begun``: those before what is made at once.
-``key0`` to ``word1``: random keys, counters and words.  ``goals``: cells, in x, y, z order, of particles that need others
-than are there."""
+``key0`` to ``word1``: random keys, counters and words.  ``goals``: cells, in x, y, z order, of particles that need
+others than are there."""
 
 PARTICLE = np.dtype(
     (
