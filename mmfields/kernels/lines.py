@@ -6,13 +6,16 @@ step began, and ``longest`` its length; rows of ``kept`` hold where the step beg
 slope.
 """
 
+from collections import namedtuple
 from math import sqrt
 
 import numpy as np
 
 from mmfields.kernels._jit import entry, kernel, part
 from mmfields.kernels.batch import LANES, VECTOR
+from mmfields.kernels.evolving import WAVE, waves_in_time
 from mmfields.kernels.interpolate import gather, locate
+from mmfields.kernels.own import call, stop_where_odd
 from mmfields.kernels.saved import length_of
 from mmfields.kernels.setup import Wall
 from mmfields.kernels.sums import sum_at
@@ -35,16 +38,25 @@ POINT = np.dtype(
 )
 """A saved point of a line: place, unit vector and strength of the field, sum of the estimated errors so far."""
 
+# Flat data of the field; parts of a sum, or None; a user's function and an array that holds one `WINDOW`, or None: with
+# a function the data are waves that are added to it.
+Through = namedtuple("Through", "data octaves own", defaults=(None, None))
+
 # Halvings that find where a line crosses a wall within its step.
 HALVINGS = 50
 # Stages of a step, after two in the middle, and what is none.
 BEGIN, FINISH, ARRIVE, LOOK = 0, 2, 3, 4
 
 
-@part()
-def field_now(b, s, data, octaves, levels):
+@kernel()
+def field_now(b, s, data, octaves, own, levels):
     """Field at the positions of a batch, all waves of a sum directly; in a window, those beyond it stand still."""
-    if octaves is None:
+    if own is not None:
+        call(own[0], b)
+        if data.size >= WAVE:
+            waves_in_time(b, data, s.cells[0])
+        stop_where_odd(b, s, own[1][0], False)
+    elif octaves is None:
         locate(b, s)
         if s.limited:
             enter(b, s)
@@ -200,7 +212,7 @@ def set_slope(b):
 
 
 @kernel()
-def run_stages(b, s, data, octaves, levels, first, second):
+def run_stages(b, s, fields, levels, first, second):
     """One step of all lines of a batch, the second of a pair or not; with `LOOK` as its first stage the field alone.
 
     The field is called for in one place, since all of its code stands in each.
@@ -208,7 +220,7 @@ def run_stages(b, s, data, octaves, levels, first, second):
     if first == BEGIN:
         begin(b)
     for stage in range(first, max(first, ARRIVE) + 1):
-        field_now(b, s, data, octaves, levels)
+        field_now(b, s, fields.data, fields.octaves, fields.own, levels)
         if stage == LOOK:
             set_slope(b)
         elif stage == ARRIVE:
@@ -239,11 +251,11 @@ def set_paths(b, path, step):
 
 
 @kernel()
-def end_some(b, s, data, octaves, levels, walled):
+def end_some(b, s, fields, levels, walled):
     """End the lines whose last step is their last; the field is known where they are then."""
     if walled:
         if end_at_walls(b, s):
-            run_stages(b, s, data, octaves, levels, LOOK, False)
+            run_stages(b, s, fields, levels, LOOK, False)
     else:
         end_where_no_field(b)
 
@@ -274,15 +286,13 @@ def has_walls(s):
 
 
 @entry()
-def follow(batches, setup, data, octaves, seeds, plan, sign, out):
+def follow(batches, setup, fields, seeds, plan, sign, out):
     """Follow lines along the field, or against it.
 
     Parameters
     ----------
     batches, setup : arrays of one BATCH and one SETUP
-    data : flat array
-    octaves : Octaves or None
-        Parts of a sum.
+    fields : Through
     seeds : (n,) SEED array
     plan : (s,) INTERVAL array
         All lines make the same steps, an even number in each interval.
@@ -292,11 +302,11 @@ def follow(batches, setup, data, octaves, seeds, plan, sign, out):
         Filled.
     """
     b, s = batches[0], setup[0]
-    levels, walled = new_levels(octaves), has_walls(s)
+    levels, walled = new_levels(fields.octaves), has_walls(s)
     b.many = 0
     for first in range(0, seeds.size, LANES):
         filled = load_seeds(b, seeds, first)
-        run_stages(b, s, data, octaves, levels, LOOK, False)
+        run_stages(b, s, fields, levels, LOOK, False)
         set_paths(b, plan[0].end - plan[0].length, 0.0)
         end_where_no_field(b)
         for i in range(plan.size):
@@ -308,7 +318,7 @@ def follow(batches, setup, data, octaves, seeds, plan, sign, out):
                 if not moving or told_to_stop(s):
                     break
                 set_paths(b, begins + n * step, step)
-                run_stages(b, s, data, octaves, levels, BEGIN, n % 2 == 1)
-                end_some(b, s, data, octaves, levels, walled)
+                run_stages(b, s, fields, levels, BEGIN, n % 2 == 1)
+                end_some(b, s, fields, levels, walled)
             for lane in range(filled):
                 save_line(b, lane, out[first + lane, plan[i].save])

@@ -114,12 +114,12 @@ def settle(b, lines, first):
 
 
 @entry()
-def follow_domain(batches, setup, data, lines, plan, sign, out):
+def follow_domain(batches, setup, fields, lines, plan, sign, out):
     """Follow lines as `follow` does, as far as the cells of a window allow.
 
     Parameters
     ----------
-    batches, setup, data, plan, sign, out
+    batches, setup, fields, plan, sign, out
         As there; the setup is of the whole grid, the data are those of the window.
     lines : (n,) LINE array
         Changed: those whose ``save`` is not the number of intervals need the cells of their ``goal``.
@@ -129,7 +129,7 @@ def follow_domain(batches, setup, data, lines, plan, sign, out):
     b.many = 0
     for first in range(0, lines.size, LANES):
         load_lines(b, lines, first)
-        run_stages(b, s, data, None, levels, LOOK, False)
+        run_stages(b, s, fields, levels, LOOK, False)
         set_own_paths(b, lines, plan, first, 0)
         leave_at_once(b, lines, first)
         end_where_no_field(b)
@@ -139,6 +139,6 @@ def follow_domain(batches, setup, data, lines, plan, sign, out):
                 break
             for second in range(2):
                 set_own_paths(b, lines, plan, first, second)
-                run_stages(b, s, data, None, levels, BEGIN, second == 1)
-                end_some(b, s, data, None, levels, walled)
+                run_stages(b, s, fields, levels, BEGIN, second == 1)
+                end_some(b, s, fields, levels, walled)
             settle(b, lines, first)

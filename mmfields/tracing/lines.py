@@ -22,13 +22,16 @@ from mmfields.conventions import (
     spacing,
     warn,
 )
+from mmfields.fields import Analytic, Sum
 from mmfields.kernels.setup import Interpolation, Pusher
 from mmfields.provenance import verb
 from mmfields.tracing.blocks import LEAST, particles_at_once
+from mmfields.tracing.evolving import Moving
 from mmfields.tracing.fields import Source, of_snapshot, of_synthetic
 from mmfields.tracing.graph import apart
 from mmfields.tracing.lines_rounds import run_lines_in_blocks
 from mmfields.tracing.lines_task import SIDES, Sampled, points_of, run_lines, scalars_of
+from mmfields.tracing.own import source_of_function, source_of_sum
 from mmfields.tracing.rules import MOST_STEPS
 from mmfields.tracing.task import Task
 from mmfields.turbulence import Synthetic
@@ -54,7 +57,7 @@ LONG_NAMES = {
 @renamed(sample="variables")
 @verb
 def field_lines(
-    field: xr.Dataset | Synthetic,
+    field: xr.Dataset | Synthetic | Analytic | Sum,
     seeds: Seeds,
     *,
     length: Number,
@@ -75,10 +78,10 @@ def field_lines(
 
     Parameters
     ----------
-    field : xarray.Dataset, or PlaneWaves or NestedGrids
+    field : xarray.Dataset, PlaneWaves or NestedGrids, or what :mod:`mmfields.fields` gives
         Snapshot with ``Bx By Bz``, or several along ``time``; missing spatial dims are ignorable axes.  Lines wrap
         around periodic axes and are not brought back; they end at faces that are open or reflect, and where there is
-        no field.
+        no field.  Of what moves, waves and functions of time, they are those at time 0.
     seeds : int, (n, 3) array, or xarray.Dataset
         So many points spread evenly over the box; points x, y, z [the field's length unit] or a Quantity; ``x y z``
         over any dims, such as particles or a plane, lazy where they are, each of whose chunks is a task; or what this
@@ -134,16 +137,22 @@ def field_lines(
     units = xr.Dataset(attrs=known)
     way, step = (plain(value, name, units, LENGTH) for name, value in (("length", length), ("step", step)))
     saved = save if isinstance(save, int | np.integer) else plain(save, "save", units, LENGTH)
-    if not isinstance(field, Synthetic | xr.Dataset):
+    if not isinstance(field, Synthetic | Analytic | Sum | xr.Dataset):
         raise ArgumentError(
-            f"{type(field).__name__}: lines are followed through a snapshot, plane waves or nested grids"
+            f"{type(field).__name__}: lines are followed through a snapshot, plane waves, nested grids, or what "
+            "mm.fields gives"
         )
-    if isinstance(field, Synthetic):
+    if isinstance(field, Sum):
+        if block is not None:
+            raise ArgumentError(f"block={block}: such a field is not divided, leave it out")
+        _check_sampled(field.snapshot, variables)
+        source, how = source_of_sum(field, interpolation), f"{interpolation}, beside {field.waves.label()}"
+        return _lines(source, field.snapshot, seeds, (way, step, saved), how, variables).assign_attrs(known)
+    if isinstance(field, Synthetic | Analytic):
         if interpolation != "linear" or len(variables) or block is not None:
             said = f"interpolation={interpolation!r}, variables={variables!r}, block={block!r}"
             raise ArgumentError(f"{said}: leave out what is of snapshots")
-        source = replace(of_synthetic(field, None), interpolation=field.kernel_form()[0])
-        return _lines(source, field, seeds, (way, step, saved), field.label(), ()).assign_attrs(known)
+        return _lines(_of_no_grid(field), field, seeds, (way, step, saved), field.label(), ()).assign_attrs(known)
     names = components(field)
     _check_sampled(field, variables)
     options = (way, step, saved), interpolation, variables
@@ -166,6 +175,13 @@ def _source(field: xr.Dataset, interpolation: str, block: int | None) -> Source:
     """A snapshot, as a whole or in blocks."""
     spacing(field)  # its axes are in one unit
     return of_snapshot(field, interpolation, None, None, block)
+
+
+def _of_no_grid(field: Synthetic | Analytic) -> Source:
+    """Waves, grids of several scales, or a function, as they are at time 0."""
+    if isinstance(field, Analytic):
+        return source_of_function(field, Moving(0.0, True, field.function))
+    return replace(of_synthetic(field, None), interpolation=field.kernel_form()[0])
 
 
 def _check_sampled(field: xr.Dataset, sample: Sequence[str]) -> None:
@@ -198,7 +214,9 @@ def _lines(
         piece = _followed(source, seed, (begin, path, float(step)), sign)
         pieces.append(piece.rename(left=f"ends_{name}"))
     result = _joined(pieces, source)
-    result = result.assign(Sampled(field, how, source.geometry).along(result, sample)) if sample else result
+    result = (
+        result.assign(Sampled(field, source.interpolation, source.geometry).along(result, sample)) if sample else result
+    )
     for name, value in source.means.items():
         result[name] = value.drop_attrs().assign_attrs(source.strength)
     handed = {k: v for k, v in getattr(seeds, "attrs", {}).items() if k in HANDED_ON}
@@ -275,7 +293,9 @@ def _spread(field: Any, n: int) -> xr.Dataset:
     """Points that fill the box evenly."""
     from mmfields.conventions import box
 
-    limits = field.limits() if isinstance(field, Synthetic) else dict.fromkeys(SPATIAL, (0.0, 1.0)) | box(field)
+    limits = (
+        field.limits() if isinstance(field, Synthetic | Analytic) else dict.fromkeys(SPATIAL, (0.0, 1.0)) | box(field)
+    )
     part = (0.5 + np.arange(1, n + 1)[:, None] * EVEN) % 1.0
     return xr.Dataset(
         {d: ("line", limits[d][0] + part[:, i] * (limits[d][1] - limits[d][0])) for i, d in enumerate(SPATIAL)}
@@ -292,7 +312,9 @@ def _followed(source: Source, seeds: xr.Dataset, way: tuple[float, np.ndarray, f
     dims = seeds["x"].dims
     task = Task(source.geometry, source.interpolation, begin, path, 0.0, True, None, Pusher.NONE, ())
     axes = tuple(range(len(dims)))
-    run: Any = run_lines if source.plan is None else partial(run_lines_in_blocks, divided=source.plan)
+    run: Any = partial(run_lines_in_blocks, divided=source.plan)
+    if source.plan is None:
+        run = run_lines if source.moving is None else partial(run_lines, function=source.moving.own)
     at_once = LINES if source.plan is None else particles_at_once(POINT.itemsize * len(path))
     rows = da.blockwise(
         *(run, (*axes, len(dims)), source.data, None, apart(_records(seeds, SEED, at_once)), axes),

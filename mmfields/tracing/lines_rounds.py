@@ -64,13 +64,13 @@ def advance_lines(block: Any, region: Any, group: np.ndarray, how: Any) -> tuple
     how : Task, plan, sign
     """
     from mmfields.kernels.batch import new_batch
-    from mmfields.kernels.lines import POINT
+    from mmfields.kernels.lines import POINT, Through
     from mmfields.kernels.lines_domain import follow_domain
 
     (begins, extents), (task, rows, sign) = region, how
     data, lines = as_kernel_takes_it(view(*block)), np.array(group)
     out = np.empty((len(lines), len(rows)), POINT)
     setup = task.setup(data.nbytes, held=True, limited=True, begins=begins[::-1], extents=extents[::-1])
-    stoppable(lambda: follow_domain(new_batch(), setup, data, lines, rows, float(sign), out), setup)
+    stoppable(lambda: follow_domain(new_batch(), setup, Through(data), lines, rows, float(sign), out), setup)
     saves = np.arange(len(rows))
     return lines, out[(saves >= group["save"][:, None]) & (saves < lines["save"][:, None])]

@@ -11,30 +11,38 @@ from mmfields.cluster.stopping import stoppable
 from mmfields.conventions import SPATIAL, SnapshotError, boundaries, unit_attrs
 from mmfields.kernels.setup import Interpolation, new_setup
 from mmfields.strength import lazily
+from mmfields.tracing.evolving import raised_here
 from mmfields.tracing.packing import Form, whole
-from mmfields.tracing.task import Geometry, Task, as_kernel_takes_it, check_places, octaves_of, steps_in
+from mmfields.tracing.rounds import window_of
+from mmfields.tracing.task import Geometry, Task, apart_from_grid, as_kernel_takes_it, check_places, steps_in
 
 # Along the field and against it.
 SIDES = {"forward": 1, "backward": -1}
 
 
-def run_lines(field: Any, seeds: np.ndarray, *, task: Task, step: float, sign: int) -> np.ndarray:
-    """Seeds of any shape through a whole field: saved points (…, s) on one side.
+def run_lines(field: Any, seeds: np.ndarray, *, task: Task, step: float, sign: int, function: Any = None) -> np.ndarray:
+    """Seeds of any shape through a whole field, of a user's function if there is one: saved points (…, s) on one side.
 
     Raises
     ------
-    SnapshotError
-        If a seed is not finite, lies outside the walls, or is too far for cells to be told apart.
+    ArgumentError, SnapshotError
+        If a seed is not finite, lies outside the walls, or is too far for cells to be told apart; or of a function.
     """
     from mmfields.kernels.batch import new_batch
-    from mmfields.kernels.lines import POINT, follow
+    from mmfields.kernels.lines import POINT, Through, follow
 
     flat, plan = ready_lines(seeds, task), plan_of_lines(task, step)
-    data, *octaves = field if task.interpolation >= Interpolation.WAVES else (field,)
-    data, *octaves = (as_kernel_takes_it(a) for a in (data, *octaves))
-    out = np.empty((flat.size, len(plan)), POINT)
-    setup, parts = task.setup(data.nbytes), octaves_of(octaves)
-    stoppable(lambda: follow(new_batch(), setup, data, parts, flat, plan, float(sign), out), setup)
+    first, *others = (as_kernel_takes_it(a) for a in (field if isinstance(field, tuple | list) else (field,)))
+    data, octaves = apart_from_grid(first, others)
+    window = window_of({})
+    fields = Through(data, octaves, function and (function.for_kernels(), window))
+    out, setup = np.empty((flat.size, len(plan)), POINT), task.setup(first.nbytes)
+
+    def run() -> None:
+        with raised_here(function, window):
+            follow(new_batch(), setup, fields, flat, plan, float(sign), out)
+
+    stoppable(run, setup)
     return out.reshape(*seeds.shape, len(plan))
 
 
@@ -90,18 +98,18 @@ class Sampled:
     Parameters
     ----------
     field : xarray.Dataset
-    interpolation : str
+    interpolation : Interpolation
         Of the lines; scalars lie at cell centres in any case.
     geometry : Geometry
     """
 
     field: xr.Dataset
-    interpolation: str
+    interpolation: int | str
     geometry: Geometry
 
     def along(self, lines: xr.Dataset, names: Sequence[str]) -> dict[str, xr.DataArray]:
         """Scalars over the dims of the lines."""
-        kinds, cubic = boundaries(self.field), self.interpolation == "cubic"
+        kinds, cubic = boundaries(self.field), self.interpolation == Interpolation.CUBIC
         beyond = tuple(
             "grid-wrap" if kinds.get(d, "periodic") == "periodic" else "mirror" for d in SPATIAL[::-1] if cubic
         )
@@ -127,7 +135,7 @@ class Sampled:
         values = da.blockwise(
             *(_sample, axes, data, None, *(item for p in places for item in (p, axes))),
             geometry=self.geometry,
-            kind=Interpolation.CUBIC if self.interpolation == "cubic" else Interpolation.LINEAR,
+            kind=Interpolation.CUBIC if self.interpolation == Interpolation.CUBIC else Interpolation.LINEAR,
             column=column,
             dtype=np.float64,
             meta=np.empty((0,) * len(axes)),

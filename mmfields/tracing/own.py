@@ -10,6 +10,7 @@ from mmfields.conventions import SPATIAL, ArgumentError, SnapshotError, spacing
 from mmfields.fields import Analytic, Sum
 from mmfields.identity import identity
 from mmfields.kernels.setup import Interpolation, Wall
+from mmfields.scattering import Scattering
 from mmfields.tracing.evolution import Evolution, start_of_path
 from mmfields.tracing.evolving import Moving
 from mmfields.tracing.fields import Source, of_snapshot
@@ -30,8 +31,6 @@ def of_function(field: Analytic, rule: Rule, particles: xr.Dataset, evolution: E
     ArgumentError
         If it does not change in time and is to, or gives no electric field and one is to act.
     """
-    import dask
-
     name, function = field.function.name, field.function
     if rule.pusher is not None and not function.driven:
         raise ArgumentError(f"pusher={rule.pusher!r}: {name} gives no electric field, let it give Ex, Ey, Ez behind B")
@@ -39,13 +38,20 @@ def of_function(field: Analytic, rule: Rule, particles: xr.Dataset, evolution: E
         raise ArgumentError(f"evolve=...: {name} does not change in time, let it take x, y, z and time")
     if rule.scattering is not None and rule.scattering.mask is not None:
         raise ArgumentError("a field on no grid has no cells that a mask could mark: give threshold=... instead")
+    start = 0.0 if evolution is None else start_of_path(particles, evolution)
+    return source_of_function(field, Moving(start, evolution is None, function))
+
+
+def source_of_function(field: Analytic, moving: Moving) -> Source:
+    """A function, and waves beside it, for the kernel."""
+    import dask
+
     waves, shortest = field.waves, field.shortest
     rows, parts = np.zeros(1), 1
     if waves is not None:
         rows = dask.delayed(type(waves).in_time)(waves, dask_key_name=f"in-time-{identity(waves)}")
         parts = waves.modes.sizes["mode"] + 1
     means = {f"mean_B{d}": xr.DataArray(float(m)) for d, m in zip(SPATIAL, field.mean_field, strict=True)}
-    start = 0.0 if evolution is None else start_of_path(particles, evolution)
     return Source(
         rows,
         np.zeros(1),
@@ -58,7 +64,7 @@ def of_function(field: Analytic, rule: Rule, particles: xr.Dataset, evolution: E
         {**means, "B_rms": field.strength("rms")},
         {"units": "1"},
         field.units,
-        moving=Moving(start, evolution is None, function),
+        moving=moving,
     )
 
 
@@ -70,13 +76,26 @@ def of_sum(field: Sum, rule: Rule, light_speed: float | None) -> Source:
     ArgumentError, SnapshotError
         As of a snapshot alone, or if that would be divided.
     """
-    import dask
-
     if rule.interpolation == SPECTRAL:
         raise ArgumentError("interpolation='spectral': waves are added to what is found between cells, take 'cubic'")
-    spacing(field.snapshot)  # its axes are in one unit
     c = None if rule.pusher is None else light_speed_of(field.snapshot, light_speed)
-    source = of_snapshot(field.snapshot, rule.interpolation, rule.scattering, c, None)
+    return source_of_sum(field, rule.interpolation, rule.scattering, c)
+
+
+def source_of_sum(
+    field: Sum, interpolation: str, scattering: Scattering | None = None, light_speed: float | None = None
+) -> Source:
+    """A snapshot, with its electric field where the speed of light is given, and waves beside it, for the kernel.
+
+    Raises
+    ------
+    SnapshotError
+        As of a snapshot alone, or if that would be divided.
+    """
+    import dask
+
+    spacing(field.snapshot)  # its axes are in one unit
+    source = of_snapshot(field.snapshot, interpolation, scattering, light_speed, None)
     if source.plan is not None:
         raise SnapshotError(
             "waves are added to a snapshot that a worker can hold: give the workers more, or cut the box"

@@ -5,7 +5,7 @@ import pytest
 from kernel_runs import OPEN, flat, setup_of
 
 from mmfields.kernels.batch import new_batch
-from mmfields.kernels.lines import POINT, SEED, follow
+from mmfields.kernels.lines import POINT, SEED, Through, follow
 from mmfields.kernels.trace import INTERVAL
 
 CELLS = (8, 5, 6)  # z, y, x
@@ -29,7 +29,7 @@ def run(seeds, ends, count, sign=1.0, b=None, walls=(OPEN,) * 3):
     plan["step"] = plan["length"] / count
     out = np.empty((len(seeds), len(ends)), POINT)
     b = field() if b is None else b
-    follow(new_batch(), setup_of(b.shape[:3], walls), flat(b), None, start, plan, sign, out)
+    follow(new_batch(), setup_of(b.shape[:3], walls), Through(flat(b)), start, plan, sign, out)
     return out
 
 
