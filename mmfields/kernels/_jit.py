@@ -17,6 +17,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from llvmlite.binding import Linkage
 from numba import config, njit
 from numba.core import event
 from numba.core.caching import NullCache
@@ -100,6 +101,11 @@ class _Compiling(event.Listener):
             self.said = False
 
     @property
+    def ours(self) -> bool:
+        """Whether what is being compiled first is of this package."""
+        return bool(self.under_way) and _is_ours(self.under_way[0])
+
+    @property
     def within_entry(self) -> bool:
         """Whether what is being compiled is a part of one of our entries, and no entry itself."""
         first, *others = self.under_way or [None]
@@ -118,15 +124,21 @@ def _optimize_entries_alone(compiling: _Compiling) -> None:
     """Leave machine code of parts as it is until it lies in that of their entry, which is optimized as a whole.
 
     Numba optimizes every function together with all that it calls, so that what lies at the bottom is optimized again
-    at each level above it: without this, a first trace takes twice as long to compile.
+    at each level above it: without this, a first trace takes twice as long to compile.  Parts that an entry calls are
+    made its own, because the process already holds them under their names as they were before, several times slower.
     """
     own = getattr(CPUCodeLibrary, "_optimize_final_module", None)
     if own is None:  # another version of Numba: compilation takes longer
         return
 
     def optimize(library) -> None:
-        if not compiling.within_entry:
-            own(library)
+        if compiling.within_entry:
+            return
+        if compiling.ours:
+            for function in library._final_module.functions:
+                if function.linkage == Linkage.linkonce_odr and not function.is_declaration:
+                    function.linkage = Linkage.internal
+        own(library)
 
     CPUCodeLibrary._optimize_final_module = optimize
 
