@@ -17,7 +17,15 @@ from mmfields.kernels.scatter import count_from
 from mmfields.kernels.setup import Interpolation
 from mmfields.kernels.steps import begin_step, count_steps, end_step, least_due, set_fixed, set_local, set_own
 from mmfields.kernels.trace import has_open, save_batch
-from mmfields.kernels.vectors import fused, prefetch, told_to_stop, weighted_rows, weighted_sum, widest
+from mmfields.kernels.vectors import (
+    four_pairs,
+    fused,
+    prefetch,
+    told_to_stop,
+    weighted_rows,
+    weighted_sum,
+    widest,
+)
 from mmfields.kernels.walls import arrive
 from mmfields.kernels.waves import cosine
 from mmfields.kernels.window import enter
@@ -109,9 +117,11 @@ def ask_for_more(b, s, w, data, lane):
     for k in range(4):
         for j in range(4):
             place = first + np.intp(b.kz[k, lane]) * plane + np.intp(b.ky[j, lane]) * row
-            for more in range(0, last, 16):
-                prefetch(data, place + more)
+            prefetch(data, place)
             prefetch(data, place + last)
+            if w.stride > 6:
+                prefetch(data, place + 16)
+                prefetch(data, place + 32)
 
 
 @part()
@@ -138,16 +148,8 @@ def cubic_six(b, data, rows, weights, lane):
         p, q = cubic_at(b, data, rows, weights, lane), cubic_at(b, data, shifted(rows, 3), weights, lane)
         return p[0], p[1], p[2], q[0], q[1], q[2]
     # side by side, as all are but at the edges
-    p, q = (weighted_rows(data, shifted(rows, first), weights), weighted_rows(data, shifted(rows, first + 12), weights))
-    w0, w1, w2, w3 = b.wx[0, lane], b.wx[1, lane], b.wx[2, lane], b.wx[3, lane]
-    return (
-        w0 * p[0] + w1 * p[6] + w2 * q[0] + w3 * q[6],
-        w0 * p[1] + w1 * p[7] + w2 * q[1] + w3 * q[7],
-        w0 * p[2] + w1 * p[8] + w2 * q[2] + w3 * q[8],
-        w0 * p[3] + w1 * p[9] + w2 * q[3] + w3 * q[9],
-        w0 * p[4] + w1 * p[10] + w2 * q[4] + w3 * q[10],
-        w0 * p[5] + w1 * p[11] + w2 * q[5] + w3 * q[11],
-    )
+    inner = (b.wx[0, lane], b.wx[1, lane], b.wx[2, lane], b.wx[3, lane])
+    return four_pairs(data, shifted(rows, first), weights, inner)
 
 
 @kernel()
@@ -183,6 +185,7 @@ def in_time(f, early, p, q):
 @kernel()
 def pair_cubic(b, s, w, data):
     """Tricubic values of all vectors from spline coefficients, linear in time."""
+    widest()
     row, ny, early = np.intp(w.stride * s.extents[0]), s.extents[1], w.early
     ahead = min(s.ahead // 4, b.lanes)
     for lane in range(ahead):

@@ -9,7 +9,7 @@ import numpy as np
 from mmfields.kernels._jit import entry, kernel, part
 from mmfields.kernels.batch import LANES, VECTOR
 from mmfields.kernels.setup import Interpolation, Wall
-from mmfields.kernels.vectors import prefetch, weighted_rows, weighted_sum
+from mmfields.kernels.vectors import four_cells, prefetch, weighted_sum
 
 # A field of (z, y, x) cells is flat (z, y, x, 3) data and one number more.  For FACES data hold the value on the lower
 # face of each cell and have one cell more along every axis.
@@ -258,20 +258,19 @@ def gather_cubic(b, s, data, bx, by, bz):
             ask_more(b, data, ny, row, lane + ahead)
         first, last = 3 * np.intp(b.kx[0, lane]), 3 * np.intp(b.kx[3, lane])
         rows, weights = rows_of(b, ny, row, lane), weights_of(b, lane)
-        if last == first + 9:  # side by side, as all are but at the edges
-            p = weighted_rows(data, shifted(rows, first), weights)
-        else:  # the same sums in the same order
-            middle, one = (3 * np.intp(b.kx[1, lane]), 3 * np.intp(b.kx[2, lane])), (1.0,)
-            p = (
-                weighted_sum(data, rows, (first,), weights, one)
-                + weighted_sum(data, rows, middle[:1], weights, one)
-                + weighted_sum(data, rows, middle[1:], weights, one)
-                + weighted_sum(data, rows, (last,), weights, one)
-            )
         w0, w1, w2, w3 = b.wx[0, lane], b.wx[1, lane], b.wx[2, lane], b.wx[3, lane]
-        bx[lane] = w0 * p[0] + w1 * p[3] + w2 * p[6] + w3 * p[9]
-        by[lane] = w0 * p[1] + w1 * p[4] + w2 * p[7] + w3 * p[10]
-        bz[lane] = w0 * p[2] + w1 * p[5] + w2 * p[8] + w3 * p[11]
+        if last == first + 9:  # side by side, as all are but at the edges
+            bx[lane], by[lane], bz[lane] = four_cells(data, shifted(rows, first), weights, (w0, w1, w2, w3))
+            continue
+        # the same sums in the same order
+        middle, one = (3 * np.intp(b.kx[1, lane]), 3 * np.intp(b.kx[2, lane])), (1.0,)
+        p = weighted_sum(data, rows, (first,), weights, one)
+        q = weighted_sum(data, rows, middle[:1], weights, one)
+        r = weighted_sum(data, rows, middle[1:], weights, one)
+        t = weighted_sum(data, rows, (last,), weights, one)
+        bx[lane] = w0 * p[0] + w1 * q[0] + w2 * r[0] + w3 * t[0]
+        by[lane] = w0 * p[1] + w1 * q[1] + w2 * r[1] + w3 * t[1]
+        bz[lane] = w0 * p[2] + w1 * q[2] + w2 * r[2] + w3 * t[2]
 
 
 @kernel()

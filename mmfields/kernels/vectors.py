@@ -27,6 +27,19 @@ if config.DISABLE_JIT:
         """Twelve numbers in a row, four cells, summed over rows, each with its weight."""
         return tuple(sum(w * data[row : row + 12].astype(np.float64) for row, w in zip(rows, weights, strict=True)))
 
+    def four_cells(data, rows, row_weights, cell_weights):
+        """Three numbers a cell of four side by side, summed over rows and cells, each with its weight."""
+        return _four_cells(data, rows, row_weights, cell_weights, 3)
+
+    def four_pairs(data, rows, row_weights, cell_weights):
+        """The same of six numbers a cell."""
+        return _four_cells(data, rows, row_weights, cell_weights, 6)
+
+    def _four_cells(data, rows, row_weights, cell_weights, width):
+        read = [data[row : row + 4 * width].astype(np.float64) for row in rows]
+        total = sum(w * row for row, w in zip(read, row_weights, strict=True)).reshape(4, width)
+        return tuple(sum(w * cell for cell, w in zip(total, cell_weights, strict=True)))
+
     def prefetch(data, place):
         """Nothing, interpreted."""
 
@@ -42,7 +55,7 @@ if config.DISABLE_JIT:
         return setup.stop != 0
 
 else:
-    VECTOR, I32 = ir.VectorType(ir.DoubleType(), 4), ir.IntType(32)
+    I32 = ir.IntType(32)
 
     def _fuses():
         """Whether this processor fuses; a library that does it instead takes a hundred times as long."""
@@ -107,20 +120,21 @@ else:
         first = builder.insert_element(empty, number, I32(0))
         return builder.shuffle_vector(first, empty, ir.Constant(ir.VectorType(I32, many), [0] * many))
 
-    def spread_of(builder, tuple_, index):
+    def spread_of(builder, tuple_, index, many=4):
         """A number of a tuple in all lanes of a vector."""
-        return in_all(builder, builder.extract_value(tuple_, index), 4)
+        return in_all(builder, builder.extract_value(tuple_, index), many)
 
-    def loader(context, builder, signature, args):
-        """A function that loads four numbers of the first argument, a flat array, from a place on."""
+    def loader(context, builder, signature, args, many=4):
+        """A function that loads so many numbers of the first argument, a flat array, from a place on."""
         array = context.make_array(signature.args[0])(context, builder, args[0])
         single = signature.args[0].dtype == types.float32
-        stored = ir.VectorType(ir.FloatType() if single else ir.DoubleType(), 4)
+        stored = ir.VectorType(ir.FloatType() if single else ir.DoubleType(), many)
+        wanted = ir.VectorType(ir.DoubleType(), many)
 
         def load(place):
             values = builder.load(builder.bitcast(builder.gep(array.data, [place]), stored.as_pointer()))
             values.align = 4 if single else 8
-            return builder.fpext(values, VECTOR) if single else values
+            return builder.fpext(values, wanted) if single else values
 
         return load
 
@@ -151,22 +165,58 @@ else:
 
         return out(data, rows, cells, row_weights, cell_weights), codegen
 
+    def over_rows(context, builder, signature, args, many):
+        """Three vectors of so many numbers from a place in each row on, summed over rows, each with its weight."""
+        load, add = loader(context, builder, signature, args, many), adder(builder)
+        totals = [None] * 3
+        for row in range(len(signature.args[1])):
+            weight, place = spread_of(builder, args[2], row, many), builder.extract_value(args[1], row)
+            for i in range(3):
+                totals[i] = add(weight, load(builder.add(place, place.type(many * i))), totals[i])
+        return totals
+
     @intrinsic
     def weighted_rows(typingctx, data, rows, weights):
         """Twelve numbers in a row, four cells, summed over rows, each with its weight."""
         out = types.UniTuple(types.float64, 12)
 
         def codegen(context, builder, signature, args):
-            load, add = loader(context, builder, signature, args), adder(builder)
-            totals = [None] * 3
-            for row in range(len(signature.args[1])):
-                weight, place = spread_of(builder, args[2], row), builder.extract_value(args[1], row)
-                for i in range(3):
-                    totals[i] = add(weight, load(builder.add(place, place.type(4 * i))), totals[i])
+            totals = over_rows(context, builder, signature, args, 4)
             parts = [builder.extract_element(totals[c // 4], I32(c % 4)) for c in range(12)]
             return context.make_tuple(builder, out, parts)
 
         return out(data, rows, weights), codegen
+
+    def rows_of_four(width):
+        """Code for sums over rows of four cells of so many numbers, and then over the cells."""
+        many, out = 4 * width // 3, types.UniTuple(types.float64, width)
+
+        def cell_of(builder, totals, cell):
+            first, begin = divmod(cell * width, many)
+            lanes = [begin + min(lane, width - 1) for lane in range(many)]
+            mask = ir.Constant(ir.VectorType(I32, many), lanes)
+            return builder.shuffle_vector(totals[first], totals[min(first + 1, 2)], mask)
+
+        def codegen(context, builder, signature, args):
+            totals, total = over_rows(context, builder, signature, args, many), None
+            for cell in range(4):
+                part = builder.fmul(spread_of(builder, args[3], cell, many), cell_of(builder, totals, cell))
+                total = part if total is None else builder.fadd(total, part)
+            return context.make_tuple(builder, out, [builder.extract_element(total, I32(c)) for c in range(width)])
+
+        return out, codegen
+
+    @intrinsic
+    def four_cells(typingctx, data, rows, row_weights, cell_weights):
+        """Three numbers a cell of four side by side, summed over rows and cells, each with its weight."""
+        out, codegen = rows_of_four(3)
+        return out(data, rows, row_weights, cell_weights), codegen
+
+    @intrinsic
+    def four_pairs(typingctx, data, rows, row_weights, cell_weights):
+        """The same of six numbers a cell, eight at once: for a kernel with the `widest` vectors."""
+        out, codegen = rows_of_four(6)
+        return out(data, rows, row_weights, cell_weights), codegen
 
     @intrinsic
     def prefetch(typingctx, data, place):

@@ -14,7 +14,7 @@ from numba import njit
 from mmfields.kernels import faraday, moments
 from mmfields.kernels.batch import BATCH, LANES
 from mmfields.kernels.eights import MANY
-from mmfields.kernels.vectors import weighted_rows, weighted_sum
+from mmfields.kernels.vectors import four_cells, four_pairs, weighted_rows, weighted_sum, widest
 from mmfields.kernels.waves import ROW, TERMS, add_cubic, add_waves
 
 rng, found = np.random.default_rng(3), []
@@ -23,7 +23,13 @@ rng, found = np.random.default_rng(3), []
 def sums(data, weights):
     rows, cells = (0, 30, 60, 90), (0, 3, 6, 9)
     w, v = (weights[0], weights[1], weights[2], weights[3]), (weights[4], weights[5], weights[6], weights[7])
-    return weighted_sum(data, rows, cells, w, v), weighted_rows(data, rows, w)
+    return weighted_sum(data, rows, cells, w, v), weighted_rows(data, rows, w), four_cells(data, rows, w, v)
+
+@njit
+def pairs(data, weights):
+    widest()
+    w, v = (weights[0], weights[1], weights[2], weights[3]), (weights[4], weights[5], weights[6], weights[7])
+    return four_pairs(data, (0, 30, 60, 90), w, v)
 
 @njit
 def wave(batch, rows, cubic):
@@ -32,7 +38,8 @@ def wave(batch, rows, cubic):
     add_cubic(b, cubic, b.bx)
 
 for kind in (np.float32, np.float64):
-    found.append(np.concatenate(sums(rng.normal(size=200).astype(kind), rng.normal(size=8))))
+    numbers, weights = rng.normal(size=200).astype(kind), rng.normal(size=8)
+    found.append(np.concatenate([*sums(numbers, weights), pairs(numbers, weights)]))
     a, b, c, n = (rng.normal(size=(3, 5, 2 * MANY + 3)).astype(kind) for _ in range(4))
     edges = tuple(np.array([[0, m, 0]]) for m in a.shape)
     boxes, two, whole = np.zeros((1, 1, 1, moments.MOMENTS)), np.zeros((1, 1, 1, 2)), np.zeros(3)

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 from kernel_runs import OPEN, flat, new_batch, sample, setup_of, traced, uniform, values_at
+from numba import njit
 
 from mmfields.kernels.setup import Interpolation
+from mmfields.kernels.vectors import four_cells, four_pairs
 
 NEAREST, LINEAR, CUBIC, FACES = (Interpolation[name] for name in ("NEAREST", "LINEAR", "CUBIC", "FACES"))
 
@@ -85,3 +87,24 @@ def test_origin_and_width_place_the_samples():
     assert out.B[0] == 2.0  # the centre of the second cell
     out = traced(field, (12.0, 0.0, 0.0), (0.0, 0.0, 1.0), 1.0, 0.1, 0, **options)
     assert out.B[0] == 4.5  # the face between the last cell and the first
+
+
+@njit
+def three(data, rows, w, v):
+    return four_cells(data, rows, w, v)
+
+
+@njit
+def six(data, rows, w, v):
+    return four_pairs(data, rows, w, v)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_four_cells_are_summed_by_their_weights(kind):
+    """Three and six numbers a cell, against sums that NumPy makes."""
+    rng = np.random.default_rng(8)
+    data, w, v = rng.normal(size=130).astype(kind), tuple(rng.normal(size=4)), tuple(rng.normal(size=4))
+    rows = (0, 31, 64, 101)
+    for of, width in ((three, 3), (six, 6)):
+        cells = np.stack([data[row : row + 4 * width].astype(float).reshape(4, width) for row in rows])
+        np.testing.assert_allclose(of(data, rows, w, v), np.einsum("r,c,rcn->n", w, v, cells), rtol=1e-14)
