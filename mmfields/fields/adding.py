@@ -24,7 +24,8 @@ Vector = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Sum:
-    """A snapshot and waves that its grid does not hold, which ``mm.trace`` takes like a snapshot; made by :func:`sum`.
+    """A snapshot and waves that its grid does not hold, which ``mm.trace`` and ``mm.field_lines`` take like a
+    snapshot; made by :func:`sum`.
 
     Parameters
     ----------

@@ -17,7 +17,8 @@ from mmfields.units import FIELD, LENGTH, as_quantity, plain, text_of
 
 @dataclass(frozen=True)
 class Analytic:
-    """A field B(x, y, z) or B(x, y, z, time), which ``mm.trace`` takes like a snapshot; made by :func:`analytic`.
+    """A field B(x, y, z) or B(x, y, z, time), which ``mm.trace`` and ``mm.field_lines`` take like a
+    snapshot; made by :func:`analytic`.
 
     Parameters
     ----------

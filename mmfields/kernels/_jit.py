@@ -102,7 +102,7 @@ class _Compiling(event.Listener):
 
     @property
     def ours(self) -> bool:
-        """Whether what is being compiled first is of this package."""
+        """Whether the outermost function that is being compiled is of this package."""
         return bool(self.under_way) and _is_ours(self.under_way[0])
 
     @property
@@ -124,8 +124,9 @@ def _optimize_entries_alone(compiling: _Compiling) -> None:
     """Leave machine code of parts as it is until it lies in that of their entry, which is optimized as a whole.
 
     Numba optimizes every function together with all that it calls, so that what lies at the bottom is optimized again
-    at each level above it: without this, a first trace takes twice as long to compile.  Parts that an entry calls are
-    made its own, because the process already holds them under their names as they were before, several times slower.
+    at each level above it: without this, a first trace takes twice as long to compile.  An entry gets
+    copies of its own of the parts that it calls: otherwise a process that has just compiled them finds what was not
+    optimized under their names, several times slower.
     """
     own = getattr(CPUCodeLibrary, "_optimize_final_module", None)
     if own is None:  # another version of Numba: compilation takes longer

@@ -149,7 +149,8 @@ def look(b, s, still, moving):
 def save_arrived(b, moving, particles, plan, found, of, filled):
     """Rows of the lanes that have arrived, of which the field has been looked up, and their next intervals.
 
-    What has stopped stays where it is, so that at rest the field there is known for all intervals.
+    What has stopped stays where it is: a field at rest has one value there for all intervals that are left, and one
+    that changes is looked up at the end of each.
     """
     for lane in range(b.lanes):
         if not b.arrived[lane]:

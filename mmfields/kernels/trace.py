@@ -52,7 +52,8 @@ INTERVAL = np.dtype(
     )
 )
 """Path of an interval, light's where there is an electric field; length and number of its steps, where all particles
-make the same, else -1; path at its begin and end; which saved point the end is."""
+make the same, else -1; path where it begins, which is not set for field lines, and where it ends; which saved point
+that is."""
 
 
 @part()

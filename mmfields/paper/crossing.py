@@ -23,6 +23,8 @@ LABELS = ("fraction", "energy_GeV", "ratio", "realization", *STANDARD)
 VALUES = ("kappa_par", "kappa_par_error", "kappa", "kappa_error")
 # r_g / l_c up to which the cascade alone is a power law, and the exponent that Kolmogorov waves give.
 POWER_LAW, EXPONENT = 1e-3, 1 / 3
+# r_g / l_c down to which others have traced, as Kuhlen, Phan & Mertsch (2022, arXiv:2211.05881) state it.
+EARLIER = 1e-4
 # Degrees of freedom from which on the scatter between realizations counts.
 ENOUGH = 4
 
@@ -147,19 +149,23 @@ def laws(found: xr.Dataset) -> dict[str, float]:
     mixed = points(found, 1.0)
     mixed = mixed.isel(ratio=mixed["ratio"].values < POWER_LAW)
     x, y, error = (mixed[n].values for n in ("ratio", "kappa_par", "kappa_par_error"))
-    law = added_rates(x, 1.0, prefactor)
+    law, free = added_rates(x, 1.0, prefactor), _prefactor(alone, exponent)[0]
+    own = added_rates(x, 1.0, free, exponent)
+    crossing = (free / transition.micromirrors(1.0)) ** (1 / (2 - exponent)) / transition.gyroradius(1.0)
     out |= {
         "points": float(len(x)),
         "mean_over_added_rates": float(np.average(y / law, weights=(law / error) ** 2)),
         "mean_over_added_rates_error": float(((law / error) ** 2).sum() ** -0.5),
         "chi_squared_of_added_rates": float((((y - law) / error) ** 2).sum()),
+        "chi_squared_with_own_exponent": float((((y - own) / error) ** 2).sum()),
+        "crossing_with_own_exponent_GeV": float(crossing),
     }
     return out | _crossing(x, y, error)
 
 
-def added_rates(ratio: np.ndarray, fraction: float, prefactor: float) -> np.ndarray:
-    """κ∥ / (c l_c) at r_g / l_c of Eq. 5 and a cascade of this prefactor, with their rates added."""
-    return 1 / (fraction / (transition.micromirrors(1.0) * ratio**2) + 1 / (prefactor * ratio**EXPONENT))
+def added_rates(ratio: np.ndarray, fraction: float, prefactor: float, exponent: float = EXPONENT) -> np.ndarray:
+    """κ∥ / (c l_c) at r_g / l_c of Eq. 5 and a cascade of this power law, with their rates added."""
+    return 1 / (fraction / (transition.micromirrors(1.0) * ratio**2) + 1 / (prefactor * ratio**exponent))
 
 
 def _prefactor(kappa: xr.Dataset, exponent: float) -> tuple[float, float]:
@@ -281,6 +287,9 @@ def _laws(said: Mapping[str, float], ax: "Axes") -> None:
     ax.plot([], [], "-", color="0.4", linewidth=1, label="rates added: Eq. 5 and the cascade's fit")
     low, high = (said["crossing_GeV"] + sign * said["crossing_error_GeV"] for sign in (-1, 1))
     ax.axvspan(low, high, color="0.8", label="crossing, fitted")
+    reached = EARLIER / transition.gyroradius(1.0)
+    ax.plot([reached, 2e11], [6 * _unit()] * 2, color="0.6", linewidth=4, solid_capstyle="butt")
+    ax.text(reached, 4 * _unit(), "earlier simulations", fontsize=8, color="0.4", verticalalignment="top")
     ax.set(xlim=(0.5, 2e11), ylim=(2e-11 * _unit(), 10 * _unit()))
 
 

@@ -125,9 +125,9 @@ def trace(
         on, and what happens beyond the series.  The time of a point is that of the start plus its `path` over the
         speed by which paths count: that of light with a pusher, else the particles' own.  Plane waves with frequencies
         move too; their time is counted as path of light.  Steps end at snapshots as
-        they do at saved points.  Two snapshots are in memory at a time, or in files of blocks where they would fill
-        more than a third of a worker's, and each is read once by a task; a task takes all particles whose trajectories
-        fit an eighth of the memory.
+        they do at saved points.  Two snapshots are held at a time: in memory, or in files of blocks if together they
+        would fill more than a third of a worker's memory.  A task reads each snapshot once, and takes all particles
+        whose trajectories fit an eighth of the memory.
     local_field : bool
         Save the direction of the field at the particle too, ``bx by bz``, which transport along the local field
         needs.
@@ -143,7 +143,7 @@ def trace(
         the next block.  Blocks are files of the host of the task that directs this, 1.4 times the field while it runs;
         all workers of the host map one at a time.  If the worker of that task is lost, what it directs, the particles
         of one task, begins again.  By default a snapshot is divided if it would fill more than a third of a worker's
-        memory.
+        memory.  With `evolve` the files hold two snapshots of each block, and all of this counts for two.
 
     Returns
     -------
@@ -173,7 +173,8 @@ def trace(
     Warns
     -----
     MmfieldsWarning
-        If steps given as a length are longer than a cell, or a gyroradius meets too few modes.
+        If steps given as a length are longer than a cell, than an eighth of the shortest wave beside a snapshot, or
+        than the smallest structure of a function; or if a gyroradius meets too few modes.
     """
     evolution = require_evolving(evolve, electric)
     centres, pusher = centres_of(pusher, electric)

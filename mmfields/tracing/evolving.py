@@ -93,9 +93,12 @@ def run_evolving(
         for i, number in enumerate(numbers):
             places.hold(number, held, series, own)
             for g, (each, (ends, windows), speed) in enumerate(zip(starts, plans, speeds, strict=True)):
-                if (windows == number).any():
-                    part = _part(ends, windows, number, task)
-                    places.lead(each, part, _window(number, evolving, speed), own, out[g])
+                if not (windows == number).any():
+                    continue
+                part = _part(ends, windows, number, task)
+                for said in places.lead(each, part, _window(number, evolving, speed), own, out[g]):
+                    share = (i + (g + said.pop("share")) / len(starts)) / len(numbers)
+                    own.report({"what": "trace in time", "run": run, "windows": i, **said, "share": share})
             own.report({"what": "trace in time", "run": run, "windows": i + 1, "share": (i + 1) / len(numbers)})
     return out
 
@@ -161,22 +164,26 @@ class Places:
             place, tasks = snapshot % 2, []
             if held.get(place) == snapshot:
                 continue
+            if last:
+                form = replace(form, names=tuple(f"{n} of snapshot {snapshot}" for n in self.evolving.form.names))
             for v, (three, names) in enumerate(vectors([array[snapshot] for array in series.arrays], form)):
-                for c, (part, name) in enumerate(zip(three, names, strict=True)):
-                    columns = 6 * v + 3 * place + c, self.evolving.stride
-                    tasks += writes(files, [part], cells, [name], form.kind, columns)
+                tasks += writes(files, three, cells, names, form.kind, (6 * v + 3 * place, self.evolving.stride))
             own.compute(tasks)
             held[place] = snapshot
 
-    def lead(self, particles: np.ndarray, part: Part, window: dict[str, Any], own: Any, out: np.ndarray) -> None:
-        """All particles of a gyroradius through a window; they and their saved points are changed."""
+    def lead(
+        self, particles: np.ndarray, part: Part, window: dict[str, Any], own: Any, out: np.ndarray
+    ) -> Iterator[dict[str, Any]]:
+        """All particles of a gyroradius through a window; they and their saved points are changed.
+
+        In blocks it says after each round how far it is.
+        """
         if self.plan is None:
-            data = view(self.regions[0][0], self.evolving.form.kind)
-            _through(particles, part, (data, window, self.mask), own, out)
+            where = (self.regions[0][0], np.dtype(self.evolving.form.kind)), window, self.mask
+            _through(particles, part, where, own, out)
             return
         way = Way(from_the_start(part.task), np.append(-1, part.saves), window)
-        for _ in in_rounds(particles, (self.blocks, self.plan), way, own, out):
-            pass
+        yield from in_rounds(particles, (self.blocks, self.plan), way, own, out)
 
 
 @contextmanager
@@ -208,9 +215,21 @@ def _through(particles: np.ndarray, part: Part, where: tuple[Any, ...], own: Any
 
 
 def advance(
-    data: np.ndarray, window: dict[str, Any], mask: Any, group: np.ndarray, part: Part, function: Any = None
+    field: tuple[Any, Any], window: dict[str, Any], mask: Any, group: np.ndarray, part: Part, function: Any = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Particles through the intervals of a window; of a user's function, if there is one.
+    """Particles through the intervals of a window.
+
+    Parameters
+    ----------
+    field : (path, dtype)
+        A file of numbers, which is mapped where the work is done; or an array of this process in the path's place.
+    window : dict
+        Fields of a `WINDOW`.
+    mask : array
+    group : (n,) array
+    part : Part
+    function : Function, optional
+        Of a user.
 
     Returns
     -------
@@ -223,7 +242,7 @@ def advance(
     from mmfields.kernels.evolving import Pair, trace_evolving
 
     task, own = part.task, np.array(group)
-    data = as_kernel_takes_it(np.asarray(data).view())
+    data = as_kernel_takes_it(view(*field))
     sorted_ = not (task.even or task.fraction > 0)
     order = np.argsort(own["longest"], kind="stable") if sorted_ else np.arange(len(own))
     plan = plan_of(task, own)
@@ -261,7 +280,7 @@ def raised_here(function: Any, window: np.ndarray) -> Iterator[None]:
         x, y, z, time = window["where"][0].tolist()
         raise SnapshotError(
             f"{function.name} is not finite at x={x:g}, y={y:g}, z={z:g}, time {time:g}: let it give numbers wherever "
-            "particles come"
+            "it is evaluated"
         )
 
 
@@ -306,4 +325,4 @@ def run_waves(
         "ideal": moving.own is None,
     }
     whole = Part(task, np.arange(len(task.path)))
-    return advance(rows, window, mask, own, whole, moving.own)[1][None]
+    return advance((np.asarray(rows), None), window, mask, own, whole, moving.own)[1][None]

@@ -60,9 +60,11 @@ class Source:
     plan : (Plan, Form), optional
         How the field is divided, and what becomes of it; data and mask are `Unread` then.
     evolving : Evolving, optional
-        When snapshots of a series are met; data are `Unread` then.
+        When snapshots of a series are met; data are `Unread` then, and the mask too where that has a plan of blocks.
     moving : Moving, optional
-        Of waves that move.
+        Of waves that move, or of a function.
+    measure : str
+        What `cell` is one of.
     """
 
     data: Any
@@ -78,6 +80,7 @@ class Source:
     plan: tuple[Plan, Form] | None = None
     evolving: Evolving | None = None
     moving: Moving | None = None
+    measure: str = "cells"
 
 
 def of_synthetic(field: Synthetic, scattering: Scattering | None) -> Source:
@@ -165,7 +168,7 @@ def of_snapshot(
     if light_speed is not None and interpolation == "faces":
         raise ArgumentError("interpolation='faces' is for B alone: use 'linear' or 'cubic' with an electric field")
     vectors, lazy = _vectors(field, interpolation, light_speed, second)
-    form = _form(vectors, field, interpolation)
+    form = _form(vectors, field, interpolation, second)
     geometry, mask = _geometry(field), _mask(lazy, scattering)
     if side is None and interpolation != SPECTRAL:
         side = side_for(int(np.prod(geometry.cells)), len(vectors) * form.kind().itemsize + (mask is not None))
@@ -215,7 +218,8 @@ def of_series(
     if electric is not None:
         c = light_speed_of_flow(series, light_speed) if electric == "ideal" else light_speed_of(series, light_speed)
         vectors = [*vectors[:3], *(vector / c for vector in vectors[3:])]
-    form, geometry, mask = _form(vectors, one, rule.interpolation), _geometry(one), _mask(lazy, rule.scattering)
+    form = _form(vectors, one, rule.interpolation, "u" if electric == "ideal" else "E")
+    geometry, mask = _geometry(one), _mask(lazy, rule.scattering)
     side = side or side_for(int(np.prod(geometry.cells)), 2 * len(names) * form.kind().itemsize + (mask is not None))
     _require_lazy([series[name] for name in names])
     return Source(
@@ -286,12 +290,12 @@ def _means(field: xr.Dataset) -> dict[str, xr.DataArray]:
     return {**named, "B_rms": reference_strength(field, "rms")}
 
 
-def _form(vectors: Sequence[xr.DataArray], field: xr.Dataset, interpolation: str) -> Form:
-    """What becomes of the components."""
+def _form(vectors: Sequence[xr.DataArray], field: xr.Dataset, interpolation: str, second: str = "E") -> Form:
+    """What becomes of the components, of the magnetic field and of a second vector."""
     single = np.result_type(*(v.dtype for v in vectors)) in (np.float16, np.float32)
     kinds = boundaries(field)
     beyond = ["grid-wrap" if kinds.get(d, "periodic") == "periodic" else "mirror" for d in SPATIAL[::-1]]
-    names = [f"{letter}{d}" for letter in "BE" for d in SPATIAL]
+    names = [f"{letter}{d}" for letter in ("B", second) for d in SPATIAL]
     return Form(
         tuple(names[: len(vectors)]),
         np.float32 if single else np.float64,

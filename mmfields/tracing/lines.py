@@ -23,7 +23,7 @@ from mmfields.conventions import (
     warn,
 )
 from mmfields.fields import Analytic, Sum
-from mmfields.kernels.setup import Interpolation, Pusher
+from mmfields.kernels.setup import Pusher
 from mmfields.provenance import verb
 from mmfields.tracing.blocks import LEAST, particles_at_once
 from mmfields.tracing.evolving import Moving
@@ -32,7 +32,7 @@ from mmfields.tracing.graph import apart
 from mmfields.tracing.lines_rounds import run_lines_in_blocks
 from mmfields.tracing.lines_task import SIDES, Sampled, points_of, run_lines, scalars_of
 from mmfields.tracing.own import source_of_function, source_of_sum
-from mmfields.tracing.rules import MOST_STEPS
+from mmfields.tracing.rules import MOST_STEPS, too_long
 from mmfields.tracing.task import Task
 from mmfields.turbulence import Synthetic
 from mmfields.units import LENGTH, carried, plain, require_same_units
@@ -121,7 +121,8 @@ def field_lines(
     Warns
     -----
     MmfieldsWarning
-        If steps are longer than a cell.
+        If steps are longer than a cell, than an eighth of the shortest wave beside a snapshot, or than the smallest
+        structure of a function.
 
     Examples
     --------
@@ -226,14 +227,13 @@ def _lines(
 
 
 def _check_step(source: Source, step: np.ndarray, length: float) -> dict[str, str]:
-    """Refuse steps that are none; for the attrs, that they are longer than a cell."""
+    """Refuse steps that are none; for the attrs, that they skip the field between."""
     if step.ndim or not step > 0:
         raise ArgumentError(f"step={step}: a positive length is needed")
     if length / step > MOST_STEPS:
         raise ArgumentError(f"step={step:g} makes {length / step:.3g} steps of the way: lengthen it")
-    if source.interpolation >= Interpolation.WAVES or step <= source.cell * (1 + 1e-9):
+    if not (said := too_long(source, float(step))):
         return {}
-    said = f"steps of {step:g} are {step / source.cell:.3g} cells long, and skip the field between"
     if source.plan is not None:
         raise ArgumentError(f"{said}: in blocks a step of a cell at most is needed, step={source.cell / 2:g}")
     warn(f"{said}: take step={source.cell / 2:g}")

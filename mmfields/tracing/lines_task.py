@@ -26,7 +26,8 @@ def run_lines(field: Any, seeds: np.ndarray, *, task: Task, step: float, sign: i
     Raises
     ------
     ArgumentError, SnapshotError
-        If a seed is not finite, lies outside the walls, or is too far for cells to be told apart; or of a function.
+        If a seed is not finite, lies outside the walls, or is too far for cells to be told apart; or if a function
+        raises something, or is not finite.
     """
     from mmfields.kernels.batch import new_batch
     from mmfields.kernels.lines import POINT, Through, follow

@@ -65,6 +65,7 @@ def source_of_function(field: Analytic, moving: Moving) -> Source:
         {"units": "1"},
         field.units,
         moving=moving,
+        measure="eighths of the smallest structure",
     )
 
 
@@ -101,12 +102,14 @@ def source_of_sum(
             "waves are added to a snapshot that a worker can hold: give the workers more, or cut the box"
         )
     waves = field.waves
+    finest = waves.shortest / PARTS
     packed = dask.delayed(type(waves).packed)(waves, dask_key_name=f"packed-{identity(waves)}")
     strength: xr.DataArray = (source.means["B_rms"] ** 2 + waves.rms**2) ** 0.5
     return replace(
         source,
         data=dask.delayed(_beside, pure=True)(source.data, packed),
-        cell=min(source.cell, waves.shortest / PARTS),
+        cell=min(source.cell, finest),
+        measure="eighths of the shortest wave" if finest < source.cell else source.measure,
         means={**source.means, "B_rms": strength},
     )
 

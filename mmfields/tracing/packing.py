@@ -220,14 +220,7 @@ def _write(
 
     `where` are its first cell, and the cells and places of the whole.
     """
-    (corner, cells, size), (before, width) = where, columns
-    try:
-        for part, name in zip(chunk, names, strict=True):
-            require_finite(part, name, corner)
-    except SnapshotError:
-        for path, _, _ in files:
-            forget(path)
-        raise
+    (corner, cells, size), (before, width), finite_ = where, columns, True
     for path, begins, lengths in files:
         axes = zip(begins, lengths, cells, size, corner, chunk[0].shape, strict=True)
         places = list(product(*(_overlaps(*axis) for axis in axes)))
@@ -237,9 +230,14 @@ def _write(
             out = view(path, kind, "r+")[:-1].reshape(*lengths, width)
         except FileNotFoundError:
             break  # another chunk was refused and raises the error; nothing runs on without the file
-        for c, part in enumerate(chunk):
-            for place in places:
-                out[(*(there for there, _ in place), before + c)] = part[tuple(here for _, here in place)]
+        for there, here in (zip(*place, strict=True) for place in places):
+            own = out[(*there, slice(before, before + len(chunk)))]
+            finite_ = _interleave([part[here] for part in chunk], own) and finite_
+    if not finite_:
+        for path, _, _ in files:
+            forget(path)
+        for part, name in zip(chunk, names, strict=True):
+            require_finite(part, name, corner)
     return files[0][0], tuple(corner), chunk[0].shape
 
 

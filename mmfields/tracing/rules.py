@@ -117,7 +117,7 @@ def check_number(rule: Rule, intervals: np.ndarray, longest: np.ndarray, radii: 
 
 
 def check_step(rule: Rule, source: Source, particles: Ensemble) -> dict[str, str]:
-    """Refuse steps that resolve neither gyration nor scattering; for the attrs, that they are longer than a cell."""
+    """Refuse steps that resolve neither gyration nor scattering; for the attrs, that they skip the field between."""
     step = require_plain(rule.step, "step")
     if step.ndim or not step > 0:
         raise ArgumentError(f"step={rule.step!r}: a positive length is needed")
@@ -136,9 +136,18 @@ def check_step(rule: Rule, source: Source, particles: Ensemble) -> dict[str, str
             f"step={rule.step:g} [{rule.unit}] with nu={rate:g} turns the direction by a mean square angle of "
             f"{rate * longest:.3g} at once: take steps of at most {MOST_SCATTERING / rate:.3g}, better a tenth of it"
         )
-    on_grid = source.interpolation == SPECTRAL or source.interpolation < Interpolation.WAVES
-    if rule.unit != "length" or not on_grid or longest <= source.cell * (1 + 1e-9):
-        return {}
-    said = f"steps of {longest:g} are {longest / source.cell:.3g} cells long, and skip the field between"
-    warn(f"{said}: take step={source.cell:g} or less, or step_unit='gyroradius', which is capped at a cell")
-    return {"long_steps": said}
+    said = "" if rule.unit != "length" else too_long(source, longest)
+    if said:
+        warn(f"{said}: take step={source.cell:g} or less, or step_unit='gyroradius', which is capped at that")
+    return {"long_steps": said} if said else {}
+
+
+def too_long(source: Source, step: float) -> str:
+    """What to say of steps that skip the field between; empty of others, and where waves alone are evaluated."""
+    if source.interpolation in (Interpolation.WAVES, Interpolation.NESTED):
+        return ""
+    # a function is smooth, so that its own scale may be crossed in one step, not in an eighth of one
+    most = source.cell * (8 if source.interpolation == Interpolation.FUNCTION else 1)
+    if step <= most * (1 + 1e-9):
+        return ""
+    return f"steps of {step:g} are {step / source.cell:.3g} {source.measure} long, and skip the field between"

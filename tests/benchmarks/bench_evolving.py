@@ -33,6 +33,13 @@ def written(folder: Path, n: int, snapshots: int) -> None:
             one.to_zarr(store, append_dim="time", consolidated=False)
 
 
+def read_all(series: xr.Dataset) -> None:
+    """Each component of each snapshot, one after the other."""
+    for i in range(series.sizes["time"]):
+        for d in "xyz":
+            series[f"B{d}"].isel(time=i).values  # noqa: B018
+
+
 def cpu(call) -> float:
     began = time.process_time()
     call()
@@ -57,7 +64,7 @@ def main() -> None:
         mm.trace(first, few, distance=0.5, **options).compute()
         evolving = cpu(lambda: mm.trace(series, p, distance=distance, **changing).compute())
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-        reading = cpu(lambda: [series[f"B{d}"].isel(time=i).values for i in range(snapshots) for d in "xyz"])
+        reading = cpu(lambda: read_all(series))
         tracing = cpu(lambda: mm.trace(first, p, distance=distance, **options).compute())
         print(
             f"{snapshots} snapshots of {n}^3, {PARTICLES} particles: {evolving:.0f} s; {reading:.0f} s of reading and "

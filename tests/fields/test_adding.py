@@ -209,5 +209,3 @@ def test_refusals():
     ):
         with pytest.raises(mm.ArgumentError, match=message):
             mm.trace(both, p, **run, **options)
-    with pytest.raises(mm.ArgumentError, match="Sum: lines"):
-        mm.field_lines(both, 3, length=1.0, step=0.1)

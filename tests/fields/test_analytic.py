@@ -382,5 +382,3 @@ def test_refusals():
     ):
         with pytest.raises(mm.ArgumentError, match=message):
             mm.trace(field, p, **run, **options)
-    with pytest.raises(mm.ArgumentError, match="Analytic: lines"):
-        mm.field_lines(field, 3, length=1.0, step=0.1)

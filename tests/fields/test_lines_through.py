@@ -116,11 +116,15 @@ def test_refusals():
         mm.field_lines(
             mm.fields.analytic(broken, strength=1.0, smallest=1.0), [[0.5, 0.0, 0.0]], length=3.0, step=0.05
         )["x"].compute()
+    with pytest.warns(mm.MmfieldsWarning, match="24 eighths of the smallest structure long"):
+        mm.field_lines(FIELD, SEEDS, length=3.0, step=1.5)
     with pytest.raises(mm.ArgumentError, match="fills no box"):
         mm.field_lines(FIELD, 3, length=1.0, step=0.1)
     with pytest.raises(mm.ArgumentError, match="leave out what is of snapshots"):
         mm.field_lines(FIELD, SEEDS, length=1.0, step=0.1, interpolation="cubic")
     waves = mm.turbulence.plane_waves(20, k_min=20.0, k_max=500.0, rms=0.3, seed=4)
+    with pytest.warns(mm.MmfieldsWarning, match="eighths of the shortest wave long"):
+        mm.field_lines(mm.fields.sum(mm.samples.load("mhd_turbulence"), waves), 3, length=1.0, step=0.005)
     with pytest.raises(mm.ArgumentError, match="not divided"):
         mm.field_lines(mm.fields.sum(mm.samples.load("mhd_turbulence"), waves), 3, length=1.0, step=0.001, block=16)
     with pytest.raises(mm.ArgumentError, match="or what"):

@@ -385,5 +385,10 @@ def test_refusals():
         mm.trace(ds.isel(time=0), p, step=0.1, distance=1.0, electric="ideal")
     bad = ds.copy(deep=True)
     bad["By"][2, 1, 3, 5] = np.nan
-    with pytest.raises(mm.SnapshotError, match=r"By is not finite at \(z, y, x\) = \(1, 3, 5\)"):
+    with pytest.raises(mm.SnapshotError, match=r"By of snapshot 2 is not finite at \(z, y, x\) = \(1, 3, 5\)"):
         mm.trace(bad, p, **{**run, "distance": 6.0})["x"].compute()
+    bad = ds.copy(deep=True)
+    bad["ux"][1, 1, 3, 5] = np.inf
+    for block in (None, 8):
+        with pytest.raises(mm.SnapshotError, match=r"ux of snapshot 1 is not finite at \(z, y, x\) = \(1, 3, 5\)"):
+            mm.trace(bad, p, **run, electric="ideal", block=block)["x"].compute()
