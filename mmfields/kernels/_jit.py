@@ -16,6 +16,7 @@ from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from llvmlite.binding import Linkage
 from numba import config, njit
@@ -136,12 +137,21 @@ def _optimize_entries_alone(compiling: _Compiling) -> None:
         if compiling.within_entry:
             return
         if compiling.ours:
-            for function in library._final_module.functions:
-                if function.linkage == Linkage.linkonce_odr and not function.is_declaration:
-                    function.linkage = Linkage.internal
+            _make_own(library._final_module)
         own(library)
 
     CPUCodeLibrary._optimize_final_module = optimize
+
+
+def _make_own(module) -> None:
+    """Keep what is shared in a module of machine code to it, under a name that no other has.
+
+    The linker looks for names alone: under its old one, others would call what is changed to suit this module.
+    """
+    shared = [f for f in module.functions if f.linkage == Linkage.linkonce_odr and not f.is_declaration]
+    mark = uuid4().hex
+    for function in shared:
+        function.linkage, function.name = Linkage.internal, f"{function.name}.{mark}"
 
 
 _compiling = _Compiling()
