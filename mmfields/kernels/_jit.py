@@ -125,9 +125,9 @@ def _optimize_entries_alone(compiling: _Compiling) -> None:
     """Leave machine code of parts as it is until it lies in that of their entry, which is optimized as a whole.
 
     Numba optimizes every function together with all that it calls, so that what lies at the bottom is optimized again
-    at each level above it: without this, a first trace takes twice as long to compile.  An entry gets
-    copies of its own of the parts that it calls: otherwise a process that has just compiled them finds what was not
-    optimized under their names, several times slower.
+    at each level above it: without this, a first trace takes twice as long to compile.  An entry gets copies of its own
+    of the parts that it calls: otherwise a process that has just compiled them finds what was not optimized under their
+    names, several times slower.
     """
     own = getattr(CPUCodeLibrary, "_optimize_final_module", None)
     if own is None:  # another version of Numba: compilation takes longer

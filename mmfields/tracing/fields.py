@@ -35,6 +35,8 @@ from mmfields.turbulence import Synthetic
 
 # Modes per octave that scattering at the outer scale needs, and resonant scattering.
 DENSE, LEAST = 400, 10
+# Parts of the shortest wave, or of the smallest structure, that steps which follow gyroradii are no longer than.
+PARTS = 8
 # Numbers of an array in memory that are sent to a cluster at once.
 PIECE = 2**19
 
@@ -98,7 +100,7 @@ def of_synthetic(field: Synthetic, scattering: Scattering | None) -> Source:
         # as if of cells of the shortest wave, of which places must be told apart
         Geometry((parts, 1, 1), (0.0,) * 3, (field.shortest * parts, *(field.shortest,) * 2), (Wall.PERIODIC,) * 3),
         kind,
-        field.shortest / 8,
+        field.shortest / PARTS,
         {},
         {**means, "B_rms": field.strength("rms")},
         {"units": "1"},

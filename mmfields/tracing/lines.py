@@ -215,9 +215,8 @@ def _lines(
         piece = _followed(source, seed, (begin, path, float(step)), sign)
         pieces.append(piece.rename(left=f"ends_{name}"))
     result = _joined(pieces, source)
-    result = (
-        result.assign(Sampled(field, source.interpolation, source.geometry).along(result, sample)) if sample else result
-    )
+    if sample:
+        result = result.assign(Sampled(field, source.interpolation, source.geometry).along(result, sample))
     for name, value in source.means.items():
         result[name] = value.drop_attrs().assign_attrs(source.strength)
     handed = {k: v for k, v in getattr(seeds, "attrs", {}).items() if k in HANDED_ON}

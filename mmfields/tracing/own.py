@@ -13,14 +13,11 @@ from mmfields.kernels.setup import Interpolation, Wall
 from mmfields.scattering import Scattering
 from mmfields.tracing.evolution import Evolution, start_of_path
 from mmfields.tracing.evolving import Moving
-from mmfields.tracing.fields import Source, of_snapshot
+from mmfields.tracing.fields import PARTS, Source, of_snapshot
 from mmfields.tracing.light import light_speed_of
 from mmfields.tracing.rules import Rule
 from mmfields.tracing.spectral import SPECTRAL
 from mmfields.tracing.task import Geometry
-
-# Parts of the smallest structure, or of the shortest wave, that steps which follow gyroradii are no longer than.
-PARTS = 8
 
 
 def of_function(field: Analytic, rule: Rule, particles: xr.Dataset, evolution: Evolution | None) -> Source:

@@ -234,10 +234,13 @@ def _write(
             own = out[(*there, slice(before, before + len(chunk)))]
             finite_ = _interleave([part[here] for part in chunk], own) and finite_
     if not finite_:
-        for path, _, _ in files:
-            forget(path)
-        for part, name in zip(chunk, names, strict=True):
-            require_finite(part, name, corner)
+        try:
+            for part, name in zip(chunk, names, strict=True):
+                require_finite(part, name, corner)
+        except SnapshotError:
+            for path, _, _ in files:
+                forget(path)
+            raise
     return files[0][0], tuple(corner), chunk[0].shape
 
 

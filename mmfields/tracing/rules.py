@@ -19,7 +19,7 @@ from mmfields.scattering import Scattering
 from mmfields.tracing.blocks import LEAST
 from mmfields.tracing.centres import GUIDING, Centres
 from mmfields.tracing.ensemble import Ensemble
-from mmfields.tracing.fields import Source
+from mmfields.tracing.fields import PARTS, Source
 from mmfields.tracing.spectral import SPECTRAL
 
 # Beyond these a run would not end, Boris steps would turn by more than a right angle, or scattering be too coarse.
@@ -147,7 +147,7 @@ def too_long(source: Source, step: float) -> str:
     if source.interpolation in (Interpolation.WAVES, Interpolation.NESTED):
         return ""
     # a function is smooth, so that its own scale may be crossed in one step, not in an eighth of one
-    most = source.cell * (8 if source.interpolation == Interpolation.FUNCTION else 1)
+    most = source.cell * (PARTS if source.interpolation == Interpolation.FUNCTION else 1)
     if step <= most * (1 + 1e-9):
         return ""
     return f"steps of {step:g} are {step / source.cell:.3g} {source.measure} long, and skip the field between"
