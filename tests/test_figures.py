@@ -72,28 +72,52 @@ def test_figure_3_crosses_at_a_few_TeV(computed):
     assert mixed and all(1 / 4 < v < 1.3 for v in mixed)
 
 
-def test_the_traced_transition_follows_added_rates():
-    """What ships: κ∥ of resolved orbits, against Eq. 5 and the cascade's own law with their rates added."""
-    found = crossing.laws(crossing.traced())
-    # one realization of the waves at most energies, whose scatter the error from the particles does not hold
-    assert found["cascade_exponent"] == pytest.approx(1 / 3, abs=0.1)
-    off = found["mean_over_added_rates"] - 1
-    assert abs(off) < 4 * found["mean_over_added_rates_error"]
-    assert found["chi_squared_of_added_rates"] < found["points"] + 5 * np.sqrt(2 * found["points"])
+def test_the_traced_transition_follows_rates_that_add_at_each_pitch_angle():
+    """What ships: κ∥ of resolved orbits in all media, against Eq. 5 and one power law of the cascade."""
+    table = crossing.traced()
+    found = crossing.laws(table)
+    freedom = found["points"] - 3
+    assert found["chi_squared"] < freedom + 5 * np.sqrt(2 * freedom)
+    assert found["chi_squared"] < found["chi_squared_where_kappas_add"] - 9
+    assert abs(found["micromirrors_over_eq5"] - 1) < 4 * found["micromirrors_over_eq5_error"]
+    for exponent in ("exponent", "cascade_exponent"):
+        assert found[exponent] == pytest.approx(1 / 3, abs=0.1)
     assert found["leaves_micromirrors_GeV"] < found["crossing_GeV"] < found["joins_cascade_GeV"]
+    # either filling fraction alone says the same
+    one, other = (crossing.laws(table.isel(run=table["fraction"].values != f)) for f in (1.0, 0.1))
+    both = np.hypot(one["crossing_error_GeV"], other["crossing_error_GeV"])
+    assert one["crossing_GeV"] == pytest.approx(other["crossing_GeV"], abs=3 * both)
 
 
 def test_the_crossing_of_laws_that_are_known_is_found():
-    """Two power laws whose rates add, with errors: the fit gives back where they cross, within its error."""
-    x, random = np.geomspace(1e-11, 1e-5, 12), np.random.default_rng(0)
-    a, b = transition.micromirrors(1.0), 1.6
-    at = (b / a) ** 0.6 / transition.gyroradius(1.0)
+    """Points of three media with errors: the fit gives back where the laws cross, their factor and exponent."""
+    random = np.random.default_rng(0)
+    x, fraction = np.tile(np.geomspace(1e-11, 1e-5, 12), 3), np.repeat([0.0, 0.1, 1.0], 12)
+    known = np.array([np.log(3e-8), np.log(0.8), 0.3])
+    y = crossing._law(x, fraction, known, "both")
     pulls = []
-    for _ in range(200):
-        y = 1 / (1 / (a * x**2) + 1 / (b * x ** (1 / 3)))
-        found = crossing._crossing(x, y * (1 + 0.05 * random.standard_normal(x.size)), 0.05 * y)
-        pulls.append((found["crossing_GeV"] - at) / found["crossing_error_GeV"])
-    assert abs(np.mean(pulls)) < 0.3 and np.std(pulls) == pytest.approx(1, abs=0.2)
+    for _ in range(60):
+        fit, spread, _ = crossing._fitted(
+            x, fraction, y * (1 + 0.05 * random.standard_normal(x.size)), 0.05 * y, "both"
+        )
+        pulls.append((fit - known) / np.sqrt(np.diag(spread)))
+    assert (np.abs(np.mean(pulls, axis=0)) < 0.5).all()
+    np.testing.assert_allclose(np.std(pulls, axis=0), 1, atol=0.3)
+    np.testing.assert_allclose(y[24], 0.8 * transition.micromirrors(1e-11), rtol=1e-3)
+    leaves, joins = (energy * transition.gyroradius(1.0) for energy in crossing._limits(known))
+    for at, alone in (
+        (leaves, 0.8 * transition.micromirrors(leaves)),
+        (joins, crossing._law(joins, 0.0, known, "both")),
+    ):
+        assert crossing._law(np.array(at), 1.0, known, "both") == pytest.approx(0.9 * alone, rel=1e-3)
+
+
+def test_a_run_in_full_that_is_not_enough_for_laws_says_its_points(tmp_path):
+    found = paper.run("fig3", tmp_path, reduced=True, full=True, progress=False)
+    assert set(found) == {"kappa_par_f0_1e+09GeV", "kappa_par_f1_10GeV"}
+    assert (tmp_path / "fig3.png").stat().st_size > 10_000
+    with pytest.raises(mm.SnapshotError, match="two points"):
+        crossing.laws(crossing.table(paper.compute("fig3", tmp_path, reduced=True, full=True)))
 
 
 def test_parts_of_the_full_figure_are_rows_of_its_table(tmp_path):

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from astropy import units as u
+from scipy.integrate import quad
 from scipy.optimize import brentq
 
 import mmfields as mm
@@ -141,6 +142,27 @@ def test_arrays_come_back_in_their_shape():
         assert u.Quantity(function(energies))[1, 2] == u.Quantity(function(energies[1, 2]))
 
 
+@pytest.mark.parametrize("delta", [0.2, 1 / 3, 0.5, 1.0])
+def test_rates_of_both_add_at_each_pitch_angle(delta):
+    """κ∥ = (v²/8) ∫ (1-μ²)² / D_μμ dμ by quadrature in μ, of D_μμ that give each κ alone."""
+    alone = 4 / (delta * (2 + delta))  # ∫ (1-μ²) |μ|^(δ-1) dμ from -1 to 1
+
+    def by_quadrature(mirrors, resonant):
+        def integrand(mu):
+            return (1 - mu**2) / (4 / 3 / mirrors + alone * mu ** (1 - delta) / resonant)
+
+        return quad(integrand, 0, 1, points=[1e-6, 1e-4, 1e-2, 0.1], epsabs=0, epsrel=1e-10)[0] * 2
+
+    for mirrors, resonant in ((1.0, 1.0), (3.0, 1.0), (1.0, 50.0), (1.0, 1e-3)):
+        found = float(th.kappa_of_both(mirrors * CM2S, resonant * CM2S, delta=delta).value)
+        assert found == pytest.approx(by_quadrature(mirrors, resonant), rel=1e-7)
+        assert found < (1 + 1e-12) / (1 / mirrors + 1 / resonant)
+    kappas = th.kappa_of_both([1.0, 2.0] * CM2S, [[1e-20], [1e20]] * CM2S, delta=delta)
+    np.testing.assert_allclose(kappas.value, [[1e-20, 1e-20], [1, 2]], rtol=1e-3)
+    if delta == 1:  # both scatter alike
+        assert float(th.kappa_of_both(2 * CM2S, 3 * CM2S, delta=delta).value) == pytest.approx(6 / 5, rel=1e-12)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -154,6 +176,9 @@ def test_arrays_come_back_in_their_shape():
         (lambda: th.transition_energy(f_mm=1.0), "f_mm=1.0"),
         (lambda: th.kappa_effective(1 * CM2S, 2.0, 0.1), "kappa_res=2.0"),
         (lambda: th.kappa_effective(1 * CM2S, 2 * CM2S, 1.2), "f_mm=1.2"),
+        (lambda: th.kappa_of_both(1 * CM2S, -2 * CM2S), "kappa_res=-2.0"),
+        (lambda: th.kappa_of_both(1 * CM2S, 2 * CM2S, delta=0), "delta=0"),
+        (lambda: th.kappa_of_both(1 * CM2S, 2 * CM2S, delta=[0.3, 0.5]), "one number"),
         (lambda: th.kappa_of_rate(1 / u.s, dimensions=2), "dimensions=2"),
         (lambda: th.Medium(B=3.0), "B=3.0"),
         (lambda: th.Medium(l_c=1 * u.s), "l_c=1.0 s"),

@@ -1,6 +1,6 @@
 """The transition read off: κ∥ of every traced part in one table, its laws, and where micromirrors and cascade cross."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,6 +25,11 @@ VALUES = ("kappa_par", "kappa_par_error", "kappa", "kappa_error")
 POWER_LAW, EXPONENT = 1e-3, 1 / 3
 # r_g / l_c down to which others have traced, as Kuhlen, Phan & Mertsch (2022, arXiv:2211.05881) state it.
 EARLIER = 1e-4
+# κ∥ of micromirrors and cascade at once: rates that add at each pitch angle, or 1/κ that add as in Eq. 11.
+RULES = {
+    "both": lambda mirrors, cascade: theory.kappa_of_both(mirrors * CM2S, cascade * CM2S).value,
+    "kappas": lambda mirrors, cascade: 1 / (1 / mirrors + 1 / cascade),
+}
 # Degrees of freedom from which on the scatter between realizations counts.
 ENOUGH = 4
 
@@ -100,7 +105,7 @@ def points(found: xr.Dataset, fraction: float) -> xr.Dataset:
     first = {key: np.array([float(group[key][0]) for group in groups]) for key in ("ratio", "energy_GeV")}
     labels = {"energy_GeV": first["energy_GeV"], "realizations": np.array([group.sizes["run"] for group in groups])}
     data = {name: ("ratio", values) for name, values in (columns | labels).items()}
-    return xr.Dataset(data).assign_coords(ratio=first["ratio"]).set_coords([*labels])
+    return xr.Dataset(data).assign_coords(ratio=first["ratio"], fraction=fraction).set_coords([*labels])
 
 
 def _standard(found: xr.Dataset) -> xr.Dataset:
@@ -126,77 +131,120 @@ def _mean(group: xr.Dataset, name: str, scatter: float) -> tuple[float, float]:
 
 
 def numbers(results: Mapping[str, xr.Dataset]) -> dict[str, float]:
-    """What :func:`laws` finds in the parts of a run."""
-    return laws(table(results))
+    """κ∥ / (c l_c) of every point in the parts of a run, and its :func:`laws` where the points are enough for them."""
+    found = table(results)
+    out = {}
+    for fraction in np.unique(found["fraction"]):
+        one = points(found, float(fraction))
+        names = [f"kappa_par_f{fraction:g}_{energy:.3g}GeV" for energy in one["energy_GeV"].values]
+        out |= dict(zip(names, one["kappa_par"].values.tolist(), strict=True))
+    return out | (laws(found) if has_laws(found) else {})
+
+
+def has_laws(found: xr.Dataset) -> bool:
+    """Whether points of the cascade alone and with micromirrors, two at least of each, lie where both are power laws."""
+    low = _standard(found)
+    low = low.isel(run=low["ratio"].values < POWER_LAW)
+    alone = low["fraction"].values == 0
+    return all(len(np.unique(low["ratio"].values[which])) > 1 for which in (alone, ~alone))
 
 
 def laws(found: xr.Dataset) -> dict[str, float]:
-    """The law of the cascade alone, how mixed media follow added rates, and the crossing with its error.
+    """The law of the cascade alone, that of all media together, and where micromirrors and cascade cross.
 
-    All in one convention: κ∥ along the local field, in units of c l_c with the one-sided l_c of the waves.
+    All in one convention: κ∥ along the local field, in units of c l_c with the one-sided l_c of the waves.  Errors take
+    points for independent; the same realizations of the waves serve every filling fraction.
+
+    Raises
+    ------
+    SnapshotError
+        If the points are too few, as :func:`has_laws` says.
     """
-    alone = points(found, 0.0)
-    alone = alone.isel(ratio=alone["ratio"].values < POWER_LAW)
-    exponent, exponent_error = slope(*(alone[n].values for n in ("ratio", "kappa_par", "kappa_par_error")))
-    prefactor, prefactor_error = _prefactor(alone, EXPONENT)
+    if not has_laws(found):
+        raise SnapshotError(
+            f"two points at least without and two with micromirrors below r_g={POWER_LAW:g} l_c are needed: "
+            "compute more parts of mmfields paper fig3 --full"
+        )
+    media = [_below(points(found, float(fraction))) for fraction in np.unique(found["fraction"])]
+    alone, columns = media[0], ("ratio", "fraction", "kappa_par", "kappa_par_error")
+    exponent, exponent_error = slope(*(alone[name].values for name in columns if name != "fraction"))
     out = {
         "cascade_exponent": exponent,
         "cascade_exponent_error": exponent_error,
-        "cascade_prefactor": prefactor,
-        "cascade_prefactor_error": prefactor_error,
-        "cascade_realizations": float(alone["realizations"].min()),
+        "fewest_realizations": float(min(one["realizations"].min() for one in media)),
     }
-    mixed = points(found, 1.0)
-    mixed = mixed.isel(ratio=mixed["ratio"].values < POWER_LAW)
-    x, y, error = (mixed[n].values for n in ("ratio", "kappa_par", "kappa_par_error"))
-    law, free = added_rates(x, 1.0, prefactor), _prefactor(alone, exponent)[0]
-    own = added_rates(x, 1.0, free, exponent)
-    crossing = (free / transition.micromirrors(1.0)) ** (1 / (2 - exponent)) / transition.gyroradius(1.0)
-    out |= {
+    together = [np.concatenate([np.broadcast_to(one[name], one.sizes["ratio"]) for one in media]) for name in columns]
+    return out | _crossing(*together)
+
+
+def _below(kappa: xr.Dataset) -> xr.Dataset:
+    return kappa.isel(ratio=kappa["ratio"].values < POWER_LAW)
+
+
+def law(
+    ratio: np.ndarray, fraction: np.ndarray | float, said: Mapping[str, float], *, rule: str = "both"
+) -> np.ndarray:
+    """κ∥ / (c l_c) at r_g / l_c of micromirrors and cascade as :func:`laws` has found them, by one of ``RULES``."""
+    at = said["crossing_GeV"] * transition.gyroradius(1.0)
+    return _law(ratio, fraction, (np.log(at), np.log(said["micromirrors_over_eq5"]), said["exponent"]), rule)
+
+
+def _law(ratio: np.ndarray, fraction: np.ndarray | float, fit: Sequence[float], rule: str) -> np.ndarray:
+    """Of ln r_g / l_c where both are as strong for f_mm = 1, ln κ∥ over Eq. 5, and the exponent of the cascade."""
+    at, factor, (ratio, fraction) = np.exp(fit[0]), np.exp(fit[1]), np.broadcast_arrays(ratio, fraction)
+    kappa = np.array(factor * transition.micromirrors(at) * (ratio / at) ** fit[2])
+    inside = fraction > 0
+    mirrors = factor * transition.micromirrors(ratio[inside]) / fraction[inside]
+    kappa[inside] = RULES[rule](mirrors, kappa[inside])
+    return kappa
+
+
+def _crossing(x: np.ndarray, fraction: np.ndarray, y: np.ndarray, error: np.ndarray) -> dict[str, float]:
+    """Eq. 5 times a factor and a power law of the cascade, fitted to all points at once, and where they cross."""
+    fit, spread, squares = _fitted(x, fraction, y, error, "both")
+    at, errors = np.exp(fit[0]), np.sqrt(np.diag(spread))
+    # κ∥ where both are as strong, over Eq. 15: 5/3 ln(r_g / l_c) and the factor of Eq. 5 enter
+    of_eq15 = np.array([2 - EXPONENT, 1.0, 0.0])
+    over_eq15 = np.exp(fit[1]) * transition.micromirrors(at) / at**EXPONENT
+    leaves, joins = _limits(fit)
+    return {
         "points": float(len(x)),
-        "mean_over_added_rates": float(np.average(y / law, weights=(law / error) ** 2)),
-        "mean_over_added_rates_error": float(((law / error) ** 2).sum() ** -0.5),
-        "chi_squared_of_added_rates": float((((y - law) / error) ** 2).sum()),
-        "chi_squared_with_own_exponent": float((((y - own) / error) ** 2).sum()),
-        "crossing_with_own_exponent_GeV": float(crossing),
+        "chi_squared": squares,
+        "chi_squared_where_kappas_add": _fitted(x, fraction, y, error, "kappas")[2],
+        "exponent": float(fit[2]),
+        "exponent_error": float(errors[2]),
+        "micromirrors_over_eq5": float(np.exp(fit[1])),
+        "micromirrors_over_eq5_error": float(np.exp(fit[1]) * errors[1]),
+        "cascade_over_eq15": float(over_eq15),
+        "cascade_over_eq15_error": float(over_eq15 * np.sqrt(of_eq15 @ spread @ of_eq15)),
+        "crossing_GeV": float(at / transition.gyroradius(1.0)),
+        "crossing_error_GeV": float(at * errors[0] / transition.gyroradius(1.0)),
+        "leaves_micromirrors_GeV": leaves,
+        "joins_cascade_GeV": joins,
     }
-    return out | _crossing(x, y, error)
 
 
-def added_rates(ratio: np.ndarray, fraction: float, prefactor: float, exponent: float = EXPONENT) -> np.ndarray:
-    """κ∥ / (c l_c) at r_g / l_c of Eq. 5 and a cascade of this power law, with their rates added."""
-    return 1 / (fraction / (transition.micromirrors(1.0) * ratio**2) + 1 / (prefactor * ratio**exponent))
-
-
-def _prefactor(kappa: xr.Dataset, exponent: float) -> tuple[float, float]:
-    """Weighted mean of κ∥ over a power of r_g / l_c, and its error."""
-    scale = kappa["ratio"].values ** exponent
-    weight = (scale / kappa["kappa_par_error"].values) ** 2
-    values = kappa["kappa_par"].values / scale
-    return float(np.average(values, weights=weight)), float(weight.sum() ** -0.5)
-
-
-def _crossing(x: np.ndarray, y: np.ndarray, error: np.ndarray) -> dict[str, float]:
-    """Where two power laws whose rates add cross, fitted to κ∥ of the mixed medium, and where it leaves either."""
+def _fitted(
+    x: np.ndarray, fraction: np.ndarray, y: np.ndarray, error: np.ndarray, rule: str
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """What :func:`_law` takes, its covariance, and χ²."""
     from scipy.optimize import curve_fit
 
-    def law(lnx: np.ndarray, ln_a: float, ln_b: float) -> np.ndarray:
-        return -np.logaddexp(-ln_a - 2 * lnx, -ln_b - EXPONENT * lnx)
+    def logarithm(x: np.ndarray, *fit: float) -> np.ndarray:
+        return np.log(_law(x, fraction, fit, rule))
 
-    guess = (np.log(transition.micromirrors(1.0)), np.log(1.6))
-    (ln_a, ln_b), spread = curve_fit(law, np.log(x), np.log(y), guess, sigma=error / y, absolute_sigma=True)
-    power = 1 / (2 - EXPONENT)
-    crossing = np.exp((ln_b - ln_a) * power) / transition.gyroradius(1.0)
-    relative = power * np.sqrt(spread[0, 0] + spread[1, 1] - 2 * spread[0, 1])
-    share = 9**power  # the other rate is a tenth of the whole
-    return {
-        "crossing_GeV": float(crossing),
-        "crossing_error_GeV": float(crossing * relative),
-        "leaves_micromirrors_GeV": float(crossing / share),
-        "joins_cascade_GeV": float(crossing * share),
-        "micromirrors_over_eq5": float(np.exp(ln_a) / transition.micromirrors(1.0)),
-        "cascade_from_mixed": float(np.exp(ln_b)),
-    }
+    guess = (np.log(8e3 * transition.gyroradius(1.0)), 0.0, EXPONENT)
+    fit, spread = curve_fit(logarithm, x, np.log(y), guess, sigma=error / y, absolute_sigma=True)
+    return fit, spread, float((((y - _law(x, fraction, fit, rule)) / error) ** 2).sum())
+
+
+def _limits(fit: np.ndarray) -> tuple[float, float]:
+    """Energies [GeV] where κ∥ for f_mm = 1 is nine tenths of what micromirrors alone give, and of the cascade alone."""
+    x = np.exp(fit[0]) * np.geomspace(1e-5, 1e5, 2001)
+    both, energy = _law(x, 1.0, fit, "both"), np.log(x / transition.gyroradius(1.0))
+    of_mirrors, of_cascade = both / transition.micromirrors(x) / np.exp(fit[1]), both / _law(x, 0.0, fit, "both")
+    found = np.interp(0.9, of_mirrors[::-1], energy[::-1]), np.interp(0.9, of_cascade, energy)
+    return float(np.exp(found[0])), float(np.exp(found[1]))
 
 
 def checks(found: xr.Dataset) -> xr.Dataset:
@@ -251,11 +299,12 @@ def drawn(found: xr.Dataset) -> "Figure":
         height_ratios=(3, 1),
     )
     on_energies(found, axes["kappa"])
-    said = laws(found)
-    _laws(said, axes["kappa"])
+    if has_laws(found):
+        said = laws(found)
+        _laws(said, axes["kappa"])
+        _ratio(found, said, axes["ratio"])
     axes["kappa"].set(xscale="log", yscale="log", ylabel=r"$\kappa_\parallel$ along the local field [cm$^2$ s$^{-1}$]")
     axes["kappa"].legend(fontsize=8, loc="lower right")
-    _ratio(found, said, axes["ratio"])
     axes["ratio"].sharex(axes["kappa"])
     _global(found, axes["global"])
     return figure
@@ -278,13 +327,12 @@ def _unit() -> float:
 
 
 def _laws(said: Mapping[str, float], ax: "Axes") -> None:
-    energy = np.geomspace(1.0, 1e10, 300)
-    x = energy * transition.gyroradius(1.0)
+    x = np.geomspace(transition.gyroradius(1.0), POWER_LAW, 300)
+    energy = x / transition.gyroradius(1.0)
     for fraction, colour in COLOURS.items():
-        kappa = added_rates(x, fraction, said["cascade_prefactor"])
-        ax.plot(energy, _unit() * kappa, "-", color=colour, linewidth=1)
+        ax.plot(energy, _unit() * law(x, fraction, said), "-", color=colour, linewidth=1)
     ax.plot(energy, _unit() * transition.micromirrors(1.0) * x**2, ":", color="0.4", linewidth=1, label="Eq. 5")
-    ax.plot([], [], "-", color="0.4", linewidth=1, label="rates added: Eq. 5 and the cascade's fit")
+    ax.plot([], [], "-", color="0.4", linewidth=1, label="rates added at each pitch angle, fitted")
     low, high = (said["crossing_GeV"] + sign * said["crossing_error_GeV"] for sign in (-1, 1))
     ax.axvspan(low, high, color="0.8", label="crossing, fitted")
     reached = EARLIER / transition.gyroradius(1.0)
@@ -294,16 +342,21 @@ def _laws(said: Mapping[str, float], ax: "Axes") -> None:
 
 
 def _ratio(found: xr.Dataset, said: Mapping[str, float], ax: "Axes") -> None:
+    x = np.geomspace(1e-12, POWER_LAW, 300)
     for fraction, colour in COLOURS.items():
         if not np.isclose(found["fraction"], fraction).any():
             continue
-        one = points(found, fraction)
-        one = one.isel(ratio=one["ratio"].values < POWER_LAW)
-        law = added_rates(one["ratio"].values, fraction, said["cascade_prefactor"])
-        values = (one[n].values / law for n in ("kappa_par", "kappa_par_error"))
+        one = _below(points(found, fraction))
+        expected = law(one["ratio"].values, fraction, said)
+        values = (one[n].values / expected for n in ("kappa_par", "kappa_par_error"))
         ax.errorbar(one["energy_GeV"], *values, fmt="o", color=colour, markersize=4)
+        if fraction in (1.0, 0.1):
+            added = law(x, fraction, said, rule="kappas") / law(x, fraction, said)
+            ax.plot(x / transition.gyroradius(1.0), added, "--", color=colour, linewidth=0.8)
+    ax.plot([], [], "--", color="0.4", linewidth=0.8, label=r"if 1/$\kappa$ added")
     ax.axhline(1.0, color="0.4", linewidth=0.8)
-    ax.set(xscale="log", ylim=(0.5, 2.0), xlabel="energy $E$ [GeV]", ylabel="over added rates")
+    ax.legend(fontsize=8, loc="upper left")
+    ax.set(xscale="log", ylim=(0.5, 2.0), xlabel="energy $E$ [GeV]", ylabel="over the fit")
 
 
 def _global(found: xr.Dataset, ax: "Axes") -> None:
