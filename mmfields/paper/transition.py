@@ -21,12 +21,12 @@ POINTS = {
     0.0: (1e4, 10**4.5, 1e5, 1e6, 1e7, 1e8, 1e9, 10**9.5, 1e10, 1e11),
 }
 REALIZATIONS, COUNT = 5, 64
-# Parts with denser waves, shorter steps and shorter waves than the others, at these points (fraction, energy).
-CHECKED = ((0.0, 1e7), (1.0, 1e3))
-CHECKS = ({"modes_per_octave": 100.0}, {"step": 0.1}, {"shortest": 0.125}, {"shortest": 0.5})
-# Run lengths in mean free paths 3 κ∥ of the added rates, saved points in each, and the longest run that is cheap [l_c].
-FREE_PATHS, SAVED, LONG = 12.0, 8, 30.0
-# Steps that a particle may take for a run of LONG, from which a global κ can be read.
+# Parts with denser waves, shorter steps, shorter waves and longer runs than the others, at points (fraction, energy).
+FINER = ({"modes_per_octave": 100.0}, {"step": 0.1}, {"shortest": 0.125}, {"shortest": 0.5})
+CHECKED = {(0.0, 1e7): FINER, (1.0, 1e3): (*FINER, {"free_paths": 24.0}), (0.0, 1e6): ({"free_paths": 330.0},)}
+# Saved points in each free path, and the length of runs from which a global κ can be read [l_c].
+SAVED, LONG = 8, 30.0
+# Steps that a particle may take for a run of LONG.
 AFFORDABLE = 1e7
 
 
@@ -54,6 +54,7 @@ def orbits(
     modes_per_octave: float = 31.0,
     step: float = 0.2,
     shortest: float = 0.25,
+    free_paths: float = 12.0,
     count: int = COUNT,
 ) -> xr.Dataset:
     """Orbits through one realization of the waves with micromirrors, lazily.
@@ -69,6 +70,8 @@ def orbits(
     modes_per_octave : float
     step, shortest : float
         Step and shortest wave in gyroradii.
+    free_paths : float
+        Length of the run in mean free paths 3 κ∥ of the added rates, if LONG does not make it longer.
     count : int
         Particles.
 
@@ -86,7 +89,7 @@ def orbits(
     )
     l_c = waves.correlation_length()
     path = 3 * added_rates(ratio, fraction)
-    length = FREE_PATHS * path
+    length = free_paths * path
     if LONG / (step * ratio) < AFFORDABLE:
         length = max(length, LONG)
     rays = particles.isotropic(count, gyroradius=ratio * l_c, seed=2000 + realization, field=waves)
@@ -108,6 +111,7 @@ def orbits(
         modes_per_octave=modes_per_octave,
         step_gyroradii=step,
         shortest_gyroradii=shortest,
+        free_paths=free_paths,
     )
 
 
@@ -130,8 +134,8 @@ def _checks(realization: int) -> dict[str, Callable[[], xr.Dataset]]:
         f"{_name(fraction, energy, realization)}_{key}{value:g}": partial(
             orbits, fraction, energy, realization, **{key: value}
         )
-        for fraction, energy in CHECKED
-        for each in CHECKS
+        for (fraction, energy), choices in CHECKED.items()
+        for each in choices
         for key, value in each.items()
     }
 
