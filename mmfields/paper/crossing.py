@@ -34,8 +34,14 @@ RULES = {
 ENOUGH = 4
 
 
-# Colours of filling fractions.
+# Colours and symbols of filling fractions; open ones lie over others.
 COLOURS = {1.0: plot.COLOURS[1], 0.1: plot.COLOURS[2], 0.01: plot.COLOURS[3], 0.0: plot.COLOURS[0]}
+SYMBOLS = {
+    1.0: {"fmt": "o", "markersize": 5},
+    0.1: {"fmt": "s", "markersize": 4},
+    0.01: {"fmt": "D", "markersize": 4},
+    0.0: {"fmt": "o", "markersize": 8, "markerfacecolor": "none"},
+}
 
 
 def table(results: Mapping[str, xr.Dataset]) -> xr.Dataset:
@@ -194,6 +200,11 @@ def law(
     return _law(ratio, fraction, (np.log(at), np.log(said["micromirrors_over_eq5"]), said["exponent"]), rule)
 
 
+def crossing_of(said: Mapping[str, float], over_eq5: float) -> float:
+    """Energy [GeV] where both are as strong, had micromirrors another κ∥ over Eq. 5."""
+    return said["crossing_GeV"] * (said["micromirrors_over_eq5"] / over_eq5) ** (1 / (2 - said["exponent"]))
+
+
 def _law(ratio: np.ndarray, fraction: np.ndarray | float, fit: Sequence[float], rule: str) -> np.ndarray:
     """Of ln r_g / l_c where both are as strong for f_mm = 1, ln κ∥ over Eq. 5, and the exponent of the cascade."""
     at, factor, (ratio, fraction) = np.exp(fit[0]), np.exp(fit[1]), np.broadcast_arrays(ratio, fraction)
@@ -224,6 +235,8 @@ def _crossing(x: np.ndarray, fraction: np.ndarray, y: np.ndarray, error: np.ndar
         "cascade_over_eq15_error": float(over_eq15 * np.sqrt(of_eq15 @ spread @ of_eq15)),
         "crossing_GeV": float(at / transition.gyroradius(1.0)),
         "crossing_error_GeV": float(at * errors[0] / transition.gyroradius(1.0)),
+        # of the medium's l_c one half is one-sided if it is two-sided, and κ of the cascade goes as l_c^(1-δ)
+        "crossing_two_sided_GeV": float(at / transition.gyroradius(1.0) * 2 ** ((fit[2] - 1) / (2 - fit[2]))),
         "leaves_micromirrors_GeV": leaves,
         "joins_cascade_GeV": joins,
     }
@@ -306,7 +319,7 @@ def drawn(found: xr.Dataset) -> "Figure":
     on_energies(found, axes["kappa"])
     if has_laws(found):
         said = laws(found)
-        _laws(said, axes["kappa"])
+        _laws(found, said, axes["kappa"])
         _ratio(found, said, axes["ratio"])
     axes["kappa"].set(xscale="log", yscale="log", ylabel=r"$\kappa_\parallel$ along the local field [cm$^2$ s$^{-1}$]")
     axes["kappa"].legend(fontsize=8, loc="lower right")
@@ -323,7 +336,7 @@ def on_energies(found: xr.Dataset, ax: "Axes") -> None:
             one = one.isel(ratio=one["ratio"].values < 1)
             values = (one[n].values * _unit() for n in ("kappa_par", "kappa_par_error"))
             label = rf"orbits with gyration, $f_{{mm}}$ = {fraction:g}"
-            ax.errorbar(one["energy_GeV"], *values, fmt="o", color=colour, markersize=5, label=label, zorder=3)
+            ax.errorbar(one["energy_GeV"], *values, color=colour, label=label, zorder=3, **SYMBOLS[fraction])
 
 
 def _unit() -> float:
@@ -331,13 +344,17 @@ def _unit() -> float:
     return float((constants.c * theory.ICM.l_c).to_value(CM2S))
 
 
-def _laws(said: Mapping[str, float], ax: "Axes") -> None:
+def _laws(found: xr.Dataset, said: Mapping[str, float], ax: "Axes") -> None:
     x = np.geomspace(transition.gyroradius(1.0), POWER_LAW, 300)
     energy = x / transition.gyroradius(1.0)
     for fraction, colour in COLOURS.items():
-        ax.plot(energy, _unit() * law(x, fraction, said), "-", color=colour, linewidth=1)
-    ax.plot(energy, _unit() * transition.micromirrors(1.0) * x**2, ":", color="0.4", linewidth=1, label="Eq. 5")
-    ax.plot([], [], "-", color="0.4", linewidth=1, label="rates added at each pitch angle, fitted")
+        traced = found["ratio"].values[np.isclose(found["fraction"], fraction)]
+        kappa = _unit() * law(x, fraction, said)
+        within = (x >= traced.min(initial=np.inf)) & (x <= traced.max(initial=0.0))
+        ax.plot(energy, np.where(within, kappa, np.nan), "-", color=colour, linewidth=1)
+        ax.plot(energy, np.where(within, np.nan, kappa), ":", color=colour, linewidth=1)
+    ax.plot(energy, _unit() * transition.micromirrors(1.0) * x**2, "--", color="0.4", linewidth=1, label="Eq. 5")
+    ax.plot([], [], "-", color="0.4", linewidth=1, label="rates added at each pitch angle, fitted; dotted: not traced")
     low, high = (said["crossing_GeV"] + sign * said["crossing_error_GeV"] for sign in (-1, 1))
     ax.axvspan(low, high, color="0.8", label="crossing, fitted")
     reached = EARLIER / transition.gyroradius(1.0)
@@ -354,7 +371,7 @@ def _ratio(found: xr.Dataset, said: Mapping[str, float], ax: "Axes") -> None:
         one = _below(points(found, fraction))
         expected = law(one["ratio"].values, fraction, said)
         values = (one[n].values / expected for n in ("kappa_par", "kappa_par_error"))
-        ax.errorbar(one["energy_GeV"], *values, fmt="o", color=colour, markersize=4)
+        ax.errorbar(one["energy_GeV"], *values, color=colour, **SYMBOLS[fraction])
         if fraction in (1.0, 0.1):
             added = law(x, fraction, said, rule="kappas") / law(x, fraction, said)
             ax.plot(x / transition.gyroradius(1.0), added, "--", color=colour, linewidth=0.8)
@@ -365,7 +382,7 @@ def _ratio(found: xr.Dataset, said: Mapping[str, float], ax: "Axes") -> None:
 
 
 def tangled(found: xr.Dataset) -> xr.Dataset:
-    """Global κ per axis over κ∥ of the waves alone, with its error along ``ratio``, where runs are long enough for it."""
+    """Global κ per axis over κ∥ of the waves alone, with its error along ``ratio``, from runs long enough for it."""
     others = [key for key in STANDARD if key != "free_paths"]
     like = np.all([np.isclose(found[key], STANDARD[key]) for key in others], axis=0)
     long = found.isel(run=like & found["kappa"].notnull().values)

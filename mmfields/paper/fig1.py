@@ -45,5 +45,7 @@ def draw(results: Mapping[str, xr.Dataset]) -> "Figure":
     limit = float(np.abs(field).max())
     for ax, name, i in zip(axes, ("early", "late"), (0, -1), strict=True):
         plot.cube(field.isel(time=i, drop=True), ax, engine=solid, limit=limit)
-        ax.set_title(rf"$t\,\Omega_i$ = {found[f'time_{name}']:.1f}, rms {found[f'rms_{name}']:.4f} $B_0$")
+        ax.set_title(
+            rf"$t\,\Omega_i$ = {found[f'time_{name}']:.1f}, rms {found[f'rms_{name}']:.4f} $B_0$, $B_0$ along $x$"
+        )
     return drawn

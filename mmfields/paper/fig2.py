@@ -100,6 +100,9 @@ def numbers(results: Mapping[str, xr.Dataset]) -> dict[str, float]:
     common = rest["gyroradius"].values[rest["gyroradius"].values >= 1]
     above = rest["kappa_par"].sel(gyroradius=common) / late["kappa_par"].reindex(gyroradius=common)
     out = {"slope": found, "slope_error": error}
+    inside = late.isel(gyroradius=((late["gyroradius"] >= 3) & (late["gyroradius"] * l_mm < scales["box"])).values)
+    columns = (inside[name].values for name in ("gyroradius", "kappa_par", "kappa_par_error"))
+    out["slope_within_the_box"], out["slope_within_the_box_error"] = slope(*columns)
     out["kappa_perp_slope"] = slope(far["gyroradius"].values, far["kappa_perp"].values, far["kappa_perp_error"].values)[
         0
     ]
@@ -123,6 +126,7 @@ def _against_theory(kappa: xr.Dataset, own: xr.Dataset, unit: float, name: str) 
         f"l_mm_{name}": l_mm,
         f"dB_perp2_over_dB_par2_{name}": float(own["dB_perp_rms"] / own["dB_par_rms"]) ** 2,
         f"kappa_par_over_eq5_{name}": float((far["kappa_par"].values / eq5).mean()),
+        f"kappa_par_over_eq5_{name}_error": float(((far["kappa_par_error"].values / eq5) ** 2).sum() ** 0.5 / len(eq5)),
         f"kappa_perp_over_eq6_{name}": float((far["kappa_perp"] / (l_mm * strength**2)).mean()),
     }
 
@@ -183,10 +187,11 @@ def _decorate(along, across, lengths: Mapping[str, float]) -> None:
     along.plot([], [], "-", color="0.4", linewidth=1, label=r"Eq. 5, for $r_g > l_{mm}$")
     across.plot([], [], "-", color="0.4", linewidth=1, label="Eq. 6")
     turn = (theory.ICM.l_mm / theory.gyroradius(1 * u.GeV)).to_value("")
+    across.sharex(along)
     for ax, name in ((along, r"\kappa_\parallel"), (across, r"\kappa_\perp")):
         ax.set(xscale="log", yscale="log", xlabel="energy $E$ [GeV], for $l_{mm}$ = 100 npc and $B$ = 3 µG")
         ax.set_ylabel(rf"${name}$ [cm$^2$ s$^{{-1}}$]")
-        ax.axvline(turn, color=plot.COLOURS[4], label="$r_g = l_{mm}$")
+        ax.axvline(turn, color="0.5", label="$r_g = l_{mm}$")
         for (length, ratio), style in zip(lengths.items(), (":", "-."), strict=True):
             ax.axvline(ratio * turn, color=plot.COLOURS[3], linestyle=style, label=f"$r_g$ = {length} side")
         ax.secondary_xaxis("top", functions=(lambda E: E / turn, lambda r: r * turn)).set_xlabel("$r_g / l_{mm}$")

@@ -1,8 +1,8 @@
 """Figure 3: diffusion coefficients from GeV to 100 EeV, and the transition from micromirrors to the turbulent cascade.
 
-All in one convention, κ∥ along the local field, in units of c l_c with the one-sided l_c; where r_g exceeds l_c no
-field line is followed, and κ is that along each axis.  Micromirrors: orbits through the PIC snapshot, carried to δB/B
-of the medium by Eq.  5. Cascade: orbits through plane waves and through an MHD snapshot.  In between, orbits through
+Filled symbols are κ∥ along the local field, open ones κ along each axis, which is all that there is where r_g exceeds
+l_c; in units of c l_c with the one-sided l_c.  Micromirrors: orbits through the PIC snapshot, carried to δB/B of the
+medium by Eq. 5.  Cascade: orbits through plane waves and through an MHD snapshot.  In between, orbits through
 plane waves with micromirrors that resolve every gyration, from the table that ships
 (:mod:`mmfields.paper.transition`), and the exact Monte Carlo along field lines.  The second panel is of κ along each
 axis, which field lines that are tangled leave of κ∥, in plane waves whose micromirrors are but 300 times smaller than
@@ -157,15 +157,14 @@ def in_medium(kappa: xr.Dataset, medium: theory.Medium = theory.ICM) -> tuple[u.
 
 def numbers(results: Mapping[str, xr.Dataset]) -> dict[str, float]:
     """Where the orbits' laws cross, both along the field or both per axis; how mixed runs compare with Eq. 11."""
-    E, kappa, _ = micromirrors(results)
-    far = 2.7 * u.GeV < E  # r_g of 10 l_mm, where Eq. 5's slope holds
-    mirror = float((kappa[far] / theory.kappa_micromirror(E[far], check=False)).to_value("").mean())
+    mirror, mirror_error = _over_eq5(results)
     waves = plateaus(results, "waves")
     per_axis, along = (_prefactor(kappa) for kappa in (waves, along_field(results, "waves")))
     printed = float(theory.transition_energy(delta=DELTA).to_value(u.GeV))
     power = 1 / (2 - DELTA)
     found = {
         "kappa_pic_over_eq5": mirror,
+        "kappa_pic_over_eq5_error": mirror_error,
         "kappa_waves_over_eq15": along,
         "kappa_waves_over_eq15_per_axis": per_axis,
         "crossing_along_GeV": printed * (along / mirror) ** power,
@@ -173,8 +172,18 @@ def numbers(results: Mapping[str, xr.Dataset]) -> dict[str, float]:
         "crossing_printed_GeV": printed,
         "crossing_half_GeV": float(theory.transition_energy(delta=0.5).to_value(u.GeV)),
     }
-    found |= {f"traced_{key}": value for key, value in crossing.laws(results["traced"]).items()}
+    said = crossing.laws(results["traced"])
+    found |= {f"traced_{key}": value for key, value in said.items()}
+    found["traced_crossing_with_pic_GeV"] = crossing.crossing_of(said, mirror)
     return found | _lines_against_eq11(results) | _mixed_against_sum(results, waves)
+
+
+def _over_eq5(results: Mapping[str, xr.Dataset]) -> tuple[float, float]:
+    """Mean κ∥ of the PIC orbits over Eq. 5 and its error, from r_g of 10 l_mm on, where the slope of Eq. 5 holds."""
+    E, kappa, error = micromirrors(results)
+    far = 2.7 * u.GeV < E
+    ratio, off = ((k[far] / theory.kappa_micromirror(E[far], check=False)).to_value("") for k in (kappa, error))
+    return float(ratio.mean()), float((off**2).sum() ** 0.5 / len(off))
 
 
 def _prefactor(kappa: xr.Dataset) -> float:
@@ -196,7 +205,7 @@ def _lines_against_eq11(results: Mapping[str, xr.Dataset]) -> dict[str, float]:
 
 
 def _mixed_against_sum(results: Mapping[str, xr.Dataset], waves: xr.Dataset) -> dict[str, float]:
-    """Traced κ over that of added rates, 1/κ = f/κ_mm + 1/κ_waves, of the runs where both matter."""
+    """Traced κ over that of added rates, 1/κ = f/κ_mm + 1/κ_waves, and with κ_mm/3, of the runs where both matter."""
     found = {}
     for fraction in MIXED:
         if not any(n.startswith(f"mixed{fraction:g}_") for n in results):
@@ -204,8 +213,11 @@ def _mixed_against_sum(results: Mapping[str, xr.Dataset], waves: xr.Dataset) -> 
         mixed = plateaus(results, f"mixed{fraction:g}")
         for ratio in set(mixed["gyroradius"].values) & set(waves["gyroradius"].values):
             mirrors = ratio**2 * SEPARATION / theory.ICM.dB_over_B**2
-            law = 1 / (fraction / mirrors + 1 / float(waves["kappa"].sel(gyroradius=ratio)))
-            found[f"mixed_{fraction:g}_{ratio:g}"] = float(mixed["kappa"].sel(gyroradius=ratio)) / law
+            one, name = mixed.sel(gyroradius=ratio), f"{fraction:g}_{ratio:g}"
+            for kind, parts_of in (("mixed", 1), ("mixed_on_lines", 3)):
+                law = 1 / (parts_of * fraction / mirrors + 1 / float(waves["kappa"].sel(gyroradius=ratio)))
+                found |= {f"{kind}_{name}": float(one["kappa"]) / law}
+                found |= {f"{kind}_{name}_error": float(one["kappa_error"]) / law}
     return found
 
 
@@ -213,7 +225,7 @@ def draw(results: Mapping[str, xr.Dataset]) -> "Figure":
     """The composite on the left, the traced transition at a reduced separation of scales on the right."""
     from matplotlib import pyplot as plt
 
-    drawn, (all_of_it, near) = plt.subplots(1, 2, figsize=(13.5, 5.6), layout="constrained", width_ratios=(1.5, 1))
+    drawn, (all_of_it, near) = plt.subplots(1, 2, figsize=(13.5, 7.0), layout="constrained", width_ratios=(1.5, 1))
     _composite(results, all_of_it)
     _transition(results, near)
     return drawn
@@ -222,34 +234,13 @@ def draw(results: Mapping[str, xr.Dataset]) -> "Figure":
 def _composite(results: Mapping[str, xr.Dataset], ax) -> None:
     E = np.geomspace(0.3, 1e12, 300) * u.GeV
     low, high = (theory.transition_energy(delta=d).to_value(u.GeV) for d in (0.5, 1 / 3))
-    ax.axvspan(low, high, color="0.88", label=r"transition, $\delta$ = 1/2 to 1/3")
-    first = E[0.278 * u.GeV < E][E[0.278 * u.GeV < E] < 1e6 * u.GeV]
-    ax.plot(
-        first,
-        theory.kappa_micromirror(first, check=False).value,
-        "-",
-        color=plot.COLOURS[1],
-        label=r"Eq. 5, $\kappa_{mm}$",
-    )
-    below = E[theory.gyroradius(E) < theory.ICM.l_c]
-    for delta, style in ((1 / 3, "-"), (1 / 2, "--")):
-        label = rf"Eqs. 7, 15, $\delta$ = {'1/3' if delta < 0.4 else '1/2'}"
-        ax.plot(below, theory.kappa_resonant(below, delta=delta).value, style, color=plot.COLOURS[0], label=label)
-    for delta, label in ((1.0, r"Bohm, $\delta$ = 1"), (0.0, r"energy-independent, $\delta$ = 0")):
-        ax.plot(below, theory.kappa_resonant(below, delta=delta).value, "-.", color="0.6", linewidth=0.8)
-        ax.annotate(label, (3e3, float(theory.kappa_resonant(3e3 * u.GeV, delta=delta).value)), fontsize=7, color="0.4")
-    ax.axhline(theory.kappa_streaming().to_value(CM2S), color="0.6", linewidth=0.8, linestyle=":")
-    ax.annotate("streaming, Eq. 18", (0.3, theory.kappa_streaming().to_value(CM2S)), fontsize=7, color="0.4")
-    ax.axhline(theory.kappa_field_line().to_value(CM2S), color="0.6", linewidth=0.8, linestyle="--")
-    ax.annotate("$c\\,l_A$", (0.4, theory.kappa_field_line().to_value(CM2S)), fontsize=7, color="0.4")
-    ratio = (theory.gyroradius(E) / theory.ICM.l_c).to_value("")
-    beyond = ratio > 0.7
-    free = (2 / 3 * ratio[beyond] ** 2 * theory.ICM.l_c * constants.c).to_value(CM2S)
-    ax.plot(E[beyond], free, ":", color=plot.COLOURS[0], label=r"$(2/3)\,c\,r_g^2/l_c$, per axis")
-    for fraction, colour in zip(FRACTIONS, (plot.COLOURS[3], plot.COLOURS[2], plot.COLOURS[5]), strict=True):
-        run = results[f"lines_{fraction:g}"]
+    ax.axvspan(low, high, color="0.88", label=r"Eq. 9, $\delta$ = 1/2 to 1/3")
+    ax.axvline(crossing.laws(results["traced"])["crossing_GeV"], color="0.4", linewidth=1, label="crossing, traced")
+    _theories(E, ax)
+    for fraction in FRACTIONS:
+        run, colour = results[f"lines_{fraction:g}"], crossing.COLOURS[fraction]
         ax.errorbar(run["energy"], run["kappa"], run["kappa_error"], fmt="x", color=colour,
-                    label=rf"along field lines, $f_{{mm}}$ = {fraction:g}")  # fmt: skip
+                    label=rf"layers along field lines, $f_{{mm}}$ = {fraction:g}")  # fmt: skip
         fine = np.geomspace(1, 1e6, 100) * u.GeV
         law = theory.kappa_effective(
             theory.kappa_micromirror(fine, check=False), theory.kappa_resonant(fine, delta=DELTA, check=False), fraction
@@ -267,10 +258,36 @@ def _composite(results: Mapping[str, xr.Dataset], ax) -> None:
         E_, kappa, error = in_medium(plateaus(results, kind))
         ax.errorbar(E_.value, kappa.value, error.value, fmt=marker, color=colour, mfc="none", markersize=5, label=label)
     crossing.on_energies(results["traced"], ax)
-    ax.set(xscale="log", yscale="log", xlim=(0.2, 1e12), ylim=(1e22, 1e35))
-    ax.set(xlabel=r"energy $E$ [GeV]", ylabel=r"$\kappa_\parallel$ along the local field [cm$^2$ s$^{-1}$]")
+    ax.set(xscale="log", yscale="log", xlim=(0.2, 1e12), ylim=(1e23, 1e35))
+    ax.set(
+        xlabel=r"energy $E$ [GeV]", ylabel=r"$\kappa_\parallel$ along the local field, or per axis [cm$^2$ s$^{-1}$]"
+    )
     ax.set_title("3 µG, $l_c$ = 100 kpc, $l_{mm}$ = 100 npc, $\\delta B/B$ = 1/3; thin: Eq. 11", fontsize=10)
-    ax.legend(fontsize=6.5, loc="lower right")
+    ax.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=3)
+
+
+def _theories(E: u.Quantity, ax) -> None:
+    """Eq. 5 and the family of Eq. 7 with what bounds them."""
+    first = E[(0.278 * u.GeV < E) & (1e6 * u.GeV > E)]
+    mirrors = theory.kappa_micromirror(first, check=False)
+    ax.plot(first, mirrors.value, "--", color="0.3", linewidth=1.2, label=r"Eq. 5, $\kappa_{mm}$")
+    ratio = (theory.gyroradius(E) / theory.ICM.l_c).to_value("")
+    below, beyond = E[ratio < 1], ratio > 0.7
+    for delta, style in ((1 / 3, "-"), (1 / 2, "--")):
+        label = rf"Eqs. 7, 15, $\delta$ = {'1/3' if delta < 0.4 else '1/2'}"
+        ax.plot(below, theory.kappa_resonant(below, delta=delta).value, style, color=plot.COLOURS[0], label=label)
+    free = (2 / 3 * ratio[beyond] ** 2 * theory.ICM.l_c * constants.c).to_value(CM2S)
+    ax.plot(E[beyond], free, ":", color=plot.COLOURS[0], label=r"$(2/3)\,c\,r_g^2/l_c$, per axis")
+    said = {"fontsize": 7, "color": "0.3", "verticalalignment": "center", "backgroundcolor": "white", "zorder": 4}
+    for delta, label, at in ((1.0, r"Bohm, $\delta$ = 1", 1e5), (0.0, r"energy-independent, $\delta$ = 0", 1.5)):
+        ax.plot(below, theory.kappa_resonant(below, delta=delta).value, "-.", color="0.6", linewidth=0.8)
+        ax.annotate(label, (at, float(theory.kappa_resonant(at * u.GeV, delta=delta).value)), **said)
+    for kappa, label, at, style in (
+        (theory.kappa_streaming(), "streaming, Eq. 18", 1e7, ":"),
+        (theory.kappa_field_line(), "$c\\,l_A$", 0.4, "--"),
+    ):
+        ax.axhline(kappa.to_value(CM2S), color="0.6", linewidth=0.8, linestyle=style)
+        ax.annotate(label, (at, kappa.to_value(CM2S)), **said)
 
 
 def _transition(results: Mapping[str, xr.Dataset], ax) -> None:

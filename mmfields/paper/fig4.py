@@ -119,7 +119,7 @@ def numbers(results: Mapping[str, xr.Dataset]) -> dict[str, float]:
         "rate_inside_over_eq13": total["in"] / count["in"] / step / RATE,
         "rate_outside_over_inside": total["out"] / count["out"] / (total["in"] / count["in"]),
         "gyration_outside_over_inside": float(kept.where(within == 0).mean() / kept.where(within == 1).mean()),
-        "free_path_inside_over_gyroradius": 2 / RATE / GYRORADIUS,
+        "free_path_inside_over_local_gyroradius": 2 / RATE / GYRORADIUS * float(results["patches"]["threshold"]),
     }
 
 
@@ -134,8 +134,11 @@ def draw(results: Mapping[str, xr.Dataset]) -> "Figure":
     for ax, name in zip(boxes, ("patches", "zoom"), strict=True):
         few, surface = _within(results["orbits"], results[name]["B"]), float(results[name]["level"])
         plot.orbits(few, results[name]["B"], ax, level=surface, highlight=few["B"] >= level, engine=solid)
-    boxes[0].set_title(rf"orange: $|B| \geq B_>$ = {level:.2f} $B_{{rms}}$, $f_{{mm}}$ = {FILLING:g}", fontsize=10)
-    boxes[1].set_title(rf"close to a patch; $r_g$ = {GYRORADIUS:g} $l_c$", fontsize=10)
+    for ax, longest, title in (
+        (boxes[0], BOX / 7.5, rf"orange: $|B| \geq B_>$ = {level:.2f} $B_{{rms}}$, $f_{{mm}}$ = {FILLING:g}"),
+        (boxes[1], ZOOM / 15, rf"close to a patch; $r_g$ = {GYRORADIUS:g} $l_c$"),
+    ):
+        ax.set_title(f"{title}\nsurface: of waves longer than {longest:.2g} $l_c$ alone", fontsize=10)
     _law(results, drawn.add_subplot(1, 3, 3))
     return drawn
 
@@ -163,7 +166,6 @@ def _law(results: Mapping[str, xr.Dataset], ax) -> None:
         xlabel=r"$|B|$ on the way [$B_{rms}$]",
         ylabel=r"$\langle\theta^2\rangle$ per path [rad$^2$ / $l_c$]",
     )
-    found = numbers(results)
-    ax.set_title(f"{100 * found['deflections_inside']:.1f} % of the squared deflections on "
-                 f"{100 * found['path_inside']:.0f} % of the path", fontsize=10)  # fmt: skip
+    share = 100 * numbers(results)["path_inside"]
+    ax.set_title(f"particles scatter only at $|B| \\geq B_>$, on {share:.0f} % of the path", fontsize=10)
     ax.legend(fontsize=8)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # κ_res / κ_mm of 300 GeV by Eqs. 15 and 5.
 CONTRAST = float(theory.kappa_resonant(300 * u.GeV, delta=1 / 3) / theory.kappa_micromirror(300 * u.GeV))
 # Gyroradius in l_c, and κ∥ of waves alone there in c l_c; 300 GeV are 1e-9 l_c, too small to be traced over 100 l_c.
-GYRORADIUS, ALONG = 1e-3, 0.18
+GYRORADIUS, ALONG = 1e-3, 0.153
 LENGTHS = (10.0, 100.0)  # of paths, in l_c
 SHARES = (0.0, 0.1, 0.3, 0.6, 0.8, 1.0)
 FRACTIONS = (0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9)
@@ -153,7 +153,7 @@ def estimated(fractions: tuple[float, ...], count: int) -> xr.Dataset:
 
 def parts(reduced: bool = False) -> dict[str, Callable[[], xr.Dataset]]:
     """Orbits of each fraction, the Monte Carlo, rays of each medium and fraction, and the estimates."""
-    size = (2, 16, (2.0, 10.0)) if reduced else (5, 64, LENGTHS)
+    size = (2, 16, (2.0, 10.0)) if reduced else (5, 256, LENGTHS)
     work: dict[str, Callable[[], xr.Dataset]] = {
         f"waves_{f:g}": partial(coefficients, f, *size) for f in ((0.0, 0.3, 1.0) if reduced else SHARES)
     }
@@ -204,6 +204,10 @@ def numbers(results: Mapping[str, xr.Dataset]) -> dict[str, float]:
         low, high = (b.value for b in theory.hashin_shtrikman(1 * CM2S, CONTRAST * CM2S, f))
         if medium == "blobs":
             found["blobs_out_of_bounds"] = float(np.maximum((low - kappa) / error, (kappa - high) / error).max())
+    medians = results["estimates"]["kappa"].sel(percent=50)
+    for name in medians["estimator"].values:
+        for f, value in zip(medians["f_mm"].values, medians.sel(estimator=name).values, strict=True):
+            found[f"{name}_over_eq11_{f:g}"] = float(value / harmonic(f))
     return found
 
 
@@ -222,6 +226,7 @@ def _of_orbits(results: Mapping[str, xr.Dataset]) -> dict[str, float]:
             found[f"kappa_{name}"] = float(kappa.sel(f_mm=f, length=length).mean())
             found |= {f"over_eq11_{name}": float(one.mean()), f"over_eq11_{name}_error": float(one.std(ddof=1)) / root}
         ends = [found[f"kappa_{length:g}_{f}"] * CM2S for f in (1, 0)]
+        found[f"contrast_{length:g}"] = float(ends[1] / ends[0])
         low = theory.hashin_shtrikman(*ends, between)[0] / theory.kappa_effective(*ends, between)
         found |= {f"bound_over_eq11_{length:g}_{f:g}": float(b) for f, b in zip(between, low, strict=True)}
     return found
@@ -249,8 +254,9 @@ def _orbits(results: Mapping[str, xr.Dataset], ax, fine: np.ndarray) -> None:
         one = kappa.sel(length=length)
         mean = one.mean("realization")
         low, high = float(mean.sel(f_mm=1.0)) * CM2S, float(mean.sel(f_mm=0.0)) * CM2S
-        ax.errorbar(mean["f_mm"] + (0.006 if marker == "s" else -0.006), mean, one.std("realization", ddof=1),
-                    fmt=marker, color=colour, capsize=2, label=rf"orbits after {length:g} $l_c$")  # fmt: skip
+        label = rf"orbits after {length:g} $l_c$, $\kappa(f=0)/\kappa(f=1)$ = {float(high / low):.0f}"
+        place = mean["f_mm"] + (0.006 if marker == "s" else -0.006)
+        ax.errorbar(place, mean, one.std("realization", ddof=1), fmt=marker, color=colour, capsize=2, label=label)
         ax.plot(fine, theory.kappa_effective(low, high, fine).value, "-.", color=colour, linewidth=1)
         ax.plot(fine, theory.hashin_shtrikman(low, high, fine)[0].value, ":", color=colour, linewidth=1)
     ax.plot([], [], "-.", color="0.4", linewidth=1, label="Eq. 11 between the orbits' own ends")
@@ -282,8 +288,9 @@ def _estimators(found: xr.Dataset, ax) -> None:
         shown = found["kappa"].sel(estimator=name).clip(max=100 * CONTRAST)
         low, middle, high = shown.transpose("percent", "f_mm").values
         place = found["f_mm"].values + 0.008 * (i - 1.5)
-        ax.errorbar(
-            place, middle, [middle - low, high - middle], fmt="osDv"[i], capsize=2, color=plot.COLOURS[i], label=name
-        )
-    ax.set_title(f"single trajectories of {STEPS} steps in 1-D, median and 16 to 84 %", fontsize=10)
+        endless, top = high > 1.8 * CONTRAST, 1.8 * CONTRAST  # an arrow says so
+        bars = [middle - low, np.where(endless, top, high) - middle]
+        ax.errorbar(place, middle, bars, fmt="osDv"[i], capsize=2, color=plot.COLOURS[i], label=name)
+        ax.plot(place[endless], np.full(endless.sum(), top), "^", color=plot.COLOURS[i])
+    ax.set_title(f"single trajectories of {STEPS} steps in 1-D, median and 16 to 84 %; arrows: no end", fontsize=10)
     ax.legend(fontsize=8)

@@ -267,10 +267,10 @@ def _shown(plotter: Any, grid: Any, data: xr.DataArray, ax: "Axes") -> None:
     """Render, and put the picture into the axes."""
     from matplotlib import rcParams
 
-    titles = {f"{d}title": d for d in ("x", "y", "z")}  # units are with the axes, as matplotlib can write them
-    labels = dict.fromkeys(("n_xlabels", "n_ylabels", "n_zlabels"), 3)
+    # extents are written below by matplotlib, since numbers at the ends of axes that meet cover each other
+    options = {f"{d}title": d for d in ("x", "y", "z")} | {f"show_{d}labels": False for d in ("x", "y", "z")}
     size = int(1.6 * rcParams["font.size"])
-    plotter.show_bounds(mesh=grid, location="outer", font_size=size, bold=False, fmt="%.3g", **titles, **labels)
+    plotter.show_bounds(mesh=grid, location="outer", font_size=size, bold=False, **options)
     turn, rise = np.radians(VIEW["azim"]), np.radians(VIEW["elev"])
     plotter.view_vector((np.cos(turn), np.sin(turn), np.tan(rise)))
     plotter.reset_camera()
@@ -278,8 +278,9 @@ def _shown(plotter: Any, grid: Any, data: xr.DataArray, ax: "Axes") -> None:
     picture = plotter.screenshot(return_img=True)
     plotter.close()
     ax.set_axis_off()
-    units = ", ".join(f"${d}${unit_label(data[d])}" for d in ("x", "y", "z"))
-    ax.text(0.02, 0.02, units, transform=ax.transAxes, fontsize="small")
+    ends = zip(("x", "y", "z"), _edges(data), strict=True)
+    extents = (f"${d}$ from {edge[0]:.3g} to {edge[-1]:.3g}{unit_label(data[d])}" for d, edge in ends)
+    ax.text(0.02, 0.02, ", ".join(extents), transform=ax.transAxes, fontsize="small")
     ax.imshow(picture)
 
 
