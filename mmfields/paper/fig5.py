@@ -292,5 +292,5 @@ def _estimators(found: xr.Dataset, ax) -> None:
         bars = [middle - low, np.where(endless, top, high) - middle]
         ax.errorbar(place, middle, bars, fmt="osDv"[i], capsize=2, color=plot.COLOURS[i], label=name)
         ax.plot(place[endless], np.full(endless.sum(), top), "^", color=plot.COLOURS[i])
-    ax.set_title(f"single trajectories of {STEPS} steps in 1-D, median and 16 to 84 %; arrows: no end", fontsize=10)
+    ax.set_title(f"single trajectories of {STEPS} steps in 1-D, median and 16 to 84 %", fontsize=10)
     ax.legend(fontsize=8)
