@@ -269,7 +269,7 @@ def _shown(plotter: Any, grid: Any, data: xr.DataArray, ax: "Axes") -> None:
 
     # extents are written below by matplotlib, since numbers at the ends of axes that meet cover each other
     options = {f"{d}title": d for d in ("x", "y", "z")} | {f"show_{d}labels": False for d in ("x", "y", "z")}
-    size = int(1.6 * rcParams["font.size"])
+    size = int(2.4 * rcParams["font.size"])
     plotter.show_bounds(mesh=grid, location="outer", font_size=size, bold=False, **options)
     turn, rise = np.radians(VIEW["azim"]), np.radians(VIEW["elev"])
     plotter.view_vector((np.cos(turn), np.sin(turn), np.tan(rise)))
