@@ -2,17 +2,19 @@
 
 import json
 import os
+from dataclasses import replace
 from functools import partial
 
 import matplotlib
 import numpy as np
 import pytest
 import xarray as xr
+from astropy import units as u
 
 import mmfields as mm
 from mmfields import paper
 from mmfields.io.storing import MARKER
-from mmfields.paper import crossing, fig4, fig5, transition
+from mmfields.paper import crossing, fig2, fig4, fig5, transition
 
 matplotlib.use("Agg")
 
@@ -58,6 +60,37 @@ def test_figure_2_grows_with_the_square_of_energy(computed):
     assert 0.1 < found["kappa_perp_over_eq6_late"] < 1
     assert abs(found["kappa_perp_slope"]) < 0.4
     assert found["residual_over_full"] > 2
+    # the early field has its own scale and strength: Eqs. 5 and 6 of the late one would be off by both
+    assert found["l_mm_early"] < 0.8 * found["l_mm_late"]
+    assert 0.1 < found["kappa_par_over_eq5_early"] < 1
+    assert found["free_paths_least_late"] > 5
+
+
+def test_figure_2_does_not_depend_on_the_order_of_its_parts(computed):
+    results, figure = computed("fig2"), paper.figure("fig2")
+    backwards = dict(reversed(list(results.items())))
+    assert figure.numbers(backwards) == figure.numbers(results)
+
+
+def test_lines_of_eqs_5_and_6_are_of_each_field_by_itself(computed):
+    """The early field's line lies where its own l_perp and strength put it, from its own l_mm on."""
+    results, figure = computed("fig2"), paper.figure("fig2")
+    along, across = figure.draw(results).axes[:2]
+    scales, ICM = results["scales"], mm.theory.ICM
+    for name, number in (("late", 0), ("early", 1)):
+        own, late = scales.sel(field=name), scales.sel(field="late")
+        ratio = float(own.l_perp / late.l_perp)
+        medium = replace(ICM, dB_over_B=float(own.dB_par_rms), l_mm=ICM.l_mm * ratio)
+        line = [one for one in along.lines if one.get_linestyle() == "-" and len(one.get_xdata()) == 50][number]
+        E = line.get_xdata() * u.GeV
+        assert float(mm.theory.gyroradius(E[0]) / medium.l_mm) == pytest.approx(1, rel=1e-6)
+        expected = mm.theory.kappa_micromirror(E, medium, check=False)
+        np.testing.assert_allclose(line.get_ydata(), expected.value)
+        assert any(np.isclose(one.get_ydata()[0], mm.theory.kappa_perpendicular(medium).value) for one in across.lines)
+    # open symbols are those that are not diffusive yet
+    opened = [one for one in along.lines if one.get_markerfacecolor() == "white" and one.get_markersize() == 6]
+    found = figure.numbers(results)
+    assert sum(len(one.get_xdata()) for one in opened) == sum(found[f"limits_{name}"] for name in fig2.FIELDS)
 
 
 def test_figure_3_crosses_at_a_few_TeV(computed):

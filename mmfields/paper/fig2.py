@@ -74,9 +74,14 @@ def parts(reduced: bool = False) -> dict[str, Callable[[], xr.Dataset]]:
 
 def coefficients(results: Mapping[str, xr.Dataset], field: str) -> xr.Dataset:
     """Plateaus of one field along ``gyroradius``, in units of l_mm."""
-    names = [n for n in results if n.startswith(f"{field}_")]
-    found = [transport.diffusion(results[n]).compute() for n in names]
-    return joined(found, [float(n.split("_")[1]) for n in names])
+    runs = _runs(results, field)
+    return joined([transport.diffusion(run).compute() for run in runs.values()], list(runs))
+
+
+def _runs(results: Mapping[str, xr.Dataset], field: str) -> dict[float, xr.Dataset]:
+    """Orbits in one field by gyroradius, which increases, in units of l_mm."""
+    names = [name for name in results if name.startswith(f"{field}_")]
+    return {float(name.split("_")[1]): results[name] for name in sorted(names, key=lambda n: float(n.split("_")[1]))}
 
 
 def diffusive(kappa: xr.Dataset) -> np.ndarray:
@@ -86,7 +91,7 @@ def diffusive(kappa: xr.Dataset) -> np.ndarray:
 
 def free_paths(results: Mapping[str, xr.Dataset], kappa: xr.Dataset, field: str) -> np.ndarray:
     """Lengths of the runs in the mean free paths 3 κ∥ that they measure."""
-    lengths = [float(results[n]["path"][-1]) for n in results if n.startswith(f"{field}_")]
+    lengths = [float(run["path"][-1]) for run in _runs(results, field).values()]
     return np.array(lengths) / (3 * kappa["kappa_par"].values)
 
 
@@ -119,7 +124,7 @@ def numbers(results: Mapping[str, xr.Dataset]) -> dict[str, float]:
 
 def _against_theory(kappa: xr.Dataset, own: xr.Dataset, unit: float, name: str) -> dict[str, float]:
     """κ over Eqs. 5 and 6 with a snapshot's own l_mm and δB∥, at the largest gyroradii, which are in `unit`."""
-    far = kappa.isel(gyroradius=(kappa["gyroradius"] >= min(10.0, float(kappa["gyroradius"][-1]))).values)
+    far = kappa.isel(gyroradius=(kappa["gyroradius"] >= min(10.0, float(kappa["gyroradius"].max()))).values)
     l_mm, strength = float(own["l_perp"]), float(own["dB_par_rms"])
     eq5 = (far["gyroradius"].values * unit) ** 2 / (l_mm * strength**2)
     return {

@@ -30,6 +30,8 @@ def slope(x: np.ndarray, y: np.ndarray, error: np.ndarray) -> tuple[float, float
 
 
 def joined(plateaus: list[xr.Dataset], gyroradii: list[float]) -> xr.Dataset:
-    """Plateaus of several runs along ``gyroradius``."""
+    """Plateaus of several runs along ``gyroradius``, which increases."""
     bare = [p.reset_coords(drop=True) for p in plateaus]
-    return xr.concat(bare, "gyroradius", combine_attrs="override").assign_coords(gyroradius=gyroradii)
+    return (
+        xr.concat(bare, "gyroradius", combine_attrs="override").assign_coords(gyroradius=gyroradii).sortby("gyroradius")
+    )

@@ -278,8 +278,11 @@ def _shown(plotter: Any, grid: Any, data: xr.DataArray, ax: "Axes") -> None:
     picture = plotter.screenshot(return_img=True)
     plotter.close()
     ax.set_axis_off()
-    ends = zip(("x", "y", "z"), _edges(data), strict=True)
-    extents = (f"${d}$ from {edge[0]:.3g} to {edge[-1]:.3g}{unit_label(data[d])}" for d, edge in ends)
+    # rounded, since an edge at 0 may be off by the spacing's last digit
+    ends = (np.round(edge[[0, -1]] / np.ptp(edge), 9) * np.ptp(edge) for edge in _edges(data))
+    extents = (
+        f"${d}$ from {low:.3g} to {high:.3g}{unit_label(data[d])}" for d, (low, high) in zip("xyz", ends, strict=True)
+    )
     ax.text(0.02, 0.02, ", ".join(extents), transform=ax.transAxes, fontsize="small")
     ax.imshow(picture)
 
