@@ -25,10 +25,12 @@ VALUES = ("kappa_par", "kappa_par_error", "kappa", "kappa_error")
 POWER_LAW, EXPONENT = 1e-3, 1 / 3
 # r_g / l_c down to which others have traced, as Kuhlen, Phan & Mertsch (2022, arXiv:2211.05881) state it.
 EARLIER = 1e-4
-# κ∥ of micromirrors and cascade at once: rates that add at each pitch angle, or 1/κ that add as in Eq. 11.
+# κ∥ of micromirrors and of a cascade with an exponent: rates that add at each pitch angle, with that of the cascade as
+# quasi-linear theory has it for the spectrum of the waves, or for the exponent of κ∥; or 1/κ that add.
 RULES = {
-    "both": lambda mirrors, cascade: theory.kappa_of_both(mirrors * CM2S, cascade * CM2S).value,
-    "kappas": lambda mirrors, cascade: 1 / (1 / mirrors + 1 / cascade),
+    "both": lambda mirrors, cascade, _: theory.kappa_of_both(mirrors * CM2S, cascade * CM2S).value,
+    "own": lambda mirrors, cascade, delta: theory.kappa_of_both(mirrors * CM2S, cascade * CM2S, delta=delta).value,
+    "kappas": lambda mirrors, cascade, _: 1 / (1 / mirrors + 1 / cascade),
 }
 # Degrees of freedom from which on the scatter between realizations counts.
 ENOUGH = 4
@@ -57,6 +59,8 @@ def table(results: Mapping[str, xr.Dataset]) -> xr.Dataset:
     xarray.Dataset
         ``kappa_par``, ``kappa`` (NaN of runs too short for it) with errors from the particles, and what each run is of.
     """
+    if not results:
+        raise SnapshotError("no part of mmfields paper fig3 --full is there")
     rows = [_row(orbits) for orbits in results.values()]
     columns = {name: ("run", np.array([row[name] for row in rows])) for name in rows[0]}
     found = xr.Dataset(columns, {"run": list(results)})
@@ -145,7 +149,7 @@ def numbers(results: Mapping[str, xr.Dataset]) -> dict[str, float]:
     """κ∥ / (c l_c) of every point in the parts of a run, and :func:`laws` where the points are enough for them."""
     found = table(results)
     out = {}
-    for fraction in np.unique(found["fraction"]):
+    for fraction in np.unique(_standard(found)["fraction"]):
         one = points(found, float(fraction))
         names = [f"kappa_par_f{fraction:g}_{energy:.3g}GeV" for energy in one["energy_GeV"].values]
         out |= dict(zip(names, one["kappa_par"].values.tolist(), strict=True))
@@ -154,10 +158,15 @@ def numbers(results: Mapping[str, xr.Dataset]) -> dict[str, float]:
 
 def has_laws(found: xr.Dataset) -> bool:
     """Whether two points at least without micromirrors, and two with them, lie where the cascade is a power law."""
-    low = _standard(found)
-    low = low.isel(run=low["ratio"].values < POWER_LAW)
+    low = _for_laws(found)
     alone = low["fraction"].values == 0
     return all(len(np.unique(low["ratio"].values[which])) > 1 for which in (alone, ~alone))
+
+
+def _for_laws(found: xr.Dataset) -> xr.Dataset:
+    """Standard runs where the cascade is a power law."""
+    low = _standard(found)
+    return low.isel(run=(low["ratio"].values < POWER_LAW) & low["kappa_par"].notnull().values)
 
 
 def laws(found: xr.Dataset) -> dict[str, float]:
@@ -176,7 +185,7 @@ def laws(found: xr.Dataset) -> dict[str, float]:
             f"two points at least without and two with micromirrors below r_g={POWER_LAW:g} l_c are needed: "
             "compute more parts of mmfields paper fig3 --full"
         )
-    media = [_below(points(found, float(fraction))) for fraction in np.unique(found["fraction"])]
+    media = [_below(points(found, float(fraction))) for fraction in np.unique(_for_laws(found)["fraction"])]
     alone, columns = media[0], ("ratio", "fraction", "kappa_par", "kappa_par_error")
     exponent, exponent_error = slope(*(alone[name].values for name in columns if name != "fraction"))
     out = {
@@ -189,7 +198,7 @@ def laws(found: xr.Dataset) -> dict[str, float]:
 
 
 def _below(kappa: xr.Dataset) -> xr.Dataset:
-    return kappa.isel(ratio=kappa["ratio"].values < POWER_LAW)
+    return kappa.isel(ratio=(kappa["ratio"].values < POWER_LAW) & kappa["kappa_par"].notnull().values)
 
 
 def law(
@@ -211,13 +220,13 @@ def _law(ratio: np.ndarray, fraction: np.ndarray | float, fit: Sequence[float], 
     kappa = np.array(factor * transition.micromirrors(at) * (ratio / at) ** fit[2])
     inside = fraction > 0
     mirrors = factor * transition.micromirrors(ratio[inside]) / fraction[inside]
-    kappa[inside] = RULES[rule](mirrors, kappa[inside])
+    kappa[inside] = RULES[rule](mirrors, kappa[inside], fit[2])
     return kappa
 
 
 def _crossing(x: np.ndarray, fraction: np.ndarray, y: np.ndarray, error: np.ndarray) -> dict[str, float]:
     """Eq. 5 times a factor and a power law of the cascade, fitted to all points at once, and where they cross."""
-    fit, spread, squares = _fitted(x, fraction, y, error, "both")
+    (fit, spread, off), (own, _, off_own), (kappas, _, off_kappas) = (_fitted(x, fraction, y, error, r) for r in RULES)
     at, errors = np.exp(fit[0]), np.sqrt(np.diag(spread))
     # κ∥ where both are as strong, over Eq. 15: 5/3 ln(r_g / l_c) and the factor of Eq. 5 enter
     of_eq15 = np.array([2 - EXPONENT, 1.0, 0.0])
@@ -225,8 +234,10 @@ def _crossing(x: np.ndarray, fraction: np.ndarray, y: np.ndarray, error: np.ndar
     leaves, joins = _limits(fit)
     return {
         "points": float(len(x)),
-        "chi_squared": squares,
-        "chi_squared_where_kappas_add": _fitted(x, fraction, y, error, "kappas")[2],
+        "chi_squared": float((off**2).sum()),
+        "chi_squared_with_own_shape": float((off_own**2).sum()),
+        "chi_squared_where_kappas_add": float((off_kappas**2).sum()),
+        "largest_share_of_one_point": float((off_kappas**2 - off**2).max()),
         "exponent": float(fit[2]),
         "exponent_error": float(errors[2]),
         "micromirrors_over_eq5": float(np.exp(fit[1])),
@@ -237,6 +248,8 @@ def _crossing(x: np.ndarray, fraction: np.ndarray, y: np.ndarray, error: np.ndar
         "crossing_error_GeV": float(at * errors[0] / transition.gyroradius(1.0)),
         # of the medium's l_c one half is one-sided if it is two-sided, and κ of the cascade goes as l_c^(1-δ)
         "crossing_two_sided_GeV": float(at / transition.gyroradius(1.0) * 2 ** ((fit[2] - 1) / (2 - fit[2]))),
+        "crossing_with_own_shape_GeV": float(np.exp(own[0]) / transition.gyroradius(1.0)),
+        "crossing_where_kappas_add_GeV": float(np.exp(kappas[0]) / transition.gyroradius(1.0)),
         "leaves_micromirrors_GeV": leaves,
         "joins_cascade_GeV": joins,
     }
@@ -244,8 +257,8 @@ def _crossing(x: np.ndarray, fraction: np.ndarray, y: np.ndarray, error: np.ndar
 
 def _fitted(
     x: np.ndarray, fraction: np.ndarray, y: np.ndarray, error: np.ndarray, rule: str
-) -> tuple[np.ndarray, np.ndarray, float]:
-    """What :func:`_law` takes, its covariance, and χ²."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What :func:`_law` takes, its covariance, and how many errors each point lies off, of ln κ∥."""
     from scipy.optimize import curve_fit
 
     def logarithm(x: np.ndarray, *fit: float) -> np.ndarray:
@@ -253,7 +266,7 @@ def _fitted(
 
     guess = (np.log(8e3 * transition.gyroradius(1.0)), 0.0, EXPONENT)
     fit, spread = curve_fit(logarithm, x, np.log(y), guess, sigma=error / y, absolute_sigma=True)
-    return fit, spread, float((((y - _law(x, fraction, fit, rule)) / error) ** 2).sum())
+    return fit, spread, (np.log(y) - logarithm(x, *fit)) / (error / y)
 
 
 def _limits(fit: np.ndarray) -> tuple[float, float]:
@@ -301,7 +314,7 @@ def _groups(found: xr.Dataset, key: str) -> list[tuple[tuple[float, float, float
 
 
 def draw(results: Mapping[str, xr.Dataset]) -> "Figure":
-    """κ∥ against energy, its ratio to added rates below, and global κ over κ∥ beside."""
+    """κ∥ against energy, its ratio to the fit below, and global κ over κ∥ beside."""
     return drawn(table(results))
 
 
@@ -324,7 +337,8 @@ def drawn(found: xr.Dataset) -> "Figure":
     axes["kappa"].set(xscale="log", yscale="log", ylabel=r"$\kappa_\parallel$ along the local field [cm$^2$ s$^{-1}$]")
     axes["kappa"].legend(fontsize=8, loc="lower right")
     axes["ratio"].sharex(axes["kappa"])
-    _global(found, axes["global"])
+    if (found["kappa"].notnull() & (found["fraction"] == 0)).any():
+        _global(found, axes["global"])
     return figure
 
 
@@ -355,7 +369,8 @@ def _laws(found: xr.Dataset, said: Mapping[str, float], ax: "Axes") -> None:
         ax.plot(energy, np.where(within, np.nan, kappa), ":", color=colour, linewidth=1)
     ax.plot(energy, _unit() * transition.micromirrors(1.0) * x**2, "--", color="0.4", linewidth=1, label="Eq. 5")
     ax.plot([], [], "-", color="0.4", linewidth=1, label="rates added at each pitch angle, fitted; dotted: not traced")
-    low, high = (said["crossing_GeV"] + sign * said["crossing_error_GeV"] for sign in (-1, 1))
+    relative = said["crossing_error_GeV"] / said["crossing_GeV"]
+    low, high = (said["crossing_GeV"] * np.exp(sign * relative) for sign in (-1, 1))
     ax.axvspan(low, high, color="0.8", label="crossing, fitted")
     reached = EARLIER / transition.gyroradius(1.0)
     ax.plot([reached, 2e11], [6 * _unit()] * 2, color="0.6", linewidth=4, solid_capstyle="butt")

@@ -48,7 +48,7 @@ def measured(fields: Mapping[str, xr.Dataset]) -> xr.Dataset:
 
 
 def traced(field: xr.Dataset, gyroradius: float, l_mm: float, strength: float, count: int, paths: float) -> xr.Dataset:
-    """Orbits over so many of the mean free paths 3 κ that Eq. 5 gives, lazily."""
+    """Orbits over so many of the mean free paths 3 κ that Eq. 5 gives for a strength δB/B, lazily."""
     protons = particles.isotropic(count, gyroradius=gyroradius, seed=1, field=field)
     free = 3 * max(gyroradius, l_mm) ** 2 / (l_mm * strength**2)
     save = np.append(0.0, np.geomspace(paths * free / 300, paths * free, 60))
@@ -119,6 +119,8 @@ def numbers(results: Mapping[str, xr.Dataset]) -> dict[str, float]:
         kappa = coefficients(results, name)
         out[f"free_paths_least_{name}"] = float(free_paths(results, kappa, name).min())
         out[f"limits_{name}"] = float((~diffusive(kappa)).sum())
+        if not diffusive(kappa).all():  # above 1, so that these are lower limits
+            out[f"least_exponent_of_limits_{name}"] = float(kappa["exponent_par"].values[~diffusive(kappa)].min())
     return out
 
 

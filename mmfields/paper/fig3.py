@@ -1,9 +1,9 @@
 """Figure 3: diffusion coefficients from GeV to 100 EeV, and the transition from micromirrors to the turbulent cascade.
 
-Filled symbols are κ∥ along the local field, open ones κ along each axis, which is all that there is where r_g exceeds
-l_c; in units of c l_c with the one-sided l_c.  Micromirrors: orbits through the PIC snapshot, carried to δB/B of the
-medium by Eq. 5.  Cascade: orbits through plane waves and through an MHD snapshot.  In between, orbits through
-plane waves with micromirrors that resolve every gyration, from the table that ships
+κ∥ is along the local field; open squares and diamonds are κ along each axis, which is all that there is where r_g
+exceeds l_c.  Both are in units of c l_c with the one-sided l_c.  Micromirrors: orbits through the PIC snapshot, carried
+to δB/B of the medium by Eq. 5.  Cascade: orbits through plane waves and through an MHD snapshot.  In between, orbits
+through plane waves with micromirrors that resolve every gyration, from the table that ships
 (:mod:`mmfields.paper.transition`), and the exact Monte Carlo along field lines.  The second panel is of κ along each
 axis, which field lines that are tangled leave of κ∥, in plane waves whose micromirrors are but 300 times smaller than
 l_c.
@@ -205,7 +205,7 @@ def _lines_against_eq11(results: Mapping[str, xr.Dataset]) -> dict[str, float]:
 
 
 def _mixed_against_sum(results: Mapping[str, xr.Dataset], waves: xr.Dataset) -> dict[str, float]:
-    """Traced κ over that of added rates, 1/κ = f/κ_mm + 1/κ_waves, and with κ_mm/3, of the runs where both matter."""
+    """Traced κ over 1/(f/κ_mm + 1/κ_waves), and over the same with κ_mm/3, of the runs where both matter."""
     found = {}
     for fraction in MIXED:
         if not any(n.startswith(f"mixed{fraction:g}_") for n in results):
@@ -304,7 +304,7 @@ def _transition(results: Mapping[str, xr.Dataset], ax) -> None:
             kappa = plateaus(results, f"mixed{fraction:g}")
             ax.errorbar(kappa["gyroradius"], kappa["kappa"], kappa["kappa_error"], fmt="o", color=colour,
                         label=rf"with micromirrors, $f_{{mm}}$ = {fraction:g}")  # fmt: skip
-    ax.plot([], [], "-", color="0.4", linewidth=1, label="rates added")
+    ax.plot([], [], "-", color="0.4", linewidth=1, label=r"if 1/$\kappa$ added")
     ax.plot([], [], ":", color="0.4", linewidth=1, label=r"the same, $\kappa_{mm}/3$ on tangled lines")
     ax.set(
         xscale="log",

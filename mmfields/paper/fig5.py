@@ -285,12 +285,11 @@ def _media(results: Mapping[str, xr.Dataset], ax, fine: np.ndarray) -> None:
 def _estimators(found: xr.Dataset, ax) -> None:
     for i, name in enumerate(found["estimator"].values):
         # a trajectory without a reversal has no likelihood estimate but infinity
-        shown = found["kappa"].sel(estimator=name).clip(max=100 * CONTRAST)
-        low, middle, high = shown.transpose("percent", "f_mm").values
+        top = 1.8 * CONTRAST  # arrows point on
+        low, middle, high = found["kappa"].sel(estimator=name).transpose("percent", "f_mm").clip(max=top).values
         place = found["f_mm"].values + 0.008 * (i - 1.5)
-        endless, top = high > 1.8 * CONTRAST, 1.8 * CONTRAST  # an arrow says so
-        bars = [middle - low, np.where(endless, top, high) - middle]
+        bars = [middle - low, high - middle]
         ax.errorbar(place, middle, bars, fmt="osDv"[i], capsize=2, color=plot.COLOURS[i], label=name)
-        ax.plot(place[endless], np.full(endless.sum(), top), "^", color=plot.COLOURS[i])
+        ax.plot(place[high == top], high[high == top], "^", color=plot.COLOURS[i])
     ax.set_title(f"single trajectories of {STEPS} steps in 1-D, median and 16 to 84 %", fontsize=10)
     ax.legend(fontsize=8)

@@ -278,8 +278,8 @@ def _shown(plotter: Any, grid: Any, data: xr.DataArray, ax: "Axes") -> None:
     picture = plotter.screenshot(return_img=True)
     plotter.close()
     ax.set_axis_off()
-    # rounded, since an edge at 0 may be off by the spacing's last digit
-    ends = (np.round(edge[[0, -1]] / np.ptp(edge), 9) * np.ptp(edge) for edge in _edges(data))
+    # rounded, since an edge at 0 may be off by the last digit of a spacing; 0 is added to lose the sign of 0
+    ends = (np.round(edge[[0, -1]] / np.ptp(edge), 6) * np.ptp(edge) + 0.0 for edge in _edges(data))
     extents = (
         f"${d}$ from {low:.3g} to {high:.3g}{unit_label(data[d])}" for d, (low, high) in zip("xyz", ends, strict=True)
     )

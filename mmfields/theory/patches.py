@@ -38,9 +38,10 @@ def effective_rate(nu_mm: u.Quantity, nu_res: u.Quantity, f_mm: float) -> u.Quan
 def kappa_effective(kappa_mm: u.Quantity, kappa_res: u.Quantity, f_mm: float) -> u.Quantity:
     """Diffusion coefficient of a patchy medium, 1/κ_eff = f/κ_mm + (1-f)/κ_res (Eq. 11).
 
-    Exact in one dimension, or in three where patches are much smaller than both mean free paths, for scatterings that
-    depend on the pitch angle alike; for micromirrors and resonant scattering, which do not, it is an upper bound, and
-    :func:`kappa_of_both` holds.  Blobs that are larger lie within :func:`hashin_shtrikman`, which Eq. 11 does not.
+    Exact in one dimension for layers much thicker than the mean free paths, and for any layers and small patches if
+    both rates depend on the pitch angle alike.  Micromirrors and resonant scattering do not: for patches much smaller
+    than both free paths it is an upper bound, and ``kappa_of_both(kappa_mm / f, kappa_res / (1 - f))`` holds.  Blobs
+    that are larger lie within :func:`hashin_shtrikman`, which Eq. 11 does not.
 
     Parameters
     ----------
