@@ -108,73 +108,69 @@ def test_figure_3_crosses_at_a_few_TeV(computed):
     assert mixed and all(1 / 4 < v < 1.3 for v in mixed)
 
 
-def test_the_traced_transition_follows_rates_that_add_at_each_pitch_angle():
+def test_the_traced_transition_is_that_of_two_laws():
     """What ships: κ∥ of resolved orbits in all media, against Eq. 5 and one power law of the cascade."""
     table = crossing.traced()
     found = crossing.laws(table)
-    freedom = found["points"] - 3
+    freedom = found["points"] - 4
     assert found["chi_squared"] < freedom + 5 * np.sqrt(2 * freedom)
-    assert found["chi_squared"] < found["chi_squared_where_kappas_add"] - 9
+    assert all(found["chi_squared"] <= found[f"chi_squared_{name}"] + 1e-6 for name in crossing.SHAPES)
     assert abs(found["micromirrors_over_eq5"] - 1) < 4 * found["micromirrors_over_eq5_error"]
     for exponent in ("exponent", "cascade_exponent"):
         assert found[exponent] == pytest.approx(1 / 3, abs=0.1)
     assert found["leaves_micromirrors_GeV"] < found["crossing_GeV"] < found["joins_cascade_GeV"]
-    # either filling fraction alone, and other rules, say the same: the cascade alone and Eq. 5 fix it
+    # either filling fraction alone, and other shapes, say the same: the cascade alone and Eq. 5 fix it
     for f in (1.0, 0.1):
         one = crossing.laws(table.isel(run=table["fraction"].values != f))
         assert one["crossing_GeV"] == pytest.approx(found["crossing_GeV"], abs=2 * one["crossing_error_GeV"])
-    for rule in ("with_own_shape", "where_kappas_add"):
-        assert found[f"crossing_{rule}_GeV"] == pytest.approx(found["crossing_GeV"], rel=0.1)
+    for name in crossing.SHAPES:
+        assert found[f"crossing_{name}_GeV"] == pytest.approx(found["crossing_GeV"], rel=0.1)
 
 
 def test_the_crossing_of_laws_that_are_known_is_found():
     """Points of three media with errors: what is found scatters about what went in as its errors say."""
     random, unit = np.random.default_rng(0), transition.gyroradius(1.0)
-    x, fraction = np.tile(np.geomspace(1e-11, 1e-5, 12), 3), np.repeat([0.0, 0.1, 1.0], 12)
-    known = np.array([np.log(3e-8), np.log(0.8), 0.3])
-    y = crossing._law(x, fraction, known, "both")
-    np.testing.assert_allclose(y[24], 0.8 * transition.micromirrors(1e-11), rtol=1e-3)
-    exact = crossing._crossing(x, fraction, y, 0.05 * y)
+    x, fraction = np.tile(np.geomspace(1e-11, 1e-5, 16), 3), np.repeat([0.0, 0.1, 1.0], 16)
+    y = crossing._law(x, fraction, np.log(3e-8), np.log(0.8), 0.3, 0.4)
+    np.testing.assert_allclose(y[32], 0.8 * transition.micromirrors(1e-11), rtol=1e-3)
+    exact = crossing._crossing(x, fraction, y, 0.03 * y)
     right = {
         "crossing_GeV": 3e-8 / unit,
         "micromirrors_over_eq5": 0.8,
         "exponent": 0.3,
+        "shape": 0.4,
         "cascade_over_eq15": 0.8 * transition.micromirrors(3e-8) / 3e-8 ** (1 / 3),
     }
-    assert {name: exact[name] for name in right} == pytest.approx(right, rel=1e-5)
-    assert exact["chi_squared"] < 1e-8 < exact["chi_squared_where_kappas_add"]
+    assert {name: exact[name] for name in right} == pytest.approx(right, rel=1e-3)
+    assert exact["chi_squared"] < 1e-3 < exact["chi_squared_kappas_add"]
     noisy = [
-        crossing._crossing(x, fraction, y * np.exp(0.05 * random.standard_normal(x.size)), 0.05 * y) for _ in range(40)
+        crossing._crossing(x, fraction, y * np.exp(0.03 * random.standard_normal(x.size)), 0.03 * y) for _ in range(40)
     ]
     for name, value in right.items():
-        stem = "crossing_error_GeV" if name == "crossing_GeV" else f"{name}_error"
-        pulls = np.array([(found[name] - value) / found[stem] for found in noisy])
+        error = "crossing_error_GeV" if name == "crossing_GeV" else f"{name}_error"
+        pulls = np.array([(found[name] - value) / found[error] for found in noisy])
         assert abs(pulls.mean()) < 0.6 and np.std(pulls) == pytest.approx(1, abs=0.35), name
 
 
 def test_crossings_of_other_media_are_roots_of_their_laws():
     """With l_c halved, and with micromirrors of another strength: where the laws meet, found by bisection."""
-    known, unit = np.array([np.log(3e-8), np.log(0.8), 0.3]), transition.gyroradius(1.0)
-    x = np.geomspace(1e-11, 1e-5, 24)
-    fraction = np.repeat([0.0, 1.0], 12)
-    found = crossing._crossing(x, fraction, crossing._law(x, fraction, known, "both"), 0.05 * x)
+    known, unit = np.array([np.log(3e-8), np.log(0.8), 0.3, 0.4]), transition.gyroradius(1.0)
+    x, fraction = np.tile(np.geomspace(1e-11, 1e-5, 12), 2), np.repeat([0.0, 1.0], 12)
+    y = crossing._law(x, fraction, *known)
+    found = crossing._crossing(x, fraction, y, 0.05 * y)
 
     def met(l_c, factor):
-        """r_g in the l_c of before where κ_mm = factor r²/... and κ of the cascade = b l_c (r/l_c)^δ are equal."""
+        """r_g in the l_c of before at which κ of micromirrors is b l_c (r_g / l_c)^δ of the cascade."""
         b = 0.8 * transition.micromirrors(3e-8) / 3e-8**0.3
-        return brentq(
-            lambda r: factor * transition.micromirrors(r) - b * l_c * (r / l_c) ** 0.3, 1e-12, 1e-4, xtol=1e-16
-        )
+        law = lambda r: factor * transition.micromirrors(r) - b * l_c * (r / l_c) ** 0.3  # noqa: E731
+        return brentq(law, 1e-12, 1e-4, xtol=1e-16)
 
-    assert found["crossing_GeV"] == pytest.approx(met(1.0, 0.8) / unit, rel=1e-4)
-    assert found["crossing_two_sided_GeV"] == pytest.approx(met(0.5, 0.8) / unit, rel=1e-4)
-    assert crossing.crossing_of(found, 0.5) == pytest.approx(met(1.0, 0.5) / unit, rel=1e-4)
+    assert found["crossing_GeV"] == pytest.approx(met(1.0, 0.8) / unit, rel=1e-3)
+    assert found["crossing_two_sided_GeV"] == pytest.approx(met(0.5, 0.8) / unit, rel=1e-3)
+    assert crossing.crossing_of(found, 0.5) == pytest.approx(met(1.0, 0.5) / unit, rel=1e-3)
     leaves, joins = (energy * unit for energy in crossing._limits(known))
-    for at, alone in (
-        (leaves, 0.8 * transition.micromirrors(leaves)),
-        (joins, crossing._law(joins, 0.0, known, "both")),
-    ):
-        assert crossing._law(np.array(at), 1.0, known, "both") == pytest.approx(0.9 * alone, rel=1e-3)
+    for at, alone in ((leaves, 0.8 * transition.micromirrors(leaves)), (joins, crossing._law(joins, 0.0, *known))):
+        assert crossing._law(np.array(at), 1.0, *known) == pytest.approx(0.9 * alone, rel=1e-3)
 
 
 def test_tables_that_lack_points_have_no_laws_and_are_drawn():

@@ -1,6 +1,6 @@
 """The transition read off: κ∥ of every traced part in one table, its laws, and where micromirrors and cascade cross."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,13 +25,9 @@ VALUES = ("kappa_par", "kappa_par_error", "kappa", "kappa_error")
 POWER_LAW, EXPONENT = 1e-3, 1 / 3
 # r_g / l_c down to which others have traced, as Kuhlen, Phan & Mertsch (2022, arXiv:2211.05881) state it.
 EARLIER = 1e-4
-# κ∥ of micromirrors and of a cascade with an exponent: rates that add at each pitch angle, with that of the cascade as
-# quasi-linear theory has it for the spectrum of the waves, or for the exponent of κ∥; or 1/κ that add.
-RULES = {
-    "both": lambda mirrors, cascade, _: theory.kappa_of_both(mirrors * CM2S, cascade * CM2S).value,
-    "own": lambda mirrors, cascade, delta: theory.kappa_of_both(mirrors * CM2S, cascade * CM2S, delta=delta).value,
-    "kappas": lambda mirrors, cascade, _: 1 / (1 / mirrors + 1 / cascade),
-}
+# How the rate of the cascade may depend on the pitch angle, |μ|^(1-shape), in ``kappa_of_both``: as in quasi-linear
+# theory for these waves, or like that of micromirrors, so that 1/κ add.
+SHAPES = {"quasi_linear": 1 / 3, "kappas_add": 1.0}
 # Degrees of freedom from which on the scatter between realizations counts.
 ENOUGH = 4
 
@@ -202,11 +198,12 @@ def _below(kappa: xr.Dataset) -> xr.Dataset:
 
 
 def law(
-    ratio: np.ndarray, fraction: np.ndarray | float, said: Mapping[str, float], *, rule: str = "both"
+    ratio: np.ndarray, fraction: np.ndarray | float, said: Mapping[str, float], *, shape: float | None = None
 ) -> np.ndarray:
-    """κ∥ / (c l_c) at r_g / l_c of micromirrors and cascade as :func:`laws` has found them, by one of ``RULES``."""
+    """κ∥ / (c l_c) at r_g / l_c of micromirrors and cascade as :func:`laws` has found them, or with another shape."""
     at = said["crossing_GeV"] * transition.gyroradius(1.0)
-    return _law(ratio, fraction, (np.log(at), np.log(said["micromirrors_over_eq5"]), said["exponent"]), rule)
+    fit = (np.log(at), np.log(said["micromirrors_over_eq5"]), said["exponent"])
+    return _law(ratio, fraction, *fit, said["shape"] if shape is None else shape)
 
 
 def crossing_of(said: Mapping[str, float], over_eq5: float) -> float:
@@ -214,66 +211,73 @@ def crossing_of(said: Mapping[str, float], over_eq5: float) -> float:
     return said["crossing_GeV"] * (said["micromirrors_over_eq5"] / over_eq5) ** (1 / (2 - said["exponent"]))
 
 
-def _law(ratio: np.ndarray, fraction: np.ndarray | float, fit: Sequence[float], rule: str) -> np.ndarray:
-    """Of ln r_g / l_c where both are as strong for f_mm = 1, ln κ∥ over Eq. 5, and the exponent of the cascade."""
-    at, factor, (ratio, fraction) = np.exp(fit[0]), np.exp(fit[1]), np.broadcast_arrays(ratio, fraction)
-    kappa = np.array(factor * transition.micromirrors(at) * (ratio / at) ** fit[2])
+def _law(
+    ratio: np.ndarray, fraction: np.ndarray | float, ln_at: float, ln_factor: float, exponent: float, shape: float
+) -> np.ndarray:
+    """Both are as strong at r_g / l_c of `at` for f_mm = 1; κ∥ of micromirrors is a factor times Eq. 5."""
+    at, factor, (ratio, fraction) = np.exp(ln_at), np.exp(ln_factor), np.broadcast_arrays(ratio, fraction)
+    kappa = np.array(factor * transition.micromirrors(at) * (ratio / at) ** exponent)
     inside = fraction > 0
     mirrors = factor * transition.micromirrors(ratio[inside]) / fraction[inside]
-    kappa[inside] = RULES[rule](mirrors, kappa[inside], fit[2])
+    kappa[inside] = theory.kappa_of_both(mirrors * CM2S, kappa[inside] * CM2S, delta=shape).value
     return kappa
 
 
 def _crossing(x: np.ndarray, fraction: np.ndarray, y: np.ndarray, error: np.ndarray) -> dict[str, float]:
     """Eq. 5 times a factor and a power law of the cascade, fitted to all points at once, and where they cross."""
-    (fit, spread, off), (own, _, off_own), (kappas, _, off_kappas) = (_fitted(x, fraction, y, error, r) for r in RULES)
-    at, errors = np.exp(fit[0]), np.sqrt(np.diag(spread))
+    fit, spread, squares = _fitted(x, fraction, y, error)
+    at, errors, unit = np.exp(fit[0]), np.sqrt(np.diag(spread)), transition.gyroradius(1.0)
     # κ∥ where both are as strong, over Eq. 15: 5/3 ln(r_g / l_c) and the factor of Eq. 5 enter
-    of_eq15 = np.array([2 - EXPONENT, 1.0, 0.0])
+    of_eq15 = np.array([2 - EXPONENT, 1.0, 0.0, 0.0])
     over_eq15 = np.exp(fit[1]) * transition.micromirrors(at) / at**EXPONENT
     leaves, joins = _limits(fit)
-    return {
+    out = {
         "points": float(len(x)),
-        "chi_squared": float((off**2).sum()),
-        "chi_squared_with_own_shape": float((off_own**2).sum()),
-        "chi_squared_where_kappas_add": float((off_kappas**2).sum()),
-        "largest_share_of_one_point": float((off_kappas**2 - off**2).max()),
+        "chi_squared": squares,
+        "shape": float(fit[3]),
+        "shape_error": float(errors[3]),
         "exponent": float(fit[2]),
         "exponent_error": float(errors[2]),
         "micromirrors_over_eq5": float(np.exp(fit[1])),
         "micromirrors_over_eq5_error": float(np.exp(fit[1]) * errors[1]),
         "cascade_over_eq15": float(over_eq15),
         "cascade_over_eq15_error": float(over_eq15 * np.sqrt(of_eq15 @ spread @ of_eq15)),
-        "crossing_GeV": float(at / transition.gyroradius(1.0)),
-        "crossing_error_GeV": float(at * errors[0] / transition.gyroradius(1.0)),
+        "crossing_GeV": float(at / unit),
+        "crossing_error_GeV": float(at * errors[0] / unit),
         # of the medium's l_c one half is one-sided if it is two-sided, and κ of the cascade goes as l_c^(1-δ)
-        "crossing_two_sided_GeV": float(at / transition.gyroradius(1.0) * 2 ** ((fit[2] - 1) / (2 - fit[2]))),
-        "crossing_with_own_shape_GeV": float(np.exp(own[0]) / transition.gyroradius(1.0)),
-        "crossing_where_kappas_add_GeV": float(np.exp(kappas[0]) / transition.gyroradius(1.0)),
+        "crossing_two_sided_GeV": float(at / unit * 2 ** ((fit[2] - 1) / (2 - fit[2]))),
         "leaves_micromirrors_GeV": leaves,
         "joins_cascade_GeV": joins,
     }
+    for name, shape in SHAPES.items():
+        other, _, squares = _fitted(x, fraction, y, error, shape)
+        out |= {f"chi_squared_{name}": squares, f"crossing_{name}_GeV": float(np.exp(other[0]) / unit)}
+    return out
 
 
 def _fitted(
-    x: np.ndarray, fraction: np.ndarray, y: np.ndarray, error: np.ndarray, rule: str
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What :func:`_law` takes, its covariance, and how many errors each point lies off, of ln κ∥."""
+    x: np.ndarray, fraction: np.ndarray, y: np.ndarray, error: np.ndarray, shape: float | None = None
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """What :func:`_law` takes, its covariance, and χ² of ln κ∥; with a shape that is given, or free."""
     from scipy.optimize import curve_fit
 
     def logarithm(x: np.ndarray, *fit: float) -> np.ndarray:
-        return np.log(_law(x, fraction, fit, rule))
+        return np.log(_law(x, fraction, *fit, *(() if shape is None else (shape,))))
 
-    guess = (np.log(8e3 * transition.gyroradius(1.0)), 0.0, EXPONENT)
-    fit, spread = curve_fit(logarithm, x, np.log(y), guess, sigma=error / y, absolute_sigma=True)
-    return fit, spread, (np.log(y) - logarithm(x, *fit)) / (error / y)
+    guess = [np.log(8e3 * transition.gyroradius(1.0)), 0.0, EXPONENT, 0.5]
+    limits = np.array([[-np.inf, -np.inf, -1.0, 0.05], [np.inf, np.inf, 1.9, 1.0]])
+    count = 4 if shape is None else 3
+    options = {"sigma": error / y, "absolute_sigma": True, "bounds": limits[:, :count]}
+    fit, spread = curve_fit(logarithm, x, np.log(y), guess[:count], **options)
+    squares = (((np.log(y) - logarithm(x, *fit)) / (error / y)) ** 2).sum()
+    return fit, spread, float(squares)
 
 
 def _limits(fit: np.ndarray) -> tuple[float, float]:
     """Energies [GeV] where κ∥ for f_mm = 1 is nine tenths of what micromirrors alone give, and of the cascade alone."""
     x = np.exp(fit[0]) * np.geomspace(1e-5, 1e5, 2001)
-    both, energy = _law(x, 1.0, fit, "both"), np.log(x / transition.gyroradius(1.0))
-    of_mirrors, of_cascade = both / transition.micromirrors(x) / np.exp(fit[1]), both / _law(x, 0.0, fit, "both")
+    both, energy = _law(x, 1.0, *fit), np.log(x / transition.gyroradius(1.0))
+    of_mirrors, of_cascade = both / transition.micromirrors(x) / np.exp(fit[1]), both / _law(x, 0.0, *fit)
     found = np.interp(0.9, of_mirrors[::-1], energy[::-1]), np.interp(0.9, of_cascade, energy)
     return float(np.exp(found[0])), float(np.exp(found[1]))
 
@@ -368,7 +372,7 @@ def _laws(found: xr.Dataset, said: Mapping[str, float], ax: "Axes") -> None:
         ax.plot(energy, np.where(within, kappa, np.nan), "-", color=colour, linewidth=1)
         ax.plot(energy, np.where(within, np.nan, kappa), ":", color=colour, linewidth=1)
     ax.plot(energy, _unit() * transition.micromirrors(1.0) * x**2, "--", color="0.4", linewidth=1, label="Eq. 5")
-    ax.plot([], [], "-", color="0.4", linewidth=1, label="rates added at each pitch angle, fitted; dotted: not traced")
+    ax.plot([], [], "-", color="0.4", linewidth=1, label="both at once, fitted; dotted: not traced")
     relative = said["crossing_error_GeV"] / said["crossing_GeV"]
     low, high = (said["crossing_GeV"] * np.exp(sign * relative) for sign in (-1, 1))
     ax.axvspan(low, high, color="0.8", label="crossing, fitted")
@@ -388,12 +392,14 @@ def _ratio(found: xr.Dataset, said: Mapping[str, float], ax: "Axes") -> None:
         values = (one[n].values / expected for n in ("kappa_par", "kappa_par_error"))
         ax.errorbar(one["energy_GeV"], *values, color=colour, **SYMBOLS[fraction])
         if fraction in (1.0, 0.1):
-            added = law(x, fraction, said, rule="kappas") / law(x, fraction, said)
-            ax.plot(x / transition.gyroradius(1.0), added, "--", color=colour, linewidth=0.8)
+            for shape, style in zip(SHAPES.values(), (":", "--"), strict=True):
+                other = law(x, fraction, said, shape=shape) / law(x, fraction, said)
+                ax.plot(x / transition.gyroradius(1.0), other, style, color=colour, linewidth=0.8)
     ax.plot([], [], "--", color="0.4", linewidth=0.8, label=r"if 1/$\kappa$ added")
+    ax.plot([], [], ":", color="0.4", linewidth=0.8, label="quasi-linear")
     ax.axhline(1.0, color="0.4", linewidth=0.8)
-    ax.legend(fontsize=8, loc="upper left")
-    ax.set(xscale="log", ylim=(0.5, 2.0), xlabel="energy $E$ [GeV]", ylabel="over the fit")
+    ax.legend(fontsize=8, loc="upper left", ncols=2)
+    ax.set(xscale="log", ylim=(0.5, 1.6), xlabel="energy $E$ [GeV]", ylabel="over the fit")
 
 
 def tangled(found: xr.Dataset) -> xr.Dataset:

@@ -39,9 +39,9 @@ def kappa_effective(kappa_mm: u.Quantity, kappa_res: u.Quantity, f_mm: float) ->
     """Diffusion coefficient of a patchy medium, 1/κ_eff = f/κ_mm + (1-f)/κ_res (Eq. 11).
 
     Exact in one dimension for layers much thicker than the mean free paths, and for any layers and small patches if
-    both rates depend on the pitch angle alike.  Micromirrors and resonant scattering do not: for patches much smaller
-    than both free paths it is an upper bound, and ``kappa_of_both(kappa_mm / f, kappa_res / (1 - f))`` holds.  Blobs
-    that are larger lie within :func:`hashin_shtrikman`, which Eq. 11 does not.
+    both rates depend on the pitch angle alike.  By quasi-linear theory micromirrors and resonant scattering do not: for
+    patches much smaller than both free paths it is an upper bound, and :func:`kappa_of_both` of κ_mm/f and κ_res/(1-f)
+    holds.  Blobs that are larger lie within :func:`hashin_shtrikman`, which Eq. 11 does not.
 
     Parameters
     ----------
