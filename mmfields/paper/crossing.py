@@ -104,14 +104,18 @@ def points(found: xr.Dataset, fraction: float) -> xr.Dataset:
     SnapshotError
         If the table holds no such run.
     """
-    standard = _standard(found)
-    chosen = standard.isel(run=np.isclose(standard["fraction"], fraction))
+    return _means(_standard(found), fraction)
+
+
+def _means(runs: xr.Dataset, fraction: float) -> xr.Dataset:
+    """The same of runs that are all alike but for what they are of."""
+    chosen = runs.isel(run=np.isclose(runs["fraction"], fraction))
     if not chosen.sizes["run"]:
         raise SnapshotError(f"no run with f_mm={fraction:g} is in the table")
     groups = [group for _, group in chosen.groupby("ratio")]
     columns = {}
     for name in VALUES[::2]:
-        scatter = relative_scatter(standard, name)
+        scatter = relative_scatter(runs, name)
         columns[name], columns[f"{name}_error"] = np.array([_mean(group, name, scatter) for group in groups]).T
     first = {key: np.array([float(group[key][0]) for group in groups]) for key in ("ratio", "energy_GeV")}
     labels = {"energy_GeV": first["energy_GeV"], "realizations": np.array([group.sizes["run"] for group in groups])}
@@ -154,15 +158,15 @@ def numbers(results: Mapping[str, xr.Dataset]) -> dict[str, float]:
 
 def has_laws(found: xr.Dataset) -> bool:
     """Whether two points at least without micromirrors, and two with them, lie where the cascade is a power law."""
-    low = _for_laws(found)
+    low = _below(_standard(found))
     alone = low["fraction"].values == 0
     return all(len(np.unique(low["ratio"].values[which])) > 1 for which in (alone, ~alone))
 
 
-def _for_laws(found: xr.Dataset) -> xr.Dataset:
-    """Standard runs where the cascade is a power law."""
-    low = _standard(found)
-    return low.isel(run=(low["ratio"].values < POWER_LAW) & low["kappa_par"].notnull().values)
+def _below(found: xr.Dataset) -> xr.Dataset:
+    """Runs or points where the cascade is a power law, and κ∥ is known."""
+    (dim,) = found["ratio"].dims
+    return found.isel({dim: (found["ratio"].values < POWER_LAW) & found["kappa_par"].notnull().values})
 
 
 def laws(found: xr.Dataset) -> dict[str, float]:
@@ -181,7 +185,7 @@ def laws(found: xr.Dataset) -> dict[str, float]:
             f"two points at least without and two with micromirrors below r_g={POWER_LAW:g} l_c are needed: "
             "compute more parts of mmfields paper fig3 --full"
         )
-    media = [_below(points(found, float(fraction))) for fraction in np.unique(_for_laws(found)["fraction"])]
+    media = [_below(points(found, float(fraction))) for fraction in np.unique(_below(_standard(found))["fraction"])]
     alone, columns = media[0], ("ratio", "fraction", "kappa_par", "kappa_par_error")
     exponent, exponent_error = slope(*(alone[name].values for name in columns if name != "fraction"))
     out = {
@@ -191,10 +195,6 @@ def laws(found: xr.Dataset) -> dict[str, float]:
     }
     together = [np.concatenate([np.broadcast_to(one[name], one.sizes["ratio"]) for one in media]) for name in columns]
     return out | _crossing(*together)
-
-
-def _below(kappa: xr.Dataset) -> xr.Dataset:
-    return kappa.isel(ratio=(kappa["ratio"].values < POWER_LAW) & kappa["kappa_par"].notnull().values)
 
 
 def law(
@@ -407,7 +407,7 @@ def tangled(found: xr.Dataset) -> xr.Dataset:
     others = [key for key in STANDARD if key != "free_paths"]
     like = np.all([np.isclose(found[key], STANDARD[key]) for key in others], axis=0)
     long = found.isel(run=like & found["kappa"].notnull().values)
-    one = points(long.assign(free_paths=xr.full_like(long["free_paths"], STANDARD["free_paths"])), 0.0)
+    one = _means(long, 0.0)
     relative = np.hypot(one["kappa_error"] / one["kappa"], one["kappa_par_error"] / one["kappa_par"])
     over = one["kappa"] / one["kappa_par"]
     return xr.Dataset({"over_kappa_par": over, "over_kappa_par_error": over * relative})
